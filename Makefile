@@ -1,0 +1,62 @@
+# Two commands matter: `make demo` and `make test`. Each sets itself up in .venv,
+# once; a stamp file records what is installed, so a repeat costs nothing.
+
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+
+# What an installation depends on; changing one of these installs again.
+SETUP := pyproject.toml constraints.txt src/t1c_snntorch.pth
+
+# Both stamps install into the same .venv, so never at once.
+.NOTPARALLEL:
+.PHONY: help demo test format clean
+
+help: ## list the targets (the default)
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' Makefile
+
+demo: $(VENV)/.demo ## run a trained network on handwritten digits
+	@$(BIN)/python examples/digits_demo.py
+
+test: $(VENV)/.dev ## lint, types, tests, coverage
+	@echo "== lint (ruff check)"
+	@$(BIN)/ruff check .
+	@echo "== format (ruff format --check)"
+	@$(BIN)/ruff format --check .
+	@echo "== types (mypy)"
+	@$(BIN)/mypy
+	@echo "== tests (pytest, coverage)"
+	@$(BIN)/python -m pytest -q --cov --cov-report=term
+
+format: $(VENV)/.dev ## rewrite the code in the project's format, mend what lint can mend
+	@$(BIN)/ruff format .
+	@$(BIN)/ruff check --fix .
+
+clean: ## remove the environment and everything generated
+	@rm -rf $(VENV) build dist htmlcov .coverage .coverage.* \
+		.pytest_cache .mypy_cache .ruff_cache .hypothesis
+	@find src tests examples -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(VENV)/.demo: $(SETUP)
+	$(call install,demo)
+
+# The development set holds all that the demo needs.
+$(VENV)/.dev: $(SETUP)
+	$(call install,dev)
+	@touch $(VENV)/.demo
+
+# $(call install,EXTRA): an editable install with that extra, in a .venv that is
+# made anew only where it is missing, broken or of too old a Python.
+define install
+@$(BIN)/python -c 'import sys, pip; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
+	$(PYTHON) -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
+		echo "t1c needs Python 3.11 or newer with its venv module; '$(PYTHON)' is not that:" >&2; \
+		echo "  $$($(PYTHON) --version 2>&1)" >&2; \
+		echo "Name another one, as in 'make $(MAKECMDGOALS) PYTHON=python3.12'." >&2; \
+		echo "On Debian and Ubuntu the venv module comes with 'apt install python3-venv'." >&2; \
+		exit 1; }; \
+	echo "== making $(VENV)" && $(PYTHON) -m venv --clear $(VENV); }
+@echo "== installing t1c[$(1)] into $(VENV) (once; a minute or two)"
+@$(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt -e '.[$(1)]'
+@touch $@
+endef
