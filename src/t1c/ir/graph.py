@@ -1,0 +1,393 @@
+"""Graph: named nodes, ordered edges, and the shapes that flow along them."""
+
+from __future__ import annotations
+
+import dataclasses
+import warnings
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+import numpy as np
+
+from .errors import GraphError, GraphWarning, NodeError, Problem, ShapeError
+from .fields import show
+from .metadata import clean_metadata, name_problem, same_value
+from .node import Node, Shape, register_node
+from .primitives.border import Input, Output
+from .topology import Edge, Topology, feedback_edges
+
+Nodes = dict[str, Node]
+Edges = list[Edge]
+
+
+@register_node
+class Graph(Node):
+    """A spiking network: nodes by name, and edges between them.
+
+    The order of edges into a node is the order of its inputs. Several edges into a Skip merge by
+    its skip_type; several edges into any other node are added. Shapes exclude time and batch and
+    are inferred from the Inputs along the edges; the graph keeps its own shallow copies of the
+    nodes, which carry them.
+
+    Args:
+        nodes: name -> node.
+        edges: (source, target) pairs.
+        metadata: free notes.
+        allow_cycles: the graph may hold cycles. A cycle costs one time step; which of its edges
+            run back in time is decided by the rule in ``t1c.ir.topology``.
+        feedback: edges that run back because you say so, where the rule should not decide.
+        allow_nonfinite: accept NaN and infinite parameters.
+
+    Raises:
+        GraphError: listing everything that is wrong with the graph.
+
+    Example:
+        >>> import numpy as np
+        >>> from t1c import ir
+        >>> graph = ir.Graph(
+        ...     nodes={
+        ...         "input": ir.Input(shape=(4,)),
+        ...         "fc": ir.Affine(weight=np.ones((3, 4)), bias=np.zeros(3)),
+        ...         "lif": ir.LIF(tau=np.array([10.0]), r=np.array([10.0]),
+        ...                       v_leak=np.array([0.0]), v_threshold=np.array([1.0])),
+        ...         "output": ir.Output(shape=(3,)),
+        ...     },
+        ...     edges=[("input", "fc"), ("fc", "lif"), ("lif", "output")],
+        ... )
+        >>> graph.nodes["lif"].input_type["input"]
+        array([3])
+    """
+
+    def __init__(
+        self,
+        nodes: Mapping[str, Node],
+        edges: Iterable[Edge],
+        metadata: Mapping[str, Any] | None = None,
+        allow_cycles: bool = False,
+        *,
+        feedback: Iterable[Edge] = (),
+        allow_nonfinite: bool = False,
+    ) -> None:
+        self.nodes: Nodes = dict(nodes)
+        self.edges: Edges = list(edges)
+        self.metadata = clean_metadata(metadata)
+        self.allow_cycles = bool(allow_cycles)
+        self.feedback: Edges = list(feedback)
+        self.allow_nonfinite = bool(allow_nonfinite)
+        self.declared_input = self.declared_output = {}
+        self.check()
+        self._warn_of_dead_ends()
+
+    # Checks --------------------------------------------------------------------------------
+
+    def check(self) -> None:
+        """Check everything anew, and infer all shapes.
+
+        Raises:
+            GraphError: listing all problems.
+        """
+        problems = list(self._name_problems())
+        if problems:
+            raise GraphError(problems, "the graph is not valid")
+        problems += self._edge_problems()
+        problems += self._node_problems()
+        if not problems:
+            problems += self._cycle_problems()
+        if not problems:
+            problems += self._infer_shapes()
+        if problems:
+            raise GraphError(problems, "the graph is not valid")
+        self.input_type = {
+            n: np.array(node.shape, dtype=np.int64) for n, node in self.inputs().items()
+        }
+        self.output_type = {
+            n: np.array(node.shape, dtype=np.int64) for n, node in self.outputs().items()
+        }
+
+    def _name_problems(self) -> Iterator[Problem]:
+        given: Mapping[Any, Any] = self.nodes
+        for name, node in given.items():
+            problem = name_problem(name)
+            if problem:
+                yield Problem(problem, remedy="Rename the node.", where=f"node {name!r}")
+            if not isinstance(node, Node):
+                remedy = "Convert modules with bridge.to_ir." if hasattr(node, "forward") else ""
+                yield Problem(
+                    f"a {type(node).__name__}", "a node of t1c.ir", remedy, where=f"node {name!r}"
+                )
+        pairs: list[Any] = [*self.edges, *self.feedback]
+        for i, edge in enumerate(pairs):
+            pair = isinstance(edge, tuple | list) and len(edge) == 2
+            if not pair or not all(isinstance(name, str) for name in edge):
+                yield Problem(show(edge), "a pair of node names", where=f"edge {i}")
+                return
+        self.edges = [(source, target) for source, target in self.edges]
+        self.feedback = [(source, target) for source, target in self.feedback]
+
+    def _edge_problems(self) -> Iterator[Problem]:
+        seen: set[Edge] = set()
+        for source, target in self.edges:
+            where = f"edge {source!r} -> {target!r}"
+            for name in (source, target):
+                if name not in self.nodes:
+                    yield Problem(
+                        f"there is no node {name!r}",
+                        "an edge between nodes of the graph",
+                        "Add the node, or drop the edge.",
+                        where,
+                    )
+            if (source, target) in seen:
+                yield Problem(
+                    "duplicate edge",
+                    "each edge once",
+                    "Drop one; to add a value twice, put a node with twice its weight between.",
+                    where,
+                )
+            seen.add((source, target))
+            if isinstance(self.nodes.get(target), Input):
+                yield Problem("an edge leads into an Input", "edges out of it only", "", where)
+            if isinstance(self.nodes.get(source), Output):
+                yield Problem("an edge leads out of an Output", "edges into it only", "", where)
+            if source == target and not self.allow_cycles:
+                yield Problem(
+                    "a self-loop", "no cycles", "Pass allow_cycles=True if it is meant.", where
+                )
+        for edge in self.feedback:
+            where = f"feedback edge {edge[0]!r} -> {edge[1]!r}"
+            if edge not in seen:
+                yield Problem("not an edge of the graph", "one of its edges", "", where)
+            elif not self.nodes[edge[0]].breaks_cycles:
+                yield Problem(
+                    f"it leaves a {self.nodes[edge[0]].primitive}",
+                    "an edge that leaves a neuron, which remembers what it sent",
+                    "",
+                    where,
+                )
+
+    def _node_problems(self) -> Iterator[Problem]:
+        for kind in (Input, Output):
+            if not any(isinstance(node, kind) for node in self.nodes.values()):
+                name = kind.__name__
+                yield Problem(
+                    f"there is no {name}",
+                    "at least one",
+                    f"Add ir.{name}(shape=...) and an edge.",
+                    "graph",
+                )
+        fed = {target for _, target in self.edges}
+        for name, node in self.nodes.items():
+            where = f"node {name!r} ({node.primitive})"
+            if name not in fed and not node.runs_alone:
+                yield Problem(
+                    "no edge leads to it",
+                    "at least one: it computes nothing by itself",
+                    "Add an edge, or drop the node.",
+                    where,
+                )
+            if not self.allow_nonfinite:
+                yield from (p.at(where) for p in node.nonfinite())
+            try:
+                node.check()
+            except (NodeError, GraphError) as error:
+                for p in error.problems:
+                    own = p.where in ("", node.primitive)
+                    yield dataclasses.replace(p, where=where) if own else p.at(where)
+
+    def _cycle_problems(self) -> Iterator[Problem]:
+        topology = self.topology()
+        loops = topology.loops()
+        if loops and not self.allow_cycles:
+            for loop in loops:
+                yield Problem(
+                    f"the cycle {' -> '.join(topology.cycle_in(loop))}",
+                    "no cycles",
+                    "Pass allow_cycles=True if the recurrence is meant.",
+                    "graph",
+                )
+        elif loops:
+            try:
+                self.feedback_edges()
+            except GraphError as error:
+                yield from error.problems
+
+    def _warn_of_dead_ends(self) -> None:
+        useful = self.topology().leading_to(self.outputs())
+        dead = [name for name in self.nodes if name not in useful]
+        if dead:
+            warnings.warn(
+                f"{', '.join(map(repr, dead))}: no path leads from there to an Output, so it has "
+                "no effect on the results",
+                GraphWarning,
+                stacklevel=4,
+            )
+
+    # Shapes --------------------------------------------------------------------------------
+
+    def _infer_shapes(self) -> list[Problem]:
+        """Let shapes flow along the edges, then check every node with all that reaches it."""
+        topology = self.topology()
+        sent = self._flow(topology)
+        problems: list[Problem] = []
+        for name, node in self.nodes.items():
+            sources = topology.before[name]
+            if any(s not in sent for s in sources):
+                continue
+            arriving = [sent[s] for s in sources]
+            try:
+                self.nodes[name] = node.typed(*node.shapes(arriving))
+            except ShapeError as error:
+                routes = [f"{s!r} {shape}" for s, shape in zip(sources, arriving, strict=True)]
+                note = f" (from {', '.join(routes)})" if routes else ""
+                where = f"node {name!r} ({node.primitive})"
+                problems += [
+                    dataclasses.replace(p, where=where, found=p.found + note)
+                    for p in error.problems
+                ]
+        unknown = [name for name in self.nodes if name not in sent]
+        if unknown and not problems:
+            problems.append(
+                Problem(
+                    "the shape cannot be told from the edges",
+                    "a path from an Input, or a declared shape",
+                    "Give one of them input_type={'input': shape}.",
+                    f"nodes {', '.join(map(repr, unknown))}",
+                )
+            )
+        return problems
+
+    def _flow(self, topology: Topology) -> dict[str, Shape]:
+        """The shape that each node sends, as far as it can be told.
+
+        Inside a cycle not all inputs of a node can be known before its output. There a node is
+        tried with those that are, which is enough wherever inputs are added; what then does not
+        fit shows when every node is checked with all of them.
+        """
+        sent: dict[str, Shape] = {}
+        for part in topology.parts():
+            waiting = list(part)
+            while waiting:
+                ready = [n for n in waiting if all(s in sent for s in topology.before[n])]
+                found = {
+                    n: _sends(self.nodes[n], [sent[s] for s in topology.before[n]]) for n in ready
+                } or self._first_guess(waiting, topology, sent)
+                if not found:
+                    break
+                sent.update({n: shape for n, shape in found.items() if shape is not None})
+                waiting = [n for n in waiting if n not in found]
+        return sent
+
+    def _first_guess(
+        self, waiting: list[str], topology: Topology, sent: dict[str, Shape]
+    ) -> dict[str, Shape | None]:
+        for name in waiting:
+            node = self.nodes[name]
+            known = [sent[s] for s in topology.before[name] if s in sent]
+            shape = _sends(node, known if node.adds_inputs else [])
+            if shape is not None:
+                return {name: shape}
+        return {}
+
+    # What a graph can be asked ------------------------------------------------------------------
+
+    def topology(self) -> Topology:
+        """The names and edges, indexed."""
+        return Topology(self.nodes, self.edges)
+
+    def inputs(self) -> dict[str, Input]:
+        """The Input nodes by name, in order."""
+        return {n: node for n, node in self.nodes.items() if isinstance(node, Input)}
+
+    def outputs(self) -> dict[str, Output]:
+        """The Output nodes by name, in order."""
+        return {n: node for n, node in self.nodes.items() if isinstance(node, Output)}
+
+    def feedback_edges(self) -> Edges:
+        """The edges that run back in time: they deliver what was sent in the previous step."""
+        return feedback_edges(
+            list(self.nodes),
+            self.edges,
+            neurons=[n for n, node in self.nodes.items() if node.breaks_cycles],
+            inputs=self.inputs(),
+            outputs=self.outputs(),
+            stated=self.feedback,
+        )
+
+    def nonfinite(self) -> Iterator[Problem]:
+        """What a nested graph holds of NaN and infinity."""
+        for name, node in self.nodes.items():
+            yield from (p.at(f"node {name!r}") for p in node.nonfinite())
+
+    def values(self) -> dict[str, Any]:
+        """What a graph is made of; see also ``difference``."""
+        return {"nodes": self.nodes, "edges": self.edges, "allow_cycles": self.allow_cycles}
+
+    def natural_input(self) -> Shape | None:
+        """The shape of the only Input."""
+        inputs = list(self.inputs().values())
+        return tuple(inputs[0].shape) if len(inputs) == 1 else None
+
+    def output_shape(self, shape: Shape) -> Shape:
+        """What a nested graph with one Input and one Output makes of ``shape``."""
+        inputs, outputs = list(self.inputs().values()), list(self.outputs().values())
+        if len(inputs) != 1 or len(outputs) != 1:
+            raise ShapeError(
+                Problem(
+                    f"a nested graph with {len(inputs)} Inputs and {len(outputs)} Outputs",
+                    "one Input and one Output",
+                )
+            )
+        inputs[0].output_shape(shape)
+        return tuple(outputs[0].shape)
+
+    def typed(self, input_shape: Shape | None, output_shape: Shape | None) -> Graph:
+        """A nested graph carries its own shapes."""
+        return self
+
+    def difference(self, other: Node) -> list[str]:
+        """What differs from ``other``, one readable line each; empty if they are equal."""
+        if not isinstance(other, Graph):
+            return [f"type: Graph and {other.primitive}"]
+        found = []
+        for name in dict.fromkeys([*self.nodes, *other.nodes]):
+            if name not in other.nodes or name not in self.nodes:
+                side = "first" if name in self.nodes else "second"
+                found.append(f"node {name!r}: only in the {side}")
+            else:
+                lines = self.nodes[name].difference(other.nodes[name])
+                found += [f"node {name!r}: {line}" for line in lines]
+        if not found and list(self.nodes) != list(other.nodes):
+            found.append("nodes: the same in another order")
+        if self.edges != other.edges:
+            mine, theirs = set(self.edges), set(other.edges)
+            found += [f"edge {a!r} -> {b!r}: only in the first" for a, b in sorted(mine - theirs)]
+            found += [f"edge {a!r} -> {b!r}: only in the second" for a, b in sorted(theirs - mine)]
+            if mine == theirs:
+                found.append("edges: the same in another order")
+        for field in ("allow_cycles", "feedback"):
+            if getattr(self, field) != getattr(other, field):
+                found.append(f"{field}: {getattr(self, field)} and {getattr(other, field)}")
+        if not same_value(self.metadata, other.metadata):
+            found.append(f"metadata: {show(self.metadata)} and {show(other.metadata)}")
+        return found
+
+    def equals(self, other: object) -> bool:
+        """Whether ``other`` is the same graph by value: nodes, their order, edges, metadata."""
+        return isinstance(other, Graph) and not self.difference(other)
+
+    def __repr__(self) -> str:
+        from .table import as_text
+
+        return as_text(self)
+
+    def _repr_html_(self) -> str:
+        from .table import as_html
+
+        return as_html(self)
+
+
+def _sends(node: Node, arriving: list[Shape]) -> Shape | None:
+    """The shape of the node's output, or None where that cannot be told."""
+    try:
+        return node.shapes(arriving)[1]
+    except ShapeError:
+        return None

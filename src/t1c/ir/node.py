@@ -1,0 +1,373 @@
+"""What every primitive is: a declaration of fields, a shape rule and a reference step.
+
+A primitive is a small class::
+
+    @register_node
+    class Scale(Node):
+        "y = s * x. Any shape."
+        s: Array = array()
+
+        def step(self, x, state):
+            return x * self.s.astype(x.dtype), state
+
+Its constructor with checks, the file format, equality, ``repr`` and every table follow from that.
+"""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, ClassVar, TypeVar, dataclass_transform
+
+import numpy as np
+
+from . import fields
+from .errors import NodeError, Problem, ShapeError, UnknownPrimitiveError
+from .fields import Array, Kind, show
+from .metadata import Metadata, clean_metadata, same_value
+
+Shape = tuple[int, ...]
+Types = dict[str, Array]
+State = tuple[Array, ...]
+N = TypeVar("N", bound="type[Node]")
+
+_REGISTRY: dict[str, type[Node]] = {}
+
+
+@dataclasses.dataclass(eq=False, repr=False)
+class Node:
+    """Base of all primitives.
+
+    Attributes:
+        input_type: port name -> shape without time and batch, as an integer array. Given by hand,
+            fixed by the parameters, or inferred by the graph; empty while unknown.
+        output_type: the same for what leaves the node.
+        metadata: free notes; they change no result.
+    """
+
+    input_type: Types | None = dataclasses.field(default=None, kw_only=True)
+    output_type: Types | None = dataclasses.field(default=None, kw_only=True)
+    metadata: Metadata = dataclasses.field(default_factory=dict, kw_only=True)
+
+    kinds: ClassVar[Mapping[str, Kind]] = {}
+    """Field name -> what it may hold, in the order of declaration."""
+    state_names: ClassVar[tuple[str, ...]] = ()
+    """The state variables that the node carries from step to step."""
+    breaks_cycles: ClassVar[bool] = False
+    """A cycle may be cut at this node's output: it is a neuron."""
+    runs_alone: ClassVar[bool] = False
+    """The node means something without an incoming edge (a neuron runs on its leak)."""
+    since: ClassVar[str] = ""
+    """The format version that brought the primitive, if later than the first."""
+
+    def __post_init__(self) -> None:
+        """Check the fields against each other and settle the types known so far."""
+        self.declared_input = _as_types(self.input_type, "input_type", "input")
+        self.declared_output = _as_types(self.output_type, "output_type", "output")
+        self.metadata = clean_metadata(self.metadata)
+        self._converted = True
+        self.check()
+        try:
+            known = self.shapes([])
+        except ShapeError as error:
+            raise self._placed(error, "input_type") from None
+        self.input_type = _types_of("input", known[0])
+        self.output_type = _types_of("output", known[1])
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        """Set a field; what it cannot hold is refused, and the node stays as it was."""
+        kind = self.kinds.get(name)
+        if kind is None:
+            object.__setattr__(self, name, value)
+            return
+        try:
+            value = kind.convert(value)
+        except NodeError as error:
+            raise self._placed(error, name) from None
+        before = self.__dict__.get(name)
+        object.__setattr__(self, name, value)
+        if self.__dict__.get("_converted"):
+            try:
+                self.check()
+            except NodeError:
+                object.__setattr__(self, name, before)
+                raise
+
+    # What a primitive may define ------------------------------------------------------------
+
+    def check(self) -> None:
+        """Raise NodeError where fields that are fine alone do not fit together."""
+
+    def natural_input(self) -> Shape | None:
+        """The input shape that the parameters fix by themselves, if they do."""
+        return None
+
+    @property
+    def adds_inputs(self) -> bool:
+        """Several incoming edges are added."""
+        return True
+
+    def merge(self, inputs: Sequence[Shape]) -> Shape:
+        """The shape of what several incoming edges become: their sum, so all must be equal."""
+        for shape in inputs[1:]:
+            if shape != inputs[0]:
+                raise ShapeError(
+                    Problem(
+                        f"inputs of unequal shapes {inputs[0]} and {shape} are added",
+                        "equal shapes",
+                        "Make the shapes equal, or join them with Skip(skip_type='concatenate').",
+                    )
+                )
+        return inputs[0]
+
+    def merge_values(self, inputs: Sequence[Array]) -> Array:
+        """The reference meaning of several incoming edges: their sum, in the order of the edges."""
+        total = inputs[0]
+        for value in inputs[1:]:
+            total = total + value
+        return total
+
+    def output_shape(self, shape: Shape) -> Shape:
+        """The shape that leaves when ``shape`` arrives (neither has time or batch)."""
+        return shape
+
+    def initial_state(self, shape: Shape, dtype: np.dtype[Any]) -> State:
+        """The state at rest for an input of ``shape``, batch included."""
+        return tuple(np.zeros(shape, dtype) for _ in self.state_names)
+
+    def step(self, x: Array, state: State) -> tuple[Array, State]:
+        """One time step on ``x`` of shape (B, *features), in the dtype of ``x``."""
+        raise NotImplementedError(f"{type(self).__name__} has no reference step")
+
+    # What follows from the declaration -------------------------------------------------------
+
+    @property
+    def primitive(self) -> str:
+        """The type name that the registry and the file use."""
+        return type(self).__name__
+
+    @classmethod
+    def defaults(cls) -> dict[str, Any]:
+        """Field name -> default, for the fields that have one."""
+        return {
+            f.name: f.default
+            for f in dataclasses.fields(cls)
+            if f.name in cls.kinds and f.default is not dataclasses.MISSING
+        }
+
+    @classmethod
+    def required(cls) -> set[str]:
+        """The names of the fields without a default."""
+        return set(cls.kinds) - set(cls.defaults())
+
+    def values(self) -> dict[str, Any]:
+        """Field name -> value, in the order of declaration."""
+        return {name: getattr(self, name) for name in self.kinds}
+
+    def parameters(self) -> dict[str, Array]:
+        """The fields that hold arrays."""
+        return {k: v for k, v in self.values().items() if isinstance(v, np.ndarray)}
+
+    def replace(self: Any, **changes: Any) -> Any:
+        """A copy of the node with some fields changed and checked anew."""
+        given = {
+            "input_type": self.declared_input or None,
+            "output_type": self.declared_output or None,
+            "metadata": self.metadata,
+        }
+        return type(self)(**{**self.values(), **given, **changes})
+
+    def typed(self: Any, input_shape: Shape | None, output_shape: Shape | None) -> Any:
+        """A shallow copy that carries the shapes a graph inferred for it."""
+        node = copy.copy(self)
+        node.input_type = _types_of("input", input_shape)
+        node.output_type = _types_of("output", output_shape)
+        return node
+
+    def shapes(self, arriving: Sequence[Shape]) -> tuple[Shape | None, Shape | None]:
+        """Input and output shape, given what arrives; None where they cannot be told.
+
+        With nothing arriving they are those declared, or fixed by the parameters.
+
+        Raises:
+            ShapeError: what arrives does not fit the node, or contradicts what is declared.
+        """
+        declared = as_shape(self.declared_input.get("input"))
+        shape = self.merge(arriving) if arriving else declared or self.natural_input()
+        stated = as_shape(self.declared_output.get("output"))
+        if shape is None:
+            return None, stated
+        output = self.output_shape(shape)
+        for field, given, inferred in (
+            ("input_type", declared, shape),
+            ("output_type", stated, output),
+        ):
+            if given is not None and given != inferred:
+                raise ShapeError(
+                    Problem(
+                        f"the declared shape {given} contradicts the inferred shape {inferred}",
+                        remedy="Drop the declaration, or mend what leads to it.",
+                        field=field,
+                    )
+                )
+        return shape, output
+
+    def nonfinite(self) -> Iterable[Problem]:
+        """One problem for each array that holds NaN or infinity."""
+        for name, value in self.parameters().items():
+            if value.dtype.kind == "f" and not np.isfinite(value).all():
+                bad = int((~np.isfinite(value)).sum())
+                yield Problem(
+                    f"{bad} of {value.size} values are NaN or infinite",
+                    "finite numbers",
+                    "Pass allow_nonfinite=True to load them all the same.",
+                    field=name,
+                )
+
+    def difference(self, other: Node) -> list[str]:
+        """What differs from ``other``, one line each; empty if they are equal by value."""
+        if self.primitive != other.primitive:
+            return [f"type: {self.primitive} and {other.primitive}"]
+        found = [
+            f"{name}: {_difference(mine, getattr(other, name))}"
+            for name, mine in self.values().items()
+            if not same_value(mine, getattr(other, name))
+        ]
+        if not same_value(self.metadata, other.metadata):
+            found.append(f"metadata: {show(self.metadata)} and {show(other.metadata)}")
+        return found
+
+    def equals(self, other: object) -> bool:
+        """Whether ``other`` is the same primitive with equal fields and metadata."""
+        return isinstance(other, Node) and not self.difference(other)
+
+    def __repr__(self) -> str:
+        parts = [f"{name}={_brief(value)}" for name, value in self.values().items()]
+        return f"{self.primitive}({', '.join(parts)})"
+
+    def _placed(self, error: NodeError | ShapeError, name: str) -> NodeError:
+        return NodeError(
+            [
+                dataclasses.replace(p.at(self.primitive), field=p.field or name)
+                for p in error.problems
+            ]
+        )
+
+    def _error(self, field: str, found: object, expected: str = "", remedy: str = "") -> NodeError:
+        """The error to raise from ``check``: field, value found, value expected, what to do."""
+        text = found if isinstance(found, str) else show(found)
+        return NodeError(Problem(text, expected, remedy, where=self.primitive, field=field))
+
+
+@dataclass_transform(
+    field_specifiers=(
+        fields.array,
+        fields.integer,
+        fields.real,
+        fields.boolean,
+        fields.choice,
+        fields.text,
+        fields.integers,
+        dataclasses.field,
+    )
+)
+def register_node(cls: N) -> N:
+    """Class decorator: make ``cls`` a primitive that files and graphs know by its name.
+
+    Raises:
+        TypeError: a field is declared without one of the functions of ``t1c.ir.fields``.
+    """
+    if "__dataclass_fields__" not in cls.__dict__:
+        dataclasses.dataclass(eq=False, repr=False)(cls)
+    common = {f.name for f in dataclasses.fields(Node)}
+    kinds: dict[str, Kind] = {}
+    for field in sorted(dataclasses.fields(cls), key=lambda f: bool(f.kw_only)):
+        if field.name in common:
+            continue
+        if "kind" not in field.metadata:
+            raise TypeError(
+                f"{cls.__name__}.{field.name}: declare it with a function of t1c.ir.fields, for "
+                f"example `{field.name}: Array = array()`, so that files and checks know its kind"
+            )
+        kinds[field.name] = field.metadata["kind"]
+    cls.kinds = kinds
+    _REGISTRY[cls.__name__] = cls
+    return cls
+
+
+def str_to_node(name: str) -> type[Node]:
+    """The primitive of that name.
+
+    Raises:
+        UnknownPrimitiveError: there is none; the message lists near matches.
+    """
+    try:
+        return _REGISTRY[name]
+    except (KeyError, TypeError):
+        raise UnknownPrimitiveError(unknown_primitive(name)) from None
+
+
+def unknown_primitive(name: str) -> Problem:
+    """What to say of a type name that no primitive has."""
+    import difflib
+
+    near = difflib.get_close_matches(str(name), _REGISTRY, n=3)
+    guess = f"Did you mean {' or '.join(near)}? " if near else ""
+    return Problem(
+        f"unknown primitive {show(name)}",
+        "one of ir.list_primitives()",
+        f"{guess}Define it with @ir.register_node, or export without it.",
+        field="type",
+    )
+
+
+def list_primitives() -> list[str]:
+    """The names of all registered primitives, in the order of their definition."""
+    return list(_REGISTRY)
+
+
+def as_shape(value: Any) -> Shape | None:
+    """A shape as a tuple of ints; None stays None."""
+    return None if value is None else tuple(int(n) for n in np.atleast_1d(np.asarray(value)))
+
+
+def _as_types(value: Any, field: str, port: str) -> Types:
+    """Check a declared ``input_type`` or ``output_type``; a bare shape means the usual port."""
+    if value is None:
+        return {}
+    if not isinstance(value, Mapping):
+        value = {port: value}
+    types: Types = {}
+    for name, shape in value.items():
+        if shape is None:
+            continue
+        array = np.atleast_1d(np.asarray(shape))
+        if array.ndim != 1 or (array.size and (array.dtype.kind not in "iu" or array.min() < 1)):
+            raise NodeError(
+                Problem(show(shape), "a shape: integers of at least 1", field=f"{field}[{name!r}]")
+            )
+        types[str(name)] = array.astype(np.int64)
+    return types
+
+
+def _types_of(port: str, shape: Shape | None) -> Types:
+    return {} if shape is None else {port: np.array(shape, dtype=np.int64)}
+
+
+def _brief(value: Any) -> str:
+    if isinstance(value, np.ndarray):
+        return f"<{'x'.join(map(str, value.shape)) or 'scalar'} {value.dtype}>"
+    return repr(value)
+
+
+def _difference(mine: Any, theirs: Any) -> str:
+    if isinstance(mine, np.ndarray) and isinstance(theirs, np.ndarray):
+        if mine.shape != theirs.shape:
+            return f"shapes {mine.shape} and {theirs.shape}"
+        if mine.dtype != theirs.dtype:
+            return f"dtypes {mine.dtype} and {theirs.dtype}"
+        gap = np.abs(mine.astype(np.float64) - theirs.astype(np.float64))
+        count = int((mine != theirs).sum())
+        return f"{count} of {mine.size} values differ, by up to {np.nanmax(gap):.3g}"
+    return f"{show(mine)} and {show(theirs)}"

@@ -1,0 +1,174 @@
+"""Activation functions, as torch defines them.
+
+``features`` says for how many features a layer was made; it is checked and computes nothing.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from ..errors import Problem, ShapeError
+from ..fields import Array, array, boolean, integer, real
+from ..node import Node, Shape, State, register_node
+
+_erf = np.vectorize(math.erf, otypes=[np.float64])
+
+
+class Featured(Node):
+    """A node made for a number of features: channels, the last axis, or all elements."""
+
+    features: int
+
+    def natural_input(self) -> Shape:
+        """A plain vector of that many features."""
+        return (self.features,)
+
+    def output_shape(self, shape: Shape) -> Shape:
+        """The shape stays."""
+        if not shape or self.features not in (shape[0], shape[-1], math.prod(shape)):
+            raise ShapeError(
+                Problem(
+                    f"input shape {shape}",
+                    f"{self.features} channels, {self.features} on the last axis, or "
+                    f"{self.features} elements in all",
+                    field="features",
+                )
+            )
+        return shape
+
+
+@register_node
+class ReLU(Featured):
+    """y = x where x > 0, else negative_slope * x. Any shape."""
+
+    features: int = integer(low=1)
+    negative_slope: float = real(default=0.0)
+
+    def step(self, x: Array, state: State) -> tuple[Array, State]:
+        """Rectify."""
+        return np.where(x > 0, x, x * x.dtype.type(self.negative_slope)), state
+
+
+@register_node
+class Sigmoid(Featured):
+    """y = 1 / (1 + exp(-x)). Any shape."""
+
+    features: int = integer(low=1)
+
+    def step(self, x: Array, state: State) -> tuple[Array, State]:
+        """Squash to (0, 1), without overflow on either side."""
+        e = np.exp(-np.abs(x))
+        return (np.where(x >= 0, 1, e) / (1 + e)).astype(x.dtype), state
+
+
+@register_node
+class Tanh(Featured):
+    """y = tanh(x). Any shape."""
+
+    features: int = integer(low=1)
+
+    def step(self, x: Array, state: State) -> tuple[Array, State]:
+        """Squash to (-1, 1)."""
+        return np.tanh(x), state
+
+
+@register_node
+class Softmax(Featured):
+    """y = exp(x) / sum(exp(x)) along one axis.
+
+    dim counts as torch's does on a batch: 1 is the first feature axis, negative counts from the
+    end; 0, the batch, is refused.
+    """
+
+    features: int = integer(low=1)
+    dim: int = integer(default=-1)
+
+    def check(self) -> None:
+        """Samples of a batch do not mix."""
+        if self.dim == 0:
+            raise self._error(
+                "dim",
+                0,
+                "a feature axis: 1, 2, ... or negative, counted from the end",
+                "dim=0 is a softmax over the batch axis, which would mix samples.",
+            )
+
+    def output_shape(self, shape: Shape) -> Shape:
+        """The shape stays, if it has the axis."""
+        rank = 1 + len(shape)
+        if not -rank < self.dim < rank:
+            raise ShapeError(
+                Problem(
+                    f"dim={self.dim} for input shape {shape}",
+                    f"a feature axis: 1 to {rank - 1}, or {1 - rank} to -1",
+                    field="dim",
+                )
+            )
+        return super().output_shape(shape)
+
+    def step(self, x: Array, state: State) -> tuple[Array, State]:
+        """Normalise, shifted by the maximum so that nothing overflows."""
+        e = np.exp(x - x.max(axis=self.dim, keepdims=True))
+        return e / e.sum(axis=self.dim, keepdims=True), state
+
+
+@register_node
+class GELU(Featured):
+    """y = x * Phi(x), with Phi the normal distribution; approximate takes its tanh form."""
+
+    features: int = integer(low=1)
+    approximate: bool = boolean(default=True)
+
+    def step(self, x: Array, state: State) -> tuple[Array, State]:
+        """Weigh by the normal distribution."""
+        if self.approximate:
+            gate = np.tanh(math.sqrt(2 / math.pi) * (x + 0.044715 * x**3))
+        else:
+            gate = _erf(x / math.sqrt(2)) if x.size else x
+        return (0.5 * x * (1 + gate)).astype(x.dtype), state
+
+
+@register_node
+class ELU(Featured):
+    """y = x where x > 0, else alpha * (exp(x) - 1). Any shape."""
+
+    features: int = integer(low=1)
+    alpha: float = real(default=1.0)
+
+    def step(self, x: Array, state: State) -> tuple[Array, State]:
+        """Bend below zero."""
+        return np.where(x > 0, x, x.dtype.type(self.alpha) * np.expm1(np.minimum(x, 0))), state
+
+
+@register_node
+class PReLU(Featured):
+    """y = x where x > 0, else weight * x; weight (1,) for all or (features,) per channel."""
+
+    features: int = integer(low=1)
+    weight: Array = array(ndim=1)
+
+    def check(self) -> None:
+        """One weight, or one for each feature."""
+        if self.weight.shape not in ((1,), (self.features,)):
+            raise self._error(
+                "weight", f"shape {self.weight.shape}", f"shape (1,) or ({self.features},)"
+            )
+
+    def output_shape(self, shape: Shape) -> Shape:
+        """The shape stays; several weights need as many channels."""
+        if self.weight.size > 1 and shape[:1] != self.weight.shape:
+            raise ShapeError(
+                Problem(
+                    f"input shape {shape}",
+                    f"{self.weight.size} channels on the first axis, one for each weight",
+                    field="weight",
+                )
+            )
+        return super().output_shape(shape)
+
+    def step(self, x: Array, state: State) -> tuple[Array, State]:
+        """Rectify with a slope per channel."""
+        weight = self.weight.astype(x.dtype).reshape(-1, *[1] * (x.ndim - 2))
+        return np.where(x > 0, x, weight * x), state

@@ -1,0 +1,90 @@
+"""Weighted sums of features."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+from ..errors import Problem, ShapeError
+from ..fields import Array, array, choice, integer
+from ..node import Node, Shape, State, register_node
+
+
+class _Dense(Node):
+    """y = W x + b over the last feature axis, as ``torch.nn.Linear`` has it."""
+
+    weight: Array
+    bias: Array
+
+    def check(self) -> None:
+        """One bias for each row of the weight."""
+        if self.bias.shape != self.weight.shape[:1]:
+            raise self._error(
+                "bias",
+                f"shape {self.bias.shape}",
+                f"shape {self.weight.shape[:1]}: one for each row of weight {self.weight.shape}",
+            )
+
+    def natural_input(self) -> Shape:
+        """The weight's columns."""
+        return (self.weight.shape[1],)
+
+    def output_shape(self, shape: Shape) -> Shape:
+        """(..., in) becomes (..., out)."""
+        if not shape or shape[-1] != self.weight.shape[1]:
+            raise ShapeError(
+                Problem(
+                    f"input shape {shape}",
+                    f"{self.weight.shape[1]} features on the last axis, for a weight of shape "
+                    f"{self.weight.shape}",
+                    "Put a Flatten before it if the input is a feature map.",
+                )
+            )
+        return (*shape[:-1], self.weight.shape[0])
+
+    def step(self, x: Array, state: State) -> tuple[Array, State]:
+        """Multiply and add, in the dtype of ``x``."""
+        return x @ self.weight.astype(x.dtype).T + self.bias.astype(x.dtype), state
+
+
+class SpikeMode(StrEnum):
+    """What a SpikingAffine's inputs are."""
+
+    BINARY = "binary"
+    GRADED = "graded"
+    RATE = "rate"
+
+
+@register_node
+class Affine(_Dense):
+    """y = W x + b.
+
+    weight (out, in), bias (out,). Input (..., in), output (..., out).
+    """
+
+    weight: Array = array(ndim=2)
+    bias: Array = array(ndim=1)
+
+
+@register_node
+class SpikingAffine(_Dense):
+    """y = W x + b, with hints for hardware that do not change the result.
+
+    weight (out, in), bias (out,); spike_mode says what the inputs are, weight_bits and
+    accumulator_bits how wide the hardware may make its numbers.
+    """
+
+    weight: Array = array(ndim=2)
+    bias: Array = array(ndim=1)
+    spike_mode: str = choice(*SpikeMode, default="binary")
+    weight_bits: int = integer(low=1, high=32, default=8)
+    accumulator_bits: int = integer(low=1, high=64, default=16)
+
+    def check(self) -> None:
+        """The accumulator is at least as wide as a weight."""
+        super().check()
+        if self.accumulator_bits < self.weight_bits:
+            raise self._error(
+                "accumulator_bits",
+                self.accumulator_bits,
+                f"at least weight_bits = {self.weight_bits}",
+            )

@@ -1,0 +1,142 @@
+"""Normalisation in eval mode, as torch defines it: stored statistics, fixed at inference."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from ..errors import Problem, ShapeError
+from ..fields import Array, array, integer, integers, real
+from ..node import Node, Shape, State, register_node
+from .activation import Featured
+
+
+class _BatchNorm(Node):
+    """y = (x - running_mean) / sqrt(running_var + eps) * weight + bias, per channel."""
+
+    num_features: int
+    weight: Array
+    bias: Array
+    running_mean: Array
+    running_var: Array
+    eps: float
+
+    def check(self) -> None:
+        """One of each statistic per channel, and no negative variance."""
+        for name, value in self.parameters().items():
+            if value.shape != (self.num_features,):
+                raise self._error(name, f"shape {value.shape}", f"shape ({self.num_features},)")
+        if (self.running_var < 0).any():
+            raise self._error("running_var", f"{self.running_var.min()}", "values of at least 0")
+
+    def channels_first(self, shape: Shape, ranks: tuple[int, ...], form: str) -> Shape:
+        """Check the rank and the number of channels."""
+        if len(shape) not in ranks or shape[0] != self.num_features:
+            raise ShapeError(
+                Problem(f"input shape {shape}", form.replace("C", str(self.num_features)))
+            )
+        return shape
+
+    def step(self, x: Array, state: State) -> tuple[Array, State]:
+        """Scale and shift with the stored statistics."""
+        axes = (-1, *[1] * (x.ndim - 2))
+        mean, var, weight, bias = (
+            p.astype(x.dtype).reshape(axes)
+            for p in (self.running_mean, self.running_var, self.weight, self.bias)
+        )
+        return (x - mean) / np.sqrt(var + x.dtype.type(self.eps)) * weight + bias, state
+
+
+@register_node
+class BatchNorm1d(_BatchNorm):
+    """Batch normalisation in eval mode over (C,) or (C, L), as ``torch.nn.BatchNorm1d``."""
+
+    num_features: int = integer(low=1)
+    weight: Array = array(ndim=1)
+    bias: Array = array(ndim=1)
+    running_mean: Array = array(ndim=1)
+    running_var: Array = array(ndim=1)
+    eps: float = real(low=0.0, default=1e-5)
+    momentum: float = real(default=0.1)
+
+    def natural_input(self) -> Shape:
+        """A plain vector of features."""
+        return (self.num_features,)
+
+    def output_shape(self, shape: Shape) -> Shape:
+        """The shape stays."""
+        return self.channels_first(shape, (1, 2), "(C,) or (C, L)")
+
+
+@register_node
+class BatchNorm2d(_BatchNorm):
+    """Batch normalisation in eval mode over (C, H, W), as ``torch.nn.BatchNorm2d``."""
+
+    num_features: int = integer(low=1)
+    weight: Array = array(ndim=1)
+    bias: Array = array(ndim=1)
+    running_mean: Array = array(ndim=1)
+    running_var: Array = array(ndim=1)
+    eps: float = real(low=0.0, default=1e-5)
+    momentum: float = real(default=0.1)
+
+    def output_shape(self, shape: Shape) -> Shape:
+        """The shape stays."""
+        return self.channels_first(shape, (3,), "(C, H, W)")
+
+
+@register_node
+class LayerNorm(Node):
+    """y = (x - mean) / sqrt(var + eps) * weight + bias over the last axes of each sample.
+
+    normalized_shape names these axes, as in ``torch.nn.LayerNorm``; weight and bias have it.
+    """
+
+    normalized_shape: tuple[int, ...] = integers(low=1)
+    weight: Array = array()
+    bias: Array = array()
+    eps: float = real(low=0.0, default=1e-5)
+
+    def check(self) -> None:
+        """Weight and bias have the normalised shape."""
+        for name, value in self.parameters().items():
+            if value.shape != self.normalized_shape:
+                raise self._error(name, f"shape {value.shape}", f"shape {self.normalized_shape}")
+
+    def natural_input(self) -> Shape:
+        """The normalised shape."""
+        return self.normalized_shape
+
+    def output_shape(self, shape: Shape) -> Shape:
+        """The shape stays, if it ends in the normalised one."""
+        if shape[-len(self.normalized_shape) :] != self.normalized_shape:
+            raise ShapeError(
+                Problem(
+                    f"input shape {shape}",
+                    f"a shape that ends in {self.normalized_shape}",
+                    field="normalized_shape",
+                )
+            )
+        return shape
+
+    def step(self, x: Array, state: State) -> tuple[Array, State]:
+        """Normalise each sample by its own mean and (biased) variance."""
+        axes = tuple(range(-len(self.normalized_shape), 0))
+        centred = x - x.mean(axis=axes, keepdims=True)
+        var = (centred**2).sum(axis=axes, keepdims=True) / math.prod(self.normalized_shape)
+        scaled = centred / np.sqrt(var + self.eps)
+        weight, bias = self.weight.astype(x.dtype), self.bias.astype(x.dtype)
+        return (scaled * weight + bias).astype(x.dtype), state
+
+
+@register_node
+class Dropout(Featured):
+    """Drops features with probability p while training; in eval mode y = x."""
+
+    features: int = integer(low=1)
+    p: float = real(low=0.0, high=1.0, default=0.5)
+
+    def step(self, x: Array, state: State) -> tuple[Array, State]:
+        """Pass ``x`` on: inference drops nothing."""
+        return x, state

@@ -1,0 +1,29 @@
+"""Markers that say something about a part of a graph and compute nothing."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+from ..fields import Array, choice, integer, text
+from ..node import State, register_node
+from .activation import Featured
+
+
+class NeuronMode(StrEnum):
+    """Which kind of network a region is."""
+
+    SNN = "snn"
+    ANN = "ann"
+
+
+@register_node
+class HybridRegion(Featured):
+    """Marks where an 'ann' or 'snn' part of a hybrid network begins. y = x."""
+
+    mode: str = choice(*NeuronMode)
+    features: int = integer(low=1)
+    name: str | None = text(default=None)
+
+    def step(self, x: Array, state: State) -> tuple[Array, State]:
+        """Pass ``x`` on."""
+        return x, state

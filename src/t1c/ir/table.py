@@ -1,0 +1,73 @@
+"""A graph as a short table: what ``repr`` and a notebook show."""
+
+from __future__ import annotations
+
+import html
+from typing import TYPE_CHECKING
+
+from .node import Node, as_shape
+
+if TYPE_CHECKING:
+    from .graph import Graph
+
+HEADERS = ("node", "type", "output shape", "parameters", "from")
+MOST_ROWS = 40
+
+
+def rows(graph: Graph) -> list[tuple[str, str, str, str, str]]:
+    """One row for each node, under ``HEADERS``."""
+    before = graph.topology().before
+    back = set(graph.feedback_edges()) if graph.allow_cycles else set()
+    listed = []
+    for name, node in graph.nodes.items():
+        sources = [f"{s} (t-1)" if (s, name) in back else s for s in before[name]]
+        shape = as_shape((node.output_type or {}).get("output"))
+        count = parameter_count(node)
+        listed.append(
+            (
+                name,
+                node.primitive,
+                str(shape or ""),
+                f"{count:,}" if count else "",
+                ", ".join(sources),
+            )
+        )
+    return listed
+
+
+def parameter_count(node: Node) -> int:
+    """How many numbers the node's arrays hold, those of nested graphs included."""
+    inner = getattr(node, "nodes", {})
+    own = sum(p.size for p in node.parameters().values())
+    return own + sum(parameter_count(n) for n in inner.values())
+
+
+def as_text(graph: Graph) -> str:
+    """A plain table for the terminal; long graphs are shown by their ends."""
+    total = parameter_count(graph)
+    heading = f"Graph: {len(graph.nodes)} nodes, {len(graph.edges)} edges, {total:,} parameters"
+    listed = rows(graph)
+    if len(listed) > MOST_ROWS:
+        half = MOST_ROWS // 2
+        gap = ("...", f"({len(listed) - 2 * half} more)", "", "", "")
+        listed = [*listed[:half], gap, *listed[-half:]]
+    widths = [max(len(row[i]) for row in [HEADERS, *listed]) for i in range(len(HEADERS))]
+    lines = [
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+        for row in [HEADERS, *listed]
+    ]
+    return "\n".join([heading, *(f"  {line}" for line in lines)])
+
+
+def as_html(graph: Graph) -> str:
+    """The same table for a notebook, with everything escaped."""
+    head = "".join(f"<th>{html.escape(cell)}</th>" for cell in HEADERS)
+    body = "".join(
+        "<tr>" + "".join(f"<td>{html.escape(cell)}</td>" for cell in row) + "</tr>"
+        for row in rows(graph)
+    )
+    caption = f"Graph: {len(graph.nodes)} nodes, {len(graph.edges)} edges"
+    return (
+        f"<table><caption>{caption}</caption>"
+        f"<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+    )
