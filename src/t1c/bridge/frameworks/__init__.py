@@ -1,0 +1,1 @@
+"""Other spiking frameworks: their neurons and the modules they expect to find."""

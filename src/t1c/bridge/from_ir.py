@@ -1,0 +1,144 @@
+"""A graph, or a file, as executable PyTorch."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+import torch
+from torch import nn
+
+from t1c import ir
+from t1c.ir.errors import Problem, UnsupportedError
+
+from .custom_map import NodeMap, module_from_map
+from .executor import GraphExecutor
+from .primitives import LIFModule, SepConv2dModule, SkipModule
+from .registry import importer_of, remember
+
+__all__ = [
+    "LIFModule",
+    "SepConv2dModule",
+    "SkipModule",
+    "from_ir",
+    "ir_to_torch",
+    "load",
+    "node_to_module",
+    "nodes_to_modules",
+]
+
+GraphOrPath = ir.Graph | str | os.PathLike[str]
+
+
+def ir_to_torch(
+    graph: GraphOrPath,
+    node_map: NodeMap | None = None,
+    return_state: bool = False,
+    validate: bool = True,
+    *,
+    dtype: torch.dtype | None = None,
+) -> GraphExecutor:
+    """Import a graph, or a ``.t1c`` file, as an executable PyTorch module in eval mode.
+
+    Args:
+        graph: the graph, or the path of a file.
+        node_map: makes modules in the place of the default ones: a callable ``node -> module or
+            None`` (None: use the default), used for one type only if its argument is annotated
+            with that type; or a dict ``node type -> callable``.
+        return_state: whether calls return ``(output, state)``; see ``GraphExecutor``.
+        validate: check the graph once more; it was checked when it was made.
+        dtype: of the parameters; torch's default if None. Files keep their precision only here:
+            converting an executor later starts from the parameters as they are.
+
+    Returns:
+        The executor. Its parameters are copies of the graph's arrays.
+
+    Raises:
+        GraphError, T1CFormatError: the graph or file is not valid.
+        UnsupportedError: a node cannot be run, such as a nested graph.
+
+    Example:
+        >>> executor = ir_to_torch("model.t1c", return_state=True)  # doctest: +SKIP
+        >>> output, state = executor(x, {})  # doctest: +SKIP
+    """
+    graph = _graph(graph)
+    if validate:
+        graph.check()
+    modules = from_ir(graph, node_map, dtype=dtype)
+    executor = GraphExecutor(modules, graph.edges, return_state, feedback=graph.feedback_edges())
+    executor.graph = graph
+    return executor.eval()
+
+
+def load(path: str | os.PathLike[str], **kwargs: Any) -> GraphExecutor:
+    """Import a ``.t1c`` file; keywords as for ``ir_to_torch``."""
+    return ir_to_torch(ir.read(path), **kwargs)
+
+
+def from_ir(
+    graph: GraphOrPath,
+    custom_map: NodeMap | None = None,
+    *,
+    dtype: torch.dtype | None = None,
+) -> dict[str, nn.Module]:
+    """One module for each node of a graph or file, by name, in eval mode.
+
+    Args:
+        graph: the graph, or the path of a file.
+        custom_map: as ``node_map`` of ``ir_to_torch``.
+        dtype: of the parameters; torch's default if None.
+
+    Raises:
+        UnsupportedError: listing all nodes that no module runs.
+    """
+    graph = _graph(graph)
+    modules: dict[str, nn.Module] = {}
+    problems = []
+    for name, node in graph.nodes.items():
+        module = module_from_map(custom_map, node, name)
+        if module is None:
+            module = node_to_module(node, dtype=dtype)
+        if module is None:
+            problems.append(_cannot_run(name, node))
+        else:
+            modules[name] = remember(module, node).eval()
+    if problems:
+        raise UnsupportedError(problems)
+    return modules
+
+
+nodes_to_modules = from_ir
+
+
+def node_to_module(node: ir.Node, *, dtype: torch.dtype | None = None) -> nn.Module | None:
+    """The module that runs one node, or None if its type has none.
+
+    Example:
+        >>> import numpy as np
+        >>> node_to_module(ir.Affine(weight=np.ones((3, 4)), bias=np.zeros(3)))
+        Linear(in_features=4, out_features=3, bias=True)
+    """
+    importer = importer_of(node)
+    if importer is None:
+        return None
+    return remember(importer(node, dtype or torch.get_default_dtype()), node)
+
+
+def _graph(graph: GraphOrPath) -> ir.Graph:
+    return graph if isinstance(graph, ir.Graph) else ir.read(graph)
+
+
+def _cannot_run(name: str, node: ir.Node) -> Problem:
+    if isinstance(node, ir.Graph):
+        return Problem(
+            "a nested graph cannot be run yet",
+            "a flat graph",
+            "Put its nodes into the outer graph.",
+            f"node {name!r}",
+        )
+    return Problem(
+        f"no module runs a {node.primitive}",
+        "a primitive of ir.list_primitives(), or one that node_map knows",
+        f"Pass node_map={{ir.{node.primitive}: function}} that makes a module from the node.",
+        f"node {name!r}",
+    )

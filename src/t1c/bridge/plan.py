@@ -1,0 +1,127 @@
+"""A graph cut into an order of work: single nodes, and loops that step through time together.
+
+Names and edges only, no tensors: the same plan serves one step and a whole sequence.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass
+
+from t1c.ir.errors import GraphError, Problem
+from t1c.ir.topology import Edge, Topology, feedback_edges
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where a node takes an input from: a node, in the present step or in the one before."""
+
+    name: str
+    back: bool
+
+
+@dataclass(frozen=True)
+class Stage:
+    """Nodes to be worked together, in this order.
+
+    A single node outside any loop can take all time steps at once; the nodes of a loop take them
+    one at a time.
+    """
+
+    names: tuple[str, ...]
+    loop: bool
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What an executor follows.
+
+    Attributes:
+        stages: in topological order.
+        sources: node name -> its inputs, in the order of the edges.
+        inputs: the nodes that take the caller's tensors.
+        outputs: the nodes whose values are returned.
+        remembered: the nodes whose output is needed again in the next step.
+    """
+
+    stages: tuple[Stage, ...]
+    sources: dict[str, tuple[Source, ...]]
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
+    remembered: tuple[str, ...]
+
+    @property
+    def order(self) -> tuple[str, ...]:
+        """All nodes, each after those it needs in the same step."""
+        return tuple(name for stage in self.stages for name in stage.names)
+
+
+def make_plan(
+    names: Sequence[str],
+    edges: Sequence[Edge],
+    neurons: Collection[str],
+    inputs: Iterable[str] = (),
+    outputs: Iterable[str] = (),
+    feedback: Iterable[Edge] | None = None,
+) -> Plan:
+    """Plan the work of a graph.
+
+    Args:
+        names: all nodes, in the order that breaks ties.
+        edges: (source, target) pairs, in the order of inputs.
+        neurons: the nodes at whose output a cycle may be cut.
+        inputs: the nodes that take data; those without incoming edges if empty.
+        outputs: the nodes whose values are results; those without outgoing edges if empty.
+        feedback: the edges that run back in time; decided by the rule in ``ir.topology`` if None.
+
+    Raises:
+        GraphError: an edge names an unknown node or occurs twice, there is nothing to feed or to
+            return, or a cycle cannot be cut.
+    """
+    _check_edges(names, edges)
+    topology = Topology(names, edges)
+    entries = tuple(inputs) or tuple(n for n in names if not topology.before[n])
+    exits = tuple(outputs) or tuple(n for n in names if not topology.after[n])
+    if not entries or not exits:
+        missing = (
+            "no node without incoming edges" if not entries else "no node without outgoing edges"
+        )
+        raise GraphError(
+            Problem(missing, "a place where data enters and one where it leaves", where="graph")
+        )
+    if feedback is None:
+        feedback = feedback_edges(names, edges, neurons, inputs=entries, outputs=exits)
+    back = set(feedback)
+    forward = Topology(names, [e for e in edges if e not in back])
+    rank = {name: i for i, name in enumerate(forward.order())}
+    loops = {frozenset(loop) for loop in topology.loops()}
+    return Plan(
+        stages=tuple(
+            Stage(tuple(sorted(part, key=rank.__getitem__)), frozenset(part) in loops)
+            for part in topology.parts()
+        ),
+        sources={
+            name: tuple(Source(s, (s, name) in back) for s in topology.before[name])
+            for name in names
+        },
+        inputs=entries,
+        outputs=exits,
+        remembered=tuple(name for name in names if any(s == name for s, _ in back)),
+    )
+
+
+def _check_edges(names: Sequence[str], edges: Sequence[Edge]) -> None:
+    known, seen = set(names), set()
+    problems = []
+    for edge in edges:
+        where = f"edge {edge[0]!r} -> {edge[1]!r}"
+        problems += [
+            Problem(f"there is no module {n!r}", f"one of {sorted(known)}", where=where)
+            for n in edge
+            if n not in known
+        ]
+        if edge in seen:
+            problems.append(Problem("duplicate edge", "each edge once", where=where))
+        seen.add(edge)
+    if problems:
+        raise GraphError(problems, "modules and edges do not fit")

@@ -1,0 +1,15 @@
+"""Markers and borders -> torch.nn.Identity."""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+
+from t1c import ir
+
+from ..registry import imports
+
+
+@imports(ir.Input, ir.Output, ir.HybridRegion)
+def _identity(node: ir.Node, dtype: torch.dtype) -> nn.Module:
+    return nn.Identity()

@@ -1,0 +1,65 @@
+"""Which module runs which primitive: filled by ``bridge.primitives``, asked by ``from_ir``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from t1c import ir
+
+Importer = Callable[[Any, torch.dtype], nn.Module]
+F = TypeVar("F", bound=Importer)
+
+_IMPORTERS: dict[type[ir.Node], Importer] = {}
+NODE = "t1c_node"
+"""The attribute under which a module keeps the node it came from."""
+
+
+def imports(*types: type[ir.Node]) -> Callable[[F], F]:
+    """Decorator: the function makes a module, in the given dtype, from a node of these types."""
+
+    def register(function: F) -> F:
+        for node_type in types:
+            _IMPORTERS[node_type] = function
+        return function
+
+    return register
+
+
+def importer_of(node: ir.Node) -> Importer | None:
+    """The function that makes a module from ``node``, or None if its type has none."""
+    for cls in type(node).__mro__:
+        if cls in _IMPORTERS:
+            return _IMPORTERS[cls]
+    return None
+
+
+def remember(module: nn.Module, node: ir.Node) -> nn.Module:
+    """Let a module keep its node, with the hints and metadata that torch has no place for."""
+    setattr(module, NODE, node)
+    return module
+
+
+def node_of(module: nn.Module) -> ir.Node | None:
+    """The node that a module came from, if it was imported."""
+    node = module.__dict__.get(NODE)
+    return node if isinstance(node, ir.Node) else None
+
+
+def tensor(array: Any, dtype: torch.dtype) -> Tensor:
+    """A copy of a graph's array, never a view."""
+    native = np.array(array, dtype=array.dtype.newbyteorder("="))
+    if native.dtype.kind == "u" and native.dtype.itemsize > 1:
+        native = native.astype(np.float64)
+    return torch.from_numpy(native).to(dtype)
+
+
+def load(parameter: Tensor | None, array: Any) -> None:
+    """Copy a graph's array into a module's parameter or buffer."""
+    if parameter is not None:
+        with torch.no_grad():
+            parameter.copy_(tensor(array, parameter.dtype))

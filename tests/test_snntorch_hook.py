@@ -1,0 +1,107 @@
+"""The modules that t1c adds beside snnTorch: found, last in line, cheap and silent."""
+
+import importlib
+import importlib.util
+import subprocess
+import sys
+from importlib.metadata import files
+from pathlib import Path
+
+import pytest
+
+from t1c import _snntorch_hook as hook
+
+
+def run_python(code, *options, **kwargs):
+    """What a fresh interpreter of this environment prints, stderr included."""
+    done = subprocess.run(
+        [sys.executable, *options, "-c", code],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=True,
+        timeout=120,
+        **kwargs,
+    )
+    return done.stdout.strip()
+
+
+@pytest.mark.parametrize("name", hook.WRAPPERS)
+def test_finder_names_a_file_that_exists(name):
+    spec = hook.SnnTorchFinder.find_spec(name)
+    assert spec is not None
+    assert spec.name == name
+    assert spec.origin is not None
+    assert Path(spec.origin).is_file()
+
+
+@pytest.mark.parametrize("name", ["snntorch", "snntorch.leaky", "import_t1cir", "t1c.bridge"])
+def test_finder_knows_no_other_name(name):
+    assert hook.SnnTorchFinder.find_spec(name) is None
+
+
+def test_importing_the_hook_appends_the_finder(monkeypatch):
+    finders = [finder for finder in sys.meta_path if finder is not hook.SnnTorchFinder]
+    monkeypatch.setattr(sys, "meta_path", finders.copy())
+    # A second copy under another name: the one in use stays as it is.
+    spec = importlib.util.spec_from_file_location("hook_copy", hook.__file__)
+    assert spec is not None
+    assert spec.loader is not None
+    copy = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(copy)
+    assert sys.meta_path == [*finders, copy.SnnTorchFinder]
+
+
+def test_import_from_ir_is_ir_to_torch(monkeypatch):
+    wrapper = importlib.import_module("snntorch.import_t1cir")
+    monkeypatch.setattr(wrapper, "ir_to_torch", lambda *args, **kwargs: (args, kwargs))
+    assert wrapper.import_from_ir("model.t1c") == (
+        ("model.t1c",),
+        {"node_map": None, "return_state": False, "validate": True},
+    )
+    node_map = {int: str}
+    assert wrapper.import_from_ir("model.t1c", node_map, True, False) == (
+        ("model.t1c",),
+        {"node_map": node_map, "return_state": True, "validate": False},
+    )
+
+
+def test_a_fresh_interpreter_finds_the_wrapper_and_leaves_snntorch_alone():
+    printed = run_python(
+        "import snntorch\n"
+        "from snntorch import import_t1cir as wrapper\n"
+        "from pathlib import Path\n"
+        "print(wrapper.import_from_ir.__module__)\n"
+        "print(Path(wrapper.__file__).is_relative_to(Path(snntorch.__file__).parent))"
+    )
+    assert printed.splitlines() == ["snntorch.import_t1cir", "False"]
+
+
+def test_a_module_of_snntorchs_own_wins(tmp_path):
+    fork = tmp_path / "snntorch"
+    fork.mkdir()
+    (fork / "__init__.py").touch()
+    (fork / "import_t1cir.py").write_text("import_from_ir = 'the fork'\n")
+    code = "from snntorch.import_t1cir import import_from_ir; print(import_from_ir)"
+    assert run_python(code, cwd=tmp_path) == "the fork"
+
+
+def test_starting_python_is_silent_and_loads_nothing_more():
+    code = (
+        "import sys\n"
+        "packages = {'t1c', 'snntorch', 'torch', 'numpy'}\n"
+        "print(sorted(name for name in sys.modules if name.split('.')[0] in packages))"
+    )
+    printed = run_python(code, "-W", "error")
+    assert printed == "['t1c', 't1c._snntorch_hook']"
+
+
+def test_the_start_line_is_installed_and_survives_a_broken_package():
+    installed = [file for file in files("t1c") or [] if file.name == "t1c_snntorch.pth"]
+    assert len(installed) == 1
+    line = installed[0].read_text()
+    # Python runs a line of a .pth file only if it starts like this.
+    assert line.startswith("import ")
+    assert len(line.splitlines()) == 1
+    broken = "import sys; sys.modules['t1c'] = None\n"
+    assert run_python(broken + line, "-S") == ""
