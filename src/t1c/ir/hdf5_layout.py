@@ -1,0 +1,52 @@
+"""What a ``.t1c`` file holds besides nodes: versions, and the notes of other writers."""
+
+from __future__ import annotations
+
+import h5py
+
+from .graph import Graph
+from .node import Node
+
+FORMAT_VERSION = "0.1.0"
+"""The latest format that this package reads and writes."""
+BASE_VERSION = "0.0.1"
+"""The format of the first implementations, still written wherever it says everything."""
+
+TEXT = h5py.string_dtype("utf-8")
+
+# Notes for hardware that other writers keep beside the fields. They change no result, so they are
+# carried in metadata['talon'] and written back where they were.
+NODE_NOTES = (
+    "accum_t", "bias_t", "core_id", "hardware_hints", "precision", "result_t", "reuse_factor",
+    "weight_t",
+)  # fmt: skip
+GRAPH_NOTES = ("cyclic_config", "partition_metadata", "quantization_config", "target_hardware")
+NOTES_KEY = "talon"
+
+
+def numbers(version: str) -> tuple[int, ...]:
+    """A version as numbers that compare; ValueError if it is not made of numbers."""
+    if not version:
+        return ()
+    return tuple(int(part) for part in version.split("."))
+
+
+def needed_version(node: Node) -> str:
+    """The lowest format version that has everything the node uses."""
+    inner = node.nodes.values() if isinstance(node, Graph) else ()
+    return max(
+        [BASE_VERSION, node.since, later_fields(node), *(needed_version(n) for n in inner)],
+        key=numbers,
+    )
+
+
+def later_fields(node: Node) -> str:
+    """The version of the latest field in use, or '' if all are as old as the primitive."""
+    if isinstance(node, Graph):
+        return FORMAT_VERSION if node.feedback else ""
+    used = [
+        kind.since
+        for name, kind in node.kinds.items()
+        if kind.since and getattr(node, name) != type(node).defaults()[name]
+    ]
+    return max(used, key=numbers, default="")

@@ -1,0 +1,308 @@
+"""Reading a graph from an open ``.t1c`` file, which is hostile until proven otherwise.
+
+Links, external data, huge declarations and loops are refused before anything is read; whatever is
+wrong is collected, so that one error lists it all.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import h5py
+import numpy as np
+
+from .errors import GraphError, NodeError, Problem
+from .fields import Kind, TextKind, show
+from .graph import Graph
+from .hdf5_layout import FORMAT_VERSION, GRAPH_NOTES, NODE_NOTES, NOTES_KEY, numbers
+from .metadata import MAX_DEPTH, Metadata
+from .node import Node, list_primitives, str_to_node, unknown_primitive
+
+# Deflate cannot do better than 1032:1; a dataset that claims more is not data.
+MOST_COMPRESSED = 1040
+
+
+class Reader:
+    """Walks a file once, collecting what is wrong with it."""
+
+    def __init__(self) -> None:
+        self.problems: list[Problem] = []
+        self.seen: set[Any] = set()
+
+    def graph(self, file: h5py.File, allow_nonfinite: bool) -> Graph | None:
+        """The graph of the file, or None where ``problems`` says why not."""
+        group = self.entry(file, "graph", "/graph")
+        if not isinstance(group, h5py.Group):
+            self.problem("/graph", "there is no graph", "a group")
+            return None
+        name = self.entry(group, "type", "graph, field 'type'")
+        if not isinstance(name, str) or name.partition("@")[0] != "Graph":
+            self.problem("graph", f"its type is {show(name)}", "'Graph'")
+            return None
+        return self._graph(group, name, "", allow_nonfinite)
+
+    def problem(self, where: str, found: str, expected: str = "", remedy: str = "") -> None:
+        """Note something that is wrong, and go on."""
+        self.problems.append(Problem(found, expected, remedy, where))
+
+    # Nodes
+
+    def _graph(
+        self, group: h5py.Group, type_name: str, where: str, allow_nonfinite: bool
+    ) -> Graph | None:
+        before = len(self.problems)
+        place = where or "graph"
+        self._supported(type_name, place)
+        allowed = {"type", "nodes", "edges", "feedback", "metadata", "allow_cycles"}
+        self._refuse_others(group, allowed | set(GRAPH_NOTES), place)
+        nodes: dict[str, Node] = {}
+        inner = self.entry(group, "nodes", f"{place}, nodes")
+        if isinstance(inner, h5py.Group):
+            for name in self._names(inner):
+                spot = f"{where} > node {name!r}" if where else f"node {name!r}"
+                node = self._node(inner, name, spot, allow_nonfinite)
+                if node is not None:
+                    nodes[name] = node
+        else:
+            self.problem(place, "there are no nodes", "a group 'nodes'")
+        edges = self._edges(group, "edges", place)
+        feedback = self._edges(group, "feedback", place) if "feedback" in group else []
+        cycles = self.entry(group, "allow_cycles", place)
+        if isinstance(cycles, str):
+            cycles = {"True": True, "False": False}.get(cycles, cycles)
+        if cycles is not None and not isinstance(cycles, bool | np.bool_):
+            self.problem(place, f"allow_cycles is {show(cycles)}", "True or False")
+        metadata = self._metadata(group, GRAPH_NOTES, place)
+        if len(self.problems) > before:
+            return None
+        try:
+            return Graph(
+                nodes,
+                edges,
+                metadata,
+                bool(cycles),
+                feedback=feedback,
+                allow_nonfinite=allow_nonfinite,
+            )
+        except GraphError as error:
+            if not where:
+                raise
+            self.problems += [p.at(where) for p in error.problems]
+            return None
+
+    def _node(self, nodes: h5py.Group, name: str, where: str, allow_nonfinite: bool) -> Node | None:
+        group = self.entry(nodes, name, where)
+        if not isinstance(group, h5py.Group):
+            self.problem(where, "not a group", "a group with the node's type and fields")
+            return None
+        type_name = self.entry(group, "type", f"{where}, field 'type'")
+        if not isinstance(type_name, str):
+            inner = [k for k in self._names(group) if isinstance(group.get(k), h5py.Group)]
+            self.problem(
+                where,
+                f"it has no type but holds the group {inner[0]!r}: a node was named "
+                f"'{name}/{inner[0]}', and a name must not hold a slash"
+                if inner
+                else "it has no type",
+                "the name of a primitive",
+                "Rename the node and export again.",
+            )
+            return None
+        primitive = type_name.partition("@")[0]
+        if primitive == "Graph":
+            return self._graph(group, type_name, where, allow_nonfinite)
+        if primitive not in list_primitives():
+            self.problems.append(unknown_primitive(type_name).at(where))
+            return None
+        cls = str_to_node(primitive)
+        if not self._supported(type_name, where):
+            return None
+        return self._fields(group, cls, where)
+
+    def _fields(self, group: h5py.Group, cls: type[Node], where: str) -> Node | None:
+        before = len(self.problems)
+        spot = f"{where} ({cls.__name__})"
+        values: dict[str, Any] = {}
+        for name, kind in cls.kinds.items():
+            if name not in group:
+                if name in cls.required():
+                    self.problem(f"{spot}, field {name!r}", "it is missing", kind.describe())
+                continue
+            raw = self.entry(group, name, f"{spot}, field {name!r}")
+            if raw is None:
+                continue
+            try:
+                values[name] = _meant(kind, raw)
+            except NodeError as error:
+                place = f"{spot}, field {name!r}"
+                self.problems += [p.at(place) for p in error.problems]
+        for name in ("input_type", "output_type"):
+            types = self.entry(group, name, f"{spot}, field {name!r}")
+            if isinstance(types, h5py.Group):
+                values[name] = {k: self.entry(types, k, spot) for k in self._names(types)}
+        common = {"type", "metadata", "input_type", "output_type", *NODE_NOTES}
+        self._refuse_others(group, common | set(cls.kinds), spot)
+        values["metadata"] = self._metadata(group, NODE_NOTES, spot)
+        if len(self.problems) > before:
+            return None
+        try:
+            return cls(**values)
+        except (NodeError, GraphError) as error:
+            self.problems += [p.at(where) for p in error.problems]
+            return None
+
+    def _supported(self, type_name: str, where: str) -> bool:
+        _, at, version = type_name.partition("@")
+        try:
+            if not at or numbers(version) <= numbers(FORMAT_VERSION):
+                return True
+        except ValueError:
+            pass
+        self.problem(
+            where,
+            f"type {type_name!r}",
+            f"a version up to {FORMAT_VERSION}",
+            "Install a later t1c.",
+        )
+        return False
+
+    def _refuse_others(self, group: h5py.Group, known: set[str], where: str) -> None:
+        for name in self._names(group):
+            if name not in known:
+                self.problem(
+                    where,
+                    f"unknown field {name!r}",
+                    f"only {', '.join(sorted(known))}",
+                    "What it means cannot be known; export without it.",
+                )
+
+    def _edges(self, group: h5py.Group, name: str, where: str) -> list[tuple[str, str]]:
+        place = f"{where}, {name}"
+        edges = self.entry(group, name, place)
+        if not isinstance(edges, h5py.Group):
+            self.problem(where, f"there are no {name}", "a group with 'src' and 'dst'")
+            return []
+        ends = []
+        for end in ("src", "dst"):
+            names = self.entry(edges, end, f"{place}/{end}")
+            if isinstance(names, np.ndarray) and names.size == 0:
+                names = []
+            if not isinstance(names, list):
+                self.problem(f"{place}/{end}", show(names), "a list of node names")
+                return []
+            ends.append(names)
+        if len(ends[0]) != len(ends[1]):
+            self.problem(
+                place, f"{len(ends[0])} sources and {len(ends[1])} targets", "as many of either"
+            )
+        return list(zip(*ends, strict=False))
+
+    def _metadata(self, group: h5py.Group, notes: tuple[str, ...], where: str) -> Metadata:
+        metadata: Metadata = {}
+        stored = self.entry(group, "metadata", f"{where}, metadata")
+        if isinstance(stored, h5py.Group):
+            metadata = self._dict(stored, f"{where}, metadata")
+        elif stored is not None:
+            self.problem(f"{where}, metadata", show(stored), "a group")
+        found = {name: self._note(group, name, where) for name in notes if name in group}
+        return {**metadata, NOTES_KEY: found} if found else metadata
+
+    def _dict(self, group: h5py.Group, where: str, depth: int = 0) -> Metadata:
+        if depth > MAX_DEPTH:
+            self.problem(where, "nested too deeply", f"at most {MAX_DEPTH} levels")
+            return {}
+        return {name: self._note(group, name, where, depth) for name in self._names(group)}
+
+    def _note(self, group: h5py.Group, name: str, where: str, depth: int = 0) -> Any:
+        value = self.entry(group, name, f"{where}.{name}")
+        if isinstance(value, h5py.Group):
+            return self._dict(value, f"{where}.{name}", depth + 1)
+        if isinstance(value, np.generic):
+            return value.item()
+        if isinstance(value, np.ndarray) and value.ndim == 1 and value.dtype in _LISTS:
+            return value.tolist()
+        return value
+
+    # Objects of the file
+
+    def _names(self, group: h5py.Group) -> list[str]:
+        try:
+            return list(group)
+        except (UnicodeDecodeError, RuntimeError, OSError) as cause:
+            self.problem(group.name or "", f"its names cannot be read ({cause})")
+            return []
+
+    def entry(self, group: h5py.Group, name: str, where: str) -> Any:
+        """A group, or the value of a dataset: text, a list of text, a scalar or an array.
+
+        None if there is nothing of that name, or nothing that may be read.
+        """
+        link = group.get(name, getlink=True)
+        if link is None:
+            return None
+        if not isinstance(link, h5py.HardLink):
+            kind = "an external link" if isinstance(link, h5py.ExternalLink) else "a soft link"
+            self.problem(
+                where, kind, "the data itself", "Links are refused: they can lead anywhere."
+            )
+            return None
+        item = group[name]
+        token = h5py.h5o.get_info(item.id).addr
+        if token in self.seen:
+            self.problem(where, "the same data linked a second time", "each group and dataset once")
+            return None
+        self.seen.add(token)
+        if isinstance(item, h5py.Dataset):
+            return self._value(item, where)
+        if isinstance(item, h5py.Group):
+            return item
+        self.problem(where, "a named type", "a group or a dataset")
+        return None
+
+    def _value(self, data: h5py.Dataset, where: str) -> Any:
+        problem = _unreadable(data)
+        if problem:
+            self.problem(where, *problem)
+            return None
+        try:
+            if h5py.check_string_dtype(data.dtype) is None:
+                return data[()]
+            text = data.asstr()[()]
+        except UnicodeDecodeError:
+            self.problem(where, "text that is not UTF-8", "UTF-8")
+            return None
+        except (OSError, RuntimeError, ValueError, TypeError, MemoryError) as cause:
+            self.problem(where, f"data that cannot be read ({cause})", "an undamaged file")
+            return None
+        return text if isinstance(text, str) else np.asarray(text).tolist()
+
+
+_LISTS = (np.dtype(np.int64), np.dtype(np.float64), np.dtype(bool))
+
+
+def _unreadable(data: h5py.Dataset) -> tuple[str, str] | None:
+    """Why a dataset must not be read: (found, expected), or None if it may."""
+    if data.shape is None:
+        return "an empty dataset", "a value"
+    if data.external or data.is_virtual:
+        return "data kept in another file", "the data itself"
+    text = h5py.check_string_dtype(data.dtype) is not None
+    if not text and data.dtype.kind not in "biuf":
+        return f"data of type {data.dtype}", "text, numbers or booleans"
+    declared, stored = data.size * data.dtype.itemsize, data.id.get_storage_size()
+    filtered = data.chunks is not None and data.id.get_create_plist().get_nfilters() > 0
+    if declared > stored * (MOST_COMPRESSED if filtered else 1):
+        return (
+            f"{declared:,} bytes declared, {stored:,} stored",
+            "as much data as the shape says",
+        )
+    return None
+
+
+def _meant(kind: Kind, raw: Any) -> Any:
+    """The value a field was meant to have: early writers stored NumPy scalars as text."""
+    if isinstance(raw, h5py.Group):
+        raise NodeError(Problem("a group", kind.describe()))
+    if isinstance(raw, str) and not isinstance(kind, TextKind):
+        return kind.from_text(raw)
+    return kind.convert(raw)
