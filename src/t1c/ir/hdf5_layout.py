@@ -5,6 +5,7 @@ from __future__ import annotations
 import h5py
 
 from .graph import Graph
+from .metadata import same_value
 from .node import Node
 
 FORMAT_VERSION = "0.1.0"
@@ -44,9 +45,15 @@ def later_fields(node: Node) -> str:
     """The version of the latest field in use, or '' if all are as old as the primitive."""
     if isinstance(node, Graph):
         return FORMAT_VERSION if node.feedback else ""
-    used = [
-        kind.since
+    later = {name for name, kind in node.kinds.items() if kind.since} - unused_fields(node)
+    return max((node.kinds[name].since for name in later), key=numbers, default="")
+
+
+def unused_fields(node: Node) -> set[str]:
+    """The fields of later versions that hold their default, and so need not be in the file."""
+    defaults = type(node).defaults()
+    return {
+        name
         for name, kind in node.kinds.items()
-        if kind.since and getattr(node, name) != type(node).defaults()[name]
-    ]
-    return max(used, key=numbers, default="")
+        if kind.since and same_value(getattr(node, name), defaults[name])
+    }

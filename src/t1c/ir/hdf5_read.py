@@ -54,7 +54,8 @@ class Reader:
         place = where or "graph"
         self._supported(type_name, place)
         allowed = {"type", "nodes", "edges", "feedback", "metadata", "allow_cycles"}
-        self._refuse_others(group, allowed | set(GRAPH_NOTES), place)
+        present = self._names(group)
+        self._refuse_others(present, allowed | set(GRAPH_NOTES), place)
         nodes: dict[str, Node] = {}
         inner = self.entry(group, "nodes", f"{place}, nodes")
         if isinstance(inner, h5py.Group):
@@ -66,13 +67,13 @@ class Reader:
         else:
             self.problem(place, "there are no nodes", "a group 'nodes'")
         edges = self._edges(group, "edges", place)
-        feedback = self._edges(group, "feedback", place) if "feedback" in group else []
+        feedback = self._edges(group, "feedback", place) if "feedback" in present else []
         cycles = self.entry(group, "allow_cycles", place)
         if isinstance(cycles, str):
             cycles = {"True": True, "False": False}.get(cycles, cycles)
         if cycles is not None and not isinstance(cycles, bool | np.bool_):
             self.problem(place, f"allow_cycles is {show(cycles)}", "True or False")
-        metadata = self._metadata(group, GRAPH_NOTES, place)
+        metadata = self._metadata(group, present, GRAPH_NOTES, place)
         if len(self.problems) > before:
             return None
         try:
@@ -117,14 +118,19 @@ class Reader:
         cls = str_to_node(primitive)
         if not self._supported(type_name, where):
             return None
-        return self._fields(group, cls, where)
+        return self._fields(group, cls, numbers(type_name.partition("@")[2]), where)
 
-    def _fields(self, group: h5py.Group, cls: type[Node], where: str) -> Node | None:
+    def _fields(
+        self, group: h5py.Group, cls: type[Node], version: tuple[int, ...], where: str
+    ) -> Node | None:
         before = len(self.problems)
         spot = f"{where} ({cls.__name__})"
         values: dict[str, Any] = {}
-        for name, kind in cls.kinds.items():
-            if name not in group:
+        present = self._names(group)
+        # A later field under the plain type name would be dropped by earlier readers: not a field.
+        kinds = {n: k for n, k in cls.kinds.items() if numbers(k.since) <= version}
+        for name, kind in kinds.items():
+            if name not in present:
                 if name in cls.required():
                     self.problem(f"{spot}, field {name!r}", "it is missing", kind.describe())
                 continue
@@ -136,13 +142,13 @@ class Reader:
             except NodeError as error:
                 place = f"{spot}, field {name!r}"
                 self.problems += [p.at(place) for p in error.problems]
-        for name in ("input_type", "output_type"):
+        for name in {"input_type", "output_type"} & set(present):
             types = self.entry(group, name, f"{spot}, field {name!r}")
             if isinstance(types, h5py.Group):
                 values[name] = {k: self.entry(types, k, spot) for k in self._names(types)}
         common = {"type", "metadata", "input_type", "output_type", *NODE_NOTES}
-        self._refuse_others(group, common | set(cls.kinds), spot)
-        values["metadata"] = self._metadata(group, NODE_NOTES, spot)
+        self._refuse_others(present, common | set(kinds), spot)
+        values["metadata"] = self._metadata(group, present, NODE_NOTES, spot)
         if len(self.problems) > before:
             return None
         try:
@@ -166,8 +172,8 @@ class Reader:
         )
         return False
 
-    def _refuse_others(self, group: h5py.Group, known: set[str], where: str) -> None:
-        for name in self._names(group):
+    def _refuse_others(self, present: list[str], known: set[str], where: str) -> None:
+        for name in present:
             if name not in known:
                 self.problem(
                     where,
@@ -197,14 +203,17 @@ class Reader:
             )
         return list(zip(*ends, strict=False))
 
-    def _metadata(self, group: h5py.Group, notes: tuple[str, ...], where: str) -> Metadata:
+    def _metadata(
+        self, group: h5py.Group, present: list[str], notes: tuple[str, ...], where: str
+    ) -> Metadata:
         metadata: Metadata = {}
-        stored = self.entry(group, "metadata", f"{where}, metadata")
-        if isinstance(stored, h5py.Group):
-            metadata = self._dict(stored, f"{where}, metadata")
-        elif stored is not None:
-            self.problem(f"{where}, metadata", show(stored), "a group")
-        found = {name: self._note(group, name, where) for name in notes if name in group}
+        if "metadata" in present:
+            stored = self.entry(group, "metadata", f"{where}, metadata")
+            if isinstance(stored, h5py.Group):
+                metadata = self._dict(stored, f"{where}, metadata")
+            elif stored is not None:
+                self.problem(f"{where}, metadata", show(stored), "a group")
+        found = {name: self._note(group, name, where) for name in notes if name in present}
         return {**metadata, NOTES_KEY: found} if found else metadata
 
     def _dict(self, group: h5py.Group, where: str, depth: int = 0) -> Metadata:
@@ -265,9 +274,10 @@ class Reader:
             self.problem(where, *problem)
             return None
         try:
+            value = data[()]
             if h5py.check_string_dtype(data.dtype) is None:
-                return data[()]
-            text = data.asstr()[()]
+                return value
+            text = value.decode() if isinstance(value, bytes) else data.asstr()[()]
         except UnicodeDecodeError:
             self.problem(where, "text that is not UTF-8", "UTF-8")
             return None
@@ -282,16 +292,16 @@ _LISTS = (np.dtype(np.int64), np.dtype(np.float64), np.dtype(bool))
 
 def _unreadable(data: h5py.Dataset) -> tuple[str, str] | None:
     """Why a dataset must not be read: (found, expected), or None if it may."""
+    layout = data.id.get_create_plist()
     if data.shape is None:
         return "an empty dataset", "a value"
-    if data.external or data.is_virtual:
+    if layout.get_external_count() or data.is_virtual:
         return "data kept in another file", "the data itself"
-    text = h5py.check_string_dtype(data.dtype) is not None
-    if not text and data.dtype.kind not in "biuf":
-        return f"data of type {data.dtype}", "text, numbers or booleans"
-    declared, stored = data.size * data.dtype.itemsize, data.id.get_storage_size()
-    filtered = data.chunks is not None and data.id.get_create_plist().get_nfilters() > 0
-    if declared > stored * (MOST_COMPRESSED if filtered else 1):
+    dtype = data.dtype
+    if h5py.check_string_dtype(dtype) is None and dtype.kind not in "biuf":
+        return f"data of type {dtype}", "text, numbers or booleans"
+    declared, stored = data.size * dtype.itemsize, data.id.get_storage_size()
+    if declared > stored * (MOST_COMPRESSED if layout.get_nfilters() else 1):
         return (
             f"{declared:,} bytes declared, {stored:,} stored",
             "as much data as the shape says",

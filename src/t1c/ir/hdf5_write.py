@@ -8,7 +8,7 @@ import h5py
 import numpy as np
 
 from .graph import Graph
-from .hdf5_layout import GRAPH_NOTES, NODE_NOTES, NOTES_KEY, TEXT, later_fields
+from .hdf5_layout import GRAPH_NOTES, NODE_NOTES, NOTES_KEY, TEXT, later_fields, unused_fields
 from .metadata import Metadata
 from .node import Node
 
@@ -33,8 +33,10 @@ def write_graph(group: h5py.Group, graph: Graph) -> None:
 
 def _write_node(group: h5py.Group, node: Node) -> None:
     _write_type(group, node)
+    unused = unused_fields(node)
     for name, value in node.values().items():
-        _write_value(group, name, value)
+        if name not in unused:
+            _write_value(group, name, value)
     for field in ("input_type", "output_type"):
         declared = node.declared_input if field == "input_type" else node.declared_output
         if declared:
