@@ -20,14 +20,12 @@ from __future__ import annotations
 
 import contextlib
 import os
-import stat
-import tempfile
 from collections.abc import Iterator
-from pathlib import Path
 
 import h5py
 
-from .errors import NodeError, Problem, T1CError, T1CFormatError, VersionError
+from .atomic import replacing
+from .errors import GraphError, NodeError, Problem, T1CError, T1CFormatError, VersionError
 from .fields import show
 from .graph import Graph
 from .hdf5_layout import FORMAT_VERSION, TEXT, needed_version, numbers
@@ -59,7 +57,10 @@ def read(path: StrPath, *, allow_nonfinite: bool = False) -> Graph:
     with _opened(path) as file:
         _check_version(path, _version_of(file, path))
         reader = Reader()
-        graph = reader.graph(file, allow_nonfinite)
+        try:
+            graph = reader.graph(file, allow_nonfinite)
+        except GraphError as error:
+            raise GraphError(error.problems, str(path)) from None
         if reader.problems or graph is None:
             raise T1CFormatError(reader.problems, str(path))
         return graph
@@ -102,39 +103,20 @@ def write(path: StrPath, graph: Graph) -> None:
             )
         )
     graph.check()
-    target = Path(os.path.realpath(path))
-    handle, name = tempfile.mkstemp(prefix=f".{target.name}.", suffix=".tmp", dir=target.parent)
-    os.close(handle)
-    try:
-        with h5py.File(name, "w") as file:
-            file.create_dataset("version", data=needed_version(graph), dtype=TEXT)
-            write_graph(file.create_group("graph"), graph)
-        _settle(Path(name), target)
-    except BaseException:
-        with contextlib.suppress(OSError):
-            os.unlink(name)
-        raise
-
-
-def _settle(written: Path, target: Path) -> None:
-    """Flush to disk and move into place, with the mode a plain write would have given."""
-    if target.exists():
-        mode = stat.S_IMODE(target.stat().st_mode)
-    else:
-        umask = os.umask(0)
-        os.umask(umask)
-        mode = 0o666 & ~umask
-    os.chmod(written, mode)
-    with open(written, "rb+") as flushed:
-        os.fsync(flushed.fileno())
-    os.replace(written, target)
+    with replacing(path) as temporary, h5py.File(temporary, "w") as file:
+        file.create_dataset("version", data=needed_version(graph), dtype=TEXT)
+        write_graph(file.create_group("graph"), graph)
 
 
 @contextlib.contextmanager
 def _opened(path: StrPath) -> Iterator[h5py.File]:
     if not os.path.exists(path):
         raise FileNotFoundError(f"there is no file {os.fspath(path)!r}")
-    if not os.path.isfile(path) or not h5py.is_hdf5(path):
+    if os.path.isfile(path):
+        # Python says what keeps a file from being opened; HDF5 only that it is none of its own.
+        with open(path, "rb"):
+            pass
+    if not h5py.is_hdf5(path):
         raise T1CFormatError(
             Problem(
                 "not an HDF5 file, or a damaged one",
@@ -159,15 +141,17 @@ def _opened(path: StrPath) -> Iterator[h5py.File]:
 
 
 def _version_of(file: h5py.File, path: StrPath) -> str:
-    reader = Reader()
-    version = reader.entry(file, "version", "/version")
+    if "node" in file and "graph" not in file:
+        raise T1CFormatError(
+            Problem("a NIR file", "a .t1c file", "Convert it to .t1c first.", where=str(path))
+        )
+    version = Reader().entry(file, "version", "/version")
     if not isinstance(version, str):
-        remedy = "Read it with t1c.nir." if "node" in file else "Is it a .t1c file?"
         raise T1CFormatError(
             Problem(
                 "no version is stated" if version is None else f"the version is {show(version)}",
                 "text at /version",
-                remedy,
+                "Is it a .t1c file?",
                 where=str(path),
             )
         )

@@ -1,0 +1,194 @@
+"""The ``t1c`` command. Every verb calls one function of ``t1c.sdk`` and shows what it returns.
+
+Results go to stdout; progress, warnings and errors to stderr. Exit status: 0 done, 1 could not be
+done, 2 not understood.
+
+What a verb needs is imported when it runs, so that help and version answer at once.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+import sys
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import typer
+
+from t1c import __version__
+
+app = typer.Typer(
+    no_args_is_help=True,
+    rich_markup_mode="markdown",
+    add_completion=False,
+    # A bug should look like one: Python's own traceback, ready for an issue.
+    pretty_exceptions_enable=False,
+)
+
+Model = Annotated[
+    Path, typer.Argument(metavar="MODEL.t1c", help="The network.", show_default=False)
+]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")]
+AllowNonfinite = Annotated[
+    bool, typer.Option("--allow-nonfinite", help="Accept NaN and infinite numbers.")
+]
+
+
+def main() -> None:
+    """Run the command line: the entry point of the ``t1c`` script."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            # A name that the terminal's encoding lacks is spelled out, not a crash.
+            stream.reconfigure(errors="backslashreplace")
+    app()
+
+
+@contextlib.contextmanager
+def plain_messages() -> Iterator[None]:
+    """Decorator of verbs: expected errors and warnings become one plain message on stderr.
+
+    Anything else is a bug, and keeps its traceback.
+    """
+    from t1c import ir
+
+    def show_warning(message: Warning | str, *_: Any, **__: Any) -> None:
+        _say("warning", str(message))
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("default", UserWarning)
+        warnings.showwarning = show_warning
+        try:
+            yield
+        except (ir.T1CError, OSError, MemoryError) as error:
+            _say("error", _reason(error))
+            raise typer.Exit(1) from None
+
+
+def _say(kind: str, text: str) -> None:
+    from t1c.terminal import visible
+
+    typer.echo("\n".join(visible(line) for line in f"{kind}: {text}".split("\n")), err=True)
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, OSError) and error.strerror and error.filename:
+        return f"{error.filename}: {error.strerror}"
+    return str(error) or "out of memory"
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"t1c {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def t1c(
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version", is_eager=True, callback=_print_version, help="Print the version and exit."
+        ),
+    ] = False,
+) -> None:
+    """A spiking neural network as one file with one meaning."""
+
+
+@app.command()
+@plain_messages()
+def info(model: Model, as_json: Json = False, allow_nonfinite: AllowNonfinite = False) -> None:
+    """Show what a .t1c file holds: nodes, shapes, parameters, state, notes.
+
+    For each node: the shape of its output without time and batch; how many numbers its parameters
+    hold, and in how many **bytes**; how many numbers of **state** it carries from step to step for
+    each sample; and which nodes its input comes **from**. (t-1) marks what was sent in the step
+    before.
+    """
+    from t1c import sdk
+
+    found = sdk.file_info(model, allow_nonfinite=allow_nonfinite)
+    if as_json:
+        typer.echo(json.dumps(found.to_dict()))
+        return
+    from t1c.terminal import print_info
+
+    print_info(found)
+
+
+@app.command()
+@plain_messages()
+def run(
+    model: Model,
+    data: Annotated[
+        Path, typer.Argument(metavar="DATA.npz", help="The samples.", show_default=False)
+    ],
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "--output",
+            "-o",
+            metavar="FILE",
+            help="Where the results go. Default: DATA_results.npz in the working folder.",
+            show_default=False,
+        ),
+    ] = None,
+    steps: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            metavar="T",
+            help="For how many steps to show samples without a time axis. "
+            "Default: the number steps in DATA.npz, or else in the metadata of the network.",
+            show_default=False,
+        ),
+    ] = None,
+    batch_size: Annotated[
+        int,
+        typer.Option(min=1, metavar="B", help="Samples at once; results do not depend on it."),
+    ] = 256,
+    dtype: Annotated[
+        Literal["float32", "float64", "bfloat16"],
+        typer.Option(metavar="TYPE", help="Of the arithmetic: float32, float64 or bfloat16."),
+    ] = "float32",
+    keep_steps: Annotated[
+        bool, typer.Option("--keep-steps", help="Write the output of every step as well.")
+    ] = False,
+    quiet: Annotated[
+        bool, typer.Option("--quiet", "-q", help="No progress bar and no summary.")
+    ] = False,
+    as_json: Json = False,
+    allow_nonfinite: AllowNonfinite = False,
+) -> None:
+    """Run a network on samples, tell how it did, and write what came out.
+
+    DATA.npz holds the input **x**: (T, N, ...) is a sequence of T steps for N samples; (N, ...)
+    has no time axis and is shown at every step. A network with several inputs takes x/NAME for
+    each. With labels **y** or **labels**, integers (N,), the accuracy is told.
+
+    The results hold **out_sum**, the output summed over time (N, ...); **prediction** (N,), the
+    class with the largest sum, where the output is one number per class; and with --keep-steps
+    **out** (T, N, ...). A network with several outputs gives out_sum/NAME and so on for each.
+    """
+    from t1c import sdk
+    from t1c.terminal import print_run, progress_bar
+
+    with progress_bar(not quiet) as progress:
+        report = sdk.run_file(
+            model,
+            data,
+            output,
+            steps=steps,
+            batch_size=batch_size,
+            dtype=dtype,
+            keep_steps=keep_steps,
+            allow_nonfinite=allow_nonfinite,
+            progress=progress,
+        )
+    if as_json:
+        typer.echo(json.dumps(report.to_dict()))
+    elif not quiet:
+        print_run(report)

@@ -1,0 +1,24 @@
+"""What can be asked of a graph and done with it; each verb of the ``t1c`` command is one function.
+
+Importing this package needs no torch; ``run`` and ``run_file`` need it when they are called.
+"""
+
+from .info import FileInfo, NodeInfo, Source, file_info, node_infos
+from .run_report import RunReport, run_file
+from .runner import DType, RunResult, run
+from .samples import Samples, read_samples
+
+__all__ = [
+    "DType",
+    "FileInfo",
+    "NodeInfo",
+    "RunReport",
+    "RunResult",
+    "Samples",
+    "Source",
+    "file_info",
+    "node_infos",
+    "read_samples",
+    "run",
+    "run_file",
+]

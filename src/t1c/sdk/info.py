@@ -1,0 +1,178 @@
+"""What a ``.t1c`` file holds, in numbers: ``t1c info``."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from t1c import ir
+from t1c.ir.metadata import Metadata
+from t1c.ir.node import Shape, as_shape
+from t1c.ir.table import parameter_count
+from t1c.ir.topology import Edge
+
+from .jsonable import jsonable
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where a node takes an input from; ``feedback``: what was sent there in the previous step."""
+
+    node: str
+    feedback: bool
+
+
+@dataclass(frozen=True)
+class NodeInfo:
+    """One node of a graph; a nested graph counts with all that it holds.
+
+    Attributes:
+        name: in the graph.
+        type: the primitive.
+        input_type: port name -> shape without time and batch.
+        output_type: the same for what leaves the node.
+        parameters: how many numbers its arrays hold.
+        bytes: how many bytes these take, uncompressed.
+        state: how many numbers it carries from step to step for each sample. A node whose output
+            runs back in time carries that output too.
+        sources: what leads to it, in the order of its inputs.
+        metadata: the node's notes.
+    """
+
+    name: str
+    type: str
+    input_type: dict[str, Shape]
+    output_type: dict[str, Shape]
+    parameters: int
+    bytes: int
+    state: int
+    sources: tuple[Source, ...]
+    metadata: Metadata
+
+
+@dataclass(frozen=True)
+class FileInfo:
+    """A ``.t1c`` file and the graph in it.
+
+    Attributes:
+        file: the path as it was given.
+        format_version: the lowest version of the format that can read the file.
+        file_bytes: its size on disk.
+        nodes: in the order of the graph.
+        edges: how many.
+        metadata: the graph's notes.
+    """
+
+    file: str
+    format_version: str
+    file_bytes: int
+    nodes: tuple[NodeInfo, ...]
+    edges: int
+    metadata: Metadata
+
+    @property
+    def parameters(self) -> int:
+        """Numbers in all arrays."""
+        return sum(node.parameters for node in self.nodes)
+
+    @property
+    def bytes(self) -> int:
+        """Bytes of all arrays, uncompressed."""
+        return sum(node.bytes for node in self.nodes)
+
+    @property
+    def state(self) -> int:
+        """Numbers carried from step to step for each sample."""
+        return sum(node.state for node in self.nodes)
+
+    @property
+    def feedback(self) -> list[Edge]:
+        """The edges that run back in time: they deliver what was sent in the previous step."""
+        return [(s.node, node.name) for node in self.nodes for s in node.sources if s.feedback]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Everything as JSON can hold it.
+
+        Keys: ``file``, ``format_version``, ``file_bytes``, ``nodes`` (a list of objects with the
+        attributes of ``NodeInfo``; ``sources`` holds objects with ``node`` and ``feedback``),
+        ``edges``, ``parameters``, ``bytes``, ``state`` (totals), ``feedback`` (pairs of names) and
+        ``metadata``. Shapes and arrays are lists; numbers that are not finite are text such as
+        ``"nan"``. Keys may be added in later versions, none will change its meaning.
+        """
+        totals = {"parameters": self.parameters, "bytes": self.bytes, "state": self.state}
+        everything = {**asdict(self), **totals, "feedback": self.feedback}
+        everything["metadata"] = everything.pop("metadata")  # free notes come last
+        plain: dict[str, Any] = jsonable(everything)
+        return plain
+
+
+def file_info(path: str | os.PathLike[str], *, allow_nonfinite: bool = False) -> FileInfo:
+    """Look into a ``.t1c`` file.
+
+    Args:
+        path: the file.
+        allow_nonfinite: accept NaN and infinite parameters.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        T1CFormatError: it is not a .t1c file, or is damaged.
+        GraphError: its nodes and edges do not make a valid graph.
+
+    Example:
+        >>> file_info("model.t1c").parameters  # doctest: +SKIP
+        6102
+    """
+    graph = ir.read(path, allow_nonfinite=allow_nonfinite)
+    return FileInfo(
+        file=os.fspath(path),
+        format_version=ir.read_version(path),
+        file_bytes=Path(path).stat().st_size,
+        nodes=node_infos(graph),
+        edges=len(graph.edges),
+        metadata=graph.metadata,
+    )
+
+
+def node_infos(graph: ir.Graph) -> tuple[NodeInfo, ...]:
+    """What is to be known of every node of a graph, in order."""
+    before = graph.topology().before
+    back = set(graph.feedback_edges())
+    remembered = {source for source, _ in back}
+    return tuple(
+        NodeInfo(
+            name=name,
+            type=node.primitive,
+            input_type=_shapes(node.input_type),
+            output_type=_shapes(node.output_type),
+            parameters=parameter_count(node),
+            bytes=_parameter_bytes(node),
+            state=_state_size(node, name in remembered),
+            sources=tuple(Source(s, (s, name) in back) for s in before[name]),
+            metadata=node.metadata,
+        )
+        for name, node in graph.nodes.items()
+    )
+
+
+def _shapes(types: ir.Shape | None) -> dict[str, Shape]:
+    return {port: as_shape(shape) or () for port, shape in (types or {}).items()}
+
+
+def _parameter_bytes(node: ir.Node) -> int:
+    if isinstance(node, ir.Graph):
+        return sum(_parameter_bytes(inner) for inner in node.nodes.values())
+    return sum(array.nbytes for array in node.parameters().values())
+
+
+def _state_size(node: ir.Node, remembered: bool) -> int:
+    """Numbers per sample; those of a ``remembered`` node include its last output."""
+    if isinstance(node, ir.Graph):
+        return sum(inner.state for inner in node_infos(node))
+    shapes = _shapes(node.input_type)
+    at_rest = node.initial_state((1, *shapes["input"]), np.dtype(np.float32))
+    sent = np.prod(_shapes(node.output_type)["output"]) if remembered else 0
+    return int(sum(variable.size for variable in at_rest) + sent)

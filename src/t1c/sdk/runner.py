@@ -1,0 +1,235 @@
+"""Runs samples through a graph, in batches."""
+
+from __future__ import annotations
+
+import time
+import warnings
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from types import ModuleType
+from typing import TYPE_CHECKING, Any, Literal, get_args
+
+import numpy as np
+
+from t1c import ir
+from t1c.ir.errors import InputError, Problem, UnsupportedError
+from t1c.ir.fields import Array
+from t1c.ir.node import Shape
+
+from .samples import Samples
+
+if TYPE_CHECKING:
+    import torch
+
+STEPS_AT_ONCE = 128
+"""Longer sequences are run in pieces, the state carried along, so that memory stays bounded."""
+
+
+DType = Literal["float32", "float64", "bfloat16"]
+"""What a graph can be run in."""
+
+
+@dataclass(frozen=True)
+class RunResult:
+    """What a graph made of samples.
+
+    Attributes:
+        out_sum: Output name -> its values summed over time, float64 (N, *shape): for a spiking
+            output, how often each neuron fired.
+        out: Output name -> its values at every step (T, N, *shape), if they were to be kept.
+        steps: T.
+        seconds: how long the running took, reading and writing not counted.
+        labels: the right class of each sample (N,), if known.
+    """
+
+    out_sum: dict[str, Array]
+    out: dict[str, Array] | None
+    steps: int
+    seconds: float
+    labels: Array | None = None
+
+    @property
+    def samples(self) -> int:
+        """N."""
+        return len(next(iter(self.out_sum.values())))
+
+    @property
+    def prediction(self) -> dict[str, Array]:
+        """Output name -> the class with the largest sum (N,), where the output is (classes,).
+
+        Ties go to the lowest class.
+        """
+        return {
+            name: total.argmax(axis=1)
+            for name, total in self.out_sum.items()
+            if _chooses(total.shape[1:])
+        }
+
+    @property
+    def mean_output(self) -> dict[str, float]:
+        """Output name -> its mean per step and neuron: for a spiking output, its spike rate."""
+        return {name: float(total.mean()) / self.steps for name, total in self.out_sum.items()}
+
+    @property
+    def correct(self) -> int | None:
+        """How many predictions equal the labels; None without labels or with no one prediction."""
+        if self.labels is None or len(self.prediction) != 1:
+            return None
+        (prediction,) = self.prediction.values()
+        return int((prediction == self.labels).sum())
+
+    @property
+    def accuracy(self) -> float | None:
+        """``correct`` as a share of the samples."""
+        return None if self.correct is None else self.correct / self.samples
+
+    def arrays(self) -> dict[str, Array]:
+        """The results under the names that they have in a file.
+
+        ``out_sum``, ``prediction`` where there is one, and ``out`` if it was kept; where the graph
+        has several outputs, each name is followed by ``/<output>``.
+        """
+        kinds = {"out_sum": self.out_sum, "prediction": self.prediction, "out": self.out or {}}
+        single = len(self.out_sum) == 1
+        return {
+            kind if single else f"{kind}/{name}": array
+            for kind, arrays in kinds.items()
+            for name, array in arrays.items()
+        }
+
+
+def run(
+    graph: ir.Graph,
+    samples: Samples,
+    *,
+    batch_size: int = 256,
+    dtype: DType = "float32",
+    keep_steps: bool = False,
+    progress: Callable[[float], object] | None = None,
+) -> RunResult:
+    """Run samples through a graph with PyTorch.
+
+    Args:
+        graph: what to run.
+        samples: what on.
+        batch_size: how many samples at once; it changes speed and memory, not the results.
+        dtype: of the arithmetic; the samples are cast to it.
+        keep_steps: keep the output of every step.
+        progress: called now and then with the number of samples done, which may have a fraction.
+
+    Raises:
+        UnsupportedError: torch cannot be imported, or the graph holds what cannot be run.
+        InputError: a label is no class of the output, or an argument is out of range.
+    """
+    if batch_size < 1:
+        raise InputError(Problem(f"batch_size={batch_size}", "at least 1"))
+    if dtype not in get_args(DType):
+        raise InputError(Problem(f"dtype={dtype!r}", f"one of {', '.join(get_args(DType))}"))
+    torch = import_torch()
+    from t1c import bridge
+
+    _check_labels(graph, samples)
+    precision = getattr(torch, dtype)
+    executor = bridge.ir_to_torch(graph, dtype=precision)
+    results = _Collector(graph, samples, dtype, keep_steps)
+    tell = progress or (lambda _: None)
+    tell(0)
+    begin = time.perf_counter()
+    with torch.inference_mode():
+        for batch in _pieces(samples.count, batch_size):
+            state = None
+            for times in _pieces(samples.steps, STEPS_AT_ONCE):
+                xs = {
+                    name: _tensor(array[times, batch], precision)
+                    for name, array in samples.inputs.items()
+                }
+                ys, state = executor.run(xs, state)
+                results.add(ys, times, batch)
+                share = times.stop / samples.steps
+                tell(batch.start + share * (batch.stop - batch.start))
+    seconds = time.perf_counter() - begin
+    return RunResult(results.out_sum, results.out, samples.steps, seconds, samples.labels)
+
+
+class _Collector:
+    """Puts the outputs of each batch and stretch of time where they belong."""
+
+    def __init__(self, graph: ir.Graph, samples: Samples, dtype: DType, keep_steps: bool) -> None:
+        shapes = {name: tuple(node.shape) for name, node in graph.outputs().items()}
+        steps, count = samples.steps, samples.count
+        self.out_sum = {name: np.zeros((count, *shape)) for name, shape in shapes.items()}
+        self.out: dict[str, Array] | None = None
+        if keep_steps:
+            # NumPy has no bfloat16, but float32 holds every number of it.
+            kept = np.float64 if dtype == "float64" else np.float32
+            self.out = {name: np.empty((steps, count, *s), kept) for name, s in shapes.items()}
+
+    def add(self, outputs: Any, times: slice, batch: slice) -> None:
+        """Take what an executor returned: a tensor, or a dict by Output name."""
+        if not isinstance(outputs, dict):
+            outputs = {next(iter(self.out_sum)): outputs}
+        for name, y in outputs.items():
+            values = y.double().numpy()
+            self.out_sum[name][batch] += values.sum(axis=0)
+            if self.out is not None:
+                self.out[name][times, batch] = values
+
+
+def import_torch() -> ModuleType:
+    """The torch package, imported now.
+
+    Raises:
+        UnsupportedError: it cannot be imported; the message says how to get it.
+    """
+    try:
+        import torch
+    except ImportError as cause:
+        raise UnsupportedError(
+            Problem(
+                f"running a graph needs PyTorch, which cannot be imported ({cause})",
+                remedy="Install it with: pip install 't1c[torch]'",
+            )
+        ) from cause
+    return torch
+
+
+def _pieces(length: int, size: int) -> Iterator[slice]:
+    for start in range(0, length, size):
+        yield slice(start, min(start + size, length))
+
+
+def _tensor(array: Array, dtype: torch.dtype) -> torch.Tensor:
+    import torch
+
+    # NumPy's copy is one that torch can take, whatever the array's type, byte order and strides.
+    wide = np.float64 if dtype == torch.float64 else np.float32
+    return torch.from_numpy(np.array(array, wide, order="C")).to(dtype)
+
+
+def _check_labels(graph: ir.Graph, samples: Samples) -> None:
+    """Refuse labels that no prediction can equal."""
+    if samples.labels is None:
+        return
+    choices = {n: node.shape[0] for n, node in graph.outputs().items() if _chooses(node.shape)}
+    if len(choices) != 1:
+        warnings.warn(
+            "the labels are not used, so accuracy is not told: they need one output of shape "
+            f"(classes,), and the graph has {len(choices)}",
+            stacklevel=3,
+        )
+        return
+    (classes,) = choices.values()
+    wrong = samples.labels[(samples.labels < 0) | (samples.labels >= classes)]
+    if len(wrong):
+        raise InputError(
+            Problem(
+                f"the label {wrong[0]} (and {len(wrong) - 1} more like it)",
+                f"classes from 0 to {classes - 1}, as many as the output has neurons",
+                where="labels",
+            )
+        )
+
+
+def _chooses(shape: Shape) -> bool:
+    """Whether an output of this shape chooses between classes; one neuron chooses nothing."""
+    return len(shape) == 1 and shape[0] > 1

@@ -1,0 +1,280 @@
+"""Data for a graph from an ``.npz`` file: inputs, labels, and how many steps.
+
+What the file holds::
+
+    x              the input: (T, N, *shape) is a sequence of T steps; (N, *shape) stands still,
+                   and is shown at every step
+    x/<name>       one for each Input, where the graph has several
+    steps          for how many steps to show it, where nothing is a sequence (optional)
+    y or labels    the right class of each sample, integers (N,) (optional)
+
+Other arrays are not looked at. Nothing is unpickled.
+"""
+
+from __future__ import annotations
+
+import os
+import warnings
+import zipfile
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from t1c import ir
+from t1c.ir.errors import InputError, Problem
+from t1c.ir.fields import Array, show
+from t1c.ir.node import Shape
+
+LABEL_NAMES = ("y", "labels")
+
+
+@dataclass(frozen=True)
+class Samples:
+    """What a graph is to be run on.
+
+    Attributes:
+        inputs: Input name -> numbers of shape (T, N, *shape). What stands still over time is a
+            view that takes no more memory than one step.
+        labels: the right class of each sample, integers (N,), or None.
+    """
+
+    inputs: dict[str, Array]
+    labels: Array | None = None
+
+    @property
+    def steps(self) -> int:
+        """T."""
+        return int(next(iter(self.inputs.values())).shape[0])
+
+    @property
+    def count(self) -> int:
+        """N."""
+        return int(next(iter(self.inputs.values())).shape[1])
+
+
+def read_samples(
+    path: str | os.PathLike[str],
+    graph: ir.Graph,
+    *,
+    steps: int | None = None,
+    allow_nonfinite: bool = False,
+) -> Samples:
+    """Read what ``graph`` is to be run on from an ``.npz`` file.
+
+    Args:
+        path: the file; the module's docstring says what it holds.
+        graph: whose Inputs the arrays must fit.
+        steps: for how many steps to show inputs without a time axis. If None, a sequence beside
+            them says, or else the file's ``steps``, or else the graph's ``metadata['steps']``.
+        allow_nonfinite: accept NaN and infinite numbers.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        InputError: it is not an .npz file or is damaged, an array is missing or of the wrong kind
+            or shape, or nothing says how many steps to take.
+
+    Warns:
+        UserWarning: ``y`` or ``labels`` is there but cannot be labels, and is left alone.
+    """
+    with _opened(path) as file:
+        keys = _input_keys(file, graph, str(path))
+        arrays = {name: _numbers(file, key, allow_nonfinite) for name, key in keys.items()}
+        shapes = {name: tuple(node.shape) for name, node in graph.inputs().items()}
+        moving = {
+            name: _has_time(array, shapes[name], f"array {keys[name]!r}")
+            for name, array in arrays.items()
+        }
+        if steps is None and not any(moving.values()):
+            steps = _stated_steps(file, graph)
+        label_key = next((key for key in LABEL_NAMES if key in file.files), None)
+        labels = None if label_key is None else _labels(file, label_key)
+    length = _length({keys[n]: a for n, a in arrays.items() if moving[n]}, steps)
+    inputs = {
+        name: array if moving[name] else np.broadcast_to(array, (length, *array.shape))
+        for name, array in arrays.items()
+    }
+    count = _count({keys[name]: array.shape[1] for name, array in inputs.items()})
+    if labels is not None and len(labels) != count:
+        raise InputError(
+            Problem(
+                f"{len(labels)} labels", f"{count}, one per sample", where=f"array {label_key!r}"
+            )
+        )
+    return Samples(inputs, labels)
+
+
+# The file ------------------------------------------------------------------------------------
+
+
+def _opened(path: str | os.PathLike[str]) -> np.lib.npyio.NpzFile:
+    if not os.path.exists(path):
+        raise FileNotFoundError(f"there is no file {os.fspath(path)!r}")
+    try:
+        file = np.load(path, allow_pickle=False)
+    except (ValueError, EOFError, zipfile.BadZipFile):
+        file = None
+    if isinstance(file, np.lib.npyio.NpzFile):
+        return file
+    raise InputError(
+        Problem(
+            "one array without a name" if file is not None else "not an .npz file, or damaged",
+            "named arrays as np.savez writes them",
+            "Write it with np.savez(path, x=..., y=...).",
+            str(path),
+        )
+    )
+
+
+def _read(file: Any, key: str) -> Array:
+    """One array of the file, whatever its kind."""
+    where = f"array {key!r}"
+    try:
+        array = file[key]
+    except MemoryError:
+        raise
+    except Exception as cause:  # zlib, zipfile and NumPy each have errors of their own
+        if isinstance(cause, ValueError) and "Object arrays" in str(cause):
+            problem = Problem("Python objects", "numbers", "Convert it with np.asarray.", where)
+        else:
+            problem = Problem(f"damaged ({cause})", remedy="Write the file again.", where=where)
+        raise InputError(problem) from cause
+    if not isinstance(array, np.ndarray):
+        raise InputError(Problem("not an array", "an array as np.savez writes it", where=where))
+    return array
+
+
+def _numbers(file: Any, key: str, allow_nonfinite: bool) -> Array:
+    array = _read(file, key)
+    where = f"array {key!r}"
+    if array.dtype.kind not in "biuf":
+        raise InputError(Problem(f"dtype {array.dtype}", "real numbers", where=where))
+    if array.dtype.kind == "f" and not allow_nonfinite and not np.isfinite(array).all():
+        bad = int((~np.isfinite(array)).sum())
+        raise InputError(
+            Problem(
+                f"{bad} of {array.size} values are NaN or infinite",
+                "finite numbers",
+                "Pass allow_nonfinite=True (--allow-nonfinite) to run on them all the same.",
+                where,
+            )
+        )
+    return array
+
+
+def _input_keys(file: Any, graph: ir.Graph, where: str) -> dict[str, str]:
+    """Input name -> the name of its array in the file."""
+    shapes = {name: tuple(node.shape) for name, node in graph.inputs().items()}
+    single = len(shapes) == 1
+    keys = {name: "x" if single and "x" in file.files else f"x/{name}" for name in shapes}
+    missing = [name for name, key in keys.items() if key not in file.files]
+    if not missing:
+        return keys
+    found = ", ".join(map(repr, file.files)) or "no arrays"
+    others = [key for key in file.files if key not in (*LABEL_NAMES, "steps")]
+    remedy = f"Save {others[0]!r} under that name." if single and len(others) == 1 else ""
+    raise InputError(
+        [
+            Problem(
+                f"no array {wanted!r} among {found}",
+                f"{_form('N', shapes[name])}, or a sequence {_form('T', 'N', shapes[name])}",
+                remedy,
+                where,
+            )
+            for name in missing
+            for wanted in ["x" if single else f"x/{name}"]
+        ]
+    )
+
+
+# Shapes --------------------------------------------------------------------------------------
+
+
+def _has_time(array: Array, shape: Shape, where: str) -> bool:
+    """Whether an input is a sequence (T, N, *shape), and not (N, *shape)."""
+    lead = array.ndim - len(shape)
+    if lead in (1, 2) and array.shape[lead:] == shape:
+        return lead == 2
+    raise InputError(
+        Problem(
+            f"shape {array.shape}",
+            f"{_form('N', shape)}, or a sequence {_form('T', 'N', shape)}",
+            "Add the axis of samples with x[None]." if array.shape == shape else "",
+            where,
+        )
+    )
+
+
+def _form(*parts: str | Shape) -> str:
+    """('N', (1, 8)) as '(N, 1, 8)'."""
+    sizes = [[part] if isinstance(part, str) else map(str, part) for part in parts]
+    return f"({', '.join(size for part in sizes for size in part)})"
+
+
+def _length(sequences: dict[str, Array], steps: int | None) -> int:
+    """T, on which all sequences and ``steps`` must agree."""
+    lengths = {f"array {key!r}": len(array) for key, array in sequences.items()}
+    if steps is not None:
+        lengths["steps"] = steps
+    if len(set(lengths.values())) > 1:
+        raise InputError(
+            Problem(
+                "different numbers of steps: "
+                + ", ".join(f"{length} in {who}" for who, length in lengths.items()),
+                "the same in all",
+                "Only inputs without a time axis are shown as often as 'steps' says: leave it out, "
+                "or cut the sequence.",
+            )
+        )
+    length = next(iter(lengths.values()))
+    if length < 1:
+        raise InputError(Problem(f"{length} steps", "at least 1"))
+    return length
+
+
+def _count(counts: dict[str, int]) -> int:
+    """N, on which all inputs must agree."""
+    if len(set(counts.values())) > 1:
+        each = ", ".join(f"{count} in {key!r}" for key, count in counts.items())
+        raise InputError(Problem(f"different numbers of samples: {each}", "the same in all"))
+    count = next(iter(counts.values()))
+    if count < 1:
+        raise InputError(Problem("no samples", "at least 1"))
+    return count
+
+
+# Steps and labels ------------------------------------------------------------------------------
+
+
+def _stated_steps(file: Any, graph: ir.Graph) -> int:
+    """How many steps the file, or else the graph's metadata, asks for."""
+    if "steps" in file.files:
+        return _whole(_read(file, "steps"), "array 'steps'")
+    if "steps" in graph.metadata:
+        return _whole(np.asarray(graph.metadata["steps"]), "metadata 'steps' of the graph")
+    raise InputError(
+        Problem(
+            "the input has no time axis, and nothing says for how many steps to show it",
+            "a number of steps",
+            "Pass steps=... (--steps N), or save a number 'steps' beside x.",
+        )
+    )
+
+
+def _whole(array: Array, where: str) -> int:
+    if array.size != 1 or array.dtype.kind not in "iu" or array.item() < 1:
+        raise InputError(Problem(show(array), "one integer of at least 1", where=where))
+    return int(array.item())
+
+
+def _labels(file: Any, key: str) -> Array | None:
+    """The labels, or None where the array cannot be labels."""
+    labels = _read(file, key)
+    if labels.ndim == 1 and labels.dtype.kind in "iu":
+        return labels
+    warnings.warn(
+        f"array {key!r} is no list of labels, so accuracy is not told: found "
+        f"{labels.dtype} of shape {labels.shape}, expected integers of shape (N,)",
+        stacklevel=3,
+    )
+    return None
