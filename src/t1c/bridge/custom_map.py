@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import types
 import typing
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from torch import nn
@@ -14,18 +14,24 @@ from t1c import ir
 from t1c.ir.errors import NodeError, Problem
 
 Maker = Callable[[Any], nn.Module | None]
-NodeMap = Maker | Mapping[type[ir.Node], Maker]
+NodeMap = Maker | Mapping[type[Any], Maker]
 
 
 def module_from_map(node_map: NodeMap | None, node: ir.Node, name: str) -> nn.Module | None:
     """What the user's map makes of ``node``; None where it leaves the choice to the default.
 
     Raises:
-        NodeError: the map returns something that is not a module.
+        NodeError: the map returns something that is not a module, or has a key that is not a
+            node type.
     """
     if node_map is None:
         return None
     if isinstance(node_map, Mapping):
+        keys: Iterable[Any] = node_map
+        for key in keys:
+            if not (isinstance(key, type) and issubclass(key, ir.Node)):
+                remedy = "Write {ir.LIF: function}."
+                raise NodeError(Problem(f"node_map has the key {key!r}", "a node type", remedy))
         maker = next((node_map[cls] for cls in type(node).__mro__ if cls in node_map), None)
     else:
         maker = node_map if isinstance(node, _types_of(node_map)) else None

@@ -29,6 +29,8 @@ class CyclicGraphExecutor(GraphExecutor):
         feedback: the edges that run back in time; decided by the rule if None.
     """
 
+    timesteps: int = 1
+
     def __init__(
         self,
         modules: Mapping[str, nn.Module],
@@ -39,18 +41,15 @@ class CyclicGraphExecutor(GraphExecutor):
         *,
         feedback: Iterable[Edge] | None = None,
     ) -> None:
-        super().__init__(modules, edges, return_state, feedback=feedback)
-        problems = [
-            Problem(f"there is no module {name!r}", f"one of {list(modules)}", field="output_nodes")
-            for name in output_nodes or ()
-            if name not in modules
-        ]
+        super().__init__(modules, edges, return_state, output_nodes=output_nodes, feedback=feedback)
         if timesteps < 1:
-            problems.append(Problem(str(timesteps), "at least 1", field="timesteps"))
-        if problems:
-            raise GraphError(problems)
+            raise GraphError(Problem(str(timesteps), "at least 1", field="timesteps"))
         self.timesteps = timesteps
-        self.output_nodes = tuple(output_nodes or self.plan.outputs)
+
+    @property
+    def output_nodes(self) -> tuple[str, ...]:
+        """The nodes whose values are returned."""
+        return self.plan.outputs
 
     def forward(self, x: Any, state: States | None = None) -> Any:
         """``timesteps`` steps on ``x`` (B, *shape).
@@ -61,9 +60,8 @@ class CyclicGraphExecutor(GraphExecutor):
         """
         inputs = self._inputs(x, 1)
         outputs = []
-        state = state or {}
+        state = self._states(state)
         for _ in range(self.timesteps):
             values, state = self._step(inputs, state)
-            found = {name: values[name] for name in self.output_nodes}
-            outputs.append(next(iter(found.values())) if len(found) == 1 else found)
+            outputs.append(self._outputs(values))
         return (outputs, state) if self.return_state else outputs

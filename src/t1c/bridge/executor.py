@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import nullcontext
 from typing import Any, cast
 
 import torch
@@ -18,7 +19,7 @@ from .plan import Plan, make_plan
 from .primitives.merge import SkipModule
 from .registry import node_of
 from .stateful import State, StatefulModule
-from .work import can_fold, feeds_back, rest
+from .work import can_fold, feeds_back, is_stateless, rest, state_arguments, trial
 
 States = dict[str, State]
 Values = dict[str, Tensor]
@@ -44,6 +45,7 @@ class GraphExecutor(nn.Module):
         return_state: whether a call returns ``(output, state)`` or the output alone. Without it
             every call starts from rest, so that a network with state forgets: use ``run`` for
             sequences.
+        output_nodes: the nodes whose values are returned, in the place of those above.
         feedback: the edges that run back in time; decided by the rule if None.
 
     Raises:
@@ -64,6 +66,7 @@ class GraphExecutor(nn.Module):
         edges: Sequence[Edge],
         return_state: bool = False,
         *,
+        output_nodes: Iterable[str] | None = None,
         feedback: Iterable[Edge] | None = None,
     ) -> None:
         super().__init__()
@@ -71,21 +74,25 @@ class GraphExecutor(nn.Module):
         self.edges = [(source, target) for source, target in edges]
         self.graph: ir.Graph | None = None
         nodes = {name: node_of(module) for name, module in modules.items()}
+        self._nodes = nodes
         self.plan: Plan = make_plan(
             list(modules),
             self.edges,
             neurons=[name for name, module in modules.items() if feeds_back(module)],
             inputs=[name for name, node in nodes.items() if isinstance(node, ir.Input)],
             outputs=[name for name, node in nodes.items() if isinstance(node, ir.Output)],
+            returned=output_nodes,
             feedback=feedback,
         )
+        self._input_shapes = {
+            name: as_shape(node.shape) for name, node in nodes.items() if isinstance(node, ir.Input)
+        }
+        self._children: dict[str, str] = {}
+        # Last, so that no node takes the name of an attribute.
         self._children = module_names(modules, self)
         for name, module in modules.items():
             _refuse_hidden_state(name, module)
             self.add_module(self._children[name], module)
-        self._input_shapes = {
-            name: as_shape(node.shape) for name, node in nodes.items() if isinstance(node, ir.Input)
-        }
 
     def node(self, name: str) -> nn.Module:
         """The module of a node, by the node's own name (which may hold dots)."""
@@ -108,7 +115,7 @@ class GraphExecutor(nn.Module):
         Raises:
             InputError: an input or a state has the wrong shape, dtype or name.
         """
-        values, state = self._step(self._inputs(x, 1), state or {})
+        values, state = self._step(self._inputs(x, 1), self._states(state))
         output = self._outputs(values)
         return (output, state) if self.return_state else output
 
@@ -125,19 +132,10 @@ class GraphExecutor(nn.Module):
         self, name: str, inputs: Values, values: Values, state: States, after: States
     ) -> None:
         """One step of one node: its inputs from ``values``, its output and state into them."""
-        module = self.node(name)
         x = inputs[name] if name in inputs else self._arriving(name, values, state, inputs)
-        own = self._state_of(name, state, x)
-        if isinstance(module, StatefulModule):
-            values[name], after[name] = module.step(x, own or module.initial_state(x))
-            return
-        if not own:
-            rest(module)
-        result = module(x, *own)
-        if isinstance(result, tuple):
-            values[name], after[name] = result[0], result[1:]
-        else:
-            values[name] = result
+        values[name], own = _step_of(name, self.node(name), x, self._state_of(name, state, x))
+        if own is not None:
+            after[name] = own
 
     def _arriving(self, name: str, values: Values, state: States, inputs: Values) -> Tensor:
         sources = self.plan.sources[name]
@@ -174,17 +172,46 @@ class GraphExecutor(nn.Module):
 
     def _sent_before(self, name: str, values: Values, state: States, inputs: Values) -> Tensor:
         """What a node sent in the step before; zeros before the first."""
-        if name in state:
-            return state[name][-1]
         shape = self._shape_of(name)
+        if name in state:
+            like = next(iter(inputs.values()))
+            v = _for_batch(name, state[name][-1], like)
+            if v.dtype != like.dtype or (shape is not None and v.shape[1:] != shape):
+                raise _misfit(name, v, like)
+            return v
         if shape is not None:
             return self._zeros(inputs, shape)
-        # A graph built by hand: the neuron's shape is that of what reaches it in this step.
-        forward = [s.name for s in self.plan.sources[name] if not s.back]
-        known = next((values[s] for s in forward if s in values), None)
-        if known is None:
-            known = next(iter(inputs.values()))
-        return torch.zeros_like(known)
+        return torch.zeros_like(self._like(name, values))
+
+    def _like(self, name: str, values: Values) -> Tensor:
+        """What a node in a loop sends if nothing runs back: it has the right shape.
+
+        Only executors built by hand need it, in their first step. Like a graph's inference of
+        shapes, it lets a node whose inputs are added go by those of them that are known.
+        """
+        sent = dict(values)
+        waiting = list(next(stage.names for stage in self.plan.stages if name in stage.names))
+        modules = [self.node(n) for n in waiting]
+        with trial(modules):
+            while name in waiting:
+                sources = {n: [s.name for s in self.plan.sources[n]] for n in waiting}
+                known = {n: [sent[s] for s in sources[n] if s in sent] for n in waiting}
+                ready = [n for n in waiting if len(known[n]) == len(sources[n])]
+                ready += [n for n in waiting if known[n] and not _joins(self.node(n))]
+                if not ready:
+                    raise InputError(
+                        Problem(
+                            "the shape of what it sends cannot be told before the first step",
+                            "a loop whose shapes follow from what reaches it",
+                            "Import the network from a graph, or pass a first state.",
+                            f"node {name!r}",
+                        )
+                    )
+                first = ready[0]
+                x = self._merge(first, known[first])
+                sent[first], _ = _step_of(first, self.node(first), x, ())
+                waiting.remove(first)
+        return sent[name]
 
     def _nothing(self, name: str, inputs: Values, lead: int) -> Tensor:
         """Zeros for a neuron that no edge leads to: it runs on its leak."""
@@ -198,36 +225,18 @@ class GraphExecutor(nn.Module):
         return like.new_zeros(*like.shape[: lead + 1], *shape)
 
     def _shape_of(self, name: str) -> tuple[int, ...] | None:
-        node = node_of(self.node(name))
+        node = self._nodes[name]
         return None if node is None else as_shape((node.output_type or {}).get("output"))
 
     def _state_of(self, name: str, state: States, x: Tensor) -> State:
         """A node's own state variables, checked against what arrives."""
         if name not in state:
             return ()
-        own = state[name]
-        if not isinstance(own, tuple):
-            raise InputError(
-                Problem(
-                    f"state[{name!r}] is a {type(own).__name__}",
-                    "a tuple of tensors, one per state variable",
-                    where=f"node {name!r}",
-                )
-            )
-        module = self.node(name)
-        if name in self.plan.remembered:
-            own = own[:-1]
-        if not isinstance(module, StatefulModule):
-            return own
-        if len(own) != len(module.state_names):
-            raise InputError(
-                Problem(
-                    f"{len(own)} state variables",
-                    f"{len(module.state_names)}: {', '.join(module.state_names)}",
-                    where=f"node {name!r}",
-                )
-            )
-        return tuple(_fitting(name, v, x) for v in own)
+        own = state[name][:-1] if name in self.plan.remembered else state[name]
+        if isinstance(self.node(name), StatefulModule):
+            return tuple(_fitting(name, v, x) for v in own)
+        # A module of the user's may keep what it likes; what is laid out as its input has a batch.
+        return tuple(_for_batch(name, v, x) if v.ndim == x.ndim else v for v in own)
 
     # A sequence ----------------------------------------------------------------------------
 
@@ -249,12 +258,12 @@ class GraphExecutor(nn.Module):
         Raises:
             InputError: an input or a state has the wrong shape, dtype or name.
         """
-        values, state = self._run(self._inputs(xs, 2), state or {})
+        values, state = self._run(self._inputs(xs, 2), self._states(state))
         return self._outputs(values), state
 
     def trace(self, xs: Any, state: States | None = None) -> Values:
         """What every node sends at every step of a sequence: name -> (T, B, ...)."""
-        return self._run(self._inputs(xs, 2), state or {})[0]
+        return self._run(self._inputs(xs, 2), self._states(state))[0]
 
     def _run(self, inputs: Values, state: States) -> tuple[Values, States]:
         values: Values = {}
@@ -305,18 +314,19 @@ class GraphExecutor(nn.Module):
         own = {name: state[name] for name in names if name in state}
         sent: dict[str, list[Tensor]] = {name: [] for name in names}
         # With no step to take, one is taken on zeros to learn the shapes, and thrown away.
-        for t in range(max(steps, 1)):
-            now = {n: _at(values[n], t) for n in before}
-            here = {n: _at(v, t) for n, v in inputs.items()}
-            following: States = {}
-            for name in names:
-                self._work(name, here, now, own, following)
-                sent[name].append(now[name])
-            for name in names:
-                if name in self.plan.remembered:
-                    following[name] = (*following.get(name, ()), now[name])
-            if steps:
-                own = following
+        with nullcontext() if steps else trial(map(self.node, names)):
+            for t in range(max(steps, 1)):
+                now = {n: _at(values[n], t) for n in before}
+                here = {n: _at(v, t) for n, v in inputs.items()}
+                following: States = {}
+                for name in names:
+                    self._work(name, here, now, own, following)
+                    sent[name].append(now[name])
+                for name in names:
+                    if name in self.plan.remembered:
+                        following[name] = (*following.get(name, ()), now[name])
+                if steps:
+                    own = following
         for name in names:
             stacked = torch.stack(sent[name])
             values[name] = stacked if steps else stacked[:0]
@@ -329,6 +339,45 @@ class GraphExecutor(nn.Module):
             return values[self.plan.outputs[0]]
         return {name: values[name] for name in self.plan.outputs}
 
+    def _states(self, state: Any) -> States:
+        """The caller's state, checked for names and types."""
+        if state is None:
+            return {}
+        if not isinstance(state, Mapping):
+            raise InputError(
+                Problem(f"a {type(state).__name__}", "None, or a dict by node name", where="state")
+            )
+        problems = [p for name, own in state.items() if (p := self._state_problem(name, own))]
+        if problems:
+            raise InputError(problems)
+        return dict(state)
+
+    def _state_problem(self, name: str, own: Any) -> Problem | None:
+        where = f"state of node {name!r}"
+        if name not in self._children or not self._has_state(name):
+            keepers = [n for n in self._children if self._has_state(n)]
+            return Problem(
+                "it has no state" if name in self._children else "there is no such node",
+                f"state of {keepers} only" if keepers else "no state",
+                "Pass on the state that an earlier call returned.",
+                where,
+            )
+        if not isinstance(own, tuple) or not all(isinstance(v, Tensor) for v in own):
+            kinds = f" of {', '.join(type(v).__name__ for v in own)}" * isinstance(own, tuple)
+            expected = "a tuple of tensors, one per state variable"
+            return Problem(f"a {type(own).__name__}{kinds}", expected, where=where)
+        module, sent = self.node(name), ["what it sent"] * (name in self.plan.remembered)
+        names = [*module.state_names, *sent] if isinstance(module, StatefulModule) else sent
+        fits = (
+            len(own) == len(names) if isinstance(module, StatefulModule) else len(own) >= len(names)
+        )
+        if fits:
+            return None
+        return Problem(f"{len(own)} tensors", f"{len(names)}: {', '.join(names)}", where=where)
+
+    def _has_state(self, name: str) -> bool:
+        return name in self.plan.remembered or not is_stateless(self.node(name))
+
     def _inputs(self, x: Any, lead: int) -> Values:
         """The caller's tensors by Input name, checked; ``lead`` counts time and batch."""
         names = self.plan.inputs
@@ -339,10 +388,15 @@ class GraphExecutor(nn.Module):
         else:
             given = {names[0]: x} if len(names) == 1 else {}
         if set(given) != set(names):
-            found = sorted(map(str, x)) if isinstance(x, Mapping) else type(x).__name__
+            found = (
+                f"inputs {sorted(map(str, x))}"
+                if isinstance(x, Mapping)
+                else f"a {type(x).__name__}"
+                + (f" of {len(x)}" if isinstance(x, tuple | list) else "")
+            )
             raise InputError(
                 Problem(
-                    f"inputs {found}",
+                    found,
                     f"a tensor for each of {list(names)}",
                     "Pass a dict by name, or a tuple in this order.",
                 )
@@ -381,7 +435,9 @@ class GraphExecutor(nn.Module):
             remedy = ""
             if shape is not None and found[-len(shape) or len(found) :] == shape:
                 extra = len(found) - len(shape) - lead
-                if extra == -1:
+                if extra == -1 and lead == 2:
+                    remedy = "Add the batch with x.unsqueeze(1), or the time with x.unsqueeze(0)."
+                elif extra == -1:
                     remedy = "Add a batch dimension with x.unsqueeze(-1 - len(shape))."
                     remedy = remedy.replace("-1 - len(shape)", str(-1 - len(shape)))
                 elif extra == 1 and lead == 1:
@@ -394,13 +450,56 @@ def _at(values: Tensor, t: int) -> Tensor:
     return values[t] if len(values) else values.new_zeros(values.shape[1:])
 
 
+def _joins(module: nn.Module) -> bool:
+    return isinstance(module, SkipModule) and module.skip_type == "concatenate"
+
+
+def _step_of(name: str, module: nn.Module, x: Tensor, own: State) -> tuple[Tensor, State | None]:
+    """One step of a module: its output, and its new state if it has any."""
+    if isinstance(module, StatefulModule):
+        return module.step(x, own or module.initial_state(x))
+    if is_stateless(module):
+        return module(x), None
+    if not own:
+        rest(module)
+    result = module(x, *own)
+    rest(module)
+    if not isinstance(result, tuple):
+        return result, None
+    taken = state_arguments(module)
+    if taken is not None and len(taken) != len(result) - 1:
+        kind = type(module).__name__
+        raise UnsupportedError(
+            Problem(
+                f"{kind} returns {len(result) - 1} state variables and takes {len(taken)} "
+                f"({', '.join(taken)})",
+                "the same ones in the same order, because what it returns is passed back",
+                f"Wrap it: forward(x, *state) -> (output, *state). ({kind} may count its output.)",
+                f"node {name!r}",
+            )
+        )
+    return result[0], result[1:]
+
+
 def _fitting(name: str, v: Tensor, x: Tensor) -> Tensor:
-    """A state variable, if it fits what arrives; a state of batch 1 serves every sample."""
+    """A state variable, if it fits what arrives."""
+    v = _for_batch(name, v, x)
     if v.shape == x.shape and v.dtype == x.dtype:
         return v
-    if v.dtype == x.dtype and v.shape[1:] == x.shape[1:] and v.shape[0] == 1:
-        return v.expand_as(x)
-    raise InputError(
+    raise _misfit(name, v, x)
+
+
+def _for_batch(name: str, v: Tensor, x: Tensor) -> Tensor:
+    """A state variable for the batch of ``x``; a state of batch 1 serves every sample."""
+    if v.shape[:1] == x.shape[:1]:
+        return v
+    if v.shape[:1] == (1,):
+        return v.expand(len(x), *v.shape[1:])
+    raise _misfit(name, v, x)
+
+
+def _misfit(name: str, v: Tensor, x: Tensor) -> InputError:
+    return InputError(
         Problem(
             f"a state of shape {tuple(v.shape)} and dtype {v.dtype} for an input of shape "
             f"{tuple(x.shape)} and dtype {x.dtype}",

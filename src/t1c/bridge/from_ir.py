@@ -98,8 +98,11 @@ def from_ir(
         module = module_from_map(custom_map, node, name)
         if module is None:
             module = node_to_module(node, dtype=dtype)
+        twin = next((n for n, other in modules.items() if other is module), None)
         if module is None:
             problems.append(_cannot_run(name, node))
+        elif twin is not None:
+            problems.append(_one_for_two(name, twin))
         else:
             modules[name] = remember(module, node).eval()
     if problems:
@@ -111,7 +114,7 @@ nodes_to_modules = from_ir
 
 
 def node_to_module(node: ir.Node, *, dtype: torch.dtype | None = None) -> nn.Module | None:
-    """The module that runs one node, or None if its type has none.
+    """The module that runs one node, in eval mode, or None if its type has none.
 
     Example:
         >>> import numpy as np
@@ -121,11 +124,20 @@ def node_to_module(node: ir.Node, *, dtype: torch.dtype | None = None) -> nn.Mod
     importer = importer_of(node)
     if importer is None:
         return None
-    return remember(importer(node, dtype or torch.get_default_dtype()), node)
+    return remember(importer(node, dtype or torch.get_default_dtype()), node).eval()
 
 
 def _graph(graph: GraphOrPath) -> ir.Graph:
     return graph if isinstance(graph, ir.Graph) else ir.read(graph)
+
+
+def _one_for_two(name: str, twin: str) -> Problem:
+    return Problem(
+        f"node_map returned the module of node {twin!r} again",
+        "a module for each node, which keeps what that node says",
+        "Make a new one; to share weights, let both hold the same nn.Parameter.",
+        f"node {name!r}",
+    )
 
 
 def _cannot_run(name: str, node: ir.Node) -> Problem:

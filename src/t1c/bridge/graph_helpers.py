@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from t1c import ir
+from t1c.ir.errors import GraphError, Problem
 from t1c.ir.topology import Edge, Topology
 
 
@@ -26,8 +27,16 @@ def get_topological_order(nodes: Sequence[str], edges: Sequence[Edge]) -> list[s
     """The names, each after those that lead to it.
 
     Raises:
-        GraphError: there is a cycle; the message shows it.
+        GraphError: there is a cycle; the message shows it. Or an edge names another node.
     """
+    problems = [
+        Problem(f"there is no node {name!r}", f"one of {list(nodes)}", where=f"edge {a!r} -> {b!r}")
+        for a, b in edges
+        for name in (a, b)
+        if name not in nodes
+    ]
+    if problems:
+        raise GraphError(problems)
     return Topology(nodes, edges).order()
 
 

@@ -62,6 +62,7 @@ def make_plan(
     neurons: Collection[str],
     inputs: Iterable[str] = (),
     outputs: Iterable[str] = (),
+    returned: Iterable[str] | None = None,
     feedback: Iterable[Edge] | None = None,
 ) -> Plan:
     """Plan the work of a graph.
@@ -72,16 +73,19 @@ def make_plan(
         neurons: the nodes at whose output a cycle may be cut.
         inputs: the nodes that take data; those without incoming edges if empty.
         outputs: the nodes whose values are results; those without outgoing edges if empty.
+        returned: the nodes whose values are returned, if not the outputs. Which edges run back
+            does not depend on them, unless there are no outputs.
         feedback: the edges that run back in time; decided by the rule in ``ir.topology`` if None.
 
     Raises:
         GraphError: an edge names an unknown node or occurs twice, there is nothing to feed or to
             return, or a cycle cannot be cut.
     """
-    _check_edges(names, edges)
+    returned = tuple(dict.fromkeys(returned or ()))
+    _check_names(names, edges, returned)
     topology = Topology(names, edges)
     entries = tuple(inputs) or tuple(n for n in names if not topology.before[n])
-    exits = tuple(outputs) or tuple(n for n in names if not topology.after[n])
+    exits = tuple(outputs) or tuple(n for n in names if not topology.after[n]) or returned
     if not entries or not exits:
         missing = (
             "no node without incoming edges" if not entries else "no node without outgoing edges"
@@ -92,6 +96,12 @@ def make_plan(
     if feedback is None:
         feedback = feedback_edges(names, edges, neurons, inputs=entries, outputs=exits)
     back = set(feedback)
+    problems = [
+        Problem("it lies on no cycle", "an edge of a cycle", where=f"feedback edge {a!r} -> {b!r}")
+        for a, b in sorted({*topology.off_cycle(back), *(back - set(edges))})
+    ]
+    if problems:
+        raise GraphError(problems)
     forward = Topology(names, [e for e in edges if e not in back])
     rank = {name: i for i, name in enumerate(forward.order())}
     loops = {frozenset(loop) for loop in topology.loops()}
@@ -105,14 +115,18 @@ def make_plan(
             for name in names
         },
         inputs=entries,
-        outputs=exits,
+        outputs=returned or exits,
         remembered=tuple(name for name in names if any(s == name for s, _ in back)),
     )
 
 
-def _check_edges(names: Sequence[str], edges: Sequence[Edge]) -> None:
+def _check_names(names: Sequence[str], edges: Sequence[Edge], returned: Sequence[str]) -> None:
     known, seen = set(names), set()
-    problems = []
+    problems = [
+        Problem(f"there is no module {n!r}", f"one of {sorted(known)}", field="output_nodes")
+        for n in returned
+        if n not in known
+    ]
     for edge in edges:
         where = f"edge {edge[0]!r} -> {edge[1]!r}"
         problems += [

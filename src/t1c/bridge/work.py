@@ -2,29 +2,54 @@
 
 from __future__ import annotations
 
+import functools
+import inspect
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.modules.instancenorm import _InstanceNorm
 
 from .primitives import SepConv2dModule, SkipModule
 from .registry import node_of
-from .stateful import StatefulModule
 
-_FOLDABLE = (SepConv2dModule, SkipModule)
+_STATELESS = (SepConv2dModule, SkipModule)
+_RECURRENT = (nn.RNNBase, nn.RNNCellBase)
+
+
+def is_stateless(module: nn.Module) -> bool:
+    """Whether ``module`` is known to carry nothing from step to step.
+
+    True for torch's own layers and for sequences of them. Of a module of the user's nothing is
+    known: it may be a neuron.
+    """
+    if isinstance(module, _STATELESS):
+        return True
+    if not type(module).__module__.startswith("torch.nn.modules."):
+        return False
+    if isinstance(module, nn.Sequential):
+        return all(is_stateless(child) for child in module)
+    return next(module.children(), None) is None and not isinstance(module, _RECURRENT)
 
 
 def can_fold(module: nn.Module) -> bool:
     """Whether T steps of a batch may pass through ``module`` as one batch of T*B.
 
-    True for torch's own layers, whose samples do not meet. Statistics of a batch being trained
-    are taken per step, as stepping takes them; a module of the user's is never folded.
+    True for stateless modules in which samples do not meet. Statistics of a batch being trained
+    are taken per step, as stepping takes them.
     """
-    if isinstance(module, _FOLDABLE):
-        return True
-    if isinstance(module, _BatchNorm | _InstanceNorm) and module.training:
-        return False
-    known = type(module).__module__.startswith("torch.nn.modules.")
-    return known and next(module.children(), None) is None and not isinstance(module, nn.RNNBase)
+    return is_stateless(module) and not any(_mixes_samples(inner) for inner in module.modules())
+
+
+def _mixes_samples(module: nn.Module) -> bool:
+    if isinstance(module, _BatchNorm | _InstanceNorm):
+        return module.training
+    # Softmax and its like take any axis; counted from the end it may be the batch.
+    dim = getattr(module, "dim", -1)
+    return dim is None or (isinstance(dim, int) and dim != -1 and dim < 1)
 
 
 def feeds_back(module: nn.Module) -> bool:
@@ -35,7 +60,7 @@ def feeds_back(module: nn.Module) -> bool:
     node = node_of(module)
     if node is not None:
         return node.breaks_cycles
-    return isinstance(module, StatefulModule) or not can_fold(module)
+    return not is_stateless(module)
 
 
 def rest(module: nn.Module) -> None:
@@ -47,3 +72,37 @@ def rest(module: nn.Module) -> None:
         reset = getattr(inner, "reset_mem", None)
         if callable(reset):
             reset()
+
+
+def state_arguments(module: nn.Module) -> tuple[str, ...] | None:
+    """The arguments in which a module takes its state: those after the first that may be None.
+
+    None where the signature does not say.
+    """
+    return _optional_arguments(type(module).forward)
+
+
+@functools.cache
+def _optional_arguments(forward: Callable[..., Any]) -> tuple[str, ...] | None:
+    arguments = list(inspect.signature(forward).parameters.values())[2:]
+    if any(a.kind is a.VAR_POSITIONAL for a in arguments):
+        return None
+    positional = (a for a in arguments if a.kind in (a.POSITIONAL_ONLY, a.POSITIONAL_OR_KEYWORD))
+    return tuple(a.name for a in positional if a.default in (None, a.empty))
+
+
+@contextmanager
+def trial(modules: Iterable[nn.Module]) -> Iterator[None]:
+    """Run modules for the shapes of their outputs alone: nothing is learnt or left behind."""
+    modules = list(modules)
+    training = [inner for module in modules for inner in module.modules() if inner.training]
+    for inner in training:
+        inner.training = False
+    try:
+        with torch.no_grad():
+            yield
+    finally:
+        for inner in training:
+            inner.training = True
+        for module in modules:
+            rest(module)

@@ -29,7 +29,8 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
         raise FileNotFoundError(f"there is no folder {str(target.parent)!r} to write to")
     if target.is_dir():
         raise IsADirectoryError(f"{str(target)!r} is a folder")
-    handle, name = tempfile.mkstemp(prefix=f".{target.name}.", suffix=".tmp", dir=target.parent)
+    prefix = f".{target.name[:40]}."  # not all of it: the longest name that is allowed fits
+    handle, name = tempfile.mkstemp(prefix=prefix, suffix=".tmp", dir=target.parent)
     os.close(handle)
     try:
         yield Path(name)

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import ast
 import dataclasses
+import math
 from collections.abc import Mapping
 from enum import Enum
 from typing import Any
@@ -35,6 +36,14 @@ def show(value: object) -> str:
         return f"an array of shape {value.shape} and dtype {value.dtype}"
     text = repr(value)
     return text if len(text) <= 80 else text[:77] + "..."
+
+
+def storable(text: str) -> bool:
+    """Whether a file can hold the text: it is UTF-8, and has no NUL."""
+    try:
+        return b"\0" not in text.encode()
+    except UnicodeEncodeError:
+        return False
 
 
 def _bad(value: object, expected: str, remedy: str = "") -> NodeError:
@@ -139,7 +148,10 @@ class FloatKind(Kind):
             value, int | float | np.integer | np.floating
         ):
             raise _bad(value, self.describe())
-        number = float(value)
+        try:
+            number = float(value)
+        except OverflowError:
+            number = math.inf
         if not np.isfinite(number) or not _within(number, self.low, self.high):
             raise _bad(value, self.describe())
         return number
@@ -191,15 +203,15 @@ class TextKind(Kind):
     """Any text that a file can hold."""
 
     def _convert(self, value: Any) -> str:
-        if not isinstance(value, str) or "\0" in value:
+        if not isinstance(value, str) or not storable(value):
             raise _bad(value, self.describe())
-        return value
+        return str.__str__(value)
 
     def from_text(self, text: str) -> Any:
         return self.convert(text)
 
     def describe(self) -> str:
-        return "text without NUL"
+        return "text that UTF-8 can hold, without NUL"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -249,7 +261,9 @@ def _as_int(value: Any) -> int | None:
         value = value[()]
     if isinstance(value, bool | np.bool_) or not isinstance(value, int | np.integer):
         return None
-    return int(value)
+    number = int(value)
+    # A file holds 64 bits.
+    return number if -(2**63) <= number < 2**63 else None
 
 
 def _within(number: float, low: float | None, high: float | None) -> bool:

@@ -68,11 +68,16 @@ class Graph(Node):
         feedback: Iterable[Edge] = (),
         allow_nonfinite: bool = False,
     ) -> None:
-        self.nodes: Nodes = dict(nodes)
-        self.edges: Edges = list(edges)
-        self.metadata = clean_metadata(metadata)
+        try:
+            self.nodes: Nodes = dict(nodes)
+            self.edges: Edges = list(edges)
+            self.feedback: Edges = list(feedback)
+        except (TypeError, ValueError) as cause:
+            raise GraphError(
+                Problem(str(cause), "a dict of nodes by name and a list of edges")
+            ) from None
+        self.metadata = {} if metadata is None else metadata  # type: ignore[assignment]
         self.allow_cycles = bool(allow_cycles)
-        self.feedback: Edges = list(feedback)
         self.allow_nonfinite = bool(allow_nonfinite)
         self.declared_input = self.declared_output = {}
         self.check()
@@ -86,15 +91,14 @@ class Graph(Node):
         Raises:
             GraphError: listing all problems.
         """
-        problems = list(self._name_problems())
+        problems = list(self._form_problems())
         if problems:
             raise GraphError(problems, "the graph is not valid")
-        problems += self._edge_problems()
-        problems += self._node_problems()
+        problems = [*self._edge_problems(), *self._node_problems()]
         if not problems:
-            problems += self._cycle_problems()
-        if not problems:
-            problems += self._infer_shapes()
+            # Only now do cycles and shapes mean anything.
+            problems = [*self._cycle_problems(), *self._infer_shapes()]
+        problems = [*self._name_problems(), *problems, *self._value_problems()]
         if problems:
             raise GraphError(problems, "the graph is not valid")
         self.input_type = {
@@ -104,12 +108,10 @@ class Graph(Node):
             n: np.array(node.shape, dtype=np.int64) for n, node in self.outputs().items()
         }
 
-    def _name_problems(self) -> Iterator[Problem]:
+    def _form_problems(self) -> Iterator[Problem]:
+        """Nodes that are none, and edges that are no pairs of names."""
         given: Mapping[Any, Any] = self.nodes
         for name, node in given.items():
-            problem = name_problem(name)
-            if problem:
-                yield Problem(problem, remedy="Rename the node.", where=f"node {name!r}")
             if not isinstance(node, Node):
                 remedy = "Convert modules with bridge.to_ir." if hasattr(node, "forward") else ""
                 yield Problem(
@@ -120,9 +122,15 @@ class Graph(Node):
             pair = isinstance(edge, tuple | list) and len(edge) == 2
             if not pair or not all(isinstance(name, str) for name in edge):
                 yield Problem(show(edge), "a pair of node names", where=f"edge {i}")
-                return
-        self.edges = [(source, target) for source, target in self.edges]
-        self.feedback = [(source, target) for source, target in self.feedback]
+            else:
+                pairs[i] = tuple(edge)
+        self.edges, self.feedback = pairs[: len(self.edges)], pairs[len(self.edges) :]
+
+    def _name_problems(self) -> Iterator[Problem]:
+        for name in self.nodes:
+            problem = name_problem(name)
+            if problem:
+                yield Problem(problem, remedy="Rename the node.", where=f"node {name!r}")
 
     def _edge_problems(self) -> Iterator[Problem]:
         seen: set[Edge] = set()
@@ -184,14 +192,21 @@ class Graph(Node):
                     "Add an edge, or drop the node.",
                     where,
                 )
-            if not self.allow_nonfinite:
-                yield from (p.at(where) for p in node.nonfinite())
             try:
                 node.check()
             except (NodeError, GraphError) as error:
                 for p in error.problems:
                     own = p.where in ("", node.primitive)
                     yield dataclasses.replace(p, where=where) if own else p.at(where)
+
+    def _value_problems(self) -> Iterator[Problem]:
+        """Numbers that are none, and metadata that no file can hold."""
+        for name, node in self.nodes.items():
+            where = f"node {name!r} ({node.primitive})"
+            if not self.allow_nonfinite:
+                yield from (p.at(where) for p in node.nonfinite())
+            yield from _clean_notes(node, where)
+        yield from _clean_notes(self, "graph")
 
     def _cycle_problems(self) -> Iterator[Problem]:
         topology = self.topology()
@@ -209,6 +224,13 @@ class Graph(Node):
                 self.feedback_edges()
             except GraphError as error:
                 yield from error.problems
+        for source, target in topology.off_cycle(self.feedback):
+            yield Problem(
+                "it lies on no cycle",
+                "an edge of a cycle: only a cycle needs one that runs back",
+                "",
+                f"feedback edge {source!r} -> {target!r}",
+            )
 
     def _warn_of_dead_ends(self) -> None:
         useful = self.topology().leading_to(self.outputs())
@@ -218,7 +240,7 @@ class Graph(Node):
                 f"{', '.join(map(repr, dead))}: no path leads from there to an Output, so it has "
                 "no effect on the results",
                 GraphWarning,
-                stacklevel=4,
+                stacklevel=3,
             )
 
     # Shapes --------------------------------------------------------------------------------
@@ -264,28 +286,40 @@ class Graph(Node):
         """
         sent: dict[str, Shape] = {}
         for part in topology.parts():
-            waiting = list(part)
+            waiting = dict.fromkeys(part)
+            queue = list(part)
             while waiting:
-                ready = [n for n in waiting if all(s in sent for s in topology.before[n])]
-                found = {
-                    n: _sends(self.nodes[n], [sent[s] for s in topology.before[n]]) for n in ready
-                } or self._first_guess(waiting, topology, sent)
-                if not found:
+                for name in queue:  # grows as it is walked
+                    sources = topology.before[name]
+                    if name not in waiting or any(s not in sent for s in sources):
+                        continue
+                    del waiting[name]
+                    shape = _sends(self.nodes[name], [sent[s] for s in sources])
+                    if shape is not None:
+                        sent[name] = shape
+                        queue += topology.after[name]
+                guess = self._first_guess(waiting, topology, sent)
+                if guess is None:
                     break
-                sent.update({n: shape for n, shape in found.items() if shape is not None})
-                waiting = [n for n in waiting if n not in found]
+                name, sent[name] = guess
+                del waiting[name]
+                queue = list(topology.after[name])
         return sent
 
     def _first_guess(
-        self, waiting: list[str], topology: Topology, sent: dict[str, Shape]
-    ) -> dict[str, Shape | None]:
-        for name in waiting:
-            node = self.nodes[name]
-            known = [sent[s] for s in topology.before[name] if s in sent]
-            shape = _sends(node, known if node.adds_inputs else [])
-            if shape is not None:
-                return {name: shape}
-        return {}
+        self, waiting: Iterable[str], topology: Topology, sent: dict[str, Shape]
+    ) -> tuple[str, Shape] | None:
+        """One shape more: from inputs that are known, else from what the parameters suggest."""
+        for certain in (True, False):
+            for name in waiting:
+                node = self.nodes[name]
+                known = [sent[s] for s in topology.before[name] if s in sent]
+                if certain != bool(known and node.adds_inputs):
+                    continue
+                shape = _sends(node, known if certain else [])
+                if shape is not None:
+                    return name, shape
+        return None
 
     # What a graph can be asked ------------------------------------------------------------------
 
@@ -383,6 +417,14 @@ class Graph(Node):
         from .table import as_html
 
         return as_html(self)
+
+
+def _clean_notes(node: Node, where: str) -> Iterator[Problem]:
+    """Settle the node's metadata, which may have been changed, or say what no file can hold."""
+    try:
+        node.metadata = clean_metadata(node.metadata)
+    except NodeError as error:
+        yield from (p.at(where) for p in error.problems)
 
 
 def _sends(node: Node, arriving: list[Shape]) -> Shape | None:

@@ -61,7 +61,11 @@ def _write_edges(group: h5py.Group, edges: list[tuple[str, str]]) -> None:
 def _write_notes(group: h5py.Group, metadata: Metadata, notes: tuple[str, ...]) -> None:
     metadata = dict(metadata)
     kept = metadata.get(NOTES_KEY)
-    if isinstance(kept, dict) and kept and all(name in notes for name in kept):
+    if (
+        isinstance(kept, dict)
+        and kept
+        and all(name in notes and note is not None for name, note in kept.items())
+    ):
         del metadata[NOTES_KEY]
         for name, value in kept.items():
             _write_value(group, name, value)

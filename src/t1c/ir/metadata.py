@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from .errors import NodeError, Problem
-from .fields import show
+from .fields import show, storable
 
 Metadata = dict[str, Any]
 MAX_DEPTH = 32
@@ -61,16 +61,19 @@ def clean_metadata(value: object, path: str = "metadata", depth: int = 0) -> Met
 def _clean_entry(entry: Any, path: str, depth: int) -> Any:
     if isinstance(entry, Mapping):
         return clean_metadata(entry, path, depth + 1)
-    if isinstance(entry, np.generic):
+    if isinstance(entry, np.generic) or (isinstance(entry, np.ndarray) and entry.shape == ()):
         entry = entry.item()
-    if entry is None or isinstance(entry, bool | float):
+    if entry is None or isinstance(entry, bool):
         return entry
+    # Enums and other subclasses become what a file makes of them.
+    if isinstance(entry, float):
+        return float(entry)
     if isinstance(entry, int) and -(2**63) <= entry < 2**63:
-        return entry
-    if isinstance(entry, str) and "\0" not in entry:
-        return entry
-    if isinstance(entry, list | tuple) and all(isinstance(e, str) and "\0" not in e for e in entry):
-        return list(entry)
+        return int(entry)
+    if isinstance(entry, str) and storable(entry):
+        return str.__str__(entry)
+    if isinstance(entry, list | tuple) and all(isinstance(e, str) and storable(e) for e in entry):
+        return [str.__str__(e) for e in entry]
     if isinstance(entry, list | tuple | np.ndarray):
         try:
             array = np.asarray(entry)
@@ -79,7 +82,7 @@ def _clean_entry(entry: Any, path: str, depth: int) -> Any:
         if array.dtype.kind in "biuf" and array.dtype.itemsize <= 8:
             return entry.copy() if isinstance(entry, np.ndarray) else list(entry)
         if array.dtype.kind in "UT" and isinstance(entry, np.ndarray) and array.ndim == 1:
-            return [str(e) for e in array]
+            return _clean_entry([str(e) for e in array], path, depth)
     raise NodeError(
         Problem(
             show(entry),

@@ -25,7 +25,7 @@ import numpy as np
 from . import fields
 from .errors import NodeError, Problem, ShapeError, UnknownPrimitiveError
 from .fields import Array, Kind, show
-from .metadata import Metadata, clean_metadata, same_value
+from .metadata import Metadata, clean_metadata, name_problem, same_value
 
 Shape = tuple[int, ...]
 Types = dict[str, Array]
@@ -63,9 +63,12 @@ class Node:
 
     def __post_init__(self) -> None:
         """Check the fields against each other and settle the types known so far."""
-        self.declared_input = _as_types(self.input_type, "input_type", "input")
-        self.declared_output = _as_types(self.output_type, "output_type", "output")
-        self.metadata = clean_metadata(self.metadata)
+        try:
+            self.declared_input = _as_types(self.input_type, "input_type", "input")
+            self.declared_output = _as_types(self.output_type, "output_type", "output")
+            self.metadata = clean_metadata(self.metadata)
+        except NodeError as error:
+            raise self._placed(error) from None
         self._converted = True
         self.check()
         try:
@@ -246,7 +249,7 @@ class Node:
         parts = [f"{name}={_brief(value)}" for name, value in self.values().items()]
         return f"{self.primitive}({', '.join(parts)})"
 
-    def _placed(self, error: NodeError | ShapeError, name: str) -> NodeError:
+    def _placed(self, error: NodeError | ShapeError, name: str = "") -> NodeError:
         return NodeError(
             [
                 dataclasses.replace(p.at(self.primitive), field=p.field or name)
@@ -276,8 +279,17 @@ def register_node(cls: N) -> N:
     """Class decorator: make ``cls`` a primitive that files and graphs know by its name.
 
     Raises:
-        TypeError: a field is declared without one of the functions of ``t1c.ir.fields``.
+        TypeError: a field is declared without one of the functions of ``t1c.ir.fields``, or a
+            name is taken.
     """
+    if not issubclass(cls, Node):
+        raise TypeError(f"{cls.__name__}: derive it from t1c.ir.Node")
+    taken = _REGISTRY.get(cls.__name__)
+    if taken and _is_ours(taken) and not _is_ours(cls):
+        raise TypeError(
+            f"{cls.__name__} is a primitive of t1c, and files that hold one mean that: choose "
+            "another name"
+        )
     if "__dataclass_fields__" not in cls.__dict__:
         dataclasses.dataclass(eq=False, repr=False)(cls)
     common = {f.name for f in dataclasses.fields(Node)}
@@ -285,6 +297,11 @@ def register_node(cls: N) -> N:
     for field in sorted(dataclasses.fields(cls), key=lambda f: bool(f.kw_only)):
         if field.name in common:
             continue
+        if field.name == "type":
+            raise TypeError(
+                f"{cls.__name__}.type: the file keeps the primitive's name under 'type'; choose "
+                "another name"
+            )
         if "kind" not in field.metadata:
             raise TypeError(
                 f"{cls.__name__}.{field.name}: declare it with a function of t1c.ir.fields, for "
@@ -294,6 +311,10 @@ def register_node(cls: N) -> N:
     cls.kinds = kinds
     _REGISTRY[cls.__name__] = cls
     return cls
+
+
+def _is_ours(cls: type[Node]) -> bool:
+    return cls.__module__.startswith("t1c.ir.")
 
 
 def str_to_node(name: str) -> type[Node]:
@@ -342,12 +363,17 @@ def _as_types(value: Any, field: str, port: str) -> Types:
     for name, shape in value.items():
         if shape is None:
             continue
-        array = np.atleast_1d(np.asarray(shape))
+        spot = f"{field}[{name!r}]"
+        problem = name_problem(name)
+        if problem:
+            raise NodeError(Problem(problem, "the name of a port", field=spot))
+        try:
+            array = np.atleast_1d(np.asarray(shape))
+        except ValueError:  # lists of unequal length
+            array = np.asarray(None)
         if array.ndim != 1 or (array.size and (array.dtype.kind not in "iu" or array.min() < 1)):
-            raise NodeError(
-                Problem(show(shape), "a shape: integers of at least 1", field=f"{field}[{name!r}]")
-            )
-        types[str(name)] = array.astype(np.int64)
+            raise NodeError(Problem(show(shape), "a shape: integers of at least 1", field=spot))
+        types[name] = array.astype(np.int64)
     return types
 
 
@@ -367,7 +393,10 @@ def _difference(mine: Any, theirs: Any) -> str:
             return f"shapes {mine.shape} and {theirs.shape}"
         if mine.dtype != theirs.dtype:
             return f"dtypes {mine.dtype} and {theirs.dtype}"
-        gap = np.abs(mine.astype(np.float64) - theirs.astype(np.float64))
-        count = int((mine != theirs).sum())
-        return f"{count} of {mine.size} values differ, by up to {np.nanmax(gap):.3g}"
+        differs = ~((mine == theirs) | ((mine != mine) & (theirs != theirs)))
+        with np.errstate(invalid="ignore"):
+            gap = np.abs(mine.astype(np.longdouble) - theirs.astype(np.longdouble))[differs]
+        known = gap[~np.isnan(gap)]
+        most = f", by up to {known.max():.3g}" if known.size else ""
+        return f"{gap.size} of {mine.size} values differ{most}"
     return f"{show(mine)} and {show(theirs)}"

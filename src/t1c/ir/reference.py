@@ -58,6 +58,7 @@ class Reference:
         self.graph = graph
         self.dtype = np.dtype(dtype)
         self.feedback = set(graph.feedback_edges())
+        self.fed_back = list(dict.fromkeys(source for source, _ in graph.feedback_edges()))
         self.before = graph.topology().before
         forward = [edge for edge in graph.edges if edge not in self.feedback]
         self.order = Topology(graph.nodes, forward).order()
@@ -78,7 +79,7 @@ class Reference:
 
     def run(self, xs: Any, state: States | None = None) -> tuple[Any, States]:
         """All steps of a sequence (T, B, *shape); returns outputs (T, B, ...) and final state."""
-        inputs = self._inputs(xs)
+        inputs = self._inputs(xs, "T", "B")
         steps = len(next(iter(inputs.values())))
         outputs: list[dict[str, Array]] = []
         state = dict(state or {})
@@ -95,9 +96,9 @@ class Reference:
 
     def trace(self, x: Any, state: States | None = None) -> tuple[dict[str, Array], States]:
         """One time step: what every node sent, by name, and the new state."""
-        inputs = self._inputs(x)
+        inputs = self._inputs(x, "B")
         batch = len(next(iter(inputs.values())))
-        state = state or {}
+        before = self._state(state or {}, batch)
         values: dict[str, Array] = {}
         after: States = {}
         for name in self.order:
@@ -105,37 +106,70 @@ class Reference:
             if name in inputs:
                 values[name] = inputs[name]
                 continue
-            full = (batch, *(as_shape((node.input_type or {}).get("input")) or ()))
-            rest = node.initial_state(full, self.dtype)
-            own = state.get(name, rest)[: len(rest)]
             arriving = [
-                self._sent_before(source, batch, state)
-                if (source, name) in self.feedback
-                else values[source]
+                before[source][-1] if (source, name) in self.feedback else values[source]
                 for source in self.before[name]
             ]
+            full = (batch, *_shape(node.input_type, "input"))
             joined = node.merge_values(arriving) if arriving else np.zeros(full, self.dtype)
-            values[name], own = node.step(joined, own)
+            values[name], own = node.step(joined, before[name][: len(node.state_names)])
             if own:
                 after[name] = own
-        for name in dict.fromkeys(source for source, _ in self.feedback):
+        for name in self.fed_back:
             after[name] = (*after[name], values[name])
         return values, after
 
-    def _sent_before(self, name: str, batch: int, state: States) -> Array:
-        if name in state:
-            return state[name][-1]
-        shape = as_shape((self.graph.nodes[name].output_type or {}).get("output")) or ()
-        return np.zeros((batch, *shape), self.dtype)
+    def _state(self, given: States, batch: int) -> States:
+        """The state of every node before a step: what is given, zeros where nothing is."""
+        state: States = {}
+        for name, node in self.graph.nodes.items():
+            full = (batch, *_shape(node.input_type, "input"))
+            rest = node.initial_state(full, self.dtype)
+            if name in self.fed_back:
+                sent = (batch, *_shape(node.output_type, "output"))
+                rest = (*rest, np.zeros(sent, self.dtype))
+            state[name] = tuple(np.asarray(v, self.dtype) for v in given.get(name, rest))
+            found, expected = [v.shape for v in state[name]], [v.shape for v in rest]
+            if found != expected:
+                raise InputError(
+                    Problem(
+                        f"state of shapes {found}",
+                        f"{expected} for a batch of {batch}",
+                        "Pass what an earlier step returned, or None to start at rest.",
+                        f"node {name!r}",
+                    )
+                )
+        return state
 
-    def _inputs(self, x: Any) -> dict[str, Array]:
-        names = list(self.graph.inputs())
-        given = x if isinstance(x, Mapping) else {names[0]: x}
-        if set(given) != set(names):
+    def _inputs(self, x: Any, *lead: str) -> dict[str, Array]:
+        """The inputs by name; ``lead`` names the dimensions before those of the features."""
+        inputs = self.graph.inputs()
+        given = x if isinstance(x, Mapping) else {next(iter(inputs)): x}
+        if set(given) != set(inputs):
             raise InputError(
-                Problem(f"inputs for {sorted(given)}", f"one for each of {sorted(names)}")
+                Problem(f"inputs for {sorted(given)}", f"one for each of {sorted(inputs)}")
             )
-        return {name: np.asarray(given[name], dtype=self.dtype) for name in names}
+        arrays = {name: np.asarray(given[name]) for name in inputs}
+        sizes = next(iter(arrays.values())).shape[: len(lead)]
+        for name, node in inputs.items():
+            array = arrays[name]
+            fits = len(sizes) == len(lead) and array.shape == (*sizes, *node.shape)
+            if not fits or array.dtype.kind not in "biuf":
+                raise InputError(
+                    Problem(
+                        f"an array of shape {array.shape} and dtype {array.dtype}",
+                        f"numbers of shape ({', '.join([*lead, *map(str, node.shape)])})",
+                        f"All inputs have the same {' and '.join(lead)}."
+                        if len(inputs) > 1
+                        else "",
+                        f"input {name!r}",
+                    )
+                )
+        return {name: array.astype(self.dtype) for name, array in arrays.items()}
+
+
+def _shape(types: Any, port: str) -> tuple[int, ...]:
+    return as_shape((types or {}).get(port)) or ()
 
 
 def _single(values: dict[str, Array]) -> Any:

@@ -20,12 +20,14 @@ def rows(graph: Graph) -> list[tuple[str, str, str, str, str]]:
     back = set(graph.feedback_edges()) if graph.allow_cycles else set()
     listed = []
     for name, node in graph.nodes.items():
-        sources = [f"{s} (t-1)" if (s, name) in back else s for s in before[name]]
+        sources = [
+            f"{printable(s)} (t-1)" if (s, name) in back else printable(s) for s in before[name]
+        ]
         shape = as_shape((node.output_type or {}).get("output"))
         count = parameter_count(node)
         listed.append(
             (
-                name,
+                printable(name),
                 node.primitive,
                 str(shape or ""),
                 f"{count:,}" if count else "",
@@ -33,6 +35,11 @@ def rows(graph: Graph) -> list[tuple[str, str, str, str, str]]:
             )
         )
     return listed
+
+
+def printable(name: str) -> str:
+    """A name without line breaks, and without codes that a terminal would obey."""
+    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in name)
 
 
 def parameter_count(node: Node) -> int:

@@ -4,21 +4,27 @@ Works on names and edges, so that the representation and the executors share one
 
 The rule for feedback
 ---------------------
-A cycle costs exactly one time step, and the step lies at the output of a neuron: an edge that runs
-back delivers what its neuron sent in the previous step. Which edges these are follows from how the
-loop is reached, never from names or from the order of nodes and edges:
+A cycle costs one time step, and the step lies at the output of a neuron: an edge that runs back
+delivers what its neuron sent in the previous step. Which edges these are follows from how the loop
+is reached, never from names or from the order of nodes and edges:
 
 1. Take a loop (a strongly connected part). It *starts* at a neuron that the outside of the loop
    reaches first, directly or through stateless nodes. A loop that nothing outside reaches may
    start at any of its neurons.
-2. If several neurons qualify, it starts at the one farthest from any Output; among equals at the
-   one nearest to an Input; among equals at the one that the fewest edges of other neurons run back
-   to. Distance counts the neurons on the shortest path.
-3. The edges of neurons inside the loop that lead to its start, directly or through stateless
-   nodes, run back. They are cut, and the rule is applied to the loops that are left.
+2. If several neurons qualify, it starts at one none of whose edges runs back yet, so that no cycle
+   pays twice; among equals at the one farthest from any Output; then at the one nearest to an
+   Input; then at the one that the fewest edges of other neurons run back to. Distance counts the
+   neurons on the shortest path.
+3. What the start sends comes around the loop. Where an edge of a neuron would bring it to the
+   start again, directly or through stateless nodes, that edge runs back. These edges are cut, and
+   the rule is applied to the loops that are left.
 
-If several neurons still qualify and the choice would matter, the loop is symmetric and nothing but
-a name could decide: the graph is refused, and asks to be told with ``feedback=[...]``.
+Neurons that still qualify equally start together if neither changes what is cut for the other.
+Where it does, the loop is symmetric and nothing but a name could decide: the graph is refused, and
+asks to be told with ``feedback=[...]``.
+
+So every cycle is cut at least once: exactly once in a simple loop, in loops that share neurons and
+in loops within loops. Cycles can be so entangled that some are cut twice and cost two steps.
 
 A node with a delay of its own (``delays``) is the delay of every loop through it: its outgoing
 edges carry the past already and are never counted as part of a loop.
@@ -28,6 +34,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass
 
 import rustworkx as rx
 
@@ -56,6 +63,11 @@ class Topology:
     def loops(self) -> list[list[str]]:
         """The strongly connected parts that hold a cycle."""
         return [p for p in self.parts() if len(p) > 1 or p[0] in self.after[p[0]]]
+
+    def off_cycle(self, edges: Iterable[Edge]) -> list[Edge]:
+        """Those of ``edges`` that lie on no cycle."""
+        part = {name: i for i, loop in enumerate(self.loops()) for name in loop}
+        return [(a, b) for a, b in edges if a not in part or part[a] != part.get(b)]
 
     def parts(self) -> list[list[str]]:
         """All strongly connected parts, each before those it leads to."""
@@ -87,8 +99,8 @@ class Topology:
 
     def cycle_in(self, loop: Collection[str]) -> list[str]:
         """One cycle through a loop, its first name repeated at the end."""
-        start = next(name for name in self.nodes if name in set(loop))
         inside = set(loop)
+        start = next(name for name in self.nodes if name in inside)
         previous: dict[str, str] = {}
         queue = [start]
         for name in queue:
@@ -154,24 +166,53 @@ def feedback_edges(
         GraphError: a cycle has no neuron, or its start cannot be decided.
     """
     stated = set(stated)
-    past = {e for e in edges if e[0] in delays}
-    present = [e for e in edges if e not in stated and e not in past]
+    neurons = set(neurons)
+    present = [e for e in edges if e not in stated and e[0] not in delays]
+    _check_neurons(nodes, present, neurons)
     whole = Topology(nodes, edges)
-    ranks = _Ranks(
-        _distance(whole.before, outputs, neurons), _distance(whole.after, inputs, neurons)
-    )
-    cut = _cut(nodes, present, set(neurons), ranks, entered=None, tried={})
-    back = cut | stated
-    return [e for e in edges if e in back]
+    to_output = _distance(whole.before, outputs, neurons)
+    from_input = _distance(whole.after, inputs, neurons)
+    ranks = {n: (-to_output.get(n, math.inf), from_input.get(n, math.inf)) for n in neurons}
+    cut = set(stated)
+    symmetric: list[str] = []
+    waiting = _loops(nodes, present, whole, {a for a, b in stated if a != b})
+    while waiting:
+        loop = waiting.pop()
+        starts = loop.starts(neurons, ranks)
+        if not _start_together(loop, starts, neurons, ranks):
+            symmetric = symmetric or list(starts)
+            one = min(starts)  # any: what follows is only an example
+            starts = {one: starts[one]}
+        running_back = set().union(*starts.values())
+        cut |= running_back
+        waiting += loop.without(running_back)
+    back = [e for e in edges if e in cut]
+    if symmetric:
+        raise GraphError(
+            Problem(
+                f"the loop through {' and '.join(map(repr, symmetric))} is symmetric: it could "
+                "start at any of them, and each choice delays other edges",
+                "a loop whose start can be told from its edges",
+                f"Say which edges run back, for example feedback={back}.",
+                where="graph",
+            )
+        )
+    return back
 
 
-class _Ranks:
-    def __init__(self, to_output: dict[str, float], from_input: dict[str, float]) -> None:
-        self.to_output, self.from_input = to_output, from_input
-
-    def of(self, name: str) -> tuple[float, float]:
-        """Smaller is nearer to the start of a loop."""
-        return (-self.to_output.get(name, math.inf), self.from_input.get(name, math.inf))
+def _check_neurons(nodes: Sequence[str], edges: Sequence[Edge], neurons: Collection[str]) -> None:
+    stateless = Topology(nodes, [e for e in edges if e[0] not in neurons])
+    problems = [
+        Problem(
+            f"the cycle {' -> '.join(stateless.cycle_in(loop))} has neither a neuron nor a Delay",
+            "a cycle that passes through one, which gives it its time step",
+            "Put a neuron or a Delay into the cycle.",
+            where="graph",
+        )
+        for loop in stateless.loops()
+    ]
+    if problems:
+        raise GraphError(problems)
 
 
 def _distance(
@@ -194,85 +235,89 @@ def _distance(
     return best
 
 
-Memo = dict[tuple[frozenset[str], frozenset[Edge], frozenset[str]], frozenset[Edge]]
+@dataclass(frozen=True)
+class _Loop:
+    """A strongly connected part, while its feedback is being decided.
+
+    Attributes:
+        names: its nodes.
+        edges: those inside it that act in the present step.
+        whole: the graph that it is part of.
+        late: the neurons of which an edge runs back already.
+    """
+
+    names: list[str]
+    edges: list[Edge]
+    whole: Topology
+    late: set[str]
+
+    def starts(
+        self, neurons: set[str], ranks: dict[str, tuple[float, float]]
+    ) -> dict[str, set[Edge]]:
+        """Rules 1 and 2: where the loop may start, and rule 3: which edges then run back."""
+        topology = Topology(self.names, self.edges)
+        leads_to = {
+            e: _first_neurons(topology, e[1], neurons) for e in self.edges if e[0] in neurons
+        }
+        inside = set(self.names)
+        doors = (n for n in self.names if any(s not in inside for s in self.whole.before[n]))
+        fronts = set().union(*(_first_neurons(topology, door, neurons) for door in doors))
+        cuts = {
+            name: _comes_around(topology, name, {e for e, to in leads_to.items() if name in to})
+            for name in self.names
+            if name in (fronts or neurons)
+        }
+
+        def rank(name: str) -> tuple[float, ...]:
+            others = sum(source != name for source, _ in cuts[name])
+            return (name in self.late, *ranks[name], others)
+
+        first = min(map(rank, cuts))
+        return {name: cut for name, cut in cuts.items() if rank(name) == first}
+
+    def without(self, cut: set[Edge]) -> list[_Loop]:
+        """The loops that are left when edges run back."""
+        left = [e for e in self.edges if e not in cut]
+        return _loops(self.names, left, self.whole, self.late | {a for a, _ in cut})
 
 
-def _cut(
-    nodes: Sequence[str],
-    edges: list[Edge],
-    neurons: set[str],
-    ranks: _Ranks,
-    entered: set[str] | None,
-    tried: Memo,
-) -> frozenset[Edge]:
-    """Rules 1 to 3 on every loop of the graph that ``nodes`` and ``edges`` make."""
-    topology = Topology(nodes, edges)
-    found: set[Edge] = set()
-    for loop in topology.loops():
+def _loops(
+    names: Sequence[str], edges: Sequence[Edge], whole: Topology, late: set[str]
+) -> list[_Loop]:
+    found = []
+    for loop in Topology(names, edges).loops():
         inside = set(loop)
-        doors = {b for a, b in edges if b in inside and a not in inside}
-        if entered is not None:
-            doors |= entered & inside
         inner = [e for e in edges if e[0] in inside and e[1] in inside]
-        key = (frozenset(inside), frozenset(inner), frozenset(doors))
-        if key not in tried:
-            tried[key] = _cut_loop(loop, inner, doors, neurons, ranks, tried)
-        found |= tried[key]
-    return frozenset(found)
+        found.append(_Loop(loop, inner, whole, late & inside))
+    return found
 
 
-def _cut_loop(
-    loop: list[str],
-    edges: list[Edge],
-    doors: set[str],
+def _start_together(
+    loop: _Loop,
+    starts: dict[str, set[Edge]],
     neurons: set[str],
-    ranks: _Ranks,
-    tried: Memo,
-) -> frozenset[Edge]:
-    topology = Topology(loop, edges)
-    if not neurons & set(loop) or Topology(loop, [e for e in edges if e[0] not in neurons]).loops():
-        stateless = Topology(loop, [e for e in edges if e[0] not in neurons])
-        cycle = stateless.cycle_in((stateless.loops() or [loop])[0])
-        raise GraphError(
-            Problem(
-                f"the cycle {' -> '.join(cycle)} has neither a neuron nor a Delay",
-                "a cycle that passes through one, which gives it its time step",
-                "Put a neuron or a Delay into the cycle.",
-                where="graph",
-            )
-        )
-    reached = {e: _first_neurons(topology, e[1], neurons) for e in edges if e[0] in neurons}
-    fronts = set().union(*(_first_neurons(topology, d, neurons) for d in doors)) or (
-        neurons & set(loop)
-    )
+    ranks: dict[str, tuple[float, float]],
+) -> bool:
+    """Whether each start leaves the others to start as they would have, with the same cut."""
+    for cut in starts.values():
+        others = {name: other - cut for name, other in starts.items() if not other <= cut}
+        if others:
+            then = [left.starts(neurons, ranks) for left in loop.without(cut)]
+            if any(all(t.get(name) != other for t in then) for name, other in others.items()):
+                return False
+    return True
 
-    def back_to(name: str) -> frozenset[Edge]:
-        return frozenset(e for e, first in reached.items() if name in first)
 
-    def rank(name: str) -> tuple[float, float, int]:
-        others = sum(1 for source, _ in back_to(name) if source != name)
-        return (*ranks.of(name), others)
-
-    lowest = min(rank(name) for name in fronts)
-    results = {}
-    for start in (name for name in loop if name in fronts and rank(name) == lowest):
-        cut = back_to(start)
-        left = [e for e in edges if e not in cut]
-        entered = doors | {b for _, b in cut}
-        results[start] = cut | _cut(loop, left, neurons, ranks, entered, tried)
-    if len(set(results.values())) > 1:
-        names = " and ".join(repr(name) for name in results)
-        example = sorted(min(results.values(), key=sorted))
-        raise GraphError(
-            Problem(
-                f"the loop through {names} is symmetric: it could start at either, and each choice "
-                "delays other edges",
-                "a loop whose start can be told from its edges",
-                f"Say which edges run back, for example feedback={example}.",
-                where="graph",
-            )
-        )
-    return next(iter(results.values()))
+def _comes_around(topology: Topology, start: str, back: set[Edge]) -> set[Edge]:
+    """Those of the edges ``back`` that what ``start`` sends reaches without passing another."""
+    seen, stack = {start}, [start]
+    while stack:
+        name = stack.pop()
+        for target in topology.after[name]:
+            if target not in seen and (name, target) not in back:
+                seen.add(target)
+                stack.append(target)
+    return {e for e in back if e[0] in seen}
 
 
 def _first_neurons(topology: Topology, name: str, neurons: set[str]) -> set[str]:

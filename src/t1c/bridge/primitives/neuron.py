@@ -56,24 +56,36 @@ class NeuronModule(StatefulModule):
     def coefficients(self, x: Tensor) -> Laid:
         """What ``fold`` gives, cast to the dtype of ``x`` and laid over its features.
 
-        Kept until a parameter is replaced or written to.
+        Kept until a parameter is replaced or written to (writing through ``.data`` or a NumPy view
+        goes unseen). Where that cannot be told, or a gradient flows, they are folded each time.
         """
+        now = [self._parameter(name) for name in self.exact]
+        if any(t.requires_grad or t.is_inference() for t in now):
+            return self._folded(x)
         key = (x.shape[1:], x.dtype, x.device)
-        now = [self.get_buffer(name) for name in self.exact]
         kept = self._laid.get(key)
         if kept is not None and all(
-            old is new and version == _version(new)
+            old is new and version == new._version
             for (old, version), new in zip(kept[0], now, strict=True)
         ):
             return kept[1]
-        features = tuple(x.shape[1:])
-        laid = {name: self._over(name, features) for name in self.exact}
-        folded = tuple(c.to(x.dtype) for c in self.fold(laid).values())
-        self._laid[key] = [(t, _version(t)) for t in now], folded
+        # What is kept must serve training too, which inference tensors cannot.
+        with torch.inference_mode(False):
+            folded = self._folded(x)
+        self._laid[key] = [(t, t._version) for t in now], folded
         return folded
 
+    def _folded(self, x: Tensor) -> Laid:
+        features = tuple(x.shape[1:])
+        laid = {name: self._over(name, features) for name in self.exact}
+        return tuple(c.to(x.dtype) for c in self.fold(laid).values())
+
+    def _parameter(self, name: str) -> Tensor:
+        """A buffer, or the ``nn.Parameter`` that somebody who trains it put in its place."""
+        return cast(Tensor, getattr(self, name))
+
     def _over(self, name: str, features: tuple[int, ...]) -> Tensor:
-        value = self.get_buffer(name).to(torch.float64)
+        value = self._parameter(name).to(torch.float64)
         try:
             return value.reshape(parameter_shape(tuple(value.shape), features))
         except ShapeError as error:
@@ -108,8 +120,13 @@ class NeuronModule(StatefulModule):
             return torch.where(spikes > 0, target, u)
         return u
 
+    def __getstate__(self) -> dict[str, Any]:
+        # A copy counts the writes to its parameters anew.
+        return {**self.__dict__, "_laid": {}}
+
     def _apply(self, fn: Any, recurse: bool = True) -> NeuronModule:
-        kept = {name: self.get_buffer(name) for name in self.exact}
+        # What became an nn.Parameter is cast like any other.
+        kept = {name: self.get_buffer(name) for name in self.exact if name in self._buffers}
         super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
         for name, value in kept.items():
             moved = self.get_buffer(name)
@@ -248,8 +265,3 @@ def _exact(value: Numbers) -> Tensor:
     if isinstance(value, Tensor):
         return value.detach().to(torch.float64).clone()
     return torch.from_numpy(np.array(value, dtype=np.float64))
-
-
-def _version(tensor: Tensor) -> int:
-    """How often the tensor was written to; inference tensors do not count."""
-    return 0 if tensor.is_inference() else tensor._version

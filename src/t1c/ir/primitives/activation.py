@@ -21,7 +21,7 @@ class Featured(Node):
 
     features: int
 
-    def natural_input(self) -> Shape:
+    def natural_input(self) -> Shape | None:
         """A plain vector of that many features."""
         return (self.features,)
 
@@ -48,6 +48,8 @@ class ReLU(Featured):
 
     def step(self, x: Array, state: State) -> tuple[Array, State]:
         """Rectify."""
+        if not self.negative_slope:
+            return np.maximum(x, 0), state  # 0 * -inf would be NaN
         return np.where(x > 0, x, x * x.dtype.type(self.negative_slope)), state
 
 
@@ -94,6 +96,10 @@ class Softmax(Featured):
                 "a feature axis: 1, 2, ... or negative, counted from the end",
                 "dim=0 is a softmax over the batch axis, which would mix samples.",
             )
+
+    def natural_input(self) -> Shape | None:
+        """A plain vector, if that has the axis."""
+        return super().natural_input() if self.dim in (1, -1) else None
 
     def output_shape(self, shape: Shape) -> Shape:
         """The shape stays, if it has the axis."""

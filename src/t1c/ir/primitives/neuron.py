@@ -61,10 +61,16 @@ class Neuron(Node):
     runs_alone: ClassVar[bool] = True
 
     def natural_input(self) -> Shape | None:
-        """The shape of the largest parameter, unless it could be one number or per channel."""
-        shapes = sorted((p.shape for p in self.parameters().values()), key=math.prod)
-        full = shapes[-1]
-        return full if math.prod(full) > 1 and 1 not in full else None
+        """The shape of the largest parameter, unless it may be one number, per channel or flat."""
+        several = [p.shape for p in self.parameters().values() if p.size > 1]
+        if not several:
+            return None
+        full = max(several, key=lambda shape: (math.prod(shape), len(shape)))
+        # A vector beside smaller shapes that divide it may be a whole feature map, flattened.
+        flat = len(full) == 1 and any(
+            shape != full and full[0] % math.prod(shape) == 0 for shape in several
+        )
+        return None if flat or 1 in full else full
 
     def output_shape(self, shape: Shape) -> Shape:
         """A neuron for every feature: the shape stays."""

@@ -43,7 +43,11 @@ def window_counts(
     counts = []
     for n, k, s, (before, after), d in zip(size, kernel, stride, pads, dilation, strict=True):
         span = n + before + after - (d * (k - 1) + 1)
-        if span < 0:
+        count = (span + (s - 1 if ceil_mode else 0)) // s + 1
+        # A last window that would begin in the right padding is dropped.
+        if ceil_mode and (count - 1) * s >= n + before:
+            count -= 1
+        if count < 1:
             raise ShapeError(
                 Problem(
                     f"a window of {d * (k - 1) + 1} does not fit into {n} + {before + after} "
@@ -51,10 +55,6 @@ def window_counts(
                     "a kernel no larger than the padded input",
                 )
             )
-        count = (span + (s - 1 if ceil_mode else 0)) // s + 1
-        # A last window that would begin in the right padding is dropped.
-        if ceil_mode and (count - 1) * s >= n + before:
-            count -= 1
         counts.append(count)
     return tuple(counts)
 
