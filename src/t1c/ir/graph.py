@@ -309,17 +309,29 @@ class Graph(Node):
     def _first_guess(
         self, waiting: Iterable[str], topology: Topology, sent: dict[str, Shape]
     ) -> tuple[str, Shape] | None:
-        """One shape more: from inputs that are known, else from what the parameters suggest."""
-        for certain in (True, False):
-            for name in waiting:
-                node = self.nodes[name]
-                known = [sent[s] for s in topology.before[name] if s in sent]
-                if certain != bool(known and node.adds_inputs):
-                    continue
-                shape = _sends(node, known if certain else [])
-                if shape is not None:
-                    return name, shape
-        return None
+        """One shape more: from inputs that are known, else as declared, else from parameters.
+
+        The larger suggestion comes first: a vector of parameters may be meant per channel.
+        """
+        guesses = []
+        for name in waiting:
+            node = self.nodes[name]
+            known = [sent[s] for s in topology.before[name] if s in sent]
+            sure = bool(known and node.adds_inputs)
+            try:
+                arriving, shape = node.shapes(known if sure else [])
+            except ShapeError:
+                continue
+            if shape is None:
+                continue
+            if sure:
+                return name, shape
+            declared = bool(node.declared_input or node.declared_output)
+            guesses.append(((declared, len(arriving or ()), arriving or ()), name, shape))
+        if not guesses:
+            return None
+        _, name, shape = max(guesses, key=lambda guess: guess[0])
+        return name, shape
 
     # What a graph can be asked ------------------------------------------------------------------
 
