@@ -1,0 +1,12 @@
+"""One Hypothesis profile: no deadline (slow machines), few but fresh examples."""
+
+from hypothesis import HealthCheck, Phase, settings
+
+settings.register_profile(
+    "t1c",
+    deadline=None,
+    max_examples=40,
+    phases=[phase for phase in Phase if phase is not Phase.explain],
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
+)
+settings.load_profile("t1c")

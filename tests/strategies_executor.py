@@ -1,0 +1,256 @@
+"""Random networks for the executor's tests: every merge, border and LIF option, with cycles.
+
+On the grid, weights and inputs are k/256 and a neuron stands between any two layers that sum, so
+that float32 holds every sum exactly, in whatever order it is taken. Elementwise work needs no grid:
+its order of operations is fixed.
+"""
+
+import itertools
+import math
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from hypothesis import assume
+from hypothesis import strategies as st
+
+from t1c import ir
+from t1c.ir.fields import Array
+
+Shape = tuple[int, ...]
+# Names as users write them: as attributes, with dots, blanks, and as a module's own methods.
+NAMES = ("fc{}", "layers.{}.fc", "layers_{}_fc", "block {}", "层{}")
+TAKEN = ("forward", "run", "plan", "edges", "training", "state_dict")
+
+
+@dataclass
+class Value:
+    """What a node sends: its name, its shape, and whether sums over it are still exact."""
+
+    name: str
+    shape: Shape
+    sums: bool
+
+
+@dataclass
+class Network:
+    """A graph while it grows."""
+
+    rng: np.random.Generator
+    grid: bool
+    nodes: dict[str, ir.Node] = field(default_factory=dict)
+    edges: list[tuple[str, str]] = field(default_factory=list)
+    values: list[Value] = field(default_factory=list)
+    neurons: list[Value] = field(default_factory=list)
+
+    def add(self, draw: Any, node: ir.Node, sources: list[str], shape: Shape, sums: bool) -> Value:
+        i = len(self.nodes)
+        name = draw(st.sampled_from(NAMES)).format(i)
+        if i < len(TAKEN) and draw(st.booleans()):
+            name = TAKEN[i]
+        self.nodes[name] = node
+        self.edges += [(source, name) for source in sources]
+        value = Value(name, shape, sums)
+        self.values.append(value)
+        if isinstance(node, ir.LIF):
+            self.neurons.append(value)
+        return value
+
+    def weights(self, *shape: int) -> Array:
+        if self.grid:
+            grid: Array = self.rng.integers(-128, 193, shape) / 256
+            return grid
+        normal: Array = self.rng.normal(0.1, 1 / max(math.prod(shape[1:]), 1) ** 0.5, shape)
+        return normal
+
+
+def lif(draw: Any, net: Network, shape: Shape, leaks: bool = False, plain: bool = False) -> ir.LIF:
+    """A neuron with parameters of any form; dyadic, so that spikes at the very threshold occur."""
+    shapes = [(), (1,), shape]
+    if len(shape) == 3:
+        shapes += [shape[:1], (shape[0], 1, 1), (math.prod(shape),)]
+
+    def pick(*options: float) -> Array:
+        drawn: Array = net.rng.choice(options, draw(st.sampled_from(shapes)))
+        return drawn
+
+    given: dict[str, Any] = {}
+    if not plain:
+        given["fires_at"] = draw(st.sampled_from(["ge", "gt"]))
+        given["reset_delay"] = draw(st.booleans())
+        reset = draw(st.sampled_from([None, "zero", "value", "subtract", "none"]))
+        if reset == "value":
+            given["v_reset"] = pick(-0.25, 0.0, 0.125)
+        given["reset"] = reset
+    return ir.LIF(
+        tau=pick(1.0, 2.0, 4.0),
+        r=pick(1.0, 2.0, 4.0),
+        v_leak=pick(0.5, 2.0) if leaks else pick(-0.25, 0.0, 0.25),
+        v_threshold=pick(0.125, 0.25, 0.5),
+        input_type={"input": np.array(shape)} if leaks else None,
+        **given,
+    )
+
+
+def summing(draw: Any, net: Network, source: Value) -> tuple[ir.Node, Shape]:
+    """A layer that sums over ``source``."""
+    if len(source.shape) == 1:
+        outputs = draw(st.integers(1, 4))
+        kind = draw(st.sampled_from([ir.Affine, ir.SpikingAffine]))
+        return kind(net.weights(outputs, source.shape[0]), net.weights(outputs)), (outputs,)
+    channels, *size = source.shape
+    kernel = [draw(st.integers(1, min(3, n))) for n in size]
+    stride = draw(st.sampled_from([(1, 1), (1, 2), (2, 1)]))
+    padding = tuple(draw(st.integers(0, k // 2)) for k in kernel)
+    kind = draw(st.sampled_from(["conv", "depthwise", "sum", "pool"]))
+    node: ir.Node
+    if kind == "pool":
+        # A mean over a power of two stays on the grid.
+        window = tuple(draw(st.sampled_from([k for k in (1, 2) if k <= n])) for n in size)
+        node = ir.AvgPool2d(window, stride)
+    elif kind == "conv" or not net.grid:
+        node = ir.Conv2d(
+            net.weights(2, channels, *kernel), net.weights(2), stride, padding, groups=1
+        )
+    elif kind == "depthwise":
+        node = ir.Conv2d(net.weights(channels, 1, *kernel), net.weights(channels), groups=channels)
+    else:
+        # Two sums in a row: the weights of the first are whole numbers.
+        first = net.rng.integers(-1, 2, (channels, 1, *kernel)).astype(float)
+        node = ir.SepConv2d(first, net.weights(2, channels, 1, 1), None, net.weights(2), stride)
+    return node, node.output_shape(source.shape)
+
+
+def reshaping(draw: Any, source: Value) -> tuple[ir.Node, Shape]:
+    """A layer that moves, picks or bends values, each by itself."""
+    rank = len(source.shape)
+    features = source.shape[0]
+    choices: list[ir.Node] = [
+        ir.ReLU(features, draw(st.sampled_from([0.0, 0.5]))),
+        ir.Dropout(features),
+        ir.HybridRegion("snn", features),
+        ir.Skip("passthrough"),
+        ir.Flatten(),
+    ]
+    if rank == 3:
+        kernel = tuple(draw(st.integers(1, min(2, n))) for n in source.shape[1:])
+        choices += [ir.MaxPool2d(kernel, ceil_mode=draw(st.booleans())), ir.Upsample(2)]
+        choices += [ir.Flatten(1), ir.Flatten(0, 1)] if max(source.shape) < 8 else []
+    node = draw(st.sampled_from(choices))
+    return node, node.output_shape(source.shape)
+
+
+def grow(draw: Any, net: Network, plain: bool) -> None:
+    """One more node on top of some value."""
+    source = net.values[-1] if draw(st.booleans()) else draw(st.sampled_from(net.values))
+    same = [v for v in net.values if v.shape == source.shape and v is not source]
+    sources, sums = [source.name], source.sums
+    if same and draw(st.booleans()):
+        # Two edges into whatever comes: they are added.
+        other = draw(st.sampled_from(same))
+        sources.append(other.name)
+        sums = sums and other.sums
+    kind = draw(st.sampled_from(["sum", "sum", "neuron", "neuron", "reshape", "join", "leak"]))
+    if kind == "leak" and not plain:
+        shape = draw(st.sampled_from([source.shape, (3,)]))
+        net.add(draw, lif(draw, net, shape, leaks=True), [], shape, True)
+    elif kind == "join":
+        rest = source.shape[1:]
+        fits = [v for v in net.values if v is not source and v.shape[1:] == rest]
+        joined = (
+            [source, *draw(st.lists(st.sampled_from(fits), max_size=2, unique_by=id))]
+            if fits
+            else [source]
+        )
+        if all(v.shape == source.shape for v in joined) and draw(st.booleans()):
+            node, shape = ir.Skip("residual"), source.shape
+        else:
+            node, shape = ir.Skip("concatenate"), (sum(v.shape[0] for v in joined), *rest)
+        net.add(draw, node, [v.name for v in joined], shape, all(v.sums for v in joined))
+    elif kind == "sum" and (sums or not net.grid) and len(source.shape) in (1, 3):
+        node_, shape = summing(draw, net, source)
+        net.add(draw, node_, sources, shape, False)
+    elif kind == "reshape" and len(sources) == 1 and len(source.shape) in (1, 3):
+        moved, shape = reshaping(draw, source)
+        net.add(draw, moved, sources, shape, sums)
+    else:
+        net.add(draw, lif(draw, net, source.shape, plain=plain), sources, source.shape, True)
+
+
+def feed_back(draw: Any, net: Network) -> None:
+    """An edge, or a path through a stateless node, from a neuron to itself or another."""
+    late, early = (draw(st.integers(0, len(net.neurons) - 1)) for _ in range(2))
+    source, target = net.neurons[max(late, early)], net.neurons[min(late, early)]
+    flat = len(source.shape) == len(target.shape) == 1
+    if flat and draw(st.booleans()):
+        weight = net.weights(target.shape[0], source.shape[0])
+        back = net.add(
+            draw, ir.Affine(weight, net.weights(len(weight))), [source.name], target.shape, False
+        )
+        net.edges.append((back.name, target.name))
+    elif source.shape == target.shape and (source.name, target.name) not in net.edges:
+        net.edges.append((source.name, target.name))
+
+
+@st.composite
+def networks(
+    draw: Any, grid: bool = True, cyclic: bool = False, plain: bool = False, inputs: int = 2
+) -> ir.Graph:
+    """A graph of a few nodes; every value that nothing takes becomes an Output.
+
+    Args:
+        grid: parameters on the grid.
+        cyclic: with feedback; networks whose loop is ambiguous are left out.
+        plain: no LIF options.
+        inputs: up to how many Inputs.
+    """
+    net = Network(np.random.default_rng(draw(st.integers(0, 2**32))), grid)
+    for _ in range(draw(st.integers(1, inputs))):
+        shape = draw(st.sampled_from([(1,), (3,), (5,), (2, 3, 4), (1, 4, 2), (3, 3, 3)]))
+        net.add(draw, ir.Input(shape), [], shape, True)
+    for _ in range(draw(st.integers(1, 7))):
+        grow(draw, net, plain)
+    if cyclic:
+        for _ in range(draw(st.integers(1, 3))):
+            last = net.values[-1]
+            if len(last.shape) == 1 and last.sums and draw(st.booleans()):
+                weight = net.weights(draw(st.integers(1, 3)), last.shape[0])
+                node = ir.Affine(weight, net.weights(len(weight)))
+                last = net.add(draw, node, [last.name], (len(weight),), False)
+            net.add(draw, lif(draw, net, last.shape, plain=plain), [last.name], last.shape, True)
+    used = {source for source, _ in net.edges}
+    leaves = [value for value in net.values if value.name not in used]
+    if cyclic:
+        for _ in range(draw(st.integers(1, 3))):
+            feed_back(draw, net)
+    for value in leaves:
+        name = f"out.{len(net.nodes)}"
+        net.nodes[name] = ir.Output(value.shape)
+        net.edges.append((value.name, name))
+    names = draw(st.permutations(list(net.nodes)))
+    try:
+        graph = ir.Graph({n: net.nodes[n] for n in names}, net.edges, allow_cycles=cyclic)
+    except ir.GraphError as error:
+        assume(not all("symmetric" in p.found for p in error.problems))
+        raise
+    assume(not cyclic or graph.topology().loops())
+    return graph
+
+
+@st.composite
+def sequences(draw: Any, graph: ir.Graph, grid: bool = True) -> dict[str, Array]:
+    """Inputs (T, B, *shape) for a graph, by name."""
+    rng = np.random.default_rng(draw(st.integers(0, 2**32)))
+    lead = draw(st.integers(1, 6)), draw(st.integers(1, 3))
+    return {
+        name: rng.integers(-128, 257, (*lead, *node.shape)) / 256
+        if grid
+        else rng.normal(0.3, 1, (*lead, *node.shape))
+        for name, node in graph.inputs().items()
+    }
+
+
+def chain(*nodes: tuple[str, ir.Node]) -> ir.Graph:
+    """Nodes one after another."""
+    names = [name for name, _ in nodes]
+    return ir.Graph(dict(nodes), list(itertools.pairwise(names)))
