@@ -128,11 +128,13 @@ def test_files_that_the_first_executor_could_not_run_agree_with_the_reference(na
     np.testing.assert_allclose(out.numpy(), expected, rtol=2e-6, atol=2e-6)
 
 
-def test_a_nested_graph_opens_and_is_refused_by_name_when_it_is_to_run():
+def test_a_nested_graph_runs_as_if_its_nodes_stood_outside():
     (name,) = NESTED
     graph = ir.read(DATA / "t1cir" / f"{name}.t1c")
     (nested,) = (n for n, node in graph.nodes.items() if isinstance(node, ir.Graph))
-    for run in (bridge.ir_to_torch, bridge.from_ir, bridge.load):
-        with pytest.raises(ir.UnsupportedError, match=f"node '{nested}'.*nested graph") as caught:
-            run(DATA / "t1cir" / f"{name}.t1c")
-        assert "Put its nodes into the outer graph" in str(caught.value)
+    executor = bridge.load(DATA / "t1cir" / f"{name}.t1c")
+    fc = graph.nodes[nested].nodes["fc"]
+    x = torch.randn(2, *graph.nodes["input"].shape)
+    expected = torch.nn.functional.linear(x, torch.tensor(fc.weight), torch.tensor(fc.bias))
+    assert torch.equal(executor(x), expected)
+    assert f"{nested}/fc" in bridge.from_ir(graph)

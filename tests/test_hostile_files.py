@@ -280,6 +280,7 @@ def test_every_primitive_is_among_them():
         name
         for name in ir.list_primitives()
         if ir.str_to_node(name).__module__.startswith("t1c.ir.primitives")
+        and not ir.str_to_node(name).since  # tests/test_later_primitives.py has the others
     }
     assert set(every_primitive()[1]) == ours
     assert set(every_primitive()[1]) == {*strategies.BUILDERS, "Input", "Output"}
@@ -504,29 +505,22 @@ def test_a_link_is_refused_wherever_it_stands(tmp_path, file, place, kind):
     assert "link" in message or (place.endswith("surprise") and "surprise" in message)
 
 
-@pytest.mark.parametrize("place", [*PLACES, "node"])
-def test_no_link_is_followed_to_be_looked_at(tmp_path, place):
+def test_no_link_is_followed_to_be_looked_at(tmp_path):
     """A link to a pipe: whoever opens it waits for ever."""
     os.mkfifo(tmp_path / "pipe")
-    path = tmp_path / "graph.t1c"
-    ir.write(path, small_graph())
-    with h5py.File(path, "r+") as file:
-        if place == "node":
-            del file["version"]
-        put(file, place, h5py.ExternalLink(str(tmp_path / "pipe"), "/"))
-    (outcome,) = outcomes([path], seconds=4)
-    assert outcome.refused, outcome
-
-
-def test_links_in_a_node_without_type_are_not_followed(tmp_path):
-    os.mkfifo(tmp_path / "pipe")
-    path = tmp_path / "graph.t1c"
-    ir.write(path, small_graph())
-    with h5py.File(path, "r+") as file:
-        del file[f"{FC}/type"]
-        file[f"{FC}/a"] = h5py.ExternalLink(str(tmp_path / "pipe"), "/")
-    (outcome,) = outcomes([path], seconds=4)
-    assert outcome.refused, outcome
+    link = h5py.ExternalLink(str(tmp_path / "pipe"), "/")
+    copies = []
+    for i, place in enumerate([*PLACES, "node", f"{FC}/a"]):
+        copies.append(tmp_path / f"{i}.t1c")
+        ir.write(copies[-1], small_graph())
+        with h5py.File(copies[-1], "r+") as file:
+            if place == "node":
+                del file["version"], file["graph"]
+            if place == f"{FC}/a":
+                del file[f"{FC}/type"]
+            put(file, place, link)
+    for outcome in outcomes(copies, seconds=4):
+        assert outcome.refused, outcome
 
 
 def test_weights_kept_in_another_file(tmp_path, file):
@@ -725,7 +719,7 @@ def test_a_file_with_damaged_bytes(tmp_path, path, source):
     raw = path.read_bytes()
     rng = random.Random(20240607)
     copies = []
-    for i in range(150):
+    for i in range(100):
         damaged = bytearray(raw)
         for _ in range(rng.choice([1, 1, 1, 5])):
             at = rng.randrange(len(raw))
@@ -737,7 +731,7 @@ def test_a_file_with_damaged_bytes(tmp_path, path, source):
     assert bad == []
     assert max(o.megabytes for o in found) < 300
     # Most of a file is structure or padding: some damage must show and some must not.
-    assert 10 < sum(o.refused for o in found) < 140
+    assert 10 < sum(o.refused for o in found) < 90
 
 
 def test_a_heap_that_leads_nowhere(tmp_path, path):

@@ -7,7 +7,7 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
-from hypothesis import assume, given, settings
+from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 from t1c import ir
@@ -16,7 +16,9 @@ from t1c.ir.topology import Topology, feedback_edges
 
 
 def examples(count):
-    return settings(max_examples=count, deadline=None)
+    return settings(
+        max_examples=count, deadline=None, suppress_health_check=[HealthCheck.filter_too_much]
+    )
 
 
 # Networks in one line: 'in>A A>B' are edges; in* are Inputs, out* Outputs, lower case is stateless.

@@ -10,7 +10,8 @@ from torch import nn
 from t1c.ir.errors import GraphError, Problem
 from t1c.ir.topology import Edge
 
-from .executor import GraphExecutor, States
+from .executor import GraphExecutor
+from .state_checks import States
 
 
 class CyclicGraphExecutor(GraphExecutor):

@@ -14,15 +14,18 @@ from t1c.ir.errors import InputError, Problem, ShapeError, UnsupportedError
 from t1c.ir.node import as_shape
 from t1c.ir.topology import Edge
 
+from .input_checks import Inputs, check_inputs
 from .names import module_names
-from .plan import Plan, make_plan
-from .primitives.merge import SkipModule
+from .plan import Plan, Source, make_plan
+from .primitives import MergeModule, SplitModule
 from .registry import node_of
+from .state_checks import Kept, States, check_states, fitting, for_batch, kept_by, misfit
 from .stateful import State, StatefulModule
-from .work import can_fold, feeds_back, is_stateless, rest, state_arguments, trial
+from .work import can_fold, emits_early, feeds_back, is_stateless, step_of, trial
 
-States = dict[str, State]
-Values = dict[str, Tensor]
+Sent = Any
+"""What a node sends: a tensor, or a tuple of tensors where it has several outputs."""
+Values = dict[str, Sent]
 
 
 class GraphExecutor(nn.Module):
@@ -83,20 +86,29 @@ class GraphExecutor(nn.Module):
             outputs=[name for name, node in nodes.items() if isinstance(node, ir.Output)],
             returned=output_nodes,
             feedback=feedback,
+            delays=[name for name, module in modules.items() if emits_early(module)],
+            several=[name for name, module in modules.items() if isinstance(module, SplitModule)],
         )
         self._input_shapes = {
             name: as_shape(node.shape) for name, node in nodes.items() if isinstance(node, ir.Input)
         }
         self._children: dict[str, str] = {}
+        self._kept: dict[str, Kept] = {}
         # Last, so that no node takes the name of an attribute.
         self._children = module_names(modules, self)
         for name, module in modules.items():
             _refuse_hidden_state(name, module)
             self.add_module(self._children[name], module)
+            remembered = name in self.plan.remembered
+            if remembered or not is_stateless(module):
+                self._kept[name] = kept_by(module, remembered)
 
     def node(self, name: str) -> nn.Module:
         """The module of a node, by the node's own name (which may hold dots)."""
         return cast(nn.Module, self._modules[self._children[name]])
+
+    def _stateful(self, name: str) -> StatefulModule:
+        return cast(StatefulModule, self.node(name))
 
     # One step ------------------------------------------------------------------------------
 
@@ -119,30 +131,48 @@ class GraphExecutor(nn.Module):
         output = self._outputs(values)
         return (output, state) if self.return_state else output
 
-    def _step(self, inputs: Values, state: States) -> tuple[Values, States]:
+    def _step(self, inputs: Inputs, state: States) -> tuple[Values, States]:
         values: Values = {}
         after: States = {}
-        for name in self.plan.order:
-            self._work(name, inputs, values, state, after)
-        for name in self.plan.remembered:
-            after[name] = (*after.get(name, ()), values[name])
+        self._step_nodes(self.plan.order, inputs, values, state, after)
         return values, after
 
-    def _work(
-        self, name: str, inputs: Values, values: Values, state: States, after: States
+    def _step_nodes(
+        self,
+        names: Sequence[str],
+        inputs: Inputs,
+        values: Values,
+        state: States,
+        after: States,
     ) -> None:
-        """One step of one node: its inputs from ``values``, its output and state into them."""
-        x = inputs[name] if name in inputs else self._arriving(name, values, state, inputs)
-        values[name], own = _step_of(name, self.node(name), x, self._state_of(name, state, x))
-        if own is not None:
-            after[name] = own
+        """One step of some nodes: inputs from ``values``, outputs and states into them."""
+        for name in names:
+            if name in self.plan.early:
+                values[name] = self._stateful(name).emit(self._line(name, inputs, state))
+                continue
+            x = inputs[name] if name in inputs else self._arriving(name, values, state, inputs)
+            values[name], own = step_of(name, self.node(name), x, self._state_of(name, state, x))
+            if own is not None:
+                after[name] = own
+        for name in names:
+            if name in self.plan.early:
+                x = self._arriving(name, values, state, inputs)
+                after[name] = self._stateful(name).absorb(x, self._line(name, inputs, state))
+        for name in names:
+            if name in self.plan.remembered:
+                after[name] = (*after.get(name, ()), values[name])
 
-    def _arriving(self, name: str, values: Values, state: States, inputs: Values) -> Tensor:
+    def _line(self, name: str, inputs: Inputs, state: States) -> State:
+        """The state of a node that sends before it receives."""
+        like = self._nothing(name, inputs, 0)
+        return self._state_of(name, state, like) or self._stateful(name).initial_state(like)
+
+    def _arriving(self, name: str, values: Values, state: States, inputs: Inputs) -> Tensor:
         sources = self.plan.sources[name]
         if not sources:
             return self._nothing(name, inputs, 0)
         sent = [
-            self._sent_before(s.name, values, state, inputs) if s.back else values[s.name]
+            self._sent_before(s.name, values, state, inputs) if s.back else _at_port(values, s)
             for s in sources
         ]
         return self._merge(name, sent)
@@ -150,7 +180,7 @@ class GraphExecutor(nn.Module):
     def _merge(self, name: str, sent: list[Tensor]) -> Tensor:
         module = self.node(name)
         try:
-            if isinstance(module, SkipModule):
+            if isinstance(module, MergeModule):
                 return module.merge(sent)
             total = sent[0]
             for value in sent[1:]:
@@ -170,14 +200,14 @@ class GraphExecutor(nn.Module):
             raise ShapeError([p.at(where) for p in error.problems]) from None
         return total
 
-    def _sent_before(self, name: str, values: Values, state: States, inputs: Values) -> Tensor:
+    def _sent_before(self, name: str, values: Values, state: States, inputs: Inputs) -> Tensor:
         """What a node sent in the step before; zeros before the first."""
         shape = self._shape_of(name)
         if name in state:
             like = next(iter(inputs.values()))
-            v = _for_batch(name, state[name][-1], like)
+            v = for_batch(name, state[name][-1], like)
             if v.dtype != like.dtype or (shape is not None and v.shape[1:] != shape):
-                raise _misfit(name, v, like)
+                raise misfit(name, v, like)
             return v
         if shape is not None:
             return self._zeros(inputs, shape)
@@ -209,18 +239,19 @@ class GraphExecutor(nn.Module):
                     )
                 first = ready[0]
                 x = self._merge(first, known[first])
-                sent[first], _ = _step_of(first, self.node(first), x, ())
+                sent[first], _ = step_of(first, self.node(first), x, ())
                 waiting.remove(first)
-        return sent[name]
+        like: Tensor = sent[name]
+        return like
 
-    def _nothing(self, name: str, inputs: Values, lead: int) -> Tensor:
+    def _nothing(self, name: str, inputs: Inputs, lead: int) -> Tensor:
         """Zeros for a neuron that no edge leads to: it runs on its leak."""
         shape = self._shape_of(name)
         if shape is None:
             raise InputError(Problem("no edge leads to it", "an input", where=f"node {name!r}"))
         return self._zeros(inputs, shape, lead)
 
-    def _zeros(self, inputs: Values, shape: tuple[int, ...], lead: int = 0) -> Tensor:
+    def _zeros(self, inputs: Inputs, shape: tuple[int, ...], lead: int = 0) -> Tensor:
         like = next(iter(inputs.values()))
         return like.new_zeros(*like.shape[: lead + 1], *shape)
 
@@ -233,10 +264,12 @@ class GraphExecutor(nn.Module):
         if name not in state:
             return ()
         own = state[name][:-1] if name in self.plan.remembered else state[name]
-        if isinstance(self.node(name), StatefulModule):
-            return tuple(_fitting(name, v, x) for v in own)
+        module = self.node(name)
+        if isinstance(module, StatefulModule):
+            shapes = module.state_shapes(x.shape)
+            return tuple(fitting(name, v, x, shape) for v, shape in zip(own, shapes, strict=True))
         # A module of the user's may keep what it likes; what is laid out as its input has a batch.
-        return tuple(_for_batch(name, v, x) if v.ndim == x.ndim else v for v in own)
+        return tuple(for_batch(name, v, x) if v.ndim == x.ndim else v for v in own)
 
     # A sequence ----------------------------------------------------------------------------
 
@@ -265,7 +298,7 @@ class GraphExecutor(nn.Module):
         """What every node sends at every step of a sequence: name -> (T, B, ...)."""
         return self._run(self._inputs(xs, 2), self._states(state))[0]
 
-    def _run(self, inputs: Values, state: States) -> tuple[Values, States]:
+    def _run(self, inputs: Inputs, state: States) -> tuple[Values, States]:
         values: Values = {}
         after: States = {}
         for stage in self.plan.stages:
@@ -275,7 +308,7 @@ class GraphExecutor(nn.Module):
         return values, after
 
     def _whole(
-        self, name: str, inputs: Values, values: Values, state: States, after: States
+        self, name: str, inputs: Inputs, values: Values, state: States, after: States
     ) -> bool:
         """All steps of one node at once; False if the module must be stepped."""
         module = self.node(name)
@@ -287,7 +320,7 @@ class GraphExecutor(nn.Module):
         elif not self.plan.sources[name]:
             xs = self._nothing(name, inputs, 1)
         else:
-            sent = [values[s.name] for s in self.plan.sources[name]]
+            sent = [_at_port(values, s) for s in self.plan.sources[name]]
             folded = self._merge(name, [v.flatten(0, 1) for v in sent])
             xs = folded.reshape(*sent[0].shape[:2], *folded.shape[1:])
         if isinstance(module, StatefulModule):
@@ -296,13 +329,18 @@ class GraphExecutor(nn.Module):
             values[name], after[name] = module.scan(xs, own or module.initial_state(like))
         else:
             y = module(xs.flatten(0, 1))
-            values[name] = y.reshape(*xs.shape[:2], *y.shape[1:])
+            lead = xs.shape[:2]
+            values[name] = (
+                tuple(part.reshape(*lead, *part.shape[1:]) for part in y)
+                if isinstance(y, tuple)
+                else y.reshape(*lead, *y.shape[1:])
+            )
         return True
 
     def _stepwise(
         self,
         names: tuple[str, ...],
-        inputs: Values,
+        inputs: Inputs,
         values: Values,
         state: States,
         after: States,
@@ -319,17 +357,13 @@ class GraphExecutor(nn.Module):
                 now = {n: _at(values[n], t) for n in before}
                 here = {n: _at(v, t) for n, v in inputs.items()}
                 following: States = {}
+                self._step_nodes(names, here, now, own, following)
                 for name in names:
-                    self._work(name, here, now, own, following)
                     sent[name].append(now[name])
-                for name in names:
-                    if name in self.plan.remembered:
-                        following[name] = (*following.get(name, ()), now[name])
                 if steps:
                     own = following
         for name in names:
-            stacked = torch.stack(sent[name])
-            values[name] = stacked if steps else stacked[:0]
+            values[name] = _stacked(sent[name], steps)
         after.update(own)
 
     # What goes in and out ----------------------------------------------------------------------
@@ -341,173 +375,37 @@ class GraphExecutor(nn.Module):
 
     def _states(self, state: Any) -> States:
         """The caller's state, checked for names and types."""
-        if state is None:
-            return {}
-        if not isinstance(state, Mapping):
-            raise InputError(
-                Problem(f"a {type(state).__name__}", "None, or a dict by node name", where="state")
-            )
-        problems = [p for name, own in state.items() if (p := self._state_problem(name, own))]
-        if problems:
-            raise InputError(problems)
-        return dict(state)
+        return check_states(state, self._children, self._kept)
 
-    def _state_problem(self, name: str, own: Any) -> Problem | None:
-        where = f"state of node {name!r}"
-        if name not in self._children or not self._has_state(name):
-            keepers = [n for n in self._children if self._has_state(n)]
-            return Problem(
-                "it has no state" if name in self._children else "there is no such node",
-                f"state of {keepers} only" if keepers else "no state",
-                "Pass on the state that an earlier call returned.",
-                where,
-            )
-        if not isinstance(own, tuple) or not all(isinstance(v, Tensor) for v in own):
-            kinds = f" of {', '.join(type(v).__name__ for v in own)}" * isinstance(own, tuple)
-            expected = "a tuple of tensors, one per state variable"
-            return Problem(f"a {type(own).__name__}{kinds}", expected, where=where)
-        module, sent = self.node(name), ["what it sent"] * (name in self.plan.remembered)
-        names = [*module.state_names, *sent] if isinstance(module, StatefulModule) else sent
-        fits = (
-            len(own) == len(names) if isinstance(module, StatefulModule) else len(own) >= len(names)
-        )
-        if fits:
-            return None
-        return Problem(f"{len(own)} tensors", f"{len(names)}: {', '.join(names)}", where=where)
-
-    def _has_state(self, name: str) -> bool:
-        return name in self.plan.remembered or not is_stateless(self.node(name))
-
-    def _inputs(self, x: Any, lead: int) -> Values:
+    def _inputs(self, x: Any, lead: int) -> Inputs:
         """The caller's tensors by Input name, checked; ``lead`` counts time and batch."""
-        names = self.plan.inputs
-        if isinstance(x, Mapping):
-            given = dict(x)
-        elif isinstance(x, tuple | list):
-            given = dict(zip(names, x, strict=False)) if len(x) == len(names) else {}
-        else:
-            given = {names[0]: x} if len(names) == 1 else {}
-        if set(given) != set(names):
-            found = (
-                f"inputs {sorted(map(str, x))}"
-                if isinstance(x, Mapping)
-                else f"a {type(x).__name__}"
-                + (f" of {len(x)}" if isinstance(x, tuple | list) else "")
-            )
-            raise InputError(
-                Problem(
-                    found,
-                    f"a tensor for each of {list(names)}",
-                    "Pass a dict by name, or a tuple in this order.",
-                )
-            )
         dtype = next((p.dtype for p in self.parameters() if p.is_floating_point()), None)
-        sizes = {}
-        for name in names:
-            self._check_input(name, given[name], lead, dtype)
-            sizes[name] = tuple(given[name].shape[:lead])
-        if len(set(sizes.values())) > 1:
-            raise InputError(
-                Problem(f"inputs of different batch or time sizes: {sizes}", "the same for all")
-            )
-        return {name: given[name] for name in names}
-
-    def _check_input(self, name: str, x: Any, lead: int, dtype: torch.dtype | None) -> None:
-        where = f"input {name!r}"
-        if not isinstance(x, Tensor):
-            remedy = "Use torch.from_numpy(x)." if type(x).__module__ == "numpy" else ""
-            raise InputError(Problem(f"a {type(x).__name__}", "a tensor", remedy, where))
-        if not x.is_floating_point() or (dtype is not None and x.dtype != dtype):
-            wanted = str(dtype or torch.get_default_dtype()).removeprefix("torch.")
-            raise InputError(
-                Problem(
-                    f"dtype {str(x.dtype).removeprefix('torch.')}",
-                    wanted,
-                    f"Convert it with x.to(torch.{wanted}), or the executor with .to(x.dtype).",
-                    where,
-                )
-            )
-        shape = self._input_shapes.get(name)
-        found = tuple(x.shape)
-        form = "(T, B, *shape)" if lead == 2 else "(B, *shape)"
-        if len(found) < lead or (shape is not None and found[lead:] != shape):
-            wanted = f"{form} with shape {shape}" if shape is not None else form
-            remedy = ""
-            if shape is not None and found[-len(shape) or len(found) :] == shape:
-                extra = len(found) - len(shape) - lead
-                if extra == -1 and lead == 2:
-                    remedy = "Add the batch with x.unsqueeze(1), or the time with x.unsqueeze(0)."
-                elif extra == -1:
-                    remedy = "Add a batch dimension with x.unsqueeze(-1 - len(shape))."
-                    remedy = remedy.replace("-1 - len(shape)", str(-1 - len(shape)))
-                elif extra == 1 and lead == 1:
-                    remedy = "For a sequence (T, B, *shape) call executor.run(xs)."
-            raise InputError(Problem(f"shape {found}", wanted, remedy, where))
+        shapes = {name: self._input_shapes.get(name) for name in self.plan.inputs}
+        return check_inputs(x, shapes, lead, dtype)
 
 
-def _at(values: Tensor, t: int) -> Tensor:
+def _at_port(values: Values, source: Source) -> Tensor:
+    value = values[source.name]
+    port: Tensor = value[source.port] if isinstance(value, tuple) else value
+    return port
+
+
+def _at(value: Sent, t: int) -> Sent:
     """One step of a sequence; zeros of the right shape where the sequence has no steps."""
-    return values[t] if len(values) else values.new_zeros(values.shape[1:])
+    if isinstance(value, tuple):
+        return tuple(_at(part, t) for part in value)
+    return value[t] if len(value) else value.new_zeros(value.shape[1:])
+
+
+def _stacked(sent: list[Sent], steps: int) -> Sent:
+    """A sequence of the first ``steps`` values."""
+    if isinstance(sent[0], tuple):
+        return tuple(_stacked(list(parts), steps) for parts in zip(*sent, strict=True))
+    return torch.stack(sent)[:steps]
 
 
 def _joins(module: nn.Module) -> bool:
-    return isinstance(module, SkipModule) and module.skip_type == "concatenate"
-
-
-def _step_of(name: str, module: nn.Module, x: Tensor, own: State) -> tuple[Tensor, State | None]:
-    """One step of a module: its output, and its new state if it has any."""
-    if isinstance(module, StatefulModule):
-        return module.step(x, own or module.initial_state(x))
-    if is_stateless(module):
-        return module(x), None
-    if not own:
-        rest(module)
-    result = module(x, *own)
-    rest(module)
-    if not isinstance(result, tuple):
-        return result, None
-    taken = state_arguments(module)
-    if taken is not None and len(taken) != len(result) - 1:
-        kind = type(module).__name__
-        raise UnsupportedError(
-            Problem(
-                f"{kind} returns {len(result) - 1} state variables and takes {len(taken)} "
-                f"({', '.join(taken)})",
-                "the same ones in the same order, because what it returns is passed back",
-                f"Wrap it: forward(x, *state) -> (output, *state). ({kind} may count its output.)",
-                f"node {name!r}",
-            )
-        )
-    return result[0], result[1:]
-
-
-def _fitting(name: str, v: Tensor, x: Tensor) -> Tensor:
-    """A state variable, if it fits what arrives."""
-    v = _for_batch(name, v, x)
-    if v.shape == x.shape and v.dtype == x.dtype:
-        return v
-    raise _misfit(name, v, x)
-
-
-def _for_batch(name: str, v: Tensor, x: Tensor) -> Tensor:
-    """A state variable for the batch of ``x``; a state of batch 1 serves every sample."""
-    if v.shape[:1] == x.shape[:1]:
-        return v
-    if v.shape[:1] == (1,):
-        return v.expand(len(x), *v.shape[1:])
-    raise _misfit(name, v, x)
-
-
-def _misfit(name: str, v: Tensor, x: Tensor) -> InputError:
-    return InputError(
-        Problem(
-            f"a state of shape {tuple(v.shape)} and dtype {v.dtype} for an input of shape "
-            f"{tuple(x.shape)} and dtype {x.dtype}",
-            "the same batch size, shape and dtype",
-            "Start from rest with state=None, or keep the batch size.",
-            f"node {name!r}",
-        )
-    )
+    return isinstance(module, MergeModule) and module.joins
 
 
 def _refuse_hidden_state(name: str, module: nn.Module) -> None:

@@ -8,8 +8,8 @@ from typing import Any
 import torch
 from torch import nn
 
-from t1c import ir
-from t1c.ir.errors import Problem, UnsupportedError
+from t1c import ir, nir
+from t1c.ir.errors import InputError, Problem, UnsupportedError
 
 from .custom_map import NodeMap, module_from_map
 from .executor import GraphExecutor
@@ -37,8 +37,10 @@ def ir_to_torch(
     validate: bool = True,
     *,
     dtype: torch.dtype | None = None,
+    dt: float | None = None,
+    dialect: str | None = None,
 ) -> GraphExecutor:
-    """Import a graph, or a ``.t1c`` file, as an executable PyTorch module in eval mode.
+    """Import a graph, or a ``.t1c`` or ``.nir`` file, as an executable module in eval mode.
 
     Args:
         graph: the graph, or the path of a file.
@@ -49,30 +51,34 @@ def ir_to_torch(
         validate: check the graph once more; it was checked when it was made.
         dtype: of the parameters; torch's default if None. Files keep their precision only here:
             converting an executor later starts from the parameters as they are.
+        dt: of a ``.nir`` file: seconds in one step; see ``t1c.nir.read``, which has more options.
+        dialect: of a ``.nir`` file: its producer.
 
     Returns:
         The executor. Its parameters are copies of the graph's arrays.
 
     Raises:
         GraphError, T1CFormatError: the graph or file is not valid.
-        UnsupportedError: a node cannot be run, such as a nested graph.
+        ConventionError: the dt of a ``.nir`` file is not known.
+        UnsupportedError: no module runs a node.
 
     Example:
         >>> executor = ir_to_torch("model.t1c", return_state=True)  # doctest: +SKIP
         >>> output, state = executor(x, {})  # doctest: +SKIP
     """
-    graph = _graph(graph)
+    graph = _graph(graph, dt, dialect)
     if validate:
         graph.check()
     modules = from_ir(graph, node_map, dtype=dtype)
-    executor = GraphExecutor(modules, graph.edges, return_state, feedback=graph.feedback_edges())
+    flat = graph.flat()
+    executor = GraphExecutor(modules, flat.edges, return_state, feedback=flat.feedback_edges())
     executor.graph = graph
     return executor.eval()
 
 
 def load(path: str | os.PathLike[str], **kwargs: Any) -> GraphExecutor:
-    """Import a ``.t1c`` file; keywords as for ``ir_to_torch``."""
-    return ir_to_torch(ir.read(path), **kwargs)
+    """Import a ``.t1c`` or ``.nir`` file; keywords as for ``ir_to_torch``."""
+    return ir_to_torch(path, **kwargs)
 
 
 def from_ir(
@@ -80,21 +86,28 @@ def from_ir(
     custom_map: NodeMap | None = None,
     *,
     dtype: torch.dtype | None = None,
+    dt: float | None = None,
+    dialect: str | None = None,
 ) -> dict[str, nn.Module]:
     """One module for each node of a graph or file, by name, in eval mode.
+
+    A node ``n`` of a nested graph ``g`` is named ``g/n``, as in ``graph.flat()``, whose edges go
+    with these modules.
 
     Args:
         graph: the graph, or the path of a file.
         custom_map: as ``node_map`` of ``ir_to_torch``.
         dtype: of the parameters; torch's default if None.
+        dt: as of ``ir_to_torch``.
+        dialect: as of ``ir_to_torch``.
 
     Raises:
         UnsupportedError: listing all nodes that no module runs.
     """
-    graph = _graph(graph)
+    graph = _graph(graph, dt, dialect)
     modules: dict[str, nn.Module] = {}
     problems = []
-    for name, node in graph.nodes.items():
+    for name, node in graph.flat().nodes.items():
         module = module_from_map(custom_map, node, name)
         if module is None:
             module = node_to_module(node, dtype=dtype)
@@ -127,7 +140,17 @@ def node_to_module(node: ir.Node, *, dtype: torch.dtype | None = None) -> nn.Mod
     return remember(importer(node, dtype or torch.get_default_dtype()), node).eval()
 
 
-def _graph(graph: GraphOrPath) -> ir.Graph:
+def _graph(graph: GraphOrPath, dt: float | None, dialect: str | None) -> ir.Graph:
+    if not isinstance(graph, ir.Graph) and os.fspath(graph).endswith(".nir"):
+        return nir.read(graph, dt=dt, dialect=dialect)
+    if dt is not None or dialect is not None:
+        raise InputError(
+            Problem(
+                f"dt={dt}, dialect={dialect!r} for what is not a .nir file",
+                "neither: a graph counts steps",
+                "Drop them, or name the file *.nir.",
+            )
+        )
     return graph if isinstance(graph, ir.Graph) else ir.read(graph)
 
 
@@ -141,13 +164,6 @@ def _one_for_two(name: str, twin: str) -> Problem:
 
 
 def _cannot_run(name: str, node: ir.Node) -> Problem:
-    if isinstance(node, ir.Graph):
-        return Problem(
-            "a nested graph cannot be run yet",
-            "a flat graph",
-            "Put its nodes into the outer graph.",
-            f"node {name!r}",
-        )
     return Problem(
         f"no module runs a {node.primitive}",
         "a primitive of ir.list_primitives(), or one that node_map knows",

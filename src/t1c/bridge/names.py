@@ -8,13 +8,13 @@ from torch import nn
 
 
 def sanitize_module_name(name: str) -> str:
-    """A node's name as PyTorch can register it: dots become underscores.
+    """A node's name as PyTorch can register it: dots and slashes become underscores.
 
     Example:
         >>> sanitize_module_name("layer.1")
         'layer_1'
     """
-    return name.replace(".", "_") or "_"
+    return name.replace(".", "_").replace("/", "_") or "_"
 
 
 def module_names(names: Iterable[str], owner: nn.Module) -> dict[str, str]:

@@ -5,6 +5,7 @@ Names and edges only, no tensors: the same plan serves one step and a whole sequ
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 
@@ -14,9 +15,16 @@ from t1c.ir.topology import Edge, Topology, feedback_edges
 
 @dataclass(frozen=True)
 class Source:
-    """Where a node takes an input from: a node, in the present step or in the one before."""
+    """Where a node takes an input from.
+
+    Attributes:
+        name: the node that sends it.
+        port: which of its outputs, where it has several.
+        back: whether it is what was sent in the step before.
+    """
 
     name: str
+    port: int
     back: bool
 
 
@@ -42,6 +50,7 @@ class Plan:
         inputs: the nodes that take the caller's tensors.
         outputs: the nodes whose values are returned.
         remembered: the nodes whose output is needed again in the next step.
+        early: the nodes in loops that send before their input of the same step is known (Delays).
     """
 
     stages: tuple[Stage, ...]
@@ -49,6 +58,7 @@ class Plan:
     inputs: tuple[str, ...]
     outputs: tuple[str, ...]
     remembered: tuple[str, ...]
+    early: frozenset[str]
 
     @property
     def order(self) -> tuple[str, ...]:
@@ -64,6 +74,8 @@ def make_plan(
     outputs: Iterable[str] = (),
     returned: Iterable[str] | None = None,
     feedback: Iterable[Edge] | None = None,
+    delays: Collection[str] = (),
+    several: Collection[str] = (),
 ) -> Plan:
     """Plan the work of a graph.
 
@@ -76,6 +88,8 @@ def make_plan(
         returned: the nodes whose values are returned, if not the outputs. Which edges run back
             does not depend on them, unless there are no outputs.
         feedback: the edges that run back in time; decided by the rule in ``ir.topology`` if None.
+        delays: the nodes that delay by at least one step by themselves.
+        several: the nodes with several outputs; the k-th edge that leaves one takes its k-th.
 
     Raises:
         GraphError: an edge names an unknown node or occurs twice, there is nothing to feed or to
@@ -94,7 +108,7 @@ def make_plan(
             Problem(missing, "a place where data enters and one where it leaves", where="graph")
         )
     if feedback is None:
-        feedback = feedback_edges(names, edges, neurons, inputs=entries, outputs=exits)
+        feedback = feedback_edges(names, edges, neurons, delays, entries, exits)
     back = set(feedback)
     problems = [
         Problem("it lies on no cycle", "an edge of a cycle", where=f"feedback edge {a!r} -> {b!r}")
@@ -102,21 +116,28 @@ def make_plan(
     ]
     if problems:
         raise GraphError(problems)
-    forward = Topology(names, [e for e in edges if e not in back])
-    rank = {name: i for i, name in enumerate(forward.order())}
     loops = {frozenset(loop) for loop in topology.loops()}
+    early = frozenset(delays) & frozenset().union(*loops)
+    forward = Topology(names, [e for e in edges if e not in back and e[1] not in early])
+    rank = {name: i for i, name in enumerate(forward.order())}
+    ports: dict[Edge, int] = {}
+    taken: Counter[str] = Counter()
+    for source, target in edges:
+        ports[source, target] = taken[source] if source in several else 0
+        taken[source] += 1
     return Plan(
         stages=tuple(
             Stage(tuple(sorted(part, key=rank.__getitem__)), frozenset(part) in loops)
             for part in topology.parts()
         ),
         sources={
-            name: tuple(Source(s, (s, name) in back) for s in topology.before[name])
+            name: tuple(Source(s, ports[s, name], (s, name) in back) for s in topology.before[name])
             for name in names
         },
         inputs=entries,
         outputs=returned or exits,
         remembered=tuple(name for name in names if any(s == name for s, _ in back)),
+        early=early,
     )
 
 

@@ -17,9 +17,24 @@ class StatefulModule(nn.Module):
 
     state_names: tuple[str, ...] = ()
 
+    emits_early: bool = False
+    """The output of a step never depends on the input of the same step (a Delay)."""
+
+    def state_shapes(self, shape: torch.Size) -> tuple[torch.Size, ...]:
+        """The shape of each state variable for an input of ``shape`` (B, *features)."""
+        return (shape,) * len(self.state_names)
+
     def initial_state(self, x: Tensor) -> State:
         """The state at rest for an input ``x`` of shape (B, *features)."""
-        return tuple(torch.zeros_like(x) for _ in self.state_names)
+        return tuple(x.new_zeros(shape) for shape in self.state_shapes(x.shape))
+
+    def emit(self, state: State) -> Tensor:
+        """The output of a step, before its input is known; for modules that emit early."""
+        raise NotImplementedError
+
+    def absorb(self, x: Tensor, state: State) -> State:
+        """The state after a step's input; for modules that emit early."""
+        raise NotImplementedError
 
     def step(self, x: Tensor, state: State) -> tuple[Tensor, State]:
         """One time step on ``x`` of shape (B, *features)."""

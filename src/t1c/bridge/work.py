@@ -9,14 +9,31 @@ from contextlib import contextmanager
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.modules.instancenorm import _InstanceNorm
 
-from .primitives import SepConv2dModule, SkipModule
-from .registry import node_of
+from t1c.ir.errors import Problem, UnsupportedError
 
-_STATELESS = (SepConv2dModule, SkipModule)
+from .primitives import (
+    MergeModule,
+    ScaleModule,
+    SepConv2dModule,
+    SplitModule,
+    SumPool2dModule,
+    ThresholdModule,
+)
+from .registry import node_of
+from .stateful import State, StatefulModule
+
+_STATELESS = (
+    MergeModule,
+    ScaleModule,
+    SepConv2dModule,
+    SplitModule,
+    SumPool2dModule,
+    ThresholdModule,
+)
 _RECURRENT = (nn.RNNBase, nn.RNNCellBase)
 
 
@@ -63,6 +80,11 @@ def feeds_back(module: nn.Module) -> bool:
     return not is_stateless(module)
 
 
+def emits_early(module: nn.Module) -> bool:
+    """Whether the module delays by at least one step by itself."""
+    return isinstance(module, StatefulModule) and module.emits_early
+
+
 def rest(module: nn.Module) -> None:
     """Let a module of the user's forget what it kept from earlier calls.
 
@@ -106,3 +128,30 @@ def trial(modules: Iterable[nn.Module]) -> Iterator[None]:
             inner.training = True
         for module in modules:
             rest(module)
+
+
+def step_of(name: str, module: nn.Module, x: Tensor, own: State) -> tuple[Any, State | None]:
+    """One step of a module: its output, and its new state if it has any."""
+    if isinstance(module, StatefulModule):
+        return module.step(x, own or module.initial_state(x))
+    if is_stateless(module):
+        return module(x), None
+    if not own:
+        rest(module)
+    result = module(x, *own)
+    rest(module)
+    if not isinstance(result, tuple):
+        return result, None
+    taken = state_arguments(module)
+    if taken is not None and len(taken) != len(result) - 1:
+        kind = type(module).__name__
+        raise UnsupportedError(
+            Problem(
+                f"{kind} returns {len(result) - 1} state variables and takes {len(taken)} "
+                f"({', '.join(taken)})",
+                "the same ones in the same order, because what it returns is passed back",
+                f"Wrap it: forward(x, *state) -> (output, *state). ({kind} may count its output.)",
+                f"node {name!r}",
+            )
+        )
+    return result[0], result[1:]

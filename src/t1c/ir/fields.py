@@ -119,19 +119,29 @@ class ArrayKind(Kind):
 
 @dataclasses.dataclass(frozen=True)
 class IntKind(Kind):
-    """An integer from ``low`` to ``high``, either of which may be absent."""
+    """An integer from ``low`` to ``high``, either of which may be absent.
+
+    ``words`` are strings allowed in its place ('same', 'valid').
+    """
 
     low: int | None = None
     high: int | None = None
+    words: tuple[str, ...] = ()
 
-    def _convert(self, value: Any) -> int:
+    def _convert(self, value: Any) -> int | str:
+        if isinstance(value, str) and value in self.words:
+            return value
         number = _as_int(value)
         if number is None or not _within(number, self.low, self.high):
             raise _bad(value, self.describe())
         return number
 
+    def from_text(self, text: str) -> Any:
+        return text if text in self.words else super().from_text(text)
+
     def describe(self) -> str:
-        return "an integer" + _range(self.low, self.high)
+        words = "".join(f", or {word!r}" for word in self.words)
+        return "an integer" + _range(self.low, self.high) + words
 
 
 @dataclasses.dataclass(frozen=True)
@@ -294,11 +304,13 @@ def integer(
     *,
     low: int | None = None,
     high: int | None = None,
+    words: tuple[str, ...] = (),
     default: Any = dataclasses.MISSING,
     since: str = "",
 ) -> Any:
-    """An integer within a range."""
-    return _field(IntKind(optional=default is None, since=since, low=low, high=high), default)
+    """An integer within a range, or one of a few words."""
+    kind = IntKind(optional=default is None, since=since, low=low, high=high, words=words)
+    return _field(kind, default)
 
 
 def real(

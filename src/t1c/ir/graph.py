@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import dataclasses
 import warnings
-from collections.abc import Iterable, Iterator, Mapping
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from .errors import GraphError, GraphWarning, NodeError, Problem, ShapeError
 from .fields import show
+from .flat import Flat, inline, output_ports
 from .metadata import clean_metadata, name_problem, same_value
 from .node import Node, Shape, register_node
 from .primitives.border import Input, Output
-from .topology import Edge, Topology, feedback_edges
+from .topology import Edge, Topology
 
 Nodes = dict[str, Node]
 Edges = list[Edge]
@@ -183,6 +185,7 @@ class Graph(Node):
                     "graph",
                 )
         fed = {target for _, target in self.edges}
+        leaving = Counter(source for source, _ in self.edges)
         for name, node in self.nodes.items():
             where = f"node {name!r} ({node.primitive})"
             if name not in fed and not node.runs_alone:
@@ -190,6 +193,13 @@ class Graph(Node):
                     "no edge leads to it",
                     "at least one: it computes nothing by itself",
                     "Add an edge, or drop the node.",
+                    where,
+                )
+            if 1 < node.port_count < leaving[name]:
+                yield Problem(
+                    f"{leaving[name]} edges leave it, and it has {node.port_count} outputs",
+                    "at most one edge for each output",
+                    "Send an output on through an Identity to use it more than once.",
                     where,
                 )
             try:
@@ -211,7 +221,7 @@ class Graph(Node):
     def _cycle_problems(self) -> Iterator[Problem]:
         topology = self.topology()
         loops = topology.loops()
-        if loops and not self.allow_cycles:
+        if not self.allow_cycles:
             for loop in loops:
                 yield Problem(
                     f"the cycle {' -> '.join(topology.cycle_in(loop))}",
@@ -219,7 +229,7 @@ class Graph(Node):
                     "Pass allow_cycles=True if the recurrence is meant.",
                     "graph",
                 )
-        elif loops:
+        if self.allow_cycles:
             try:
                 self.feedback_edges()
             except GraphError as error:
@@ -248,13 +258,14 @@ class Graph(Node):
     def _infer_shapes(self) -> list[Problem]:
         """Let shapes flow along the edges, then check every node with all that reaches it."""
         topology = self.topology()
-        sent = self._flow(topology)
+        ports = self.ports()
+        sent = self._flow(topology, ports)
         problems: list[Problem] = []
         for name, node in self.nodes.items():
             sources = topology.before[name]
             if any(s not in sent for s in sources):
                 continue
-            arriving = [sent[s] for s in sources]
+            arriving = [sent[s][ports[s, name]] for s in sources]
             try:
                 self.nodes[name] = node.typed(*node.shapes(arriving))
             except ShapeError as error:
@@ -277,14 +288,43 @@ class Graph(Node):
             )
         return problems
 
-    def _flow(self, topology: Topology) -> dict[str, Shape]:
-        """The shape that each node sends, as far as it can be told.
+    def _flow(self, topology: Topology, ports: dict[Edge, int]) -> dict[str, tuple[Shape, ...]]:
+        """The shapes that each node sends, one for each output, as far as they can be told.
 
         Inside a cycle not all inputs of a node can be known before its output. There a node is
         tried with those that are, which is enough wherever inputs are added; what then does not
         fit shows when every node is checked with all of them.
         """
-        sent: dict[str, Shape] = {}
+        sent: dict[str, tuple[Shape, ...]] = {}
+
+        def shapes(name: str, sources: Iterable[str]) -> tuple[Shape | None, tuple[Shape, ...]]:
+            try:
+                arriving = [sent[s][ports[s, name]] for s in sources]
+                return self.nodes[name].shapes(arriving)
+            except ShapeError:
+                return None, ()
+
+        def first_guess(waiting: Iterable[str]) -> tuple[str, tuple[Shape, ...]] | None:
+            """One more: from inputs that are known, else as declared, else from parameters.
+
+            The larger suggestion comes first: a vector of parameters may be meant per channel.
+            """
+            guesses = []
+            for name in waiting:
+                node = self.nodes[name]
+                known = [s for s in topology.before[name] if s in sent]
+                sure = bool(known and node.adds_inputs)
+                arriving, found = shapes(name, known if sure else [])
+                if sure and found:
+                    return name, found
+                declared = bool(node.declared_input or node.declared_output)
+                if found:
+                    guesses.append(((declared, len(arriving or ()), arriving or ()), name, found))
+            if not guesses:
+                return None
+            _, name, found = max(guesses, key=lambda guess: guess[0])
+            return name, found
+
         for part in topology.parts():
             waiting = dict.fromkeys(part)
             queue = list(part)
@@ -294,44 +334,17 @@ class Graph(Node):
                     if name not in waiting or any(s not in sent for s in sources):
                         continue
                     del waiting[name]
-                    shape = _sends(self.nodes[name], [sent[s] for s in sources])
-                    if shape is not None:
-                        sent[name] = shape
+                    _, found = shapes(name, sources)
+                    if found:
+                        sent[name] = found
                         queue += topology.after[name]
-                guess = self._first_guess(waiting, topology, sent)
+                guess = first_guess(waiting)
                 if guess is None:
                     break
                 name, sent[name] = guess
                 del waiting[name]
                 queue = list(topology.after[name])
         return sent
-
-    def _first_guess(
-        self, waiting: Iterable[str], topology: Topology, sent: dict[str, Shape]
-    ) -> tuple[str, Shape] | None:
-        """One shape more: from inputs that are known, else as declared, else from parameters.
-
-        The larger suggestion comes first: a vector of parameters may be meant per channel.
-        """
-        guesses = []
-        for name in waiting:
-            node = self.nodes[name]
-            known = [sent[s] for s in topology.before[name] if s in sent]
-            sure = bool(known and node.adds_inputs)
-            try:
-                arriving, shape = node.shapes(known if sure else [])
-            except ShapeError:
-                continue
-            if shape is None:
-                continue
-            if sure:
-                return name, shape
-            declared = bool(node.declared_input or node.declared_output)
-            guesses.append(((declared, len(arriving or ()), arriving or ()), name, shape))
-        if not guesses:
-            return None
-        _, name, shape = max(guesses, key=lambda guess: guess[0])
-        return name, shape
 
     # What a graph can be asked ------------------------------------------------------------------
 
@@ -347,16 +360,24 @@ class Graph(Node):
         """The Output nodes by name, in order."""
         return {n: node for n, node in self.nodes.items() if isinstance(node, Output)}
 
+    def ports(self) -> dict[Edge, int]:
+        """Which output of its source each edge takes: the k-th edge that leaves, the k-th."""
+        return output_ports(self.nodes, self.edges)
+
+    def flat(self) -> Flat:
+        """The nodes and edges of the graph with those of nested graphs inlined.
+
+        A node ``n`` of a nested graph ``g`` is named ``g/n``, as is its state.
+        """
+        return inline(self)
+
     def feedback_edges(self) -> Edges:
-        """The edges that run back in time: they deliver what was sent in the previous step."""
-        return feedback_edges(
-            list(self.nodes),
-            self.edges,
-            neurons=[n for n, node in self.nodes.items() if node.breaks_cycles],
-            inputs=self.inputs(),
-            outputs=self.outputs(),
-            stated=self.feedback,
-        )
+        """The edges that run back in time: they deliver what was sent in the previous step.
+
+        Decided by the rule in ``t1c.ir.topology`` for the graph with nested graphs inlined, so
+        that nesting changes no meaning; edges are named as in ``flat()``.
+        """
+        return self.flat().feedback_edges()
 
     def nonfinite(self) -> Iterator[Problem]:
         """What a nested graph holds of NaN and infinity."""
@@ -367,25 +388,37 @@ class Graph(Node):
         """What a graph is made of; see also ``difference``."""
         return {"nodes": self.nodes, "edges": self.edges, "allow_cycles": self.allow_cycles}
 
-    def natural_input(self) -> Shape | None:
-        """The shape of the only Input."""
-        inputs = list(self.inputs().values())
-        return tuple(inputs[0].shape) if len(inputs) == 1 else None
+    @property
+    def port_count(self) -> int:
+        """One for each Output."""
+        return len(self.outputs())
 
-    def output_shape(self, shape: Shape) -> Shape:
-        """What a nested graph with one Input and one Output makes of ``shape``."""
-        inputs, outputs = list(self.inputs().values()), list(self.outputs().values())
-        if len(inputs) != 1 or len(outputs) != 1:
+    def shapes(self, arriving: Sequence[Shape]) -> tuple[Shape | None, tuple[Shape, ...]]:
+        """What arrives at a nested graph, and the shape of each of its Outputs.
+
+        Several edges into a graph with one Input are added; one with several Inputs takes one
+        edge for each, in order.
+        """
+        wanted = [tuple(node.shape) for node in self.inputs().values()]
+        ports = tuple(tuple(node.shape) for node in self.outputs().values())
+        if not arriving:
+            return (wanted[0] if len(wanted) == 1 else None), ports
+        if len(wanted) == 1:
+            arriving = [self.merge(arriving)]
+        if list(arriving) != wanted:
             raise ShapeError(
                 Problem(
-                    f"a nested graph with {len(inputs)} Inputs and {len(outputs)} Outputs",
-                    "one Input and one Output",
+                    f"inputs of shapes {list(arriving)}",
+                    f"one for each of its Inputs {list(self.inputs())}: {wanted}",
                 )
             )
-        inputs[0].output_shape(shape)
-        return tuple(outputs[0].shape)
+        return arriving[0], ports
 
-    def typed(self, input_shape: Shape | None, output_shape: Shape | None) -> Graph:
+    def output_shape(self, shape: Shape) -> Shape:
+        """The shape of the first Output, for a nested graph with one Input."""
+        return self.shapes([shape])[1][0]
+
+    def typed(self, input_shape: Shape | None, ports: Sequence[Shape]) -> Graph:
         """A nested graph carries its own shapes."""
         return self
 
@@ -437,11 +470,3 @@ def _clean_notes(node: Node, where: str) -> Iterator[Problem]:
         node.metadata = clean_metadata(node.metadata)
     except NodeError as error:
         yield from (p.at(where) for p in error.problems)
-
-
-def _sends(node: Node, arriving: list[Shape]) -> Shape | None:
-    """The shape of the node's output, or None where that cannot be told."""
-    try:
-        return node.shapes(arriving)[1]
-    except ShapeError:
-        return None

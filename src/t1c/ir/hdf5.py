@@ -18,21 +18,16 @@ are refused before anything is read.
 
 from __future__ import annotations
 
-import contextlib
-import os
-from collections.abc import Iterator
-
 import h5py
 
 from .atomic import replacing
-from .errors import GraphError, NodeError, Problem, T1CError, T1CFormatError, VersionError
+from .errors import GraphError, NodeError, Problem, T1CFormatError, VersionError
 from .fields import show
 from .graph import Graph
+from .hdf5_guard import StrPath, opened
 from .hdf5_layout import FORMAT_VERSION, TEXT, needed_version, numbers
 from .hdf5_read import Reader
 from .hdf5_write import write_graph
-
-StrPath = str | os.PathLike[str]
 
 
 def read(path: StrPath, *, allow_nonfinite: bool = False) -> Graph:
@@ -54,7 +49,7 @@ def read(path: StrPath, *, allow_nonfinite: bool = False) -> Graph:
     Example:
         >>> graph = ir.read("model.t1c")  # doctest: +SKIP
     """
-    with _opened(path) as file:
+    with opened(path, "a .t1c file") as file:
         _check_version(path, _version_of(file, path))
         reader = Reader()
         try:
@@ -73,7 +68,7 @@ def read_version(path: StrPath) -> str:
         FileNotFoundError: there is no such file.
         T1CFormatError: it is not a .t1c file, or states none.
     """
-    with _opened(path) as file:
+    with opened(path, "a .t1c file") as file:
         return _version_of(file, path)
 
 
@@ -108,42 +103,16 @@ def write(path: StrPath, graph: Graph) -> None:
         write_graph(file.create_group("graph"), graph)
 
 
-@contextlib.contextmanager
-def _opened(path: StrPath) -> Iterator[h5py.File]:
-    if not os.path.exists(path):
-        raise FileNotFoundError(f"there is no file {os.fspath(path)!r}")
-    if os.path.isfile(path):
-        # Python says what keeps a file from being opened; HDF5 only that it is none of its own.
-        with open(path, "rb"):
-            pass
-    if not h5py.is_hdf5(path):
-        raise T1CFormatError(
-            Problem(
-                "not an HDF5 file, or a damaged one",
-                "a .t1c file",
-                "Check that it arrived whole.",
-                where=str(path),
-            )
-        )
-    try:
-        with h5py.File(path, "r") as file:
-            yield file
-    except T1CError:
-        raise
-    except (OSError, RuntimeError, KeyError, ValueError, TypeError, OverflowError) as cause:
-        raise T1CFormatError(
-            Problem(
-                f"the file is truncated or damaged ({cause})",
-                remedy="Export it again, or check that it arrived whole.",
-                where=str(path),
-            )
-        ) from cause
+def _is_nir(file: h5py.File) -> bool:
+    # By the links' names alone: looking behind a link would follow it.
+    names = set(Reader().names(file))
+    return "node" in names and "graph" not in names
 
 
 def _version_of(file: h5py.File, path: StrPath) -> str:
-    if "node" in file and "graph" not in file:
+    if _is_nir(file):
         raise T1CFormatError(
-            Problem("a NIR file", "a .t1c file", "Convert it to .t1c first.", where=str(path))
+            Problem("a NIR file", "a .t1c file", "Read it with t1c.nir.read.", where=str(path))
         )
     version = Reader().entry(file, "version", "/version")
     if not isinstance(version, str):
@@ -160,6 +129,8 @@ def _version_of(file: h5py.File, path: StrPath) -> str:
 
 def _check_version(path: StrPath, version: str) -> None:
     try:
+        if not version:
+            raise ValueError(version)
         later = numbers(version) > numbers(FORMAT_VERSION)
     except ValueError:
         raise T1CFormatError(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import h5py
 
 from .graph import Graph
@@ -29,14 +31,27 @@ def numbers(version: str) -> tuple[int, ...]:
     """A version as numbers that compare; ValueError if it is not made of numbers."""
     if not version:
         return ()
+    # int() would also take signs, blanks, underscores and digits of other scripts.
+    if not re.fullmatch(r"[0-9]{1,99}(\.[0-9]{1,99})*", version):
+        raise ValueError(version)
     return tuple(int(part) for part in version.split("."))
 
 
-def needed_version(node: Node) -> str:
+NESTED_SINCE = "0.1.0"
+"""The version that runs nested graphs; earlier readers pass their input on unchanged."""
+
+
+def needed_version(node: Node, nested: bool = False) -> str:
     """The lowest format version that has everything the node uses."""
     inner = node.nodes.values() if isinstance(node, Graph) else ()
     return max(
-        [BASE_VERSION, node.since, later_fields(node), *(needed_version(n) for n in inner)],
+        [
+            BASE_VERSION,
+            node.since,
+            later_fields(node),
+            NESTED_SINCE if nested and isinstance(node, Graph) else "",
+            *(needed_version(n, nested=True) for n in inner),
+        ],
         key=numbers,
     )
 

@@ -1,8 +1,4 @@
-"""Reading a graph from an open ``.t1c`` file, which is hostile until proven otherwise.
-
-Links, external data, huge declarations and loops are refused before anything is read; whatever is
-wrong is collected, so that one error lists it all.
-"""
+"""Reading a graph from an open ``.t1c`` file, behind the guard of ``hdf5_guard``."""
 
 from __future__ import annotations
 
@@ -14,20 +10,17 @@ import numpy as np
 from .errors import GraphError, NodeError, Problem
 from .fields import Kind, TextKind, show
 from .graph import Graph
+from .hdf5_guard import Guard
 from .hdf5_layout import FORMAT_VERSION, GRAPH_NOTES, NODE_NOTES, NOTES_KEY, numbers
 from .metadata import MAX_DEPTH, Metadata
 from .node import Node, list_primitives, str_to_node, unknown_primitive
 
-# Deflate cannot do better than 1032:1; a dataset that claims more is not data.
-MOST_COMPRESSED = 1040
 
+class Reader(Guard):
+    """Makes a graph of an open file; ``problems`` says what is wrong with it."""
 
-class Reader:
-    """Walks a file once, collecting what is wrong with it."""
-
-    def __init__(self) -> None:
-        self.problems: list[Problem] = []
-        self.seen: set[Any] = set()
+    depth = 0
+    """How many graphs the one being read is nested in."""
 
     def graph(self, file: h5py.File, allow_nonfinite: bool) -> Graph | None:
         """The graph of the file, or None where ``problems`` says why not."""
@@ -41,25 +34,22 @@ class Reader:
             return None
         return self._graph(group, name, "", allow_nonfinite)
 
-    def problem(self, where: str, found: str, expected: str = "", remedy: str = "") -> None:
-        """Note something that is wrong, and go on."""
-        self.problems.append(Problem(found, expected, remedy, where))
-
-    # Nodes
-
     def _graph(
         self, group: h5py.Group, type_name: str, where: str, allow_nonfinite: bool
     ) -> Graph | None:
         before = len(self.problems)
         place = where or "graph"
+        if self.depth > MAX_DEPTH:
+            self.problem(place, "nested too deeply", f"at most {MAX_DEPTH} levels")
+            return None
         self._supported(type_name, place)
         allowed = {"type", "nodes", "edges", "feedback", "metadata", "allow_cycles"}
-        present = self._names(group)
+        present = self.names(group)
         self._refuse_others(present, allowed | set(GRAPH_NOTES), place)
         nodes: dict[str, Node] = {}
         inner = self.entry(group, "nodes", f"{place}, nodes")
         if isinstance(inner, h5py.Group):
-            for name in self._names(inner):
+            for name in self.names(inner):
                 spot = f"{where} > node {name!r}" if where else f"node {name!r}"
                 node = self._node(inner, name, spot, allow_nonfinite)
                 if node is not None:
@@ -98,7 +88,7 @@ class Reader:
             return None
         type_name = self.entry(group, "type", f"{where}, field 'type'")
         if not isinstance(type_name, str):
-            inner = [k for k in self._names(group) if isinstance(group.get(k), h5py.Group)]
+            inner = self.groups(group)
             self.problem(
                 where,
                 f"it has no type but holds the group {inner[0]!r}: a node was named "
@@ -111,7 +101,10 @@ class Reader:
             return None
         primitive = type_name.partition("@")[0]
         if primitive == "Graph":
-            return self._graph(group, type_name, where, allow_nonfinite)
+            self.depth += 1
+            graph = self._graph(group, type_name, where, allow_nonfinite)
+            self.depth -= 1
+            return graph
         if primitive not in list_primitives():
             self.problems.append(unknown_primitive(type_name).at(where))
             return None
@@ -126,7 +119,7 @@ class Reader:
         before = len(self.problems)
         spot = f"{where} ({cls.__name__})"
         values: dict[str, Any] = {}
-        present = self._names(group)
+        present = self.names(group)
         # A later field under the plain type name would be dropped by earlier readers: not a field.
         kinds = {n: k for n, k in cls.kinds.items() if numbers(k.since) <= version}
         for name, kind in kinds.items():
@@ -143,12 +136,19 @@ class Reader:
                 place = f"{spot}, field {name!r}"
                 self.problems += [p.at(place) for p in error.problems]
         for name in {"input_type", "output_type"} & set(present):
-            types = self.entry(group, name, f"{spot}, field {name!r}")
-            if isinstance(types, h5py.Group):
-                values[name] = {k: self.entry(types, k, spot) for k in self._names(types)}
+            place = f"{spot}, field {name!r}"
+            types = self.entry(group, name, place)
+            if not isinstance(types, h5py.Group):
+                self.problem(place, show(types), "a group with a shape for each port")
+                continue
+            values[name] = {k: self.entry(types, k, place) for k in self.names(types)}
+            for port, shape in values[name].items():
+                if isinstance(shape, h5py.Group):
+                    self.problem(place, f"a group for port {port!r}", "a shape")
         common = {"type", "metadata", "input_type", "output_type", *NODE_NOTES}
         self._refuse_others(present, common | set(kinds), spot)
-        values["metadata"] = self._metadata(group, present, NODE_NOTES, spot)
+        notes = tuple(name for name in NODE_NOTES if name not in kinds)
+        values["metadata"] = self._metadata(group, present, notes, spot)
         if len(self.problems) > before:
             return None
         try:
@@ -160,7 +160,7 @@ class Reader:
     def _supported(self, type_name: str, where: str) -> bool:
         _, at, version = type_name.partition("@")
         try:
-            if not at or numbers(version) <= numbers(FORMAT_VERSION):
+            if not at or (version and numbers(version) <= numbers(FORMAT_VERSION)):
                 return True
         except ValueError:
             pass
@@ -188,6 +188,7 @@ class Reader:
         if not isinstance(edges, h5py.Group):
             self.problem(where, f"there are no {name}", "a group with 'src' and 'dst'")
             return []
+        self._refuse_others(self.names(edges), {"src", "dst"}, place)
         ends = []
         for end in ("src", "dst"):
             names = self.entry(edges, end, f"{place}/{end}")
@@ -210,103 +211,31 @@ class Reader:
         if "metadata" in present:
             stored = self.entry(group, "metadata", f"{where}, metadata")
             if isinstance(stored, h5py.Group):
-                metadata = self._dict(stored, f"{where}, metadata")
+                metadata = _plain(self.tree(stored, f"{where}, metadata"))
             elif stored is not None:
                 self.problem(f"{where}, metadata", show(stored), "a group")
         found = {name: self._note(group, name, where) for name in notes if name in present}
         return {**metadata, NOTES_KEY: found} if found else metadata
 
-    def _dict(self, group: h5py.Group, where: str, depth: int = 0) -> Metadata:
-        if depth > MAX_DEPTH:
-            self.problem(where, "nested too deeply", f"at most {MAX_DEPTH} levels")
-            return {}
-        return {name: self._note(group, name, where, depth) for name in self._names(group)}
-
-    def _note(self, group: h5py.Group, name: str, where: str, depth: int = 0) -> Any:
+    def _note(self, group: h5py.Group, name: str, where: str) -> Any:
         value = self.entry(group, name, f"{where}.{name}")
         if isinstance(value, h5py.Group):
-            return self._dict(value, f"{where}.{name}", depth + 1)
-        if isinstance(value, np.generic):
-            return value.item()
-        if isinstance(value, np.ndarray) and value.ndim == 1 and value.dtype in _LISTS:
-            return value.tolist()
-        return value
-
-    # Objects of the file
-
-    def _names(self, group: h5py.Group) -> list[str]:
-        try:
-            return list(group)
-        except (UnicodeDecodeError, RuntimeError, OSError) as cause:
-            self.problem(group.name or "", f"its names cannot be read ({cause})")
-            return []
-
-    def entry(self, group: h5py.Group, name: str, where: str) -> Any:
-        """A group, or the value of a dataset: text, a list of text, a scalar or an array.
-
-        None if there is nothing of that name, or nothing that may be read.
-        """
-        link = group.get(name, getlink=True)
-        if link is None:
-            return None
-        if not isinstance(link, h5py.HardLink):
-            kind = "an external link" if isinstance(link, h5py.ExternalLink) else "a soft link"
-            self.problem(
-                where, kind, "the data itself", "Links are refused: they can lead anywhere."
-            )
-            return None
-        item = group[name]
-        token = h5py.h5o.get_info(item.id).addr
-        if token in self.seen:
-            self.problem(where, "the same data linked a second time", "each group and dataset once")
-            return None
-        self.seen.add(token)
-        if isinstance(item, h5py.Dataset):
-            return self._value(item, where)
-        if isinstance(item, h5py.Group):
-            return item
-        self.problem(where, "a named type", "a group or a dataset")
-        return None
-
-    def _value(self, data: h5py.Dataset, where: str) -> Any:
-        problem = _unreadable(data)
-        if problem:
-            self.problem(where, *problem)
-            return None
-        try:
-            value = data[()]
-            if h5py.check_string_dtype(data.dtype) is None:
-                return value
-            text = value.decode() if isinstance(value, bytes) else data.asstr()[()]
-        except UnicodeDecodeError:
-            self.problem(where, "text that is not UTF-8", "UTF-8")
-            return None
-        except (OSError, RuntimeError, ValueError, TypeError, MemoryError) as cause:
-            self.problem(where, f"data that cannot be read ({cause})", "an undamaged file")
-            return None
-        return text if isinstance(text, str) else np.asarray(text).tolist()
+            value = self.tree(value, f"{where}.{name}")
+        return _plain(value)
 
 
 _LISTS = (np.dtype(np.int64), np.dtype(np.float64), np.dtype(bool))
 
 
-def _unreadable(data: h5py.Dataset) -> tuple[str, str] | None:
-    """Why a dataset must not be read: (found, expected), or None if it may."""
-    layout = data.id.get_create_plist()
-    if data.shape is None:
-        return "an empty dataset", "a value"
-    if layout.get_external_count() or data.is_virtual:
-        return "data kept in another file", "the data itself"
-    dtype = data.dtype
-    if h5py.check_string_dtype(dtype) is None and dtype.kind not in "biuf":
-        return f"data of type {dtype}", "text, numbers or booleans"
-    declared, stored = data.size * dtype.itemsize, data.id.get_storage_size()
-    if declared > stored * (MOST_COMPRESSED if layout.get_nfilters() else 1):
-        return (
-            f"{declared:,} bytes declared, {stored:,} stored",
-            "as much data as the shape says",
-        )
-    return None
+def _plain(value: Any) -> Any:
+    """A note as it was given: Python's numbers, and lists of them."""
+    if isinstance(value, dict):
+        return {name: _plain(entry) for name, entry in value.items()}
+    if isinstance(value, np.generic):
+        return value.item()
+    if isinstance(value, np.ndarray) and value.ndim == 1 and value.dtype in _LISTS:
+        return value.tolist()
+    return value
 
 
 def _meant(kind: Kind, raw: Any) -> Any:

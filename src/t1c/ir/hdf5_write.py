@@ -8,19 +8,27 @@ import h5py
 import numpy as np
 
 from .graph import Graph
-from .hdf5_layout import GRAPH_NOTES, NODE_NOTES, NOTES_KEY, TEXT, later_fields, unused_fields
+from .hdf5_layout import (
+    GRAPH_NOTES,
+    NESTED_SINCE,
+    NODE_NOTES,
+    NOTES_KEY,
+    TEXT,
+    later_fields,
+    unused_fields,
+)
 from .metadata import Metadata
 from .node import Node
 
 
-def write_graph(group: h5py.Group, graph: Graph) -> None:
+def write_graph(group: h5py.Group, graph: Graph, nested: bool = False) -> None:
     """Write a graph, and those nested in it, into an empty group."""
-    _write_type(group, graph)
+    _write_type(group, graph, NESTED_SINCE if nested else later_fields(graph))
     nodes = group.create_group("nodes", track_order=True)
     for name, node in graph.nodes.items():
         inner = nodes.create_group(name, track_order=True)
         if isinstance(node, Graph):
-            write_graph(inner, node)
+            write_graph(inner, node, nested=True)
         else:
             _write_node(inner, node)
     _write_edges(group.create_group("edges"), graph.edges)
@@ -32,7 +40,7 @@ def write_graph(group: h5py.Group, graph: Graph) -> None:
 
 
 def _write_node(group: h5py.Group, node: Node) -> None:
-    _write_type(group, node)
+    _write_type(group, node, later_fields(node))
     unused = unused_fields(node)
     for name, value in node.values().items():
         if name not in unused:
@@ -43,11 +51,10 @@ def _write_node(group: h5py.Group, node: Node) -> None:
             types = group.create_group(field)
             for port, shape in declared.items():
                 types.create_dataset(port, data=shape)
-    _write_notes(group, node.metadata, NODE_NOTES)
+    _write_notes(group, node.metadata, tuple(n for n in NODE_NOTES if n not in node.kinds))
 
 
-def _write_type(group: h5py.Group, node: Node) -> None:
-    later = later_fields(node)
+def _write_type(group: h5py.Group, node: Node, later: str) -> None:
     name = f"{node.primitive}@{later}" if later else node.primitive
     group.create_dataset("type", data=name, dtype=TEXT)
 

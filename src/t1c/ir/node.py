@@ -75,8 +75,7 @@ class Node:
             known = self.shapes([])
         except ShapeError as error:
             raise self._placed(error, "input_type") from None
-        self.input_type = _types_of("input", known[0])
-        self.output_type = _types_of("output", known[1])
+        self.input_type, self.output_type = _types_of(*known)
 
     def __setattr__(self, name: str, value: Any) -> None:
         """Set a field; what it cannot hold is refused, and the node stays as it was."""
@@ -135,12 +134,37 @@ class Node:
         """The shape that leaves when ``shape`` arrives (neither has time or batch)."""
         return shape
 
+    @property
+    def port_count(self) -> int:
+        """How many outputs the node has; the k-th edge that leaves takes the k-th of several."""
+        return 1
+
+    def port_shapes(self, shape: Shape) -> tuple[Shape, ...]:
+        """The shape that leaves at each output when ``shape`` arrives."""
+        return (self.output_shape(shape),)
+
+    @property
+    def emits_early(self) -> bool:
+        """The output of a step never depends on the input of the same step (a Delay)."""
+        return False
+
+    def emit(self, state: State) -> Array:
+        """The output of a step, before its input is known; for nodes that emit early."""
+        raise NotImplementedError(f"{self.primitive} does not emit early")
+
+    def absorb(self, x: Array, state: State) -> State:
+        """The state after a step's input; for nodes that emit early."""
+        raise NotImplementedError(f"{self.primitive} does not emit early")
+
     def initial_state(self, shape: Shape, dtype: np.dtype[Any]) -> State:
         """The state at rest for an input of ``shape``, batch included."""
         return tuple(np.zeros(shape, dtype) for _ in self.state_names)
 
-    def step(self, x: Array, state: State) -> tuple[Array, State]:
-        """One time step on ``x`` of shape (B, *features), in the dtype of ``x``."""
+    def step(self, x: Array, state: State) -> tuple[Any, State]:
+        """One time step on ``x`` of shape (B, *features), in the dtype of ``x``.
+
+        Returns (output, state); the output is a tuple of arrays where there are several.
+        """
         raise NotImplementedError(f"{type(self).__name__} has no reference step")
 
     # What follows from the declaration -------------------------------------------------------
@@ -154,7 +178,7 @@ class Node:
     def defaults(cls) -> dict[str, Any]:
         """Field name -> default, for the fields that have one."""
         return {
-            f.name: f.default
+            f.name: cls.kinds[f.name].convert(f.default)
             for f in dataclasses.fields(cls)
             if f.name in cls.kinds and f.default is not dataclasses.MISSING
         }
@@ -181,15 +205,14 @@ class Node:
         }
         return type(self)(**{**self.values(), **given, **changes})
 
-    def typed(self: Any, input_shape: Shape | None, output_shape: Shape | None) -> Any:
+    def typed(self: Any, input_shape: Shape | None, ports: Sequence[Shape]) -> Any:
         """A shallow copy that carries the shapes a graph inferred for it."""
         node = copy.copy(self)
-        node.input_type = _types_of("input", input_shape)
-        node.output_type = _types_of("output", output_shape)
+        node.input_type, node.output_type = _types_of(input_shape, ports)
         return node
 
-    def shapes(self, arriving: Sequence[Shape]) -> tuple[Shape | None, Shape | None]:
-        """Input and output shape, given what arrives; None where they cannot be told.
+    def shapes(self, arriving: Sequence[Shape]) -> tuple[Shape | None, tuple[Shape, ...]]:
+        """Input shape and the shape of each output, given what arrives; None and () if unknown.
 
         With nothing arriving they are those declared, or fixed by the parameters.
 
@@ -200,11 +223,11 @@ class Node:
         shape = self.merge(arriving) if arriving else declared or self.natural_input()
         stated = as_shape(self.declared_output.get("output"))
         if shape is None:
-            return None, stated
-        output = self.output_shape(shape)
+            return None, () if stated is None else (stated,)
+        ports = self.port_shapes(shape)
         for field, given, inferred in (
             ("input_type", declared, shape),
-            ("output_type", stated, output),
+            ("output_type", stated, ports[0]),
         ):
             if given is not None and given != inferred:
                 raise ShapeError(
@@ -214,7 +237,7 @@ class Node:
                         field=field,
                     )
                 )
-        return shape, output
+        return shape, ports
 
     def nonfinite(self) -> Iterable[Problem]:
         """One problem for each array that holds NaN or infinity."""
@@ -377,8 +400,13 @@ def _as_types(value: Any, field: str, port: str) -> Types:
     return types
 
 
-def _types_of(port: str, shape: Shape | None) -> Types:
-    return {} if shape is None else {port: np.array(shape, dtype=np.int64)}
+def _types_of(shape: Shape | None, ports: Sequence[Shape]) -> tuple[Types, Types]:
+    """The type dicts of a node; several outputs are named output0, output1, ..."""
+    names = ["output"] if len(ports) == 1 else [f"output{i}" for i in range(len(ports))]
+    return (
+        {} if shape is None else {"input": np.array(shape, dtype=np.int64)},
+        {n: np.array(port, dtype=np.int64) for n, port in zip(names, ports, strict=True)},
+    )
 
 
 def _brief(value: Any) -> str:

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from .errors import InputError, Problem, UnsupportedError
+from .errors import InputError, Problem
 from .fields import Array
 from .graph import Graph
 from .node import State, as_shape
@@ -25,15 +25,13 @@ class Reference:
     """Runs a graph in any NumPy float dtype; float64 is the meaning.
 
     ``state`` maps the name of each node with state to its state variables; a node whose output
-    runs back in time has that output as a further, last one.
+    runs back in time has that output as a further, last one. A node ``n`` of a nested graph ``g``
+    is named ``g/n``.
 
     Args:
         graph: what to run.
         dtype: of all arithmetic. Neuron coefficients are folded in float64 first (see
             ``ir.primitives.neuron``).
-
-    Raises:
-        UnsupportedError: the graph holds a nested graph.
 
     Example:
         >>> import numpy as np
@@ -50,18 +48,20 @@ class Reference:
     """
 
     def __init__(self, graph: Graph, dtype: Any = np.float64) -> None:
-        nested = [name for name, node in graph.nodes.items() if isinstance(node, Graph)]
-        if nested:
-            raise UnsupportedError(
-                Problem("a nested graph", "a flat graph", where=f"node {nested[0]!r}")
-            )
         self.graph = graph
         self.dtype = np.dtype(dtype)
-        self.feedback = set(graph.feedback_edges())
-        self.fed_back = list(dict.fromkeys(source for source, _ in graph.feedback_edges()))
-        self.before = graph.topology().before
-        forward = [edge for edge in graph.edges if edge not in self.feedback]
-        self.order = Topology(graph.nodes, forward).order()
+        flat = graph.flat()
+        self.nodes, self.ports = flat.nodes, flat.ports()
+        back = flat.feedback_edges()
+        self.feedback = set(back)
+        self.fed_back = list(dict.fromkeys(source for source, _ in back))
+        topology = Topology(flat.nodes, flat.edges)
+        self.before = topology.before
+        # A Delay inside a loop speaks before it listens, so that the loop takes no other step.
+        looped = {name for loop in topology.loops() for name in loop}
+        self.early = [n for n in looped if flat.nodes[n].emits_early]
+        forward = [e for e in flat.edges if e not in self.feedback and e[1] not in self.early]
+        self.order = Topology(flat.nodes, forward).order()
 
     def step(self, x: Any, state: States | None = None) -> tuple[Any, States]:
         """One time step.
@@ -99,30 +99,47 @@ class Reference:
         inputs = self._inputs(x, "B")
         batch = len(next(iter(inputs.values())))
         before = self._state(state or {}, batch)
-        values: dict[str, Array] = {}
+        values: dict[str, Any] = dict(inputs)
         after: States = {}
         for name in self.order:
-            node = self.graph.nodes[name]
             if name in inputs:
-                values[name] = inputs[name]
                 continue
-            arriving = [
-                before[source][-1] if (source, name) in self.feedback else values[source]
-                for source in self.before[name]
-            ]
-            full = (batch, *_shape(node.input_type, "input"))
-            joined = node.merge_values(arriving) if arriving else np.zeros(full, self.dtype)
-            values[name], own = node.step(joined, before[name][: len(node.state_names)])
-            if own:
-                after[name] = own
+            node, own = self.nodes[name], self._own(name, before)
+            if name in self.early:
+                values[name] = node.emit(own)
+            else:
+                arriving = self._arriving(name, batch, values, before)
+                values[name], after[name] = node.step(arriving, own)
+        for name in self.early:
+            arriving = self._arriving(name, batch, values, before)
+            after[name] = self.nodes[name].absorb(arriving, self._own(name, before))
         for name in self.fed_back:
             after[name] = (*after[name], values[name])
-        return values, after
+        return values, {name: after[name] for name in self.nodes if after.get(name)}
+
+    def _arriving(self, name: str, batch: int, values: dict[str, Any], before: States) -> Array:
+        """What reaches a node in this step; zeros for a neuron that no edge leads to."""
+        sent = []
+        for source in self.before[name]:
+            if (source, name) in self.feedback:
+                sent.append(before[source][-1])
+            else:
+                value = values[source]
+                several = isinstance(value, tuple)
+                sent.append(value[self.ports[source, name]] if several else value)
+        node = self.nodes[name]
+        if sent:
+            return node.merge_values(sent)
+        return np.zeros((batch, *_shape(node.input_type, "input")), self.dtype)
+
+    def _own(self, name: str, before: States) -> State:
+        """The state variables of a node, without what it sent."""
+        return before[name][:-1] if name in self.fed_back else before[name]
 
     def _state(self, given: States, batch: int) -> States:
         """The state of every node before a step: what is given, zeros where nothing is."""
         state: States = {}
-        for name, node in self.graph.nodes.items():
+        for name, node in self.nodes.items():
             full = (batch, *_shape(node.input_type, "input"))
             rest = node.initial_state(full, self.dtype)
             if name in self.fed_back:

@@ -23,13 +23,13 @@ def rows(graph: Graph) -> list[tuple[str, str, str, str, str]]:
         sources = [
             f"{printable(s)} (t-1)" if (s, name) in back else printable(s) for s in before[name]
         ]
-        shape = as_shape((node.output_type or {}).get("output"))
+        shapes = [as_shape(shape) for shape in (node.output_type or {}).values()]
         count = parameter_count(node)
         listed.append(
             (
                 printable(name),
                 node.primitive,
-                str(shape or ""),
+                " ".join(map(str, shapes)),
                 f"{count:,}" if count else "",
                 ", ".join(sources),
             )

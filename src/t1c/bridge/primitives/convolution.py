@@ -98,3 +98,21 @@ def _conv2d(node: ir.Conv2d, dtype: torch.dtype) -> nn.Module:
 @imports(ir.SepConv2d)
 def _sep_conv2d(node: ir.SepConv2d, dtype: torch.dtype) -> nn.Module:
     return SepConv2dModule(**node.values(), dtype=dtype)
+
+
+@imports(ir.Conv1d)
+def _conv1d(node: ir.Conv1d, dtype: torch.dtype) -> nn.Module:
+    outputs, inputs, kernel = node.weight.shape
+    module = nn.Conv1d(
+        inputs * node.groups,
+        outputs,
+        kernel,
+        node.stride,
+        node.padding,
+        node.dilation,
+        node.groups,
+        dtype=dtype,
+    )
+    load(module.weight, node.weight)
+    load(module.bias, node.bias)
+    return module

@@ -1,4 +1,4 @@
-"""ir.Skip -> SkipModule: where several paths meet."""
+"""Where several paths meet: ir.Skip -> SkipModule, ir.Concat -> ConcatModule."""
 
 from __future__ import annotations
 
@@ -12,7 +12,24 @@ from t1c import ir
 from ..registry import imports
 
 
-class SkipModule(nn.Module):
+class MergeModule(nn.Module):
+    """A module that decides how several inputs become one."""
+
+    @property
+    def joins(self) -> bool:
+        """The inputs are joined, not added."""
+        return True
+
+    def merge(self, inputs: Sequence[Tensor]) -> Tensor:
+        """Join tensors (B, *features)."""
+        raise NotImplementedError
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Pass the joined ``x`` on."""
+        return x
+
+
+class SkipModule(MergeModule):
     """Joins what leads into it: 'residual' adds, 'concatenate' joins channels (dim 1).
 
     The executor gathers the inputs and calls ``merge``; ``forward`` takes one of them, or the
@@ -31,9 +48,10 @@ class SkipModule(nn.Module):
         self.node = ir.Skip(skip_type)
         self.skip_type = self.node.skip_type
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Pass ``x`` on."""
-        return x
+    @property
+    def joins(self) -> bool:
+        """Only 'concatenate' joins."""
+        return self.skip_type == "concatenate"
 
     def merge(self, inputs: Sequence[Tensor]) -> Tensor:
         """Join tensors (B, C, ...).
@@ -57,3 +75,29 @@ class SkipModule(nn.Module):
 @imports(ir.Skip)
 def _skip(node: ir.Skip, dtype: torch.dtype) -> nn.Module:
     return SkipModule(node.skip_type)
+
+
+class ConcatModule(MergeModule):
+    """Joins its inputs along one feature dimension, with the meaning of ``ir.Concat``."""
+
+    def __init__(self, dim: int = 0, num_inputs: int | None = None) -> None:
+        super().__init__()
+        self.node = ir.Concat(dim, num_inputs)
+
+    def merge(self, inputs: Sequence[Tensor]) -> Tensor:
+        """Join tensors (B, *features).
+
+        Raises:
+            ShapeError: their shapes do not fit together.
+        """
+        self.node.merge([tuple(x.shape[1:]) for x in inputs])
+        return torch.cat(list(inputs), dim=1 + self.node.dim % (inputs[0].ndim - 1))
+
+    def extra_repr(self) -> str:
+        """The dimension."""
+        return f"dim={self.node.dim}"
+
+
+@imports(ir.Concat)
+def _concat(node: ir.Concat, dtype: torch.dtype) -> nn.Module:
+    return ConcatModule(node.dim, node.num_inputs)

@@ -1,9 +1,9 @@
-"""Neurons: ir.LIF <-> LIFModule."""
+"""Neurons as modules: one mechanism for all, which follows the declaration of each."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Any, cast
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar, Self, cast
 
 import numpy as np
 import torch
@@ -11,50 +11,50 @@ from torch import Tensor, nn
 
 from t1c import ir
 from t1c.ir.errors import ShapeError
-from t1c.ir.primitives.neuron import parameter_shape
+from t1c.ir.primitives.neuron import Neuron, SpikingNeuron, parameter_shape
 
 from ..registry import imports
 from ..stateful import State, StatefulModule
 from ..surrogate import spike
 
 Numbers = Sequence[float] | float | np.ndarray[Any, Any] | Tensor
-Laid = tuple[Tensor, ...]
+Coefficients = dict[str, Tensor]
 
 
 class NeuronModule(StatefulModule):
-    """Parameters, firing and reset that all spiking neurons share (SPEC: the LIF options).
+    """A neuron with the meaning of its primitive, whose formulas it uses.
 
-    Parameters are buffers in float64 whatever dtype the module is moved to: coefficients are
-    folded from them in float64 and then cast to the dtype of the input, so that no precision of
-    the file is lost on the way.
+    Takes the fields of the primitive, positionally or by name. Parameters are buffers in float64
+    whatever dtype the module is moved to: coefficients are folded from them in float64 and then
+    cast to the dtype of the input, so that no precision of the file is lost on the way.
+
+    Raises:
+        NodeError: a parameter or option is out of range.
     """
 
-    exact: tuple[str, ...] = ()
-    """The parameters, all of them buffers."""
+    node_type: ClassVar[type[Neuron]]
+    reset_delay: bool
+    fires_at: str
 
-    def __init__(
-        self,
-        parameters: dict[str, Numbers | None],
-        reset: str | None,
-        reset_delay: bool,
-        fires_at: str,
-    ) -> None:
+    def __init__(self, *args: Any, **fields: Any) -> None:
         super().__init__()
-        self.exact = tuple(name for name, value in parameters.items() if value is not None)
-        for name, value in parameters.items():
-            kept = None if value is None else _exact(value)
-            self.register_buffer(name, kept)
-        self.reset = reset or ("zero" if parameters["v_reset"] is None else "value")
-        self.reset_delay = reset_delay
-        self.fires_at = fires_at
-        self._laid: dict[tuple[Any, ...], tuple[list[tuple[Tensor, int]], Laid]] = {}
+        # The primitive checks its fields; the module need not repeat it.
+        node = self.node_type(
+            *(_array(value) for value in args), **{k: _array(v) for k, v in fields.items()}
+        )
+        self.exact = tuple(node.parameters())
+        for name, value in node.values().items():
+            if name in self.exact or value is None:
+                kept = None if value is None else torch.from_numpy(value.astype(np.float64))
+                self.register_buffer(name, kept)
+            else:
+                setattr(self, name, value)
+        self.state_names = node.state_names
+        self.reset_mode = node.reset_mode if isinstance(node, SpikingNeuron) else None
+        self._laid: dict[tuple[Any, ...], tuple[list[tuple[Tensor, int]], Coefficients]] = {}
 
-    def fold(self, laid: dict[str, Tensor]) -> dict[str, Tensor]:
-        """The coefficients of the update, in float64, from parameters that broadcast."""
-        raise NotImplementedError
-
-    def coefficients(self, x: Tensor) -> Laid:
-        """What ``fold`` gives, cast to the dtype of ``x`` and laid over its features.
+    def coefficients(self, x: Tensor) -> Coefficients:
+        """The folded coefficients, threshold and reset value, laid over ``x`` in its dtype.
 
         Kept until a parameter is replaced or written to (writing through ``.data`` or a NumPy view
         goes unseen). Where that cannot be told, or a gradient flows, they are folded each time.
@@ -75,56 +75,89 @@ class NeuronModule(StatefulModule):
         self._laid[key] = [(t, t._version) for t in now], folded
         return folded
 
-    def _folded(self, x: Tensor) -> Laid:
-        features = tuple(x.shape[1:])
-        laid = {name: self._over(name, features) for name in self.exact}
-        return tuple(c.to(x.dtype) for c in self.fold(laid).values())
+    def _folded(self, x: Tensor) -> Coefficients:
+        p = {name: self._over(name, tuple(x.shape[1:])) for name in self.exact}
+        plain = {name: p[name] for name in ("v_threshold", "v_reset") if name in p}
+        return {
+            name: value.to(x.device, x.dtype)
+            for name, value in (self.node_type.fold(p) | plain).items()
+        }
 
     def _parameter(self, name: str) -> Tensor:
         """A buffer, or the ``nn.Parameter`` that somebody who trains it put in its place."""
         return cast(Tensor, getattr(self, name))
+
+    def forward(self, x: Tensor, *state: Tensor | None) -> tuple[Tensor, ...]:
+        """One time step.
+
+        Args:
+            x: input current (B, *features).
+            state: the state variables from the step before, in the order of ``state_names``; none
+                is rest.
+
+        Returns:
+            (output, *state), each of the shape of ``x``.
+        """
+        given = tuple(s for s in state if s is not None)
+        output, after = self.step(x, given or self.initial_state(x))
+        return output, *after
+
+    def step(self, x: Tensor, state: State) -> tuple[Tensor, State]:
+        """One time step, state as a tuple."""
+        c = self.coefficients(x)
+        drive, extra = self.node_type.drive(c, x, state[:-1])
+        output, v = self._settle(c, state[-1], drive)
+        return output, (*extra, v)
+
+    def scan(self, xs: Tensor, state: State) -> tuple[Tensor, State]:
+        """All steps; without a synapse, what drives the membrane is computed for all at once."""
+        if not len(xs) or len(self.state_names) > 1:
+            return super().scan(xs, state)
+        c = self.coefficients(xs[0])
+        drives, _ = self.node_type.drive(c, xs, ())
+        (v,) = state
+        outputs = []
+        for drive in drives:
+            output, v = self._settle(c, v, drive)
+            outputs.append(output)
+        return torch.stack(outputs), (v,)
+
+    def _settle(self, c: Coefficients, v: Tensor, drive: Tensor) -> tuple[Tensor, Tensor]:
+        """(output, membrane to carry on); mirrors ``SpikingNeuron.settle`` step by step.
+
+        The reset is detached: the surrogate gradient flows through the spike that is sent, not
+        through the one that resets, as in snnTorch.
+        """
+        decay, mode = self.node_type.decay, self.reset_mode
+        if mode is None:
+            u: Tensor = decay(c, v, drive)
+            return u, u
+        threshold, target = c["v_threshold"], c.get("v_reset")
+        if self.reset_delay:
+            due = spike(v.detach(), threshold.detach(), self.fires_at)
+            u = decay(c, _jump(v, due, target) if mode in ("zero", "value") else v, drive)
+            if mode == "subtract":
+                u = u - due * threshold
+            return spike(u, threshold, self.fires_at), u
+        u = decay(c, v, drive)
+        spikes = spike(u, threshold, self.fires_at)
+        if mode == "subtract":
+            return spikes, u - spikes.detach() * threshold
+        return spikes, _jump(u, spikes.detach(), target) if mode in ("zero", "value") else u
 
     def _over(self, name: str, features: tuple[int, ...]) -> Tensor:
         value = self._parameter(name).to(torch.float64)
         try:
             return value.reshape(parameter_shape(tuple(value.shape), features))
         except ShapeError as error:
-            raise ShapeError(
-                [p.at(f"{type(self).__name__}.{name}") for p in error.problems]
-            ) from None
-
-    def fire_and_reset(
-        self, v: Tensor, decay: Callable[[Tensor], Tensor], threshold: Tensor, target: Tensor | None
-    ) -> tuple[Tensor, Tensor]:
-        """One step of the membrane; mirrors ``ir.primitives.neuron`` operation by operation.
-
-        The reset is detached: the surrogate gradient flows through the spike that is sent, not
-        through the one that resets, as in snnTorch.
-        """
-        if self.reset_delay:
-            due = spike(v.detach(), threshold.detach(), self.fires_at)
-            u = decay(self._jump(v, due, target))
-            if self.reset == "subtract":
-                u = u - due * threshold
-            return spike(u, threshold, self.fires_at), u
-        u = decay(v)
-        spikes = spike(u, threshold, self.fires_at)
-        if self.reset == "subtract":
-            return spikes, u - spikes.detach() * threshold
-        return spikes, self._jump(u, spikes.detach(), target)
-
-    def _jump(self, u: Tensor, spikes: Tensor, target: Tensor | None) -> Tensor:
-        if self.reset == "zero":
-            return u * (1 - spikes)
-        if self.reset == "value" and target is not None:
-            return torch.where(spikes > 0, target, u)
-        return u
+            where = f"{type(self).__name__}.{name}"
+            raise ShapeError([p.at(where) for p in error.problems]) from None
 
     def __getstate__(self) -> dict[str, Any]:
         # A copy counts the writes to its parameters anew.
         return {**self.__dict__, "_laid": {}}
 
-    def _apply(self, fn: Any, recurse: bool = True) -> NeuronModule:
+    def _apply(self, fn: Any, recurse: bool = True) -> Self:
         # What became an nn.Parameter is cast like any other.
         kept = {name: self.get_buffer(name) for name in self.exact if name in self._buffers}
         super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
@@ -135,6 +168,17 @@ class NeuronModule(StatefulModule):
             self._buffers[name] = value.to(device)
         self._laid = {}
         return self
+
+    def extra_repr(self) -> str:
+        """The shapes of the parameters, and the options that differ from the default."""
+        shapes = [f"{name}={tuple(self._parameter(name).shape)}" for name in self.exact]
+        defaults = self.node_type.defaults()
+        options = [
+            f"{name}={getattr(self, name)!r}"
+            for name in ("reset", "reset_delay", "fires_at")
+            if name in defaults and getattr(self, name) != defaults[name]
+        ]
+        return ", ".join(shapes + options)
 
 
 class LIFModule(NeuronModule):
@@ -163,7 +207,7 @@ class LIFModule(NeuronModule):
         (tensor([[0., 1.]]), tensor([[0.7500, 0.0000]]))
     """
 
-    state_names = ("v",)
+    node_type = ir.LIF
     tau: Tensor
     r: Tensor
     v_leak: Tensor
@@ -182,31 +226,26 @@ class LIFModule(NeuronModule):
         reset_delay: bool = False,
         fires_at: str = "ge",
     ) -> None:
-        parameters = {
-            "tau": tau,
-            "r": r,
-            "v_leak": v_leak,
-            "v_threshold": v_threshold,
-            "v_reset": v_reset,
-        }
-        arrays = {k: None if v is None else _exact(v).numpy() for k, v in parameters.items()}
-        # The primitive checks its fields; the module need not repeat it.
-        ir.LIF(**cast(Any, arrays), reset=reset, reset_delay=reset_delay, fires_at=fires_at)
-        super().__init__(parameters, reset, reset_delay, fires_at)
+        super().__init__(
+            tau,
+            r,
+            v_leak,
+            v_threshold,
+            v_reset=v_reset,
+            reset=reset,
+            reset_delay=reset_delay,
+            fires_at=fires_at,
+        )
 
     @property
     def beta(self) -> Tensor:
         """The decay of the membrane in one step, 1 - 1/tau."""
         return 1 - 1 / self.tau
 
-    def fold(self, laid: dict[str, Tensor]) -> dict[str, Tensor]:
-        """beta, gain = r/tau, leak = v_leak/tau, the threshold and the reset value if any."""
-        tau = laid["tau"]
-        folded = {"beta": 1 - 1 / tau, "gain": laid["r"] / tau, "leak": laid["v_leak"] / tau}
-        rest = ("v_threshold", "v_reset")
-        return {**folded, **{name: laid[name] for name in rest if name in laid}}
-
-    def forward(self, x: Tensor, mem: Tensor | None = None) -> tuple[Tensor, Tensor]:
+    # The guide promises this signature.
+    def forward(  # type: ignore[override]
+        self, x: Tensor, mem: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
         """One time step.
 
         Args:
@@ -216,52 +255,57 @@ class LIFModule(NeuronModule):
         Returns:
             (spikes, membrane potential), both of the shape of ``x``.
         """
-        spikes, (v,) = self.step(x, self.initial_state(x) if mem is None else (mem,))
+        spikes, v = super().forward(x, mem)
         return spikes, v
 
-    def step(self, x: Tensor, state: State) -> tuple[Tensor, State]:
-        """One time step, state as a tuple."""
-        beta, gain, leak, threshold, *target = self.coefficients(x)
-        spikes, v = self.fire_and_reset(
-            state[0], lambda v: beta * v + (gain * x + leak), threshold, next(iter(target), None)
-        )
-        return spikes, (v,)
 
-    def scan(self, xs: Tensor, state: State) -> tuple[Tensor, State]:
-        """All steps; what does not depend on the membrane is computed for all of them at once."""
-        if not len(xs):
-            return torch.empty_like(xs), state
-        beta, gain, leak, threshold, *rest = self.coefficients(xs[0])
-        target = next(iter(rest), None)
-        driven = gain * xs + leak
-        (v,) = state
-        outputs = []
-        for current in driven:
+class LIModule(NeuronModule):
+    """Leaky integrator, ``ir.LI``: gives the updated membrane. State: (v,)."""
 
-            def decay(v: Tensor, current: Tensor = current) -> Tensor:
-                return beta * v + current
+    node_type = ir.LI
 
-            spikes, v = self.fire_and_reset(v, decay, threshold, target)
-            outputs.append(spikes)
-        return torch.stack(outputs), (v,)
 
-    def extra_repr(self) -> str:
-        """The options that differ from the default."""
-        shape = tuple(self.tau.shape)
-        options = f"tau={shape}, reset={self.reset!r}, fires_at={self.fires_at!r}"
-        return options + (", reset_delay=True" if self.reset_delay else "")
+class IFModule(NeuronModule):
+    """Integrate-and-fire neuron, ``ir.IF``. State: (v,)."""
+
+    node_type = ir.IF
+
+
+class IModule(NeuronModule):
+    """Integrator, ``ir.I``: gives the updated membrane. State: (v,)."""
+
+    node_type = ir.I
+
+
+class CubaLIFModule(NeuronModule):
+    """Current-based leaky integrate-and-fire neuron, ``ir.CubaLIF``. State: (i, v)."""
+
+    node_type = ir.CubaLIF
+
+
+class CubaLIModule(NeuronModule):
+    """Current-based leaky integrator, ``ir.CubaLI``: gives the membrane. State: (i, v)."""
+
+    node_type = ir.CubaLI
 
 
 # Its public address; the import guide prints it, and pickles name it.
 LIFModule.__module__ = "t1c.bridge.from_ir"
 
+_MODULES: Mapping[type[Neuron], type[NeuronModule]] = {
+    module.node_type: module
+    for module in (LIFModule, LIModule, IFModule, IModule, CubaLIFModule, CubaLIModule)
+}
 
-@imports(ir.LIF)
-def _lif(node: ir.LIF, dtype: torch.dtype) -> nn.Module:
-    return LIFModule(**node.values())
+
+@imports(*_MODULES)
+def _neuron(node: Neuron, dtype: torch.dtype) -> nn.Module:
+    return _MODULES[type(node)](**node.values())
 
 
-def _exact(value: Numbers) -> Tensor:
-    if isinstance(value, Tensor):
-        return value.detach().to(torch.float64).clone()
-    return torch.from_numpy(np.array(value, dtype=np.float64))
+def _jump(u: Tensor, spikes: Tensor, target: Tensor | None) -> Tensor:
+    return u * (1 - spikes) if target is None else torch.where(spikes > 0, target, u)
+
+
+def _array(value: Any) -> Any:
+    return value.detach().cpu().double().numpy() if isinstance(value, Tensor) else value

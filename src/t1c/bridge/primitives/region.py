@@ -10,6 +10,6 @@ from t1c import ir
 from ..registry import imports
 
 
-@imports(ir.Input, ir.Output, ir.HybridRegion)
+@imports(ir.Input, ir.Output, ir.HybridRegion, ir.Identity)
 def _identity(node: ir.Node, dtype: torch.dtype) -> nn.Module:
     return nn.Identity()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 from ..errors import Problem, ShapeError
 from ..fields import Array, Pair, array, integer, integers
@@ -64,12 +65,17 @@ def convolved_shape(
 class _Convolution(Node):
     """Checks that Conv2d and SepConv2d share."""
 
-    stride: Pair
-    padding: Padding
+    stride: Any
+    padding: Any
+
+    def check_groups(self, groups: int, channels: int) -> None:
+        """Every group makes as many output channels."""
+        if channels % groups:
+            raise self._error("groups", groups, f"a divisor of the {channels} output channels")
 
     def check_padding(self) -> None:
         """Torch knows padding='same' for stride 1 only."""
-        if self.padding == "same" and any(s != 1 for s in self.stride):
+        if self.padding == "same" and self.stride not in (1, (1, 1)):
             raise self._error(
                 "padding",
                 f"'same' with stride {self.stride}",
@@ -103,10 +109,7 @@ class Conv2d(_Convolution):
     def check(self) -> None:
         """Bias, groups and padding go with the weight."""
         self.check_bias("bias", self.bias, self.weight.shape[0])
-        if self.weight.shape[0] % self.groups:
-            raise self._error(
-                "groups", self.groups, f"a divisor of the {self.weight.shape[0]} output channels"
-            )
+        self.check_groups(self.groups, self.weight.shape[0])
         self.check_padding()
 
     def output_shape(self, shape: Shape) -> Shape:
@@ -165,3 +168,40 @@ class SepConv2d(_Convolution):
         return convolve(
             y, self.pointwise_weight, self.pointwise_bias, (1, 1), (0, 0), (1, 1), 1
         ), state
+
+
+@register_node
+class Conv1d(_Convolution):
+    """1-D convolution, as ``torch.nn.Conv1d``.
+
+    weight (out, in/groups, k), bias (out,); padding is a number, 'same' or 'valid'.
+    Input (in, L), output (out, L').
+    """
+
+    since = "0.1.0"
+    weight: Array = array(ndim=3)
+    bias: Array = array(ndim=1)
+    stride: int = integer(low=1, default=1)
+    padding: int | str = integer(low=0, words=("same", "valid"), default=0)
+    dilation: int = integer(low=1, default=1)
+    groups: int = integer(low=1, default=1)
+
+    def check(self) -> None:
+        """Bias, groups and padding go with the weight."""
+        self.check_bias("bias", self.bias, self.weight.shape[0])
+        self.check_groups(self.groups, self.weight.shape[0])
+        self.check_padding()
+
+    @property
+    def options(self) -> tuple[tuple[int, ...], tuple[int, ...] | str, tuple[int, ...], int]:
+        """stride, padding, dilation and groups, as the arithmetic of windows takes them."""
+        padding = self.padding if isinstance(self.padding, str) else (self.padding,)
+        return (self.stride,), padding, (self.dilation,), self.groups
+
+    def output_shape(self, shape: Shape) -> Shape:
+        """(in, L) becomes (out, L')."""
+        return convolved_shape(shape, self.weight.shape, *self.options)
+
+    def step(self, x: Array, state: State) -> tuple[Array, State]:
+        """Convolve, in the dtype of ``x``."""
+        return convolve(x, self.weight, self.bias, *self.options), state

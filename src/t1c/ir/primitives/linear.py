@@ -7,6 +7,20 @@ from enum import StrEnum
 from ..errors import Problem, ShapeError
 from ..fields import Array, array, choice, integer
 from ..node import Node, Shape, State, register_node
+from .neuron import check_parameters, parameter_shape
+
+
+def dense_shape(weight: Shape, shape: Shape) -> Shape:
+    """(..., in) becomes (..., out) for a weight (out, in)."""
+    if not shape or shape[-1] != weight[1]:
+        raise ShapeError(
+            Problem(
+                f"input shape {shape}",
+                f"{weight[1]} features on the last axis, for a weight of shape {weight}",
+                "Put a Flatten before it if the input is a feature map.",
+            )
+        )
+    return (*shape[:-1], weight[0])
 
 
 class _Dense(Node):
@@ -30,16 +44,7 @@ class _Dense(Node):
 
     def output_shape(self, shape: Shape) -> Shape:
         """(..., in) becomes (..., out)."""
-        if not shape or shape[-1] != self.weight.shape[1]:
-            raise ShapeError(
-                Problem(
-                    f"input shape {shape}",
-                    f"{self.weight.shape[1]} features on the last axis, for a weight of shape "
-                    f"{self.weight.shape}",
-                    "Put a Flatten before it if the input is a feature map.",
-                )
-            )
-        return (*shape[:-1], self.weight.shape[0])
+        return dense_shape(self.weight.shape, shape)
 
     def step(self, x: Array, state: State) -> tuple[Array, State]:
         """Multiply and add, in the dtype of ``x``."""
@@ -88,3 +93,52 @@ class SpikingAffine(_Dense):
                 self.accumulator_bits,
                 f"at least weight_bits = {self.weight_bits}",
             )
+
+
+@register_node
+class Linear(Node):
+    """y = W x, without a bias.
+
+    weight (out, in). Input (..., in), output (..., out).
+    """
+
+    since = "0.1.0"
+    weight: Array = array(ndim=2)
+
+    def natural_input(self) -> Shape:
+        """The weight's columns."""
+        return (self.weight.shape[1],)
+
+    def output_shape(self, shape: Shape) -> Shape:
+        """(..., in) becomes (..., out)."""
+        return dense_shape(self.weight.shape, shape)
+
+    def step(self, x: Array, state: State) -> tuple[Array, State]:
+        """Multiply, in the dtype of ``x``."""
+        return x @ self.weight.astype(x.dtype).T, state
+
+
+@register_node
+class Scale(Node):
+    """y = scale * x, element by element.
+
+    scale is one number, per channel, or per element. Any shape.
+    """
+
+    since = "0.1.0"
+    scale: Array = array()
+
+    def natural_input(self) -> Shape | None:
+        """The shape of the scale, unless it could be one number or per channel."""
+        shape = self.scale.shape
+        return shape if self.scale.size > 1 and 1 not in shape else None
+
+    def output_shape(self, shape: Shape) -> Shape:
+        """The shape stays."""
+        check_parameters(self, shape)
+        return shape
+
+    def step(self, x: Array, state: State) -> tuple[Array, State]:
+        """Multiply, in the dtype of ``x``."""
+        laid = self.scale.reshape(parameter_shape(self.scale.shape, x.shape[1:]))
+        return laid.astype(x.dtype) * x, state

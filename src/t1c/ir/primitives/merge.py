@@ -8,7 +8,7 @@ from enum import StrEnum
 import numpy as np
 
 from ..errors import Problem, ShapeError
-from ..fields import Array, choice
+from ..fields import Array, choice, integer
 from ..node import Node, Shape, State, register_node
 
 
@@ -52,15 +52,7 @@ class Skip(Node):
             )
         if self.adds_inputs:
             return super().merge(inputs)
-        for shape in inputs[1:]:
-            if not shape or shape[1:] != inputs[0][1:]:
-                raise ShapeError(
-                    Problem(
-                        f"inputs of shapes {inputs[0]} and {shape} are joined along the first axis",
-                        "shapes that differ in the first axis only",
-                    )
-                )
-        return (sum(shape[0] for shape in inputs), *inputs[0][1:])
+        return joined_shape(inputs, 0)
 
     def merge_values(self, inputs: Sequence[Array]) -> Array:
         """Join along the first feature axis, or add."""
@@ -71,3 +63,69 @@ class Skip(Node):
     def step(self, x: Array, state: State) -> tuple[Array, State]:
         """Pass the joined value on."""
         return x, state
+
+
+@register_node
+class Concat(Node):
+    """Joins the edges that lead into it along one feature dimension, in the order of the edges.
+
+    dim counts feature dimensions, 0 the first; num_inputs, where given, is how many edges there
+    must be.
+    """
+
+    since = "0.1.0"
+    dim: int = integer(default=0)
+    num_inputs: int | None = integer(low=1, default=None)
+
+    @property
+    def adds_inputs(self) -> bool:
+        """They are joined."""
+        return False
+
+    def merge(self, inputs: Sequence[Shape]) -> Shape:
+        """The joined shape."""
+        if self.num_inputs is not None and len(inputs) != self.num_inputs:
+            raise ShapeError(
+                Problem(
+                    f"{len(inputs)} edges lead into it",
+                    f"num_inputs = {self.num_inputs}",
+                    field="num_inputs",
+                )
+            )
+        return joined_shape(inputs, self.dim)
+
+    def merge_values(self, inputs: Sequence[Array]) -> Array:
+        """Join."""
+        dim = feature_dim(self.dim, inputs[0].ndim - 1)
+        return np.concatenate(list(inputs), axis=1 + dim)
+
+    def step(self, x: Array, state: State) -> tuple[Array, State]:
+        """Pass the joined value on."""
+        return x, state
+
+
+def feature_dim(dim: int, rank: int) -> int:
+    """A feature dimension counted from the start."""
+    if not -rank <= dim < rank:
+        raise ShapeError(
+            Problem(f"dim={dim} for {rank} feature dimensions", "one of them", field="dim")
+        )
+    return dim % rank
+
+
+def joined_shape(inputs: Sequence[Shape], dim: int) -> Shape:
+    """The shape of what is joined along ``dim``; the other dimensions must be equal."""
+    first = inputs[0]
+    dim = feature_dim(dim, len(first))
+    for shape in inputs[1:]:
+        alike = len(shape) == len(first) and all(
+            a == b for i, (a, b) in enumerate(zip(shape, first, strict=True)) if i != dim
+        )
+        if not alike:
+            raise ShapeError(
+                Problem(
+                    f"inputs of shapes {first} and {shape} are joined along dimension {dim}",
+                    f"shapes that differ in dimension {dim} only",
+                )
+            )
+    return (*first[:dim], sum(shape[dim] for shape in inputs), *first[dim + 1 :])

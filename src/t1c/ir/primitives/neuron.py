@@ -1,21 +1,23 @@
-"""Neurons: what a membrane does in one time step, and when it fires.
+"""What all neurons share: parameters over features, one order of operations, firing and reset.
 
-Time is discrete and tau counts steps. The coefficients are folded once, in float64, and then cast,
-so that every engine computes the same floating-point numbers in the same order.
+Time is discrete and tau counts steps. A neuron says how its parameters fold into coefficients, what
+drives its membrane, and how the membrane decays; coefficients are folded once, in float64, and then
+cast, so that every engine computes the same floating-point numbers in the same order. The formulas
+use ``+``, ``-``, ``*`` and ``/`` only and so serve NumPy arrays and tensors alike.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Callable
-from typing import ClassVar
+from collections.abc import Mapping
+from typing import Any, ClassVar
 
 import numpy as np
 
 from ..errors import Problem, ShapeError
 from ..fields import Array, array, boolean, choice
-from ..node import Node, Shape, State, register_node
+from ..node import Node, Shape, State
 
 OPTIONS_SINCE = "0.1.0"
 
@@ -49,16 +51,30 @@ def parameter_shape(shape: Shape, features: Shape) -> Shape:
     )
 
 
-def over(parameter: Array, features: Shape, dtype: np.dtype[np.generic]) -> Array:
-    """A parameter cast to ``dtype`` and laid over ``features``."""
-    return parameter.astype(dtype).reshape(parameter_shape(parameter.shape, features))
-
-
 class Neuron(Node):
-    """What all neurons share: parameters that broadcast over the feature shape."""
+    """A membrane ``v`` that is driven and decays; without firing, its output is the updated v.
+
+    State: (..., v), the membrane last.
+    """
 
     breaks_cycles: ClassVar[bool] = True
     runs_alone: ClassVar[bool] = True
+    state_names: ClassVar[tuple[str, ...]] = ("v",)
+
+    @staticmethod
+    def fold(p: Mapping[str, Any]) -> dict[str, Any]:
+        """The coefficients of a step, from parameters that broadcast with each other."""
+        raise NotImplementedError
+
+    @staticmethod
+    def drive(c: Mapping[str, Any], x: Any, extra: tuple[Any, ...]) -> tuple[Any, tuple[Any, ...]]:
+        """What drives the membrane, and the state variables before it, from the input ``x``."""
+        raise NotImplementedError
+
+    @staticmethod
+    def decay(c: Mapping[str, Any], v: Any, drive: Any) -> Any:
+        """The membrane before firing is tested."""
+        raise NotImplementedError
 
     def natural_input(self) -> Shape | None:
         """The shape of the largest parameter, unless it may be one number, per channel or flat."""
@@ -74,14 +90,30 @@ class Neuron(Node):
 
     def output_shape(self, shape: Shape) -> Shape:
         """A neuron for every feature: the shape stays."""
-        for name, parameter in self.parameters().items():
-            try:
-                parameter_shape(parameter.shape, shape)
-            except ShapeError as error:
-                raise ShapeError(
-                    [dataclasses.replace(p, field=name) for p in error.problems]
-                ) from None
+        check_parameters(self, shape)
         return shape
+
+    def coefficients(self, x: Array) -> dict[str, Array]:
+        """The folded coefficients, threshold and reset value, laid over ``x`` in its dtype."""
+        p = {
+            name: value.astype(np.float64).reshape(parameter_shape(value.shape, x.shape[1:]))
+            for name, value in self.parameters().items()
+        }
+        kept = {name: p[name] for name in ("v_threshold", "v_reset") if name in p}
+        return {name: value.astype(x.dtype) for name, value in (self.fold(p) | kept).items()}
+
+    def step(self, x: Array, state: State) -> tuple[Array, State]:
+        """Integrate, decay, and whatever follows from the membrane."""
+        c = self.coefficients(x)
+        *extra, v = state
+        drive, before = self.drive(c, x, tuple(extra))
+        output, v = self.settle(c, v, drive)
+        return output, (*before, v)
+
+    def settle(self, c: Mapping[str, Array], v: Array, drive: Array) -> tuple[Array, Array]:
+        """(output, membrane to carry on)."""
+        u: Array = self.decay(c, v, drive)
+        return u, u
 
 
 @dataclasses.dataclass(eq=False, repr=False, kw_only=True)
@@ -121,38 +153,25 @@ class SpikingNeuron(Neuron):
                 "Drop v_reset, or use reset='value'.",
             )
 
-    def threshold(self, u: Array) -> Array:
-        """v_threshold laid over ``u``, in its dtype."""
-        return over(self.parameters()["v_threshold"], u.shape[1:], u.dtype)
+    def settle(self, c: Mapping[str, Array], v: Array, drive: Array) -> tuple[Array, Array]:
+        """Fire and reset: (spikes, membrane to carry on)."""
+        threshold, target, one = c["v_threshold"], c.get("v_reset"), v.dtype.type(1)
 
-    def fire(self, u: Array) -> Array:
-        """1 where ``u`` reaches (or with fires_at='gt' passes) the threshold, else 0."""
-        threshold = self.threshold(u)
-        spikes = u >= threshold if self.fires_at == "ge" else u > threshold
-        return spikes.astype(u.dtype)
-
-    def fire_and_reset(self, v: Array, decay: Callable[[Array], Array]) -> tuple[Array, Array]:
-        """One step of the membrane ``v``: (spikes, membrane to carry on).
-
-        ``decay`` maps the membrane carried in to the membrane before firing is tested.
-        """
-        features, dtype = v.shape[1:], v.dtype
-        threshold = self.threshold(v)
-        target = None if self.v_reset is None else over(self.v_reset, features, dtype)
-        one = dtype.type(1)
+        def fire(u: Array) -> Array:
+            return (u >= threshold if self.fires_at == "ge" else u > threshold).astype(u.dtype)
 
         def jump(u: Array, spikes: Array) -> Array:
             return u * (one - spikes) if target is None else np.where(spikes > 0, target, u)
 
         mode = self.reset_mode
         if self.reset_delay:
-            due = self.fire(v)
-            u = decay(jump(v, due) if mode in ("zero", "value") else v)
+            due = fire(v)
+            u = self.decay(c, jump(v, due) if mode in ("zero", "value") else v, drive)
             if mode == "subtract":
                 u = u - due * threshold
-            return self.fire(u), u
-        u = decay(v)
-        spikes = self.fire(u)
+            return fire(u), u
+        u = self.decay(c, v, drive)
+        spikes = fire(u)
         if mode == "subtract":
             return spikes, u - spikes * threshold
         return spikes, jump(u, spikes) if mode in ("zero", "value") else u
@@ -170,48 +189,10 @@ def check_tau(node: Node, name: str, tau: Array) -> None:
         )
 
 
-def leaky_coefficients(tau: Array, r: Array, v_leak: Array) -> tuple[Array, Array, Array]:
-    """Beta = 1 - 1/tau, gain = (1 - beta) r and leak = (1 - beta) v_leak, in float64.
-
-    1 - beta is taken as 1/tau, so that r = tau gives a gain of exactly 1. The three parameters
-    must broadcast with each other.
-    """
-    tau, r, v_leak = (p.astype(np.float64) for p in (tau, r, v_leak))
-    return 1 - 1 / tau, r / tau, v_leak / tau
-
-
-@register_node
-class LIF(SpikingNeuron):
-    """Leaky integrate-and-fire neuron.
-
-    With beta = 1 - 1/tau and the membrane v starting at 0, each step computes::
-
-        u = beta * v + ((1 - beta) * r * x + (1 - beta) * v_leak)
-        s = 1 if u >= v_threshold else 0
-        v = u * (1 - s)
-
-    This is forward Euler for NIR's LIF, tau dv/dt = (v_leak - v) + r x, in steps of one.
-    tau in steps, at least 1; r, v_leak and v_threshold in the membrane's unit. Each is one number,
-    per channel, or per neuron. Output: spikes, of the input's shape. State: (v,).
-    """
-
-    tau: Array = array()
-    r: Array = array()
-    v_leak: Array = array()
-    v_threshold: Array = array()
-    state_names: ClassVar[tuple[str, ...]] = ("v",)
-
-    def check(self) -> None:
-        """Options that go together, and a tau that decays."""
-        super().check()
-        check_tau(self, "tau", self.tau)
-
-    def step(self, x: Array, state: State) -> tuple[Array, State]:
-        """Decay, integrate, fire, reset."""
-        features = x.shape[1:]
-        folded = leaky_coefficients(
-            *(over(p, features, np.dtype(np.float64)) for p in (self.tau, self.r, self.v_leak))
-        )
-        beta, gain, leak = (c.astype(x.dtype) for c in folded)
-        spikes, v = self.fire_and_reset(state[0], lambda v: beta * v + (gain * x + leak))
-        return spikes, (v,)
+def check_parameters(node: Node, shape: Shape) -> None:
+    """Raise ShapeError, naming the field, if a parameter does not lie over ``shape``."""
+    for name, parameter in node.parameters().items():
+        try:
+            parameter_shape(parameter.shape, shape)
+        except ShapeError as error:
+            raise ShapeError([dataclasses.replace(p, field=name) for p in error.problems]) from None

@@ -16,7 +16,7 @@ class _Pool(Node):
     kernel_size: Pair
     stride: Pair | None
     padding: Pair
-    ceil_mode: bool
+    ceil_mode: bool = False
     dilation: Pair = (1, 1)
 
     def check(self) -> None:
@@ -101,3 +101,23 @@ class AvgPool2d(_Pool):
         if not self.count_include_pad:
             start, end = np.maximum(start, 0), np.minimum(end, size)
         return end - start
+
+
+@register_node
+class SumPool2d(_Pool):
+    """The sum of each window, padding included as zeros. NIR's SumPool2d.
+
+    stride defaults to kernel_size. Input (C, H, W), output (C, H', W').
+    """
+
+    since = "0.1.0"
+    kernel_size: Pair = integers(length=2, low=1, default=(2, 2))
+    stride: Pair | None = integers(length=2, low=1, default=None)
+    padding: Pair = integers(length=2, default=(0, 0))
+
+    def check(self) -> None:
+        """Any padding has a sum."""
+
+    def step(self, x: Array, state: State) -> tuple[Array, State]:
+        """Sum every window."""
+        return self.patches(x, 0.0).sum(axis=(-2, -1)), state

@@ -5,7 +5,7 @@ from __future__ import annotations
 from enum import StrEnum
 
 from ..fields import Array, choice, integer, text
-from ..node import State, register_node
+from ..node import Node, State, register_node
 from .activation import Featured
 
 
@@ -23,6 +23,17 @@ class HybridRegion(Featured):
     mode: str = choice(*NeuronMode)
     features: int = integer(low=1)
     name: str | None = text(default=None)
+
+    def step(self, x: Array, state: State) -> tuple[Array, State]:
+        """Pass ``x`` on."""
+        return x, state
+
+
+@register_node
+class Identity(Node):
+    """y = x. Several edges into it are added. Any shape."""
+
+    since = "0.1.0"
 
     def step(self, x: Array, state: State) -> tuple[Array, State]:
         """Pass ``x`` on."""

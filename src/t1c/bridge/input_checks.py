@@ -1,0 +1,91 @@
+"""The caller's tensors, checked before anything runs on them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from t1c.ir.errors import InputError, Problem
+
+Shape = tuple[int, ...]
+Inputs = dict[str, Tensor]
+
+
+def check_inputs(
+    x: Any, shapes: Mapping[str, Shape | None], lead: int, dtype: torch.dtype | None
+) -> Inputs:
+    """The tensors by Input name.
+
+    Args:
+        x: a tensor, a dict by name, or a tuple in order.
+        shapes: Input name -> its shape without time and batch, None where unknown; in order.
+        lead: how many dimensions come before: 1 for a batch, 2 for time and batch.
+        dtype: what the parameters have; None where there are none.
+
+    Raises:
+        InputError: a name, a type, a dtype or a shape is wrong; it says which and what to do.
+    """
+    names = list(shapes)
+    if isinstance(x, Mapping):
+        given = dict(x)
+    elif isinstance(x, tuple | list):
+        given = dict(zip(names, x, strict=False)) if len(x) == len(names) else {}
+    else:
+        given = {names[0]: x} if len(names) == 1 else {}
+    if set(given) != set(names):
+        count = f" of {len(x)}" if isinstance(x, tuple | list) else ""
+        named = isinstance(x, Mapping)
+        found = f"inputs {sorted(map(str, x))}" if named else f"a {type(x).__name__}{count}"
+        remedy = "Pass a dict by name, or a tuple in this order."
+        raise InputError(Problem(found, f"a tensor for each of {names}", remedy))
+    for name, shape in shapes.items():
+        _check_tensor(name, given[name], dtype)
+        _check_shape(name, tuple(given[name].shape), shape, lead)
+    sizes = {name: tuple(given[name].shape[:lead]) for name in names}
+    if len(set(sizes.values())) > 1:
+        raise InputError(
+            Problem(f"inputs of different batch or time sizes: {sizes}", "the same for all")
+        )
+    return {name: given[name] for name in names}
+
+
+def _check_tensor(name: str, x: Any, dtype: torch.dtype | None) -> None:
+    where = f"input {name!r}"
+    if not isinstance(x, Tensor):
+        remedy = "Use torch.from_numpy(x)." if type(x).__module__ == "numpy" else ""
+        raise InputError(Problem(f"a {type(x).__name__}", "a tensor", remedy, where))
+    if not x.is_floating_point() or (dtype is not None and x.dtype != dtype):
+        wanted = str(dtype or torch.get_default_dtype()).removeprefix("torch.")
+        raise InputError(
+            Problem(
+                f"dtype {str(x.dtype).removeprefix('torch.')}",
+                wanted,
+                f"Convert it with x.to(torch.{wanted}), or the executor with .to(x.dtype).",
+                where,
+            )
+        )
+
+
+def _check_shape(name: str, found: Shape, shape: Shape | None, lead: int) -> None:
+    form = "(T, B, *shape)" if lead == 2 else "(B, *shape)"
+    if shape is None:
+        if len(found) < lead:
+            raise InputError(Problem(f"shape {found}", form, where=f"input {name!r}"))
+        return
+    if len(found) >= lead and found[lead:] == shape:
+        return
+    missing = lead + len(shape) - len(found)
+    remedy = ""
+    if found[len(found) - len(shape) :] == shape:
+        if missing == 1 and lead == 2:
+            remedy = "Add the batch with x.unsqueeze(1), or the time with x.unsqueeze(0)."
+        elif missing == 1:
+            remedy = "Add the batch with x.unsqueeze(0)."
+        elif missing == -1 and lead == 1:
+            remedy = "For a sequence (T, B, *shape) call executor.run(xs)."
+    raise InputError(
+        Problem(f"shape {found}", f"{form} with shape {shape}", remedy, f"input {name!r}")
+    )

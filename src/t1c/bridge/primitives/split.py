@@ -1,0 +1,33 @@
+"""ir.ChannelSplit -> SplitModule."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from t1c import ir
+
+from ..registry import imports
+
+
+class SplitModule(nn.Module):
+    """Cuts one feature dimension into sections, with the meaning of ``ir.ChannelSplit``."""
+
+    def __init__(self, split_sections: tuple[int, ...], dim: int = 0) -> None:
+        super().__init__()
+        self.node = ir.ChannelSplit(split_sections, dim)
+
+    def forward(self, x: Tensor) -> tuple[Tensor, ...]:
+        """(B, *features) to one tensor for each section."""
+        self.node.port_shapes(tuple(x.shape[1:]))
+        dim = 1 + self.node.dim % (x.ndim - 1)
+        return torch.split(x, list(self.node.split_sections), dim=dim)
+
+    def extra_repr(self) -> str:
+        """The sections."""
+        return f"{self.node.split_sections}, dim={self.node.dim}"
+
+
+@imports(ir.ChannelSplit)
+def _split(node: ir.ChannelSplit, dtype: torch.dtype) -> nn.Module:
+    return SplitModule(node.split_sections, node.dim)

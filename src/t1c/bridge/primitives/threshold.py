@@ -1,0 +1,36 @@
+"""ir.Threshold -> ThresholdModule."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from t1c import ir
+from t1c.ir.primitives.neuron import parameter_shape
+
+from ..registry import imports, tensor
+from ..surrogate import spike
+
+
+class ThresholdModule(nn.Module):
+    """1 where the input reaches (fires_at='gt': passes) the threshold, else 0; no memory.
+
+    Its gradient is the surrogate of ``bridge.surrogate``.
+    """
+
+    threshold: Tensor
+
+    def __init__(self, threshold: Tensor, fires_at: str = "ge") -> None:
+        super().__init__()
+        self.register_buffer("threshold", threshold)
+        self.fires_at = fires_at
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, *features) to spikes of the same shape."""
+        shape = parameter_shape(tuple(self.threshold.shape), tuple(x.shape[1:]))
+        return spike(x, self.threshold.reshape(shape), self.fires_at)
+
+
+@imports(ir.Threshold)
+def _threshold(node: ir.Threshold, dtype: torch.dtype) -> nn.Module:
+    return ThresholdModule(tensor(node.threshold, dtype), node.fires_at)
