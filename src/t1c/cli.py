@@ -192,3 +192,61 @@ def run(
         typer.echo(json.dumps(report.to_dict()))
     elif not quiet:
         print_run(report)
+
+
+@app.command()
+@plain_messages()
+def convert(
+    source: Annotated[
+        Path, typer.Argument(metavar="SOURCE", help="A .t1c or .nir file.", show_default=False)
+    ],
+    target: Annotated[
+        Path, typer.Argument(metavar="TARGET", help="The file to write.", show_default=False)
+    ],
+    dt: Annotated[
+        float | None,
+        typer.Option(
+            metavar="SECONDS",
+            help="The time step of a NIR file, which does not say it.",
+            show_default=False,
+        ),
+    ] = None,
+    reset: Annotated[
+        str | None,
+        typer.Option(help="What NIR cannot say, such as subtract.", show_default=False),
+    ] = None,
+    integrator: Annotated[
+        str | None,
+        typer.Option(help="euler (as NIR means it) or exponential.", show_default=False),
+    ] = None,
+    dialect: Annotated[
+        str | None,
+        typer.Option(help="The habits of a producer, such as snntorch.", show_default=False),
+    ] = None,
+    lossy: Annotated[
+        bool, typer.Option("--lossy", help="Write what NIR cannot say as metadata.")
+    ] = False,
+    allow_nonfinite: AllowNonfinite = False,
+    as_json: Json = False,
+) -> None:
+    """Turn a .nir file into a .t1c file, or back; the suffixes say which."""
+    from t1c import sdk
+
+    report = sdk.convert(
+        source,
+        target,
+        dt=dt,
+        reset=reset,
+        integrator=integrator,
+        dialect=dialect,
+        lossy=lossy,
+        allow_nonfinite=allow_nonfinite,
+    )
+    if as_json:
+        typer.echo(json.dumps(report.to_dict()))
+        return
+    typer.echo(f"{report.source} -> {report.target}: {report.nodes} nodes")
+    for key, value in report.conventions.items():
+        typer.echo(f"  {key}: {value}")
+    for loss in report.losses:
+        typer.echo(f"  lost: {loss}")

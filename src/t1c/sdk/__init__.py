@@ -3,12 +3,14 @@
 Importing this package needs no torch; ``run`` and ``run_file`` need it when they are called.
 """
 
+from .convert import ConvertReport, convert
 from .info import FileInfo, NodeInfo, Source, file_info, node_infos
 from .run_report import RunReport, run_file
 from .runner import DType, RunResult, run
 from .samples import Samples, read_samples
 
 __all__ = [
+    "ConvertReport",
     "DType",
     "FileInfo",
     "NodeInfo",
@@ -16,6 +18,7 @@ __all__ = [
     "RunResult",
     "Samples",
     "Source",
+    "convert",
     "file_info",
     "node_infos",
     "read_samples",

@@ -1,0 +1,25 @@
+"""NIR files and graphs, in and out: ``t1c.nir.read`` and ``t1c.nir.write``.
+
+NIR describes spiking networks in continuous time; a graph of ``t1c.ir`` counts steps. The change
+happens once, here, by conventions that are stated, and recorded in the graph. Files need h5py
+only; the ``nir`` package is needed for graphs in memory alone. Nothing here needs torch.
+"""
+
+from .api import from_nir, loss_report, read, to_nir, write
+from .conventions import ConventionError, Conventions
+from .dialects import DIALECTS, Dialect
+from .losses import Loss, LossReport
+
+__all__ = [
+    "DIALECTS",
+    "ConventionError",
+    "Conventions",
+    "Dialect",
+    "Loss",
+    "LossReport",
+    "from_nir",
+    "loss_report",
+    "read",
+    "to_nir",
+    "write",
+]

@@ -1,0 +1,156 @@
+"""The five functions that cross between NIR and graphs."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterable
+from typing import Any
+
+from t1c import ir
+from t1c.ir.errors import GraphWarning, NodeError, Problem, T1CError
+from t1c.ir.fields import show
+from t1c.ir.hdf5_guard import StrPath
+from t1c.ir.topology import Edge
+
+from .exporter import export
+from .file_read import read_raw
+from .file_write import write_raw
+from .importer import Importer
+from .losses import LossReport
+from .memory import nir_of, raw_of
+from .raw import NirGraph
+from .settle import settle
+
+
+def read(
+    path: StrPath,
+    *,
+    dt: float | None = None,
+    reset: str | None = None,
+    integrator: str | None = None,
+    dialect: str | None = None,
+    feedback: Iterable[Edge] = (),
+    allow_nonfinite: bool = False,
+) -> ir.Graph:
+    """Read a ``.nir`` file as NIR defines it, or as its producer meant it.
+
+    Args:
+        path: the file.
+        dt: seconds in one step. No NIR file says it, so there is no default; files that t1c wrote
+            and dialects have one.
+        reset: 'subtract', 'zero' or 'none', for neurons whose reset the file cannot say; None for
+            v_reset as the file has it (0 where it has none), or the dialect's.
+        integrator: 'euler' (beta = 1 - dt/tau) or 'exponential' (beta = exp(-dt/tau)); None for
+            'euler', or the dialect's.
+        dialect: 'snntorch', 'norse', 'sinabs', 'spikingjelly', 'rockpool', 'lava' or 'spyx': how
+            that producer's files are meant (see ``DIALECTS``); 'auto' to tell it from the file.
+        feedback: edges of the graph that run back in time, where the rule cannot decide.
+        allow_nonfinite: accept NaN and infinite parameters.
+
+    Returns:
+        The graph. ``metadata['nir']`` says by which conventions it was read, and remarks.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        T1CFormatError: it is not a .nir file, or is damaged; lists all problems found.
+        ConventionError: dt is not known, or 'auto' cannot tell.
+        GraphError: listing every node and field that cannot be imported.
+
+    Example:
+        >>> graph = read("model.nir", dt=1e-4)  # doctest: +SKIP
+    """
+    raw = read_raw(path)
+    try:
+        return _imported(raw, dt, reset, integrator, dialect, feedback, allow_nonfinite)
+    except T1CError as error:
+        raise type(error)(error.problems, str(path)) from None
+
+
+def from_nir(
+    graph: Any,
+    *,
+    dt: float | None = None,
+    reset: str | None = None,
+    integrator: str | None = None,
+    dialect: str | None = None,
+    feedback: Iterable[Edge] = (),
+    allow_nonfinite: bool = False,
+) -> ir.Graph:
+    """Import a ``nir.NIRGraph`` in memory; everything else as for ``read``.
+
+    Example:
+        >>> graph = from_nir(nir.read("model.nir"), dt=1e-4)  # doctest: +SKIP
+    """
+    raw = raw_of(graph)
+    return _imported(raw, dt, reset, integrator, dialect, feedback, allow_nonfinite)
+
+
+def write(
+    path: StrPath, graph: ir.Graph, dt: float | None = None, *, lossy: bool = False
+) -> LossReport:
+    """Write a graph to a ``.nir`` file.
+
+    A graph that came from NIR becomes what it was: the same names, types, values and edges, but
+    for what was changed since.
+
+    Args:
+        path: where to; the file appears whole or not at all.
+        graph: the graph.
+        dt: seconds in one step; a graph that came from NIR knows it.
+        lossy: keep what NIR cannot say in metadata, where t1c finds it and others do not.
+
+    Returns:
+        What was lost to other readers; false if nothing was.
+
+    Raises:
+        ConventionError: dt is not known.
+        UnsupportedError: listing all that NIR cannot say.
+        OSError: the place cannot be written to.
+
+    Example:
+        >>> report = write("model.nir", graph, dt=1e-4)  # doctest: +SKIP
+    """
+    if not isinstance(graph, ir.Graph):
+        raise NodeError(
+            Problem(
+                f"write(path, graph) was given {show(graph)}",
+                "a Graph",
+                "Mind the order: the path comes first.",
+            )
+        )
+    raw, report = export(graph, dt, lossy=lossy, for_file=True)
+    write_raw(path, raw)
+    return report
+
+
+def to_nir(graph: ir.Graph, dt: float | None = None, *, lossy: bool = False) -> Any:
+    """Export a graph as a ``nir.NIRGraph``; everything else as for ``write``.
+
+    What is lost is warned of with a GraphWarning; ``loss_report`` tells it beforehand.
+
+    Raises:
+        UnsupportedError: the nir package is not installed, or NIR cannot say all of the graph.
+    """
+    raw, report = export(graph, dt, lossy=lossy)
+    if report:
+        warnings.warn(str(report), GraphWarning, stacklevel=2)
+    return nir_of(raw)
+
+
+def loss_report(graph: ir.Graph, dt: float | None = None) -> LossReport:
+    """What an export with ``lossy=True`` would lose."""
+    return export(graph, dt, lossy=True)[1]
+
+
+def _imported(
+    raw: NirGraph,
+    dt: float | None,
+    reset: str | None,
+    integrator: str | None,
+    dialect: str | None,
+    feedback: Iterable[Edge],
+    allow_nonfinite: bool,
+) -> ir.Graph:
+    c = settle(raw, dt=dt, reset=reset, integrator=integrator, dialect=dialect)
+    importer = Importer(c, overridden=reset is not None, allow_nonfinite=allow_nonfinite)
+    return importer.run(raw, feedback)

@@ -1,0 +1,204 @@
+"""From a graph to NIR: what NIR says exactly, and what it cannot say."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import numpy as np
+
+from t1c import ir
+from t1c.ir.errors import NodeError, Problem, UnsupportedError
+from t1c.ir.fields import show
+from t1c.ir.metadata import Metadata
+from t1c.ir.node import as_shape
+
+from .conventions import ConventionError, Conventions, checked_dt
+from .firing import unsaid_options
+from .losses import Loss, LossReport
+from .notes import give_metadata, nir_fields, notes_of
+from .primitives import PRIMITIVES
+from .raw import NirGraph, NirNode
+from .settle import STAMP
+
+PASS_ON = ("Identity", "Skip", "Dropout", "HybridRegion")
+"""Nodes that compute x = x (a Skip adds its inputs first, as every NIR node does)."""
+
+
+def export(
+    graph: ir.Graph, dt: float | None, *, lossy: bool, for_file: bool = False
+) -> tuple[NirGraph, LossReport]:
+    """A graph as NIR's plain values, and what NIR could not say of it.
+
+    Args:
+        graph: what to export.
+        dt: seconds in one step; None for the recorded one.
+        lossy: note in metadata what NIR cannot say.
+        for_file: a convolution that had no ``input_shape`` in memory gets one: nir writes and
+            reads no file without. A file that had none stays as it was.
+
+    Raises:
+        ConventionError: no dt is known.
+        UnsupportedError: listing all that NIR cannot say, if not ``lossy``, and what it can by no
+            means say.
+    """
+    graph.check()
+    recorded = Conventions.recorded(graph.metadata)
+    if recorded is None and dt is None:
+        raise ConventionError(
+            Problem(
+                "no time step is known: NIR counts in seconds and this graph in steps",
+                "dt, the seconds in one step",
+                "Pass dt, for example dt=1e-4.",
+                field="dt",
+            )
+        )
+    c = recorded or Conventions(dt=checked_dt(dt))
+    if dt is not None:
+        dt = checked_dt(dt)
+        c = dataclasses.replace(c, dt=dt, tau_unit=1.0 if c.tau_unit == 1 else 1 / dt)
+    exporter = _Exporter(c, lossy, for_file and "version" not in notes_of(graph))
+    raw = exporter.graph(graph, "")
+    if exporter.problems:
+        raise UnsupportedError(exporter.problems, "NIR cannot say all of this graph")
+    if recorded is None or STAMP in raw.metadata:
+        raw.metadata[STAMP] = {**raw.metadata.get(STAMP, {}), "dt": c.dt}
+    return raw, LossReport(tuple(exporter.losses))
+
+
+class _Exporter:
+    def __init__(self, c: Conventions, lossy: bool, complete: bool) -> None:
+        self.c, self.lossy, self.complete = c, lossy, complete
+        self.problems: list[Problem] = []
+        self.losses: list[Loss] = []
+
+    def graph(self, graph: ir.Graph, where: str) -> NirGraph:
+        nodes: dict[str, NirNode | NirGraph] = {}
+        added = {name for name, node in graph.nodes.items() if notes_of(node).get("added")}
+        for name, node in graph.nodes.items():
+            place = f"node {name!r} ({node.primitive})"
+            spot = f"{where} > {place}" if where else place
+            if isinstance(node, ir.Graph):
+                nodes[name] = self.graph(node, spot)
+            elif name not in added:
+                made = self._node(node, spot)
+                if made is not None:
+                    nodes[name] = made
+        edges = [e for e in graph.edges if not added & set(e)]
+        metadata = give_metadata(graph)
+        stamp = self._graph_stamp(graph)
+        if stamp:
+            metadata[STAMP] = stamp
+        return NirGraph(nodes, edges, metadata)
+
+    def _graph_stamp(self, graph: ir.Graph) -> Metadata:
+        stamp = dict(notes_of(graph).get("stamp") or {})
+        if graph.feedback and (stamp or not notes_of(graph)):
+            stamp["feedback_from"] = [a for a, _ in graph.feedback]
+            stamp["feedback_to"] = [b for _, b in graph.feedback]
+        return stamp
+
+    def _node(self, node: ir.Node, where: str) -> NirNode | None:
+        """The NIR node, with a stamp in its metadata of all that it does not say."""
+        stamped = bool(notes_of(node).get("stamp"))
+        made: NirNode | None
+        try:
+            if node.primitive in PRIMITIVES:
+                made, stamp = self._told(node, where, stamped)
+            elif node.primitive == "SpikingAffine":
+                made, stamp = _spiking_affine(node)
+            else:
+                made, stamp = self._stand_in(node, where, stamped)
+        except NodeError as error:
+            self.problems += [dataclasses.replace(p, where=where) for p in error.problems]
+            return None
+        if made is not None:
+            made.metadata = give_metadata(node)
+            if stamp:
+                made.metadata[STAMP] = stamp
+        return made
+
+    def _told(self, node: ir.Node, where: str, stamped: bool) -> tuple[NirNode, Metadata]:
+        """A node that NIR has; only its options may be more than NIR can say."""
+        unsaid: dict[str, Any] = {}
+        if PRIMITIVES[node.primitive].fires:
+            unsaid = unsaid_options(node, self.c)
+        elif node.primitive == "AvgPool2d":
+            unsaid = _unsaid_pooling(node)
+        fields = nir_fields(node, self.c, complete=self.complete)
+        for name, value in unsaid.items():
+            if name == "v_reset" or _harmless(node, name):
+                continue
+            instead = "NIR's reset to v_reset" if name in ("reset", "reset_delay") else "NIR's"
+            self._lose(where, name, value, instead, stamped)
+        return NirNode(node.primitive, fields), {"fields": unsaid} if unsaid else {}
+
+    def _stand_in(
+        self, node: ir.Node, where: str, stamped: bool
+    ) -> tuple[NirNode | None, Metadata]:
+        """A node that NIR has not, as a Scale by 1 that carries it in its metadata."""
+        shape = as_shape((node.input_type or {}).get("input")) or ()
+        ports = [as_shape(s) for s in (node.output_type or {}).values()]
+        if not node.adds_inputs or ports != [shape]:
+            self.problems.append(
+                Problem(
+                    f"NIR has no {node.primitive}, and no node of its shapes",
+                    f"one of {', '.join(PRIMITIVES)}",
+                    "Replace the node; lossy=True cannot keep it either.",
+                    where,
+                )
+            )
+            return None, {}
+        if node.primitive not in PASS_ON:
+            self._lose(where, "", node, "a Scale by 1", stamped)
+        values = {k: v for k, v in node.values().items() if v is not None}
+        return (
+            NirNode("Scale", {"scale": np.ones(shape, np.float32)}),
+            {"type": node.primitive, "fields": {k: _noted(v) for k, v in values.items()}},
+        )
+
+    def _lose(self, where: str, field: str, value: Any, instead: str, stamped: bool) -> None:
+        if stamped:
+            return
+        what = f"{field}={show(value)}" if field else f"NIR has no {value.primitive}"
+        if self.lossy:
+            self.losses.append(Loss(where, what, instead))
+            return
+        self.problems.append(
+            Problem(
+                what if not field else f"{show(value)}, which NIR cannot say",
+                "" if field else f"one of {', '.join(PRIMITIVES)}",
+                "Change it, or pass lossy=True: it is then kept in metadata, where t1c finds it, "
+                f"and other readers will run {instead}.",
+                where,
+                field,
+            )
+        )
+
+
+def _spiking_affine(node: Any) -> tuple[NirNode, Metadata]:
+    """An Affine; the hints for hardware change no result."""
+    hints = ("spike_mode", "weight_bits", "accumulator_bits")
+    return NirNode("Affine", {"weight": node.weight, "bias": node.bias}), {
+        "type": "SpikingAffine",
+        "adds": True,
+        "fields": {name: getattr(node, name) for name in hints},
+    }
+
+
+def _unsaid_pooling(node: Any) -> dict[str, Any]:
+    """NIR's AvgPool2d divides by the whole kernel and drops what does not fill a window."""
+    unsaid = {}
+    if node.ceil_mode:
+        unsaid["ceil_mode"] = True
+    if not node.count_include_pad:
+        unsaid["count_include_pad"] = False
+    return unsaid
+
+
+def _harmless(node: Any, name: str) -> bool:
+    return name == "count_include_pad" and node.padding == (0, 0)
+
+
+def _noted(value: Any) -> Any:
+    return list(value) if isinstance(value, tuple) else value

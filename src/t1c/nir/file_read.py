@@ -1,0 +1,127 @@
+"""Reading a ``.nir`` file with h5py alone, behind the guard that ``.t1c`` files pass.
+
+Layout, as the ``nir`` package has written it since 0.1::
+
+    /version                        text, since 0.2
+    /node/type                      'NIRGraph'
+    /node/edges                     text, one (source, target) a row
+    /node/nodes/<name>/type         the NIR type, and one dataset for each field
+    /node/metadata/...              nested groups
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import h5py
+import numpy as np
+
+from t1c.ir.errors import Problem, T1CFormatError
+from t1c.ir.fields import show
+from t1c.ir.hdf5_guard import Guard, StrPath, opened
+from t1c.ir.metadata import MAX_DEPTH
+
+from .raw import Edges, NirGraph, NirNode
+
+
+def read_raw(path: StrPath) -> NirGraph:
+    """The graph in a ``.nir`` file, as plain values.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        T1CFormatError: it is not a .nir file, or is damaged; lists all problems found.
+    """
+    with opened(path, "a .nir file") as file:
+        reader = _Reader()
+        root = reader.entry(file, "node", "/node")
+        if not isinstance(root, h5py.Group):
+            raise T1CFormatError(_not_nir(file, str(path)))
+        version = reader.entry(file, "version", "/version")
+        graph = reader.graph(root, "")
+        if reader.problems or graph is None:
+            raise T1CFormatError(reader.problems, str(path))
+        graph.version = version if isinstance(version, str) else ""
+        return graph
+
+
+def _not_nir(file: h5py.File, path: str) -> Problem:
+    if "graph" in file:
+        remedy = "It looks like a .t1c file: read it with t1c.ir.read."
+    elif "nodes" in file:
+        remedy = "It looks like a file of nir 0.0.x, whose nodes had other fields; export it again."
+    else:
+        remedy = "Is it a .nir file?"
+    return Problem("there is no graph", "a group '/node'", remedy, where=path)
+
+
+class _Reader(Guard):
+    """Makes plain values of an open file; ``problems`` says what is wrong with it."""
+
+    def graph(self, group: h5py.Group, where: str, depth: int = 0) -> NirGraph | None:
+        place = where or "the graph"
+        type_name = self.entry(group, "type", f"{place}, field 'type'")
+        if type_name != "NIRGraph":
+            self.problem(place, f"its type is {show(type_name)}", "'NIRGraph'")
+            return None
+        return self._graph(group, where, depth)
+
+    def _graph(self, group: h5py.Group, where: str, depth: int) -> NirGraph | None:
+        place = where or "the graph"
+        if depth > MAX_DEPTH:
+            self.problem(place, "nested too deeply", f"at most {MAX_DEPTH} levels")
+            return None
+        nodes: dict[str, NirNode | NirGraph] = {}
+        inner = self.entry(group, "nodes", f"{place}, nodes")
+        if isinstance(inner, h5py.Group):
+            for name in self.names(inner):
+                spot = f"{where} > node {name!r}" if where else f"node {name!r}"
+                node = self._node(inner, name, spot, depth)
+                if node is not None:
+                    nodes[name] = node
+        else:
+            self.problem(place, "there are no nodes", "a group 'nodes'")
+        for name in sorted({*self.names(group)} - {"type", "nodes", "edges", "metadata"}):
+            self.problem(place, f"unknown field {name!r}", "nodes, edges and metadata")
+        return NirGraph(nodes, self._edges(group, place), self._metadata(group, place))
+
+    def _node(
+        self, nodes: h5py.Group, name: str, where: str, depth: int
+    ) -> NirNode | NirGraph | None:
+        group = self.entry(nodes, name, where)
+        if not isinstance(group, h5py.Group):
+            self.problem(where, "not a group", "a group with the node's type and fields")
+            return None
+        type_name = self.entry(group, "type", f"{where}, field 'type'")
+        if not isinstance(type_name, str):
+            self.problem(where, f"its type is {show(type_name)}", "the name of a NIR type")
+            return None
+        if type_name == "NIRGraph":
+            return self._graph(group, where, depth + 1)
+        fields: dict[str, Any] = {}
+        for field in self.names(group):
+            if field in ("type", "metadata"):
+                continue
+            value = self.entry(group, field, f"{where}, field {field!r}")
+            if isinstance(value, h5py.Group):
+                self.problem(f"{where}, field {field!r}", "a group", "a value")
+            elif value is not None:
+                fields[field] = value
+        return NirNode(type_name, fields, self._metadata(group, where))
+
+    def _edges(self, group: h5py.Group, where: str) -> Edges:
+        edges = self.entry(group, "edges", f"{where}, edges")
+        if isinstance(edges, np.ndarray) and edges.size == 0:
+            return []
+        pairs = edges if isinstance(edges, list) else None
+        if pairs is None or not all(isinstance(p, list) and len(p) == 2 for p in pairs):
+            self.problem(f"{where}, edges", show(edges), "text, one (source, target) a row")
+            return []
+        return [(source, target) for source, target in pairs]
+
+    def _metadata(self, group: h5py.Group, where: str) -> dict[str, Any]:
+        stored = self.entry(group, "metadata", f"{where}, metadata")
+        if isinstance(stored, h5py.Group):
+            return self.tree(stored, f"{where}, metadata")
+        if stored is not None:
+            self.problem(f"{where}, metadata", show(stored), "a group")
+        return {}

@@ -1,0 +1,122 @@
+"""Between formats: ``t1c convert``."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from t1c import ir, nir
+from t1c.ir.errors import InputError, Problem
+from t1c.ir.metadata import Metadata
+from t1c.nir.conventions import KEY
+
+SUFFIXES = (".t1c", ".nir")
+
+
+@dataclass(frozen=True)
+class ConvertReport:
+    """What was converted, and how.
+
+    Attributes:
+        source: the file that was read, as it was given.
+        target: the file that was written.
+        nodes: how many nodes the graph has; a nested graph counts as one.
+        conventions: how a NIR file was read: dt, integrator, reset, dialect, remarks; or {}.
+        losses: what readers of the target other than t1c will not see, one line each.
+    """
+
+    source: str
+    target: str
+    nodes: int
+    conventions: Metadata
+    losses: tuple[str, ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Everything as JSON can hold it, under the names of the attributes."""
+        return {
+            "source": self.source,
+            "target": self.target,
+            "nodes": self.nodes,
+            "conventions": self.conventions,
+            "losses": list(self.losses),
+        }
+
+
+def convert(
+    source: str | os.PathLike[str],
+    target: str | os.PathLike[str],
+    *,
+    dt: float | None = None,
+    reset: str | None = None,
+    integrator: str | None = None,
+    dialect: str | None = None,
+    lossy: bool = False,
+    allow_nonfinite: bool = False,
+) -> ConvertReport:
+    """Read one file and write another; the suffixes ``.t1c`` and ``.nir`` say what they are.
+
+    Args:
+        source: the file to read.
+        target: the file to write; it appears whole or not at all.
+        dt: seconds in one step, where one of the files is NIR and does not know it.
+        reset: as of ``t1c.nir.read``.
+        integrator: as of ``t1c.nir.read``.
+        dialect: as of ``t1c.nir.read``.
+        lossy: keep what NIR cannot say in its metadata, as of ``t1c.nir.write``.
+        allow_nonfinite: accept NaN and infinite parameters.
+
+    Raises:
+        InputError: a suffix is neither, or an option has nothing to act on.
+        ConventionError: dt is not known.
+        UnsupportedError: NIR cannot say all of the graph.
+        T1CFormatError, GraphError: the source is not valid.
+
+    Example:
+        >>> convert("model.nir", "model.t1c", dt=1e-4)  # doctest: +SKIP
+    """
+    kinds = [_suffix(path) for path in (source, target)]
+    options: dict[str, Any] = {"reset": reset, "integrator": integrator, "dialect": dialect}
+    if kinds[0] == ".nir":
+        graph = nir.read(source, dt=dt, allow_nonfinite=allow_nonfinite, **options)
+    else:
+        _refuse({name: value for name, value in options.items() if value is not None}, kinds[0])
+        graph = ir.read(source, allow_nonfinite=allow_nonfinite)
+    losses = nir.LossReport()
+    if kinds[1] == ".nir":
+        # What came from NIR knows its dt; a dt to read it by is not one to change it to.
+        losses = nir.write(target, graph, None if kinds[0] == ".nir" else dt, lossy=lossy)
+    else:
+        _refuse({"lossy": lossy} if lossy else {}, kinds[1])
+        if kinds[0] == ".t1c":
+            _refuse({"dt": dt} if dt is not None else {}, kinds[1])
+        ir.write(target, graph)
+    record = graph.metadata.get(KEY, {}) if kinds[0] == ".nir" else {}
+    return ConvertReport(
+        source=os.fspath(source),
+        target=os.fspath(target),
+        nodes=len(graph.nodes),
+        conventions={k: v for k, v in record.items() if k not in ("metadata", "stamp")},
+        losses=tuple(map(str, losses.losses)),
+    )
+
+
+def _suffix(path: str | os.PathLike[str]) -> str:
+    suffix = Path(path).suffix
+    if suffix not in SUFFIXES:
+        raise InputError(
+            Problem(f"the suffix {suffix!r}", " or ".join(SUFFIXES), "Rename it.", str(path))
+        )
+    return suffix
+
+
+def _refuse(options: dict[str, Any], suffix: str) -> None:
+    if options:
+        raise InputError(
+            Problem(
+                f"{', '.join(options)} for a {suffix} file",
+                "a .nir file, which is what it is for",
+                "Drop it.",
+            )
+        )

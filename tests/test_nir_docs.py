@@ -1,0 +1,45 @@
+"""Every snippet of docs/nir.md runs."""
+
+import re
+import shutil
+from pathlib import Path
+
+import pytest
+
+from t1c import nir
+
+PAGE = (Path(__file__).parent.parent / "docs" / "nir.md").read_text()
+SNIPPETS = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
+DATA = Path(__file__).parent / "data" / "nir"
+
+
+@pytest.mark.parametrize("snippet", SNIPPETS, ids=range(len(SNIPPETS)))
+def test_a_snippet_runs(snippet, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    shutil.copy(DATA / "lif.nir", "model.nir")
+    shutil.copy(DATA / "producers" / "snntorch_leaky_subtract.nir", "snntorch.nir")
+    exec(compile(snippet, "docs/nir.md", "exec"), {})
+    said = capsys.readouterr().out
+    if "lossy" in snippet:
+        assert "2 problems" in said
+        assert "2 things NIR cannot say" in said
+    if "dialect" in snippet:
+        assert said == "subtract True\n"
+
+
+def test_all_snippets_are_found():
+    assert len(SNIPPETS) == PAGE.count("```python") == 3
+
+
+def test_the_dialect_table_says_what_the_code_does():
+    rows = {m[1]: m[0] for m in re.finditer(r"^\| `(\w+)` \| [^|]+\| (?:s|steps).*$", PAGE, re.M)}
+    assert rows.keys() == nir.DIALECTS.keys()
+    for name, row in rows.items():
+        dialect = nir.DIALECTS[name]
+        cells = [cell.strip() for cell in row.strip("| ").split("|")]
+        if dialect.dt is not None:
+            assert float(cells[1]) == dialect.dt
+        assert cells[3] == dialect.integrator
+        assert cells[4].startswith(dialect.reset or "`v_reset`")
+        assert cells[5] == {"gt": "`>`", "ge": "`>=`"}[dialect.fires_at]
+        assert ("next step" in cells[4]) == bool(dialect.delayed)
