@@ -4,13 +4,14 @@
 PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
+PEERS  := .venv-peers
 
 # What an installation depends on; changing one of these installs again.
 SETUP := pyproject.toml constraints.txt src/t1c_snntorch.pth
 
 # Both stamps install into the same .venv, so never at once.
 .NOTPARALLEL:
-.PHONY: help demo test format clean
+.PHONY: help demo test format peers clean
 
 help: ## list the targets (the default)
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' Makefile
@@ -32,8 +33,11 @@ format: $(VENV)/.dev ## rewrite the code in the project's format, mend what lint
 	@$(BIN)/ruff format .
 	@$(BIN)/ruff check --fix .
 
+peers: $(PEERS)/.done ## compare with other frameworks on the same NIR files
+	@$(PEERS)/bin/python benchmarks/nir_peers.py --page docs/nir.md
+
 clean: ## remove the environment and everything generated
-	@rm -rf $(VENV) build dist htmlcov .coverage .coverage.* \
+	@rm -rf $(VENV) $(PEERS) build dist htmlcov .coverage .coverage.* \
 		.pytest_cache .mypy_cache .ruff_cache .hypothesis
 	@find src tests examples -name __pycache__ -type d -prune -exec rm -rf {} +
 
@@ -44,6 +48,17 @@ $(VENV)/.demo: $(SETUP)
 $(VENV)/.dev: $(SETUP)
 	$(call install,dev)
 	@touch $(VENV)/.demo
+
+# The other frameworks, in an environment of their own (see the two lists).
+PEER_LISTS := benchmarks/peers.txt benchmarks/peers-no-deps.txt
+$(PEERS)/.done: $(SETUP) $(PEER_LISTS)
+	@echo "== installing the other frameworks into $(PEERS) (once; a minute or two)"
+	@$(PYTHON) -m venv --clear $(PEERS)
+	@$(PEERS)/bin/python -m pip install -q --disable-pip-version-check -c constraints.txt \
+		-e '.[torch]' -r benchmarks/peers.txt
+	@$(PEERS)/bin/python -m pip install -q --disable-pip-version-check --no-deps \
+		-r benchmarks/peers-no-deps.txt
+	@touch $@
 
 # $(call install,EXTRA): an editable install with that extra, in a .venv that is
 # made anew only where it is missing, broken or of too old a Python.
