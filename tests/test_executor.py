@@ -279,7 +279,8 @@ def check_differing_spikes(graph, xs, executor=None, tolerance=1e-5):
             if not d[same].any() or any(differs[n][same].any() for n in upstream & set(us)):
                 continue
             features = expected[name].shape[2:]
-            threshold = graph.nodes[name].threshold(np.zeros((1, *features)))
+            laid = np.zeros((1, *features))
+            threshold = graph.nodes[name].coefficients(laid)["v_threshold"]
             gap = np.abs(us[name][same, b] - np.broadcast_to(threshold, features))[d[same]]
             assert (gap <= tolerance).all(), (name, same, gap)
     return parted

@@ -163,7 +163,7 @@ WRONG: dict[str, tuple[Any, list[str]]] = {
     "complex numbers": (X + 0j, ["input 'input'", "complex64", "float32"]),
     "double": (X.double(), ["input 'input'", "float64", "float32", ".to(x.dtype)"]),
     "too wide": (torch.zeros(3, 5), ["input 'input'", "(3, 5)", "shape (4,)"]),
-    "no batch": (X[0], ["input 'input'", "(4,)", "(B, *shape)", "x.unsqueeze(-2)"]),
+    "no batch": (X[0], ["input 'input'", "(4,)", "(B, *shape)", "x.unsqueeze(0)"]),
     "a sequence": (X[None], ["input 'input'", "(1, 3, 4)", "(B, *shape)", "executor.run(xs)"]),
     "a scalar": (torch.tensor(1.0), ["input 'input'", "shape ()", "(B, *shape)"]),
 }

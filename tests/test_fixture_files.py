@@ -113,7 +113,7 @@ def test_a_file_gives_the_recorded_results(path, dtype):
         np.testing.assert_allclose(out[name], expected, rtol=2e-5, atol=2e-6, err_msg=name)
     for (node, i), expected in states.items():
         np.testing.assert_allclose(state[node][i], expected, rtol=2e-5, atol=2e-6, err_msg=node)
-    neurons = {name for name, node in graph.nodes.items() if isinstance(node, ir.LIF)}
+    neurons = {name for name, node in graph.nodes.items() if isinstance(node, ir.LIF | ir.IF)}
     assert set(state) == neurons == {node for node, _ in states}
 
 

@@ -294,7 +294,8 @@ def test_coefficients_are_folded_in_float64(tau, r, v_leak):
     exact_beta = 1 - 1 / Fraction(tau)
     exact = [exact_beta, (1 - exact_beta) * Fraction(r), (1 - exact_beta) * Fraction(v_leak)]
     for dtype in (torch.float64, torch.float32, torch.float16, torch.bfloat16):
-        found = LIFModule(tau, r, v_leak, 1.0).coefficients(torch.zeros(1, 1, dtype=dtype))[:3]
+        folded = LIFModule(tau, r, v_leak, 1.0).coefficients(torch.zeros(1, 1, dtype=dtype))
+        found = [folded[name] for name in ("beta", "gain", "leak")]
         for coefficient, wanted in zip(found, exact, strict=True):
             assert coefficient.dtype == dtype
             nearest = torch.tensor(float(wanted), dtype=torch.float64).to(dtype)
@@ -307,7 +308,7 @@ def test_coefficients_are_folded_in_float64(tau, r, v_leak):
 @pytest.mark.parametrize("tau", [1.0, 1.1, 3.0, 10.0, 49.0, 1000 / 7, 1e6 + 1 / 3])
 def test_r_equal_to_tau_gives_a_gain_of_exactly_one(tau):
     for dtype in (torch.float64, torch.float32):
-        gain = LIFModule(tau, tau, 0.0, 1.0).coefficients(torch.zeros(1, 1, dtype=dtype))[1]
+        gain = LIFModule(tau, tau, 0.0, 1.0).coefficients(torch.zeros(1, 1, dtype=dtype))["gain"]
         assert gain.item() == 1.0
     node = ir.LIF(*(np.array([p]) for p in (tau, tau, 0.0, 1e9)))
     x = np.random.default_rng(0).normal(size=(5, 3))
@@ -513,11 +514,11 @@ def test_beta_comes_back_from_tau_unless_it_is_next_to_nothing():
     ends = np.array([0, 2.0**-27, 0.5, 1 - 2.0**-24, 1 - 2.0**-23], dtype=np.float32)
     betas = np.concatenate([betas, ends])
     tau = 1 / (1 - betas.astype(np.float64))
-    found = LIFModule(tau, tau, 0.0, 1.0).coefficients(torch.zeros(1, len(betas)))[0]
+    found = LIFModule(tau, tau, 0.0, 1.0).coefficients(torch.zeros(1, len(betas)))["beta"]
     assert same_bits(found, betas)
     small = (2.0 ** rng.uniform(-60, -27, 20_000)).astype(np.float32)
     tau = 1 / (1 - small.astype(np.float64))
-    found = LIFModule(tau, tau, 0.0, 1.0).coefficients(torch.zeros(1, len(small)))[0]
+    found = LIFModule(tau, tau, 0.0, 1.0).coefficients(torch.zeros(1, len(small)))["beta"]
     assert np.abs(found.numpy() - small).max() <= 2.0**-52
     assert not same_bits(found, small)
 

@@ -134,7 +134,7 @@ def _check_version(path: StrPath, version: str) -> None:
         later = numbers(version) > numbers(FORMAT_VERSION)
     except ValueError:
         raise T1CFormatError(
-            Problem(f"version {version!r}", "numbers such as '0.0.1'", where=str(path))
+            Problem(f"version {show(version)}", "numbers such as '0.0.1'", where=str(path))
         ) from None
     if later:
         raise VersionError(

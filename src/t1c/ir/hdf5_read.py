@@ -234,7 +234,8 @@ def _plain(value: Any) -> Any:
     if isinstance(value, np.generic):
         return value.item()
     if isinstance(value, np.ndarray) and value.ndim == 1 and value.dtype in _LISTS:
-        return value.tolist()
+        # An empty list is written as floats; an empty array of another dtype is not one.
+        return value.tolist() if value.size or value.dtype == np.float64 else value
     return value
 
 
