@@ -7,7 +7,6 @@ where there is no file), nothing read from outside of it, and time and memory in
 import os
 import random
 import shutil
-import struct
 import zipfile
 import zlib
 from pathlib import Path
@@ -692,57 +691,6 @@ def test_one_text_that_is_referred_to_many_times(tmp_path):
     assert outcome.megabytes < 300
 
 
-def refer_again(path, places, target):
-    """Make each text at ``places``, (offset, count) in the file, refer to that at ``target``."""
-    raw = bytearray(path.read_bytes())
-    for start, count in places:
-        raw[start : start + 16 * count] = bytes(raw[target : target + 16]) * count
-    path.write_bytes(raw)
-
-
-def test_one_text_that_is_referred_to_many_times_in_a_row_or_from_everywhere(tmp_path):
-    """However the references are spread: over rows, or over datasets."""
-    row, many, count = tmp_path / "row.t1c", tmp_path / "many.t1c", 20_000
-    large = np.array(["x" * 1_000_000], object)
-    for path in (row, many):
-        ir.write(path, small_graph())
-    with h5py.File(row, "r+") as file:
-        notes = file["graph/metadata"]
-        start = notes.create_dataset("large", data=large, dtype=TEXT).id.get_offset()
-        texts = np.full((1, count), "y", object)
-        place = notes.create_dataset("row", data=texts, dtype=TEXT).id.get_offset()
-    refer_again(row, [(place, count)], start)
-    with h5py.File(many, "r+") as file:
-        notes = file["graph/metadata"]
-        start = notes.create_dataset("large", data=large, dtype=TEXT).id.get_offset()
-        places = [
-            (notes.create_dataset(str(i), data=["y"], dtype=TEXT).id.get_offset(), 1)
-            for i in range(800)
-        ]
-    refer_again(many, places, start)
-    for outcome in outcomes([row, many], seconds=30):
-        assert outcome.refused, outcome
-        assert "metadata" in outcome.message
-        assert outcome.megabytes < 300
-
-
-def test_many_arrays_that_each_unpack_to_something_middling(tmp_path):
-    path = tmp_path / "bombs.t1c"
-    ir.write(path, small_graph())
-    block = np.zeros((512, 256))
-    packed = zlib.compress(block.tobytes(), 9)
-    with h5py.File(path, "r+") as file:
-        for name in range(40):
-            data = file["graph/metadata"].create_dataset(
-                str(name), shape=(512 * 60, 256), dtype="f8", chunks=block.shape, compression=9
-            )
-            for i in range(60):
-                data.id.write_direct_chunk((512 * i, 0), packed)
-    (outcome,) = outcomes([path], seconds=30)
-    assert outcome.refused, outcome
-    assert outcome.megabytes < 300
-
-
 # Damage ------------------------------------------------------------------------------------------
 
 
@@ -800,31 +748,6 @@ def test_a_heap_that_leads_nowhere(tmp_path, path):
         copies[-1].write_bytes(damaged)
     for outcome in outcomes(copies, seconds=4):
         assert outcome.refused, outcome
-
-
-def test_a_heap_that_leads_nowhere_behind_a_header_that_was_scratched(tmp_path, path):
-    """The bytes between signature and size are reserved: HDF5 does not look at them."""
-    raw = bytearray(path.read_bytes())
-    heap = raw.index(b"GCOL")
-    raw[heap + 5 : heap + 8] = b"abc"
-    raw[heap + 16 : heap + 32] = bytes(16)
-    path.write_bytes(raw)
-    (outcome,) = outcomes([path], seconds=4)
-    assert outcome.refused, outcome
-
-
-def test_heaps_within_heaps_are_walked_once(tmp_path, path):
-    """Sixty thousand collections, each object of one the beginning of the next."""
-    count = 60_000
-    with path.open("ab") as file:
-        for i in range(count):
-            left = 32 * (count - i) - 16
-            file.write(
-                struct.pack("<HHIQ", 1, 0, 0, 16) + b"GCOL\1\0\0\0" + struct.pack("<Q", left)
-            )
-    (outcome,) = outcomes([path], seconds=10)
-    assert outcome.error == "", outcome
-    assert outcome.seconds < 5
 
 
 def test_reading_leaves_the_file_as_it_is(path):
