@@ -120,11 +120,10 @@ class _Draw:
         high, wide = (size + 2 * pad - np.array([3, 2])) // stride + 1
         pool = self.choice("SumPool2d", "AvgPool2d")
         pairs = {n: np.array(v) for n, v in (("kernel_size", [2, 2]), ("stride", [2, 1]))}
-        flat: dict[str, Any] = {"start_dim": 0, "end_dim": -1} | (
-            {} if self.odds(3) else {"input_type": None}
-        )
-        pooled = (2 * channels, (high + 2 - 2) // 2 + 1, wide + 2 - 2 + 1)
-        if "input_type" in flat:
+        # A pool of 2 x 2 with a stride of (2, 1) and a padding of 1 all around.
+        pooled = (2 * channels, high // 2 + 1, wide + 1)
+        flat: dict[str, Any] = {"start_dim": 0, "end_dim": -1}
+        if not self.odds(3):
             flat["input_type"] = np.array(pooled)
         nodes = {
             "conv": NirNode("Conv2d", fields),

@@ -9,8 +9,9 @@ import pytest
 
 from t1c import ir, nir
 from t1c.nir.file_write import write_raw
-from t1c.nir.raw import NirGraph, NirNode, difference
+from t1c.nir.raw import NirGraph, NirNode
 
+from .nir_difference import difference
 from .strategies_nir import raw_at, read
 
 DATA = Path(__file__).parent / "data" / "nir" / "producers"

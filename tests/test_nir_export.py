@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from t1c import ir, nir
-from t1c.nir.raw import difference
 
+from .nir_difference import difference
 from .strategies_nir import raw_at, read
 
 SHAPE = (2, 6, 6)

@@ -9,7 +9,8 @@ import torch
 
 from t1c import bridge, ir, nir
 from t1c.nir.file_read import read_raw
-from t1c.nir.raw import difference
+
+from .nir_difference import difference
 
 DATA = Path(__file__).parent / "data" / "nir"
 INDEX = json.loads((DATA / "index.json").read_text())

@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 from t1c import ir, nir
 from t1c.nir.file_write import write_raw
 from t1c.nir.memory import nir_of
-from t1c.nir.raw import NirGraph, NirNode, difference
+from t1c.nir.raw import NirGraph, NirNode
 
+from .nir_difference import difference
 from .strategies_nir import by_definition, nir_graphs, raw_at, read
 
 ODD = np.array([0.0283, 0.1243, 0.8632])

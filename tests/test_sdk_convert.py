@@ -7,8 +7,9 @@ import pytest
 
 from t1c import ir, nir
 from t1c.nir.file_read import read_raw
-from t1c.nir.raw import difference
 from t1c.sdk.convert import convert
+
+from .nir_difference import difference
 
 DATA = Path(__file__).parent / "data" / "nir"
 

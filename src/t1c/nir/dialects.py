@@ -146,7 +146,6 @@ DIALECTS: dict[str, Dialect] = {
             leading=2,
             remarks=(
                 _SEVERAL,
-                "dt was told from r = tau/dt * exp(-dt/tau).",
                 "A bias of the neurons and recurrent weights are not exported.",
             ),
             evidence="rockpool 3.1.0, nn/modules/torch/nir.py: _extract_rockpool_module; "

@@ -25,6 +25,16 @@ PASS_ON = ("Identity", "Skip", "Dropout", "HybridRegion")
 """Nodes that compute x = x (a Skip adds its inputs first, as every NIR node does)."""
 
 
+INSTEAD = {
+    "fires_at": "it with a spike at v > v_threshold",
+    "reset": "it with a reset to v_reset, 0",
+    "reset_delay": "it with the reset in the step of the spike",
+    "ceil_mode": "it without the windows that do not fit",
+    "count_include_pad": "it with the padding in the mean",
+}
+"""Option -> what readers run that do not know it."""
+
+
 def export(
     graph: ir.Graph, dt: float | None, *, lossy: bool, for_file: bool = False
 ) -> tuple[NirGraph, LossReport]:
@@ -129,8 +139,9 @@ class _Exporter:
         for name, value in unsaid.items():
             if name == "v_reset" or _harmless(node, name):
                 continue
-            instead = "NIR's reset to v_reset" if name in ("reset", "reset_delay") else "NIR's"
-            self._lose(where, name, value, instead, stamped)
+            if not stamped:
+                said = f"{name}={show(value)}"
+                self._lose(Loss(where, said, INSTEAD[name]), name)
         return NirNode(node.primitive, fields), {"fields": unsaid} if unsaid else {}
 
     def _stand_in(
@@ -149,28 +160,25 @@ class _Exporter:
                 )
             )
             return None, {}
-        if node.primitive not in PASS_ON:
-            self._lose(where, "", node, "a Scale by 1", stamped)
+        if node.primitive not in PASS_ON and not stamped:
+            self._lose(Loss(where, f"NIR has no {node.primitive}", "a Scale by 1"))
         values = {k: v for k, v in node.values().items() if v is not None}
         return (
             NirNode("Scale", {"scale": np.ones(shape, np.float32)}),
             {"type": node.primitive, "fields": {k: _noted(v) for k, v in values.items()}},
         )
 
-    def _lose(self, where: str, field: str, value: Any, instead: str, stamped: bool) -> None:
-        if stamped:
-            return
-        what = f"{field}={show(value)}" if field else f"NIR has no {value.primitive}"
+    def _lose(self, loss: Loss, field: str = "") -> None:
         if self.lossy:
-            self.losses.append(Loss(where, what, instead))
+            self.losses.append(loss)
             return
         self.problems.append(
             Problem(
-                what if not field else f"{show(value)}, which NIR cannot say",
+                f"{loss.lost}, which NIR cannot say" if field else loss.lost,
                 "" if field else f"one of {', '.join(PRIMITIVES)}",
                 "Change it, or pass lossy=True: it is then kept in metadata, where t1c finds it, "
-                f"and other readers will run {instead}.",
-                where,
+                f"and other readers will run {loss.instead}.",
+                loss.where,
                 field,
             )
         )

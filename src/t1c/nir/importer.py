@@ -20,7 +20,7 @@ from t1c.ir.topology import Edge, Topology
 from .conventions import KEY, Conventions
 from .firing import firing_options
 from .notes import keep_metadata, take_notes
-from .primitives import PRIMITIVES, Entry
+from .primitives import PRIMITIVES
 from .raw import NirGraph, NirNode
 from .settle import STAMP
 from .shapes import arriving_shapes, own_rank
@@ -132,8 +132,6 @@ class Importer:
 
     def _node(self, raw: NirNode, where: str) -> ir.Node | None:
         entry = PRIMITIVES.get(raw.type)
-        if raw.type == "Identity":
-            entry = Entry(ir.Identity, shape="shape")
         if entry is None:
             self.problems.append(_unknown(raw.type, where))
             return None
@@ -203,7 +201,7 @@ class Importer:
         return metadata, stamp
 
     def _note(self, node: ir.Node, raw: NirNode) -> None:
-        if node.primitive != raw.type or raw.type not in PRIMITIVES:
+        if node.primitive != raw.type:  # restored from t1c's own notes
             return
         notes = {**node.metadata.get(KEY, {}), **take_notes(node, raw, self.c)}
         if notes:
@@ -311,8 +309,6 @@ def _border(raw: NirNode) -> dict[str, Any]:
     shape = raw.fields.get("shape")
     if shape is None:
         raise NodeError(Problem("it is missing", "integers of at least 1", field="shape"))
-    if raw.type == "Identity":
-        return {"input_type": {"input": shape}}
     array = np.asarray(shape)
     # NIR 0.1 wrote a single number for a vector.
     return {"shape": tuple(array.tolist()) if array.ndim == 1 else shape}

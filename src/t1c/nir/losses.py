@@ -42,4 +42,5 @@ class LossReport:
         if not self.losses:
             return "Nothing was lost: NIR says all that the graph says."
         listed = "\n".join(f"  {i}. {loss}" for i, loss in enumerate(self.losses, 1))
-        return f"{len(self.losses)} things NIR cannot say, kept in metadata for t1c:\n{listed}"
+        things = f"{len(self.losses)} thing{'s' * (len(self.losses) > 1)}"
+        return f"{things} NIR cannot say, kept in metadata for t1c:\n{listed}"

@@ -47,7 +47,7 @@ def _raw_node(node: Any) -> NirNode:
         if field.name not in _COMMON
     }
     # In a file these stand under names of their own.
-    if kind in ("Input", "Identity"):
+    if kind == "Input":
         fields["shape"] = _plain(node.input_type["input"])
     elif kind == "Output":
         fields["shape"] = _plain(node.output_type["output"])

@@ -180,8 +180,6 @@ def _dtype(value: Any) -> np.dtype[Any]:
 
 def _packed(value: Any) -> Any:
     """A value as metadata keeps it: a scalar as an array of one, so that its type survives."""
-    if isinstance(value, str):
-        return value
     array = np.asarray(value)
     return {"scalar": array.reshape(1)} if array.ndim == 0 else array
 
@@ -189,7 +187,7 @@ def _packed(value: Any) -> Any:
 def _unpacked(packed: Any) -> Any:
     if isinstance(packed, Mapping):
         return np.asarray(packed["scalar"]).reshape(())[()]
-    return packed if isinstance(packed, str) else np.asarray(packed)
+    return np.asarray(packed)
 
 
 def _bare(value: Any) -> Any:

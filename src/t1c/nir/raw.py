@@ -6,7 +6,7 @@ Everything that this package converts passes through here, so that a file is rea
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -56,39 +56,3 @@ def same(a: Any, b: Any) -> bool:
         return isinstance(a, str) and isinstance(b, str) and a == b
     x, y = np.asarray(a), np.asarray(b)
     return x.dtype == y.dtype and x.shape == y.shape and x.tobytes() == y.tobytes()
-
-
-def difference(a: NirGraph, b: NirGraph, where: str = "") -> list[str]:
-    """What differs between two graphs, one line each; empty if they are equal."""
-    found = []
-    if list(a.nodes) != list(b.nodes):
-        found.append(f"{where}nodes: {list(a.nodes)} and {list(b.nodes)}")
-    if a.edges != b.edges:
-        found.append(f"{where}edges: {a.edges} and {b.edges}")
-    found += _unequal(a.metadata, b.metadata, f"{where}metadata")
-    for name in [n for n in a.nodes if n in b.nodes]:
-        place, mine, theirs = f"{where}node {name!r}, ", a.nodes[name], b.nodes[name]
-        if isinstance(mine, NirGraph) and isinstance(theirs, NirGraph):
-            found += difference(mine, theirs, place)
-        elif isinstance(mine, NirNode) and isinstance(theirs, NirNode):
-            if mine.type != theirs.type:
-                found.append(f"{place}type: {mine.type} and {theirs.type}")
-            found += _unequal(mine.fields, theirs.fields, f"{place}field")
-            found += _unequal(mine.metadata, theirs.metadata, f"{place}metadata")
-        else:
-            found.append(f"{place}type: a node and a subgraph")
-    return found
-
-
-def _unequal(a: Mapping[str, Any], b: Mapping[str, Any], where: str) -> list[str]:
-    found = []
-    for key in dict.fromkeys([*a, *b]):
-        if key not in a or key not in b:
-            found.append(f"{where} {key!r}: only in the {'first' if key in a else 'second'}")
-        elif isinstance(a[key], Mapping) and isinstance(b[key], Mapping):
-            found += _unequal(a[key], b[key], f"{where} {key!r},")
-        elif isinstance(a[key], Mapping) or isinstance(b[key], Mapping):
-            found.append(f"{where} {key!r}: a group and a value")
-        elif not same(a[key], b[key]):
-            found.append(f"{where} {key!r}: {a[key]!r} and {b[key]!r}")
-    return found

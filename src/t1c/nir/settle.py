@@ -55,6 +55,7 @@ def settle(
     step = dt if dt is not None else habits.dt if habits.dt is not None else noted
     if step is None and habits.name == "rockpool":
         step = rockpool_dt(raw)
+        remarks.append(f"dt = {step:g} s was told from r = tau/dt * exp(-dt/tau).")
     if step is None:
         raise _no_dt()
     step = checked_dt(step)
