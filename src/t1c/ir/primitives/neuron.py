@@ -122,27 +122,40 @@ class SpikingNeuron(Neuron):
 
     Attributes:
         v_reset: the value that a reset jumps to; given alone it means ``reset='value'``.
-        reset: 'zero' (the default), 'value', 'subtract' (the threshold) or 'none'.
+        reset: 'zero' (the default), 'value', 'subtract' (the threshold), 'none', or one of two
+            that other frameworks have. 'hold', with reset_delay only: the step after a spike ends
+            at zero, so that its input is lost. 'carry', without reset_delay only: a subtraction
+            that takes place once for each spike but for a membrane that its reset left where it
+            would fire: that one pays before the next step tests it, and not after it:
+            ``u = decay - due * threshold; v = u - (s - due) * threshold``, with due = 1 where the
+            stored membrane would fire.
         reset_delay: the reset caused by step t is applied at the start of step t+1: 'zero' and
-            'value' before the decay, 'subtract' after it. The state is then the potential as it
-            was when firing was tested, and a stored potential that would fire is one that did.
+            'value' before the decay, 'subtract' and 'hold' after it. The state is then the
+            potential as it was when firing was tested, and a stored potential that would fire is
+            one that did.
         fires_at: 'ge' fires at u >= v_threshold, 'gt' at u > v_threshold.
     """
 
     v_reset: Array | None = array(default=None, since=OPTIONS_SINCE)  # noqa: RUF009 - a field
     reset: str | None = choice(
-        "zero", "value", "subtract", "none", default=None, since=OPTIONS_SINCE
+        "zero", "value", "subtract", "none", "hold", "carry", default=None, since=OPTIONS_SINCE
     )
     reset_delay: bool = boolean(default=False, since=OPTIONS_SINCE)
     fires_at: str = choice("ge", "gt", default="ge", since=OPTIONS_SINCE)
 
     @property
     def reset_mode(self) -> str:
-        """The reset in force: 'zero', 'value', 'subtract' or 'none'."""
+        """The reset in force: 'zero', 'value', 'subtract', 'none', 'hold' or 'carry'."""
         return self.reset or ("zero" if self.v_reset is None else "value")
 
     def check(self) -> None:
-        """A value to reset to is given if and only if the reset uses one."""
+        """A value to reset to is given if and only if the reset uses one; delays go with resets."""
+        if self.reset_mode == "hold" and not self.reset_delay:
+            remedy = "Without a delay a reset to zero is reset='zero'."
+            raise self._error("reset", "hold", "reset_delay=True beside reset='hold'", remedy)
+        if self.reset_mode == "carry" and self.reset_delay:
+            remedy = "With a delay a reset by subtraction is reset='subtract'."
+            raise self._error("reset", "carry", "reset_delay=False beside reset='carry'", remedy)
         if self.reset_mode == "value" and self.v_reset is None:
             raise self._error("v_reset", None, "a value, because reset='value'")
         if self.reset_mode != "value" and self.v_reset is not None:
@@ -169,8 +182,15 @@ class SpikingNeuron(Neuron):
             u = self.decay(c, jump(v, due) if mode in ("zero", "value") else v, drive)
             if mode == "subtract":
                 u = u - due * threshold
+            elif mode == "hold":
+                u = jump(u, due)
             return fire(u), u
         u = self.decay(c, v, drive)
+        if mode == "carry":
+            due = fire(v)
+            u = u - due * threshold
+            spikes = fire(u)
+            return spikes, u - (spikes - due) * threshold
         spikes = fire(u)
         if mode == "subtract":
             return spikes, u - spikes * threshold
