@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 # The module as users write it -> the file in `bridge/frameworks` that is loaded.
 WRAPPERS = {
+    "snntorch.export_t1cir": "snntorch_export_t1cir.py",
     "snntorch.import_t1cir": "snntorch_import_t1cir.py",
 }
 

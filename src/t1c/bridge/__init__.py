@@ -1,6 +1,7 @@
 """The bridge between graphs and PyTorch.
 
-``ir_to_torch`` imports a graph or file as an executable, trainable ``GraphExecutor``.
+``ir_to_torch`` imports a graph or file as an executable, trainable ``GraphExecutor``;
+``to_ir`` exports a model as the graph that it is.
 """
 
 from .cyclic import CyclicGraphExecutor
@@ -25,14 +26,19 @@ from .graph_helpers import (
 )
 from .names import sanitize_module_name
 from .stateful import StatefulModule
+from .to_ir import T1CExporter, to_ir, torch_to_ir
+from .verify import Report, VerificationError, verify
 
 __all__ = [
     "CyclicGraphExecutor",
     "GraphExecutor",
     "LIFModule",
+    "Report",
     "SepConv2dModule",
     "SkipModule",
     "StatefulModule",
+    "T1CExporter",
+    "VerificationError",
     "from_ir",
     "get_disconnected_nodes",
     "get_input_nodes",
@@ -44,5 +50,8 @@ __all__ = [
     "node_to_module",
     "nodes_to_modules",
     "sanitize_module_name",
+    "to_ir",
+    "torch_to_ir",
     "validate_graph",
+    "verify",
 ]

@@ -14,7 +14,7 @@ from t1c.ir.errors import InputError, Problem, UnsupportedError
 from .custom_map import NodeMap, module_from_map
 from .executor import GraphExecutor
 from .primitives import LIFModule, SepConv2dModule, SkipModule
-from .registry import importer_of, remember
+from .registry import importer_of, mark_default, remember
 
 __all__ = [
     "LIFModule",
@@ -137,7 +137,8 @@ def node_to_module(node: ir.Node, *, dtype: torch.dtype | None = None) -> nn.Mod
     importer = importer_of(node)
     if importer is None:
         return None
-    return remember(importer(node, dtype or torch.get_default_dtype()), node).eval()
+    made = importer(node, dtype or torch.get_default_dtype()).eval()
+    return remember(mark_default(made), node)
 
 
 def _graph(graph: GraphOrPath, dt: float | None, dialect: str | None) -> ir.Graph:

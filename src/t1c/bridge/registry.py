@@ -17,6 +17,8 @@ F = TypeVar("F", bound=Importer)
 _IMPORTERS: dict[type[ir.Node], Importer] = {}
 NODE = "t1c_node"
 """The attribute under which a module keeps the node it came from."""
+DEFAULT = "t1c_default"
+"""The attribute that marks a module as the default one of its node."""
 
 
 def imports(*types: type[ir.Node]) -> Callable[[F], F]:
@@ -42,6 +44,17 @@ def remember(module: nn.Module, node: ir.Node) -> nn.Module:
     """Let a module keep its node, with the hints and metadata that torch has no place for."""
     setattr(module, NODE, node)
     return module
+
+
+def mark_default(module: nn.Module) -> nn.Module:
+    """Note that a module computes exactly what its node says: no user's map made it."""
+    module.__dict__[DEFAULT] = True
+    return module
+
+
+def is_default(module: nn.Module) -> bool:
+    """Whether the module was made by ``node_to_module`` and not by a user's map."""
+    return DEFAULT in module.__dict__
 
 
 def node_of(module: nn.Module) -> ir.Node | None:

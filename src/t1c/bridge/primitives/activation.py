@@ -1,4 +1,4 @@
-"""Activation functions -> the torch modules of the same names."""
+"""Activation functions <-> the torch modules of the same names."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from torch import nn
 
 from t1c import ir
 
+from ..exporting import Shape, array, channels, exports
 from ..registry import imports, load
 
 
@@ -45,3 +46,48 @@ def _prelu(node: ir.PReLU, dtype: torch.dtype) -> nn.Module:
     module = nn.PReLU(node.weight.size, dtype=dtype)
     load(module.weight, node.weight)
     return module
+
+
+@exports(nn.ReLU)
+def _relu_node(module: nn.ReLU, entering: Shape, leaving: Shape) -> ir.Node:
+    return ir.ReLU(channels(entering))
+
+
+@exports(nn.LeakyReLU)
+def _leaky_relu_node(module: nn.LeakyReLU, entering: Shape, leaving: Shape) -> ir.Node:
+    return ir.ReLU(channels(entering), module.negative_slope)
+
+
+@exports(nn.Sigmoid)
+def _sigmoid_node(module: nn.Sigmoid, entering: Shape, leaving: Shape) -> ir.Node:
+    return ir.Sigmoid(channels(entering))
+
+
+@exports(nn.Tanh)
+def _tanh_node(module: nn.Tanh, entering: Shape, leaving: Shape) -> ir.Node:
+    return ir.Tanh(channels(entering))
+
+
+@exports(nn.Softmax)
+def _softmax_node(module: nn.Softmax, entering: Shape, leaving: Shape) -> ir.Node:
+    dim = module.dim
+    if dim is None:
+        # torch's own choice for a softmax that does not say.
+        dim = 0 if len(entering) in (0, 2) else 1
+    rank = len(entering) + 1
+    return ir.Softmax(channels(entering), 0 if dim == -rank else dim)
+
+
+@exports(nn.GELU)
+def _gelu_node(module: nn.GELU, entering: Shape, leaving: Shape) -> ir.Node:
+    return ir.GELU(channels(entering), module.approximate == "tanh")
+
+
+@exports(nn.ELU)
+def _elu_node(module: nn.ELU, entering: Shape, leaving: Shape) -> ir.Node:
+    return ir.ELU(channels(entering), module.alpha)
+
+
+@exports(nn.PReLU)
+def _prelu_node(module: nn.PReLU, entering: Shape, leaving: Shape) -> ir.Node:
+    return ir.PReLU(channels(entering), array(module.weight))

@@ -1,4 +1,4 @@
-"""ir.Conv2d -> torch.nn.Conv2d, ir.SepConv2d -> SepConv2dModule."""
+"""ir.Conv1d, ir.Conv2d <-> the torch modules, ir.SepConv2d <-> SepConv2dModule."""
 
 from __future__ import annotations
 
@@ -9,7 +9,9 @@ from torch import Tensor, nn
 
 from t1c import ir
 
+from ..exporting import Shape, array, exports, refuse
 from ..registry import imports, load
+from .linear import bias_of, has_bias
 
 
 class SepConv2dModule(nn.Module):
@@ -88,6 +90,7 @@ def _conv2d(node: ir.Conv2d, dtype: torch.dtype) -> nn.Module:
         node.padding,
         node.dilation,
         node.groups,
+        bias=has_bias(node),
         dtype=dtype,
     )
     load(module.weight, node.weight)
@@ -111,8 +114,45 @@ def _conv1d(node: ir.Conv1d, dtype: torch.dtype) -> nn.Module:
         node.padding,
         node.dilation,
         node.groups,
+        bias=has_bias(node),
         dtype=dtype,
     )
     load(module.weight, node.weight)
     load(module.bias, node.bias)
     return module
+
+
+def _options(module: nn.Conv1d | nn.Conv2d) -> dict[str, Any]:
+    if module.padding_mode != "zeros":
+        raise refuse(
+            f"padding_mode={module.padding_mode!r}",
+            "'zeros': no primitive pads otherwise",
+            "Use padding_mode='zeros', or custom_map.",
+        )
+    names = ("stride", "padding", "dilation")
+    return {name: getattr(module, name) for name in names} | {"groups": module.groups}
+
+
+@exports(nn.Conv2d)
+def _conv2d_node(module: nn.Conv2d, entering: Shape, leaving: Shape) -> ir.Node:
+    return ir.Conv2d(weight=array(module.weight), **bias_of(module), **_options(module))
+
+
+@exports(nn.Conv1d)
+def _conv1d_node(module: nn.Conv1d, entering: Shape, leaving: Shape) -> ir.Node:
+    options = {k: v[0] if isinstance(v, tuple) else v for k, v in _options(module).items()}
+    return ir.Conv1d(weight=array(module.weight), **bias_of(module), **options)
+
+
+@exports(SepConv2dModule)
+def _sep_conv2d_node(module: SepConv2dModule, entering: Shape, leaving: Shape) -> ir.Node:
+    depth, point = module.depthwise, module.pointwise
+    return ir.SepConv2d(
+        array(depth.weight),
+        array(point.weight),
+        None if depth.bias is None else array(depth.bias),
+        None if point.bias is None else array(point.bias),
+        module.stride,
+        module.padding,
+        module.dilation,
+    )

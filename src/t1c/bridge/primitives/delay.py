@@ -1,4 +1,4 @@
-"""ir.Delay -> DelayModule."""
+"""ir.Delay <-> DelayModule."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from t1c import ir
 from t1c.ir.primitives.neuron import parameter_shape
 
+from ..exporting import Shape, array, exports
 from ..registry import imports, tensor
 from ..stateful import State, StatefulModule
 
@@ -74,3 +75,8 @@ class DelayModule(StatefulModule):
 @imports(ir.Delay)
 def _delay(node: ir.Delay, dtype: torch.dtype) -> nn.Module:
     return DelayModule(tensor(node.delay, torch.int64))
+
+
+@exports(DelayModule)
+def _delay_node(module: DelayModule, entering: Shape, leaving: Shape) -> ir.Node:
+    return ir.Delay(array(module.delay))

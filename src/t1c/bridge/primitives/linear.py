@@ -1,6 +1,8 @@
-"""ir.Affine, ir.SpikingAffine, ir.Linear -> torch.nn.Linear; ir.Scale -> ScaleModule."""
+"""ir.Affine, ir.SpikingAffine, ir.Linear <-> torch.nn.Linear; ir.Scale <-> ScaleModule."""
 
 from __future__ import annotations
+
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -8,7 +10,23 @@ from torch import Tensor, nn
 from t1c import ir
 from t1c.ir.primitives.neuron import parameter_shape
 
+from ..exporting import Shape, array, exports
 from ..registry import imports, load, tensor
+
+NO_BIAS = {"bias": "none"}
+"""The note on a node whose module has no bias: the zeros are there for readers that need one."""
+
+
+def has_bias(node: ir.Affine | ir.Conv1d | ir.Conv2d) -> bool:
+    """Whether the module of a node needs its bias; False if it is noted to be made up."""
+    return node.metadata.get("bias") != "none" or bool(node.bias.any())
+
+
+def bias_of(module: nn.Linear | nn.Conv1d | nn.Conv2d) -> dict[str, Any]:
+    """The bias of a layer, or zeros and a note, as fields of its node."""
+    if module.bias is not None:
+        return {"bias": array(module.bias)}
+    return {"bias": array(module.weight.new_zeros(len(module.weight))), "metadata": NO_BIAS}
 
 
 class ScaleModule(nn.Module):
@@ -40,7 +58,17 @@ def _scale(node: ir.Scale, dtype: torch.dtype) -> nn.Module:
 @imports(ir.Affine, ir.SpikingAffine)
 def _linear(node: ir.Affine, dtype: torch.dtype) -> nn.Module:
     outputs, inputs = node.weight.shape
-    module = nn.Linear(inputs, outputs, dtype=dtype)
+    module = nn.Linear(inputs, outputs, bias=has_bias(node), dtype=dtype)
     load(module.weight, node.weight)
     load(module.bias, node.bias)
     return module
+
+
+@exports(nn.Linear)
+def _affine(module: nn.Linear, entering: Shape, leaving: Shape) -> ir.Node:
+    return ir.Affine(weight=array(module.weight), **bias_of(module))
+
+
+@exports(ScaleModule)
+def _scale_node(module: ScaleModule, entering: Shape, leaving: Shape) -> ir.Node:
+    return ir.Scale(scale=array(module.scale))

@@ -1,4 +1,4 @@
-"""Where several paths meet: ir.Skip -> SkipModule, ir.Concat -> ConcatModule."""
+"""Where several paths meet: ir.Skip <-> SkipModule, ir.Concat <-> ConcatModule."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from t1c import ir
 
+from ..exporting import Shape, exports
 from ..registry import imports
 
 
@@ -101,3 +102,8 @@ class ConcatModule(MergeModule):
 @imports(ir.Concat)
 def _concat(node: ir.Concat, dtype: torch.dtype) -> nn.Module:
     return ConcatModule(node.dim, node.num_inputs)
+
+
+@exports(SkipModule, ConcatModule)
+def _merge_node(module: SkipModule | ConcatModule, entering: Shape, leaving: Shape) -> ir.Node:
+    return module.node

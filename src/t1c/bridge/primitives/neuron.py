@@ -13,6 +13,7 @@ from t1c import ir
 from t1c.ir.errors import ShapeError
 from t1c.ir.primitives.neuron import Neuron, SpikingNeuron, parameter_shape
 
+from ..exporting import Shape, array, exports
 from ..registry import imports
 from ..stateful import State, StatefulModule
 from ..surrogate import spike
@@ -138,8 +139,15 @@ class NeuronModule(StatefulModule):
             u = decay(c, _jump(v, due, target) if mode in ("zero", "value") else v, drive)
             if mode == "subtract":
                 u = u - due * threshold
+            elif mode == "hold":
+                u = _jump(u, due, None)
             return spike(u, threshold, self.fires_at), u
         u = decay(c, v, drive)
+        if mode == "carry":
+            due = spike(v.detach(), threshold.detach(), self.fires_at)
+            u = u - due * threshold
+            spikes = spike(u, threshold, self.fires_at)
+            return spikes, u - (spikes.detach() - due) * threshold
         spikes = spike(u, threshold, self.fires_at)
         if mode == "subtract":
             return spikes, u - spikes.detach() * threshold
@@ -190,7 +198,7 @@ class LIFModule(NeuronModule):
         v_leak: leak potential.
         v_threshold: firing threshold.
         v_reset: value to reset to; given alone it means ``reset='value'``.
-        reset: 'zero', 'value', 'subtract' or 'none'.
+        reset: 'zero', 'value', 'subtract', 'none', 'hold' or 'carry'; see ``ir.LIF``.
         reset_delay: apply a reset at the start of the next step.
         fires_at: 'ge' or 'gt'.
 
@@ -301,6 +309,13 @@ _MODULES: Mapping[type[Neuron], type[NeuronModule]] = {
 @imports(*_MODULES)
 def _neuron(node: Neuron, dtype: torch.dtype) -> nn.Module:
     return _MODULES[type(node)](**node.values())
+
+
+@exports(*_MODULES.values(), NeuronModule)
+def _neuron_node(module: NeuronModule, entering: Shape, leaving: Shape) -> ir.Node:
+    fields: dict[str, Any] = {n: getattr(module, n, None) for n in module.node_type.kinds}
+    arrays = {n: array(v) for n, v in fields.items() if isinstance(v, Tensor)}
+    return module.node_type(**{**fields, **arrays})
 
 
 def _jump(u: Tensor, spikes: Tensor, target: Tensor | None) -> Tensor:

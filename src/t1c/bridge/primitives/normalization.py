@@ -1,12 +1,15 @@
-"""Normalisation and Dropout -> the torch modules of the same names."""
+"""Normalisation and Dropout <-> the torch modules of the same names."""
 
 from __future__ import annotations
+
+from typing import Any
 
 import torch
 from torch import nn
 
 from t1c import ir
 
+from ..exporting import Shape, array, channels, exports, refuse
 from ..registry import imports, load
 
 
@@ -43,3 +46,56 @@ def _layer_norm(node: ir.LayerNorm, dtype: torch.dtype) -> nn.Module:
 @imports(ir.Dropout)
 def _dropout(node: ir.Dropout, dtype: torch.dtype) -> nn.Module:
     return nn.Dropout(node.p)
+
+
+def _array_or(module: nn.Module, name: str, default: torch.Tensor) -> Any:
+    """A parameter, or what torch computes with where it has none."""
+    value = getattr(module, name)
+    return array(default if value is None else value)
+
+
+def _statistics(module: nn.BatchNorm1d | nn.BatchNorm2d) -> dict[str, Any]:
+    mean, var = module.running_mean, module.running_var
+    if mean is None or var is None:
+        raise refuse(
+            "track_running_stats=False",
+            "stored statistics: those of a batch depend on the other samples",
+            "Use track_running_stats=True.",
+        )
+    if module.momentum is None:
+        raise refuse("momentum=None", "a number", "Set momentum; eval mode does not use it.")
+    return {
+        "num_features": module.num_features,
+        "weight": _array_or(module, "weight", torch.ones_like(mean)),
+        "bias": _array_or(module, "bias", torch.zeros_like(mean)),
+        "running_mean": array(mean),
+        "running_var": array(var),
+        "eps": module.eps,
+        "momentum": module.momentum,
+    }
+
+
+@exports(nn.BatchNorm1d)
+def _batch_norm_1d_node(module: nn.BatchNorm1d, entering: Shape, leaving: Shape) -> ir.Node:
+    return ir.BatchNorm1d(**_statistics(module))
+
+
+@exports(nn.BatchNorm2d)
+def _batch_norm_2d_node(module: nn.BatchNorm2d, entering: Shape, leaving: Shape) -> ir.Node:
+    return ir.BatchNorm2d(**_statistics(module))
+
+
+@exports(nn.LayerNorm)
+def _layer_norm_node(module: nn.LayerNorm, entering: Shape, leaving: Shape) -> ir.Node:
+    ones = torch.ones(module.normalized_shape)
+    return ir.LayerNorm(
+        tuple(module.normalized_shape),
+        _array_or(module, "weight", ones),
+        _array_or(module, "bias", torch.zeros_like(ones)),
+        module.eps,
+    )
+
+
+@exports(nn.Dropout, nn.Dropout1d, nn.Dropout2d)
+def _dropout_node(module: nn.Dropout, entering: Shape, leaving: Shape) -> ir.Node:
+    return ir.Dropout(channels(entering), module.p)

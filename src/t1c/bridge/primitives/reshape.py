@@ -1,4 +1,4 @@
-"""ir.Flatten -> torch.nn.Flatten, ir.Upsample -> torch.nn.Upsample."""
+"""ir.Flatten <-> torch.nn.Flatten, ir.Upsample <-> torch.nn.Upsample."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from torch import nn
 
 from t1c import ir
 
+from ..exporting import Shape, exports, refuse
 from ..registry import imports
 
 
@@ -25,3 +26,48 @@ def _upsample(node: ir.Upsample, dtype: torch.dtype) -> nn.Module:
         mode=node.mode,
         align_corners=None if node.mode == "nearest" else node.align_corners,
     )
+
+
+@exports(nn.Flatten)
+def _flatten_node(module: nn.Flatten, entering: Shape, leaving: Shape) -> ir.Node:
+    rank = len(entering) + 1
+    start, end = (d % rank for d in (module.start_dim, module.end_dim))
+    if start == 0:
+        raise refuse(
+            f"start_dim={module.start_dim}", "the batch left alone", "Use start_dim=1 or later."
+        )
+    # As it was written: a dimension counted from the end stays so, the others lose the batch.
+    first, last = (d - 1 if d >= 0 else d for d in (module.start_dim, module.end_dim))
+    return ir.Flatten(first, last) if end >= start else ir.Identity()
+
+
+@exports(nn.Upsample)
+def _upsample_node(module: nn.Upsample, entering: Shape, leaving: Shape) -> ir.Node:
+    if len(entering) != 3 or module.mode not in ("nearest", "bilinear"):
+        raise refuse(
+            f"mode={module.mode!r} for features {entering}",
+            "mode 'nearest' or 'bilinear' and a feature map (C, H, W)",
+        )
+    corners = bool(module.align_corners)
+    factor = module.scale_factor
+    factors = set(factor) if isinstance(factor, tuple) else {factor}
+    whole = factors.pop() if len(factors) == 1 else None
+    if module.size is None and whole is not None and float(whole).is_integer():
+        return ir.Upsample(int(whole), mode=module.mode, align_corners=corners)
+    if (
+        module.size is None
+        and not module.recompute_scale_factor
+        and any(
+            f * n != m
+            for f, n, m in zip(
+                factor if isinstance(factor, tuple) else (float(factor or 0),) * 2,
+                entering[1:],
+                leaving[1:],
+                strict=True,
+            )
+        )
+    ):
+        # torch then samples by the factor, and not by the ratio of the sizes.
+        raise refuse(f"scale_factor={factor}", "a factor that gives whole sizes", "Pass size.")
+    rows, columns = leaving[1:]
+    return ir.Upsample(size=(rows, columns), mode=module.mode, align_corners=corners)

@@ -1,4 +1,4 @@
-"""ir.ChannelSplit -> SplitModule."""
+"""ir.ChannelSplit <-> SplitModule."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from t1c import ir
 
+from ..exporting import Shape, exports
 from ..registry import imports
 
 
@@ -31,3 +32,8 @@ class SplitModule(nn.Module):
 @imports(ir.ChannelSplit)
 def _split(node: ir.ChannelSplit, dtype: torch.dtype) -> nn.Module:
     return SplitModule(node.split_sections, node.dim)
+
+
+@exports(SplitModule)
+def _split_node(module: SplitModule, entering: Shape, leaving: Shape) -> ir.Node:
+    return module.node

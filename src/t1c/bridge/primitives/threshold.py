@@ -1,4 +1,4 @@
-"""ir.Threshold -> ThresholdModule."""
+"""ir.Threshold <-> ThresholdModule."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from t1c import ir
 from t1c.ir.primitives.neuron import parameter_shape
 
+from ..exporting import Shape, array, exports
 from ..registry import imports, tensor
 from ..surrogate import spike
 
@@ -34,3 +35,8 @@ class ThresholdModule(nn.Module):
 @imports(ir.Threshold)
 def _threshold(node: ir.Threshold, dtype: torch.dtype) -> nn.Module:
     return ThresholdModule(tensor(node.threshold, dtype), node.fires_at)
+
+
+@exports(ThresholdModule)
+def _threshold_node(module: ThresholdModule, entering: Shape, leaving: Shape) -> ir.Node:
+    return ir.Threshold(array(module.threshold), module.fires_at)

@@ -1,0 +1,333 @@
+"""snnTorch's neurons <-> nodes, with the meaning they have in snnTorch.
+
+They fire at ``mem > threshold``. Their default reset, a subtraction, happens one step late, and the
+membrane they return is the one that was tested. Beta is clamped to [0, 1], the gain of the input is
+1: a LIF with tau = r = 1/(1-beta), an IF where beta is 1.
+
+Import this module only where snnTorch is installed.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import snntorch as snn
+import torch
+from torch import Tensor, nn
+
+from t1c import ir
+
+from ..exporting import (
+    Fragment,
+    Shape,
+    array,
+    exports,
+    known_type,
+    module_to_node,
+    over_features,
+    refuse,
+)
+from .snntorch_import import node_map
+
+__all__ = ["node_map"]
+
+Array = np.ndarray[Any, Any]
+
+
+_METHODS = (
+    *("fire", "mem_reset", "reset_mem", "_base_state_function"),
+    *("_base_sub", "_base_zero", "_base_int", "_base_state_reset_zero"),
+)
+"""What a subclass may not change, to be what its parent is."""
+
+
+# What all of them share ------------------------------------------------------------------------
+
+
+def _refuse_options(module: Any) -> None:
+    """Refuse by name what no node says."""
+    if module.inhibition:
+        raise refuse(
+            "inhibition=True",
+            "neurons that fire by themselves: no primitive lets only the strongest one fire",
+            "Use inhibition=False.",
+        )
+    if module.state_quant:
+        raise refuse(
+            "state_quant",
+            "a membrane in floating point: no primitive rounds its state",
+            "Use state_quant=False.",
+        )
+    known = known_type(module)
+    own = [n for n in _METHODS if getattr(type(module), n, None) is not getattr(known, n, None)]
+    if own:
+        raise refuse(
+            f"a {type(module).__name__} with {own[0]}() of its own",
+            f"a plain {known.__name__ if known else 'neuron'}",
+            "Pass custom_map for the class.",
+        )
+    probe = torch.tensor([-2.0, -0.5, -1e-3, 0.0, 1e-3, 0.5, 2.0])
+    with torch.no_grad():
+        fired = [module.spike_grad(probe.clone()) for _ in range(2)]
+    if not all(torch.equal(f, (probe > 0).to(probe.dtype)) for f in fired):
+        raise refuse(
+            "a spike_grad that gives something else than 0 or 1 going forward",
+            "a step at the threshold, such as that of surrogate.atan()",
+            "Use another surrogate for the export; its slope is no part of a graph.",
+        )
+
+
+def _reset_mechanism(module: Any) -> str:
+    """The reset that a neuron carries out, if all of its three notes of it agree.
+
+    snnTorch picks the function of a delayed reset when the neuron is made, and looks at a buffer
+    for an immediate one: setting ``reset_mechanism``, or loading a state dict, changes one only.
+    """
+    names = {"_base_sub": "subtract", "_base_zero": "zero", "_base_int": "none"}
+    picked = names.get(getattr(module.state_function, "__name__", ""))
+    number = int(module.reset_mechanism_val)
+    noted = {picked, module.reset_mechanism, list(snn.SpikingNeuron.reset_dict)[number]}
+    if len(noted) > 1 or picked is None:
+        raise refuse(
+            f"reset_mechanism={module.reset_mechanism!r} was set after the neuron was made, which "
+            "changes a part of its reset only",
+            "one reset",
+            "Make the neuron anew with this reset_mechanism.",
+        )
+    return picked
+
+
+def firing(module: Any, features: Shape, late_zero: str) -> dict[str, Any]:
+    """Threshold, firing and reset of a neuron as fields of a node.
+
+    Args:
+        module: the neuron.
+        features: the shape of its input.
+        late_zero: what its delayed reset to zero is: 'zero', before the decay, or 'hold'.
+    """
+    _refuse_options(module)
+    threshold = over_features(module.threshold, features, "a threshold")
+    mode = _reset_mechanism(module)
+    delay = mode != "none" and getattr(module, "reset_delay", True)
+    if mode == "zero" and not delay and (threshold < 0).any():
+        raise refuse(
+            "reset_mechanism='zero' without delay and a threshold below 0",
+            "a threshold that a membrane at rest does not pass",
+        )
+    reset = {
+        ("subtract", True): "subtract",
+        ("subtract", False): "carry",
+        ("zero", True): late_zero,
+        ("zero", False): "zero",
+    }.get((mode, delay), "none")
+    return {
+        "v_threshold": threshold,
+        "reset": reset,
+        "reset_delay": delay,
+        "fires_at": "gt",
+    }
+
+
+def time_constant(values: Tensor, features: Shape, name: str) -> Array | None:
+    """Tau for a decay factor, None where all of them are 1.
+
+    Raises:
+        UnsupportedError: 1 - 1/tau cannot give the factor bit for bit, or only some of them are 1.
+    """
+    clamped = values.detach().clamp(0, 1)
+    if not clamped.is_floating_point():
+        clamped = clamped.to(torch.get_default_dtype())
+    decay = over_features(clamped, features, name)
+    exact = decay.astype(np.float64)
+    if (exact == 1).all():
+        return None
+    if (exact == 1).any():
+        raise refuse(
+            f"{name} is 1 for some neurons and less for others",
+            "all of them 1 (an IF) or none (a LIF)",
+            "Split the layer in two.",
+        )
+    tau: Array = 1 / (1 - exact)
+    for ulps in range(-4, 5):
+        # Where 1/(1-beta) was rounded the wrong way, a neighbour may fold to beta.
+        near = tau * (1 + ulps * np.finfo(np.float64).eps)
+        tau = np.where((1 - 1 / tau).astype(decay.dtype) == decay, tau, near)
+    tau = np.maximum(tau, 1.0)
+    folded = (1 - 1 / tau).astype(decay.dtype)
+    if not np.array_equal(folded, decay):
+        bad = float(exact[folded != decay].ravel()[0])
+        raise refuse(
+            f"{name} = {bad!r}",
+            f"a value that 1 - 1/tau gives exactly in {decay.dtype}",
+            "Export the model in float32, and round so small a value to 0.",
+        )
+    return tau
+
+
+def _leaky_node(module: Any, features: Shape, late_zero: str) -> ir.Node:
+    fields = firing(module, features, late_zero)
+    tau = time_constant(module.beta, features, "beta")
+    if tau is None:
+        return ir.IF(r=np.ones(1), **fields)
+    return ir.LIF(tau=tau, r=tau.copy(), v_leak=np.zeros(1), **fields)
+
+
+def _synaptic_node(module: Any, features: Shape) -> ir.Node:
+    # A delayed reset to zero takes the whole new membrane, its input included.
+    fields = firing(module, features, "hold")
+    tau_syn = time_constant(module.alpha, features, "alpha")
+    tau_mem = time_constant(module.beta, features, "beta")
+    if tau_syn is None or tau_mem is None:
+        name = "alpha" if tau_syn is None else "beta"
+        raise refuse(
+            f"{name} = 1 in a {type(module).__name__}",
+            "less than 1: no primitive has a synapse and forgets nothing",
+            f"Use an {name} just below 1.",
+        )
+    return ir.CubaLIF(
+        tau_syn=tau_syn,
+        tau_mem=tau_mem,
+        r=tau_mem.copy(),
+        v_leak=np.zeros(1),
+        w_in=tau_syn.copy(),
+        **fields,
+    )
+
+
+def _graded(module: Any, node: ir.Node, features: Shape) -> ir.Node | Fragment:
+    """The neuron, and a Scale behind it where its spikes are not 1."""
+    factor = over_features(module.graded_spikes_factor, features, "a graded_spikes_factor")
+    if (factor == 1).all():
+        return node
+    if (factor == 0).any():
+        raise refuse("graded_spikes_factor = 0", "a factor that lets spikes pass")
+    scale = ir.Scale(factor)
+    name = "graded_spikes_factor"
+    return Fragment({"": node, name: scale}, (("", name),), leave=name)
+
+
+def _recurrent(module: Any, node: ir.Node, features: Shape) -> Fragment:
+    """The neuron, and what its spikes of the step before pass through on the way back."""
+    if (array(module.graded_spikes_factor) != 1).any():
+        raise refuse(
+            f"graded_spikes_factor in a {type(module).__name__}", "spikes of 1 in a recurrence"
+        )
+    inner = module.recurrent
+    if isinstance(inner, nn.Linear | nn.Conv2d):
+        back = module_to_node(inner, features, features)
+        assert isinstance(back, ir.Node)
+    else:
+        back = ir.Scale(over_features(inner.V, features, "V"))
+    edges = ("", "recurrent"), ("recurrent", "")
+    return Fragment({"": node, "recurrent": back}, edges, edges[:1])
+
+
+def _with_membrane(module: Any, made: ir.Node | Fragment) -> Fragment:
+    """A neuron without reset is an integrator with a threshold behind it: its membrane is at hand.
+
+    With a reset it stays one node, whose membrane is nowhere to be had.
+    """
+    fragment = Fragment({"": made}) if isinstance(made, ir.Node) else made
+    node = fragment.nodes[""]
+    if module.reset_mechanism != "none" or not isinstance(node, ir.LIF | ir.IF | ir.CubaLIF):
+        return fragment
+    kinds: dict[type[ir.Node], type[ir.Node]]
+    kinds = {ir.LIF: ir.LI, ir.IF: ir.I, ir.CubaLIF: ir.CubaLI}
+    kind = kinds[type(node)]
+    integrator = kind(**{name: getattr(node, name) for name in kind.kinds})
+    spikes = ir.Threshold(node.v_threshold, "gt")
+    rest = {name: n for name, n in fragment.nodes.items() if name}
+    edges = (("", "spk"), *(("spk", b) for _, b in fragment.edges))
+    both = Fragment({"": integrator, "spk": spikes, **rest}, edges, leave=fragment.leave or "spk")
+    return replace(fragment, membrane=both)
+
+
+# One function for each neuron ------------------------------------------------------------------
+
+
+@exports(snn.Leaky, state=("mem",), remake=node_map)
+def _leaky(module: snn.Leaky, entering: Shape, leaving: Shape) -> ir.Node | Fragment:
+    made = _graded(module, _leaky_node(module, entering, "zero"), entering)
+    return _with_membrane(module, made)
+
+
+@exports(snn.Synaptic, state=("syn", "mem"), remake=node_map)
+def _synaptic(module: snn.Synaptic, entering: Shape, leaving: Shape) -> ir.Node | Fragment:
+    return _with_membrane(module, _graded(module, _synaptic_node(module, entering), entering))
+
+
+@exports(snn.RLeaky, state=("spk", "mem"))
+def _rleaky(module: snn.RLeaky, entering: Shape, leaving: Shape) -> Fragment:
+    return _recurrent(module, _leaky_node(module, entering, "hold"), entering)
+
+
+@exports(snn.RSynaptic, state=("spk", "syn", "mem"))
+def _rsynaptic(module: snn.RSynaptic, entering: Shape, leaving: Shape) -> Fragment:
+    if not module.reset_delay:
+        raise refuse(
+            "reset_delay=False in an RSynaptic",
+            "reset_delay=True: snnTorch computes the immediate reset and then drops it",
+        )
+    return _recurrent(module, _synaptic_node(module, entering), entering)
+
+
+@exports(snn.Lapicque, state=("mem",))
+def _lapicque(module: snn.Lapicque, entering: Shape, leaving: Shape) -> ir.Node | Fragment:
+    # snnTorch's own expressions, in its dtype: mem * decay + input * R * (1 / (R * C)) * time_step.
+    r, c, time_step = module.R, module.C, module.time_step
+    decay = 1 - time_step / (r * c)
+    if (decay < 0).any() or (decay > 1).any():
+        raise refuse(
+            f"time_step / (R * C) = {float((time_step / (r * c)).max()):g} in a Lapicque",
+            "between 0 and 1: the membrane would swing",
+            "Use a smaller time_step.",
+        )
+    gains = [over_features(g * 1.0, entering, "a gain") for g in (r, 1 / (r * c), time_step)]
+    gain = np.prod([g.astype(np.float64) for g in np.broadcast_arrays(*gains)], axis=0)
+    fields = firing(module, entering, "hold")
+    tau = time_constant(decay, entering, "1 - time_step / (R * C)")
+    node: ir.Node
+    if tau is None:
+        node = ir.IF(r=gain, **fields)
+    else:
+        node = ir.LIF(tau=tau, r=gain * tau, v_leak=np.zeros(1), **fields)
+    return _with_membrane(module, _graded(module, node, entering))
+
+
+@exports(snn.Alpha, state=("syn_exc", "syn_inh", "mem"))
+def _alpha(module: snn.Alpha, entering: Shape, leaving: Shape) -> ir.Node | Fragment:
+    """Two synapses and a threshold, as nodes of their own: there is nothing to reset in them."""
+    if module.reset_mechanism != "none":
+        raise refuse(
+            f"reset_mechanism={module.reset_mechanism!r} in an Alpha",
+            "'none': no primitive resets the two synapses of an Alpha neuron",
+            "Use reset_mechanism='none', or a Synaptic.",
+        )
+    _refuse_options(module)
+    alpha, beta = (getattr(module, name).detach().clamp(0, 1) for name in ("alpha", "beta"))
+    fall, rise = (
+        time_constant(decay, entering, name) for decay, name in ((alpha, "alpha"), (beta, "beta"))
+    )
+    if fall is None or rise is None:
+        raise refuse("alpha or beta = 1 in an Alpha", "less than 1")
+    gain = torch.log(alpha) / (torch.log(beta) - torch.log(alpha)) + 1
+    none = np.zeros(1)
+    nodes: dict[str, ir.Node] = {
+        "input": ir.Skip("passthrough"),
+        "syn_exc": ir.LI(fall, fall.copy(), none),
+        "syn_inh": ir.LI(rise, -rise, none),
+        "sum": ir.Skip("residual"),
+        "mem": ir.Scale(over_features(gain, entering, "tau_alpha")),
+        "": ir.Threshold(over_features(module.threshold, entering, "a threshold"), "gt"),
+    }
+    synapses = [(a, b) for s in ("syn_exc", "syn_inh") for a, b in (("input", s), (s, "sum"))]
+    edges = (*synapses, ("sum", "mem"), ("mem", ""))
+    made = Fragment(nodes, edges, enter="input")
+    graded = _graded(module, nodes[""], entering)
+    if isinstance(graded, ir.Node):
+        return made
+    scale = graded.nodes[graded.leave]
+    more = {**nodes, graded.leave: scale}
+    return Fragment(more, (*edges, *graded.edges), enter="input", leave=graded.leave)

@@ -1,0 +1,136 @@
+"""Every module that has a primitive, to its node and back: the same numbers, the same node."""
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+from torch.nn.utils import prune
+
+from t1c.bridge.exporting import over_features
+from t1c.ir.errors import UnsupportedError
+
+from .export_helpers import bridge, ir, there_and_back
+
+MAP, LINE, FLAT = (4, 6, 6), (4, 9), (5,)
+
+LAYERS = {
+    "Linear": (nn.Linear(5, 3), FLAT),
+    "Linear over a map": (nn.Linear(6, 3), MAP),
+    "Linear without bias": (nn.Linear(5, 3, bias=False), FLAT),
+    "Conv2d": (nn.Conv2d(4, 6, (3, 2), (2, 1), (1, 0), (1, 2), groups=2), MAP),
+    "Conv2d same": (nn.Conv2d(4, 2, 3, padding="same"), MAP),
+    "Conv2d without bias": (nn.Conv2d(4, 2, 3, bias=False), MAP),
+    "Conv1d": (nn.Conv1d(4, 6, 3, 2, 1, groups=2), LINE),
+    "Conv1d same": (nn.Conv1d(4, 2, 3, padding="same", dilation=2), LINE),
+    "Conv1d without bias": (nn.Conv1d(4, 2, 3, bias=False), LINE),
+    "SepConv2d": (bridge.SepConv2dModule(np.ones((4, 1, 3, 3)), np.ones((2, 4, 1, 1))), MAP),
+    "MaxPool2d": (nn.MaxPool2d(3, 2, 1, ceil_mode=True), MAP),
+    "AvgPool2d": (nn.AvgPool2d((2, 3), padding=(1, 0), count_include_pad=False), MAP),
+    "AdaptiveAvgPool2d": (nn.AdaptiveAvgPool2d((2, None)), MAP),
+    "AdaptiveMaxPool2d": (nn.AdaptiveMaxPool2d(3), MAP),
+    "Upsample": (nn.Upsample(scale_factor=2, mode="bilinear"), MAP),
+    "Upsample to a size": (nn.Upsample((9, 7)), MAP),
+    "Upsample by a fraction": (nn.Upsample(scale_factor=(1.5, 2.0)), MAP),
+    "Flatten": (nn.Flatten(), MAP),
+    "Flatten a part": (nn.Flatten(2, -1), MAP),
+    "ReLU": (nn.ReLU(), MAP),
+    "LeakyReLU": (nn.LeakyReLU(0.2), FLAT),
+    "Sigmoid": (nn.Sigmoid(), FLAT),
+    "Tanh": (nn.Tanh(), FLAT),
+    "Softmax": (nn.Softmax(1), MAP),
+    "GELU": (nn.GELU(), FLAT),
+    "GELU tanh": (nn.GELU("tanh"), FLAT),
+    "ELU": (nn.ELU(0.5), FLAT),
+    "PReLU": (nn.PReLU(), MAP),
+    "PReLU per channel": (nn.PReLU(4), MAP),
+    "BatchNorm1d": (nn.BatchNorm1d(4), LINE),
+    "BatchNorm2d": (nn.BatchNorm2d(4, eps=1e-3, momentum=0.2), MAP),
+    "BatchNorm2d without weights": (nn.BatchNorm2d(4, affine=False), MAP),
+    "LayerNorm": (nn.LayerNorm((6, 6)), MAP),
+    "LayerNorm without bias": (nn.LayerNorm(5, bias=False), FLAT),
+    "LayerNorm without weights": (nn.LayerNorm(5, elementwise_affine=False), FLAT),
+    "Dropout": (nn.Dropout(0.3), FLAT),
+    "Identity": (nn.Identity(), FLAT),
+}
+
+
+@pytest.mark.parametrize("name", LAYERS)
+def test_layer(name, tmp_path):
+    layer, shape = LAYERS[name]
+    torch.manual_seed(0)
+    with torch.no_grad():
+        for p in [*layer.parameters(), *layer.buffers()]:
+            if p.is_floating_point():
+                p.uniform_(0.5, 1.5)
+    layer.eval()
+    x = torch.randn(3, *shape)
+    executor = there_and_back(nn.Sequential(layer), x, tmp_path)
+    assert torch.allclose(executor(x), layer(x), atol=1e-6)
+    # The graph of the import is the graph.
+    assert bridge.to_ir(executor, x).equals(executor.graph)
+    # And a module is a module again, without a bias that it did not have.
+    back = executor.node("0")
+    assert (getattr(layer, "bias", None) is None) == (getattr(back, "bias", None) is None) or (
+        "without" in name
+    )
+
+
+@pytest.mark.parametrize("name", ["Linear without bias", "Conv2d without bias"])
+def test_a_missing_bias_is_zeros_and_a_note(name, tmp_path):
+    layer, shape = LAYERS[name]
+    executor = there_and_back(nn.Sequential(layer), torch.zeros(1, *shape), tmp_path)
+    node = executor.graph.nodes["0"]
+    assert not node.bias.any()
+    assert node.metadata == {"bias": "none"}
+    assert executor.node("0").bias is None
+
+
+def test_a_noted_bias_that_is_not_zero_is_kept():
+    node = ir.Affine(np.eye(2), np.ones(2), metadata={"bias": "none"})
+    assert bridge.node_to_module(node).bias is not None
+
+
+def test_double_weights_stay_double():
+    graph = bridge.to_ir(nn.Linear(3, 2).double(), torch.zeros(1, 3, dtype=torch.float64))
+    assert graph.nodes["linear"].weight.dtype == np.float64
+
+
+def test_bfloat16_weights_become_float32():
+    layer = nn.Linear(3, 2).bfloat16()
+    graph = bridge.to_ir(layer, torch.zeros(1, 3, dtype=torch.bfloat16))
+    weight = graph.nodes["linear"].weight
+    assert weight.dtype == np.float32
+    assert np.array_equal(weight, layer.weight.detach().float().numpy())
+
+
+def test_a_parametrized_weight_is_the_weight_in_use():
+    layer = nn.utils.parametrizations.weight_norm(nn.Linear(3, 2))
+    graph = bridge.to_ir(nn.Sequential(layer), torch.zeros(1, 3))
+    assert np.array_equal(graph.nodes["0"].weight, layer.weight.detach().numpy())
+
+
+def test_a_pruned_weight_is_the_weight_in_use():
+    layer = prune.l1_unstructured(nn.Linear(4, 4), "weight", amount=0.5)
+    graph = bridge.to_ir(nn.Sequential(layer), torch.zeros(1, 4))
+    assert (graph.nodes["0"].weight == 0).sum() == 8
+
+
+@pytest.mark.parametrize(
+    ("shape", "features", "laid"),
+    [
+        ((), (3,), (1,)),
+        ((1, 1), (3, 2, 2), (1,)),
+        ((3,), (3,), (3,)),
+        ((3,), (3, 3, 3), (1, 1, 3)),
+        ((3, 1, 1), (3, 2, 2), (3, 1, 1)),
+        ((1, 3, 1, 1), (3, 2, 2), (3, 1, 1)),
+    ],
+)
+def test_over_features(shape, features, laid):
+    assert over_features(torch.ones(shape), features, "it").shape == laid
+
+
+@pytest.mark.parametrize("shape", [(2,), (2, 3), (5, 3), (2, 1, 3)])
+def test_what_differs_between_samples_is_no_parameter(shape):
+    with pytest.raises(UnsupportedError, match="it of shape"):
+        over_features(torch.ones(shape), (3,), "it")
