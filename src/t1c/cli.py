@@ -250,3 +250,71 @@ def convert(
         typer.echo(f"  {key}: {value}")
     for loss in report.losses:
         typer.echo(f"  lost: {loss}")
+
+
+@app.command()
+@plain_messages()
+def verify(
+    a: Annotated[Path, typer.Argument(metavar="A", help="A network.", show_default=False)],
+    b: Annotated[Path, typer.Argument(metavar="B", help="The other.", show_default=False)],
+    data: Annotated[
+        Path,
+        typer.Option("--input", "-i", metavar="DATA.npz", help="The samples.", show_default=False),
+    ],
+    steps: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            metavar="T",
+            help="For how many steps to show samples without a time axis, as for t1c run.",
+            show_default=False,
+        ),
+    ] = None,
+    dtype: Annotated[
+        Literal["float32", "float64", "bfloat16"],
+        typer.Option(metavar="TYPE", help="Of the arithmetic: float32, float64 or bfloat16."),
+    ] = "float32",
+    tolerance: Annotated[
+        float | None,
+        typer.Option(
+            min=0.0,
+            help="How far apart equal numbers may be, relative to the largest of their node. "
+            "Default: 64 units of rounding. 0: the same bits.",
+            show_default=False,
+        ),
+    ] = None,
+    outputs_only: Annotated[
+        bool, typer.Option("--outputs-only", help="Compare outputs, not nodes of the same name.")
+    ] = False,
+    dt: Annotated[
+        float | None,
+        typer.Option(
+            metavar="SECONDS", help="The time step of .nir files that lack it.", show_default=False
+        ),
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Run two networks on the same samples and tell whether, where and why they differ.
+
+    A and B are .t1c or .nir files; DATA.npz is as for `t1c run`. The exit status is 1 if they
+    differ.
+    """
+    from t1c import sdk
+    from t1c.terminal import visible
+
+    report = sdk.verify_files(
+        a,
+        b,
+        data,
+        steps=steps,
+        dtype=dtype,
+        tolerance=tolerance,
+        outputs_only=outputs_only,
+        dt=dt,
+    )
+    if as_json:
+        typer.echo(json.dumps(report.to_dict()))
+    else:
+        typer.echo("\n".join(visible(line) for line in str(report).split("\n")))
+    if not report:
+        raise typer.Exit(1)

@@ -8,6 +8,7 @@ from .info import FileInfo, NodeInfo, Source, file_info, node_infos
 from .run_report import RunReport, run_file
 from .runner import DType, RunResult, run
 from .samples import Samples, read_samples
+from .verify import verify_files
 
 __all__ = [
     "ConvertReport",
@@ -24,4 +25,5 @@ __all__ = [
     "read_samples",
     "run",
     "run_file",
+    "verify_files",
 ]

@@ -1,0 +1,254 @@
+"""``verify``: from what the caller has to a report."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from t1c import ir, nir
+from t1c.ir.errors import InputError, Problem
+
+from ..executor import GraphExecutor
+from ..from_ir import ir_to_torch
+from .causes import Cause, Search
+from .compare import compare
+from .executors import ExecutorSide
+from .kinds import Kind, module_side
+from .report import Parting, Report
+from .rounding import evidence
+from .trace import Side, Xs, each, tensors
+
+Executable = ir.Graph | str | os.PathLike[str] | nn.Module
+
+
+def verify(
+    a: Executable,
+    b: Executable,
+    xs: Any,
+    *,
+    a_kind: Kind = "auto",
+    b_kind: Kind = "auto",
+    dtype: torch.dtype | None = None,
+    tolerance: float | None = None,
+    nodes: bool = True,
+    dt: float | None = None,
+) -> Report:
+    """Run two executables on one input and say whether they agree; if not, where and why.
+
+    Both start from rest and run in eval mode, on copies: neither ``a`` nor ``b`` is changed.
+
+    Args:
+        a: one side: an ``ir.Graph``, the path of a ``.t1c`` or ``.nir`` file, a ``GraphExecutor``,
+            or any other module. Nodes are compared where both sides show them: those of a graph,
+            and the submodules of a module whose paths are the nodes' names.
+        b: the other side.
+        xs: the input (T, B, *shape), tensor or array; a dict by Input name, or a tuple in their
+            order, where there are several.
+        a_kind: how ``a`` is called, if it is a module. 'sequence': once, with (T, B, ...), as one
+            with a time loop of its own. 'step': for each step, with (B, ...); it returns its
+            output, or (output, *state) with the state passed back positionally, None at first;
+            neurons that hide their state are reset before. 'auto' looks at what either way of
+            calling it does, and raises if that does not tell. A graph or executor is stepped
+            unless 'sequence' has it take the whole sequence at once.
+        b_kind: the same for ``b``.
+        dtype: of the arithmetic on both sides; None: of the parameters of the first module given,
+            or of ``xs``.
+        tolerance: how far apart two numbers may be that count as equal, relative to the largest of
+            their node. None: 64 units of rounding, or 4 of a half type. 0: the same bits.
+        nodes: whether nodes are compared too, or outputs alone.
+        dt: seconds in one step, for ``.nir`` files that do not say it.
+
+    Returns:
+        The report; it is true if they agree.
+
+    Raises:
+        InputError: the input fits a side not, the outputs have different names or shapes, there
+            is no step to take, or nothing tells how a module is to be called.
+        T1CError: a file or graph is not valid.
+
+    Example:
+        >>> import numpy as np, torch
+        >>> one = np.ones(1)
+        >>> def graph(threshold):
+        ...     return ir.Graph(
+        ...         {"input": ir.Input(shape=(2,)),
+        ...          "if": ir.IF(v_threshold=threshold * one),
+        ...          "output": ir.Output(shape=(2,))},
+        ...         [("input", "if"), ("if", "output")],
+        ...     )
+        >>> xs = torch.full((5, 1, 2), 0.25)
+        >>> bool(verify(graph(1.0), graph(1.0), xs))
+        True
+        >>> report = verify(graph(1.0), graph(0.5), xs)
+        >>> report.parting.step, report.parting.node, report.causes[0].kind
+        (1, 'if', 'threshold')
+    """
+    pair = _loaded(a, dt), _loaded(b, dt)
+    dtype = dtype or _dtype(*pair, xs)
+    xs = _inputs(xs, dtype)
+    names = next((_output_names(side) for side in pair if _output_names(side)), ("output",))
+    first = _side("a", pair[0], a_kind, xs, names, dtype)
+    second = _side("b", pair[1], b_kind, xs, names, dtype)
+    if tolerance is None:
+        eps = torch.finfo(dtype).eps
+        tolerance = eps * (4 if eps > 1e-3 else 64)
+    return _report(first, second, xs, dtype, tolerance, nodes)
+
+
+def read_graph(path: str | os.PathLike[str], dt: float | None = None) -> ir.Graph:
+    """The graph in a ``.t1c`` or ``.nir`` file; ``dt`` in seconds, if the latter does not say it.
+
+    Raises:
+        T1CError: the file is not valid, or this installation cannot read it.
+    """
+    if not os.fspath(path).endswith(".nir"):
+        return ir.read(path)
+    return nir.read(path, dt=dt)
+
+
+def _report(
+    first: Side, second: Side, xs: Xs, dtype: torch.dtype, tolerance: float, nodes: bool
+) -> Report:
+    mine, theirs = first.trace(xs), second.trace(xs)
+    graphs = [side for side in (first, second) if isinstance(side, ExecutorSide)]
+    order = graphs[0].executor.plan.order if graphs else tuple(mine.values)
+    found = compare(mine, theirs, tolerance, order if nodes else ())
+    graph = graphs[0] if graphs else None
+    seen = [evidence(place, mine, theirs, xs, graph) for place in found.places]
+    rounding = sum(e.rounding for e in seen)
+    shown = next((i for i, e in enumerate(seen) if not e.rounding), 0)
+    parting, causes, tested = None, tuple[Cause, ...](), 0
+    if found.places:
+        place, e = found.places[shown], seen[shown]
+        parting = Parting(
+            place.step,
+            place.node,
+            place.sample,
+            e.element,
+            place.is_output,
+            place.what,
+            e.values,
+            e.potentials,
+            e.threshold,
+            e.distances,
+            e.bound,
+            e.rounding,
+        )
+        if rounding == len(found.places):
+            causes = (_rounding(parting),)
+        elif graph is not None:
+            other = second if graph is first else first
+            traces = (mine, theirs) if graph is first else (theirs, mine)
+            search = Search(graph, other, *traces, found, place, xs, tolerance)
+            causes, tested = search.causes(), search.tried
+    steps, batch = tensors(xs)[0].shape[:2]
+    return Report(
+        agree=not found.places,
+        a=first.label,
+        b=second.label,
+        dtype=str(dtype).removeprefix("torch."),
+        steps=steps,
+        batch=batch,
+        tolerance=tolerance,
+        outputs=found.outputs,
+        spikes=found.spikes,
+        values=found.values,
+        potentials=found.potentials,
+        nodes=found.nodes,
+        differing_samples=len(found.places),
+        rounding_samples=rounding,
+        parting=parting,
+        causes=causes,
+        tested=tested,
+    )
+
+
+def _rounding(parting: Parting) -> Cause:
+    text = "rounding: the order of additions alone can make this difference"
+    if parting.what == "spike":
+        text = "rounding at the threshold: the order of additions alone can flip this spike"
+    return Cause("rounding", (parting.node,), text, True, None)
+
+
+def _loaded(side: Executable, dt: float | None) -> ir.Graph | nn.Module | tuple[str, ir.Graph]:
+    """The graph behind a path, with its name."""
+    if not isinstance(side, str | os.PathLike):
+        if not isinstance(side, ir.Graph | nn.Module):
+            raise InputError(
+                Problem(f"a {type(side).__name__}", "a graph, a path, an executor or a module")
+            )
+        return side
+    return os.fspath(side), read_graph(side, dt)
+
+
+def _side(
+    name: str,
+    what: ir.Graph | nn.Module | tuple[str, ir.Graph],
+    kind: Kind,
+    xs: Xs,
+    outputs: tuple[str, ...],
+    dtype: torch.dtype,
+) -> Side:
+    if kind not in ("auto", "sequence", "step"):
+        raise InputError(Problem(repr(kind), "'auto', 'sequence' or 'step'", field=f"{name}_kind"))
+    how = "the whole sequence at once" if kind == "sequence" else "step by step"
+    if isinstance(what, GraphExecutor):
+        return ExecutorSide(name, f"{type(what).__name__}, {how}", what, kind, dtype)
+    if isinstance(what, nn.Module):
+        return module_side(name, what, kind, xs, outputs, dtype)
+    path, graph = what if isinstance(what, tuple) else ("", what)
+    label = f"{path or 'graph'} ({len(graph.nodes)} nodes), {how}"
+    return ExecutorSide(name, label, ir_to_torch(graph, dtype=dtype), kind)
+
+
+def _output_names(side: ir.Graph | nn.Module | tuple[str, ir.Graph]) -> tuple[str, ...]:
+    if isinstance(side, GraphExecutor):
+        return side.plan.outputs
+    graph = side[1] if isinstance(side, tuple) else side
+    return tuple(graph.outputs()) if isinstance(graph, ir.Graph) else ()
+
+
+def _dtype(a: Any, b: Any, xs: Any) -> torch.dtype:
+    """Of the parameters of the first module that has any, or of the input."""
+    for side in (a, b):
+        if isinstance(side, nn.Module):
+            for parameter in side.parameters():
+                if parameter.is_floating_point():
+                    return parameter.dtype
+    first = next(iter(xs.values())) if isinstance(xs, Mapping) else xs
+    first = first[0] if isinstance(first, tuple | list) else first
+    found = torch.as_tensor(first).dtype
+    return found if found.is_floating_point else torch.get_default_dtype()
+
+
+def _inputs(xs: Any, dtype: torch.dtype) -> Xs:
+    """The caller's input as tensors of ``dtype`` (T, B, ...)."""
+
+    def convert(x: Any) -> Tensor:
+        if not isinstance(x, Tensor | np.ndarray):
+            raise InputError(
+                Problem(f"a {type(x).__name__}", "a tensor or array (T, B, ...)", where="xs")
+            )
+        return (x if isinstance(x, Tensor) else torch.from_numpy(np.array(x))).detach().to(dtype)
+
+    if isinstance(xs, Mapping):
+        xs = dict(xs)
+    elif isinstance(xs, tuple | list):
+        xs = tuple(xs)
+    converted = each(xs, convert)
+    sizes = {tuple(x.shape[:2]) for x in tensors(converted)}
+    if len(sizes) != 1 or 0 in next(iter(sizes)) or len(next(iter(sizes))) != 2:
+        raise InputError(
+            Problem(
+                f"inputs of {', '.join(str(tuple(x.shape)) for x in tensors(converted))}",
+                "(T, B, ...), at least one step of at least one sample, the same for all",
+                "Nothing would be proven by an empty run.",
+                "xs",
+            )
+        )
+    return converted

@@ -1,0 +1,178 @@
+"""Any other PyTorch module as a side: called once, or step by step, and watched through hooks."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from t1c.ir.errors import InputError, Problem
+
+from .copying import fresh
+from .trace import Trace, Xs, device_of, each, tensors, threshold_of, watch_firing
+
+
+class ModuleSide:
+    """A module with a time loop of its own, or one that takes one step per call.
+
+    Args:
+        name: 'a' or 'b'.
+        label: what it is, in a few words.
+        model: what runs; copies of it are used.
+        kind: 'sequence' (one call takes and returns (T, B, ...)) or 'step' (one call takes
+            (B, ...) and returns an output, or (output, *state) with the state passed back
+            positionally; None is rest).
+        outputs: the names of its outputs. It returns as many values, in this order, or a dict;
+            anything behind them is state.
+        dtype: of the arithmetic; None: as the module has it.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        label: str,
+        model: nn.Module,
+        kind: str,
+        outputs: Sequence[str] = ("output",),
+        dtype: torch.dtype | None = None,
+    ) -> None:
+        self.name, self.label, self.kind = name, label, kind
+        self.outputs = tuple(outputs)
+        self.model = fresh(model, dtype)
+
+    def module(self, node: str) -> nn.Module | None:
+        """The submodule of that name."""
+        return dict(self.model.named_modules()).get(node) if node else None
+
+    def trace(self, xs: Xs) -> Trace:
+        """Run all steps from rest; nodes are the submodules that are called once a step."""
+        return self.observe(xs)[0]
+
+    @torch.no_grad()
+    def observe(self, xs: Xs) -> tuple[Trace, dict[str, int]]:
+        """The trace, and how often each submodule was called.
+
+        Raises:
+            InputError: what the model returns is not of the form that its kind promises.
+        """
+        model = fresh(self.model)
+        xs = each(xs, lambda x: x.to(device_of(model)))
+        sent: dict[str, list[Tensor]] = {}
+        tested: dict[str, list[Tensor]] = {}
+        for path, part in model.named_modules():
+            if path:
+                watch_firing(part, tested.setdefault(path, []))
+                _watch_output(part, path, sent)
+        if self.kind == "sequence":
+            outputs = self._named(model(*tensors(xs)))[0]
+        else:
+            outputs = self._stepped(model, tensors(xs))
+        steps, batch = tensors(xs)[0].shape[:2]
+        for name, value in outputs.items():
+            if tuple(value.shape[:2]) != (steps, batch):
+                raise InputError(
+                    Problem(
+                        f"output {name!r} of shape {tuple(value.shape)}, time first",
+                        f"({steps}, {batch}, ...): an output for every step and sample",
+                        where=f"{self.name} ({self.label})",
+                    )
+                )
+        kept = {p: _sequence(calls, steps, batch, self.kind) for p, calls in sent.items()}
+        membranes = {p: _sequence(calls, steps, batch, self.kind) for p, calls in tested.items()}
+        parts = dict(model.named_modules())
+        found = {p: u for p, u in membranes.items() if u is not None}
+        return (
+            Trace(
+                outputs={name: value.cpu() for name, value in outputs.items()},
+                values={p: value for p, value in kept.items() if value is not None},
+                potentials=found,
+                thresholds={p: threshold_of(parts[p]).cpu() for p in found},
+            ),
+            {path: len(calls) for path, calls in sent.items()},
+        )
+
+    def _stepped(self, model: nn.Module, xs: list[Tensor]) -> dict[str, Tensor]:
+        missing = max(_arguments(model)[0] - len(xs), 0)
+        state: tuple[Any, ...] = (None,) * missing
+        steps: list[dict[str, Tensor]] = []
+        for t in range(len(xs[0])):
+            outputs, returned = self._named(model(*(x[t] for x in xs), *state))
+            steps.append(outputs)
+            state = self._state(model, len(xs), returned)
+        return {name: torch.stack([step[name] for step in steps]) for name in steps[0]}
+
+    def _state(self, model: nn.Module, taken: int, returned: tuple[Any, ...]) -> tuple[Any, ...]:
+        if taken + len(returned) <= _arguments(model)[1]:
+            return returned
+        if any(getattr(part, "init_hidden", False) is True for part in model.modules()):
+            return ()  # what it returns besides is for looking at; the neurons keep it themselves
+        raise InputError(
+            Problem(
+                f"a step returns {len(returned)} values behind its {len(self.outputs)} outputs, "
+                "and forward has no place to take them back",
+                "forward(x, *state) -> (output, *state)",
+                f"If it has a time loop of its own, pass {self.name}_kind='sequence'.",
+                f"{self.name} ({self.label})",
+            )
+        )
+
+    def _named(self, result: Any) -> tuple[dict[str, Tensor], tuple[Any, ...]]:
+        """Outputs by name, and what was returned behind them."""
+        rest: tuple[Any, ...] = ()
+        if isinstance(result, Mapping):
+            named = {str(name): value for name, value in result.items()}
+        else:
+            values = tuple(result) if isinstance(result, tuple | list) else (result,)
+            named = dict(zip(self.outputs, values, strict=False))
+            rest = values[len(self.outputs) :]
+        if set(named) != set(self.outputs) or not all(
+            isinstance(value, Tensor) for value in named.values()
+        ):
+            found = {name: type(value).__name__ for name, value in named.items()}
+            raise InputError(
+                Problem(
+                    f"outputs {found}",
+                    f"a tensor for each of {list(self.outputs)}",
+                    where=f"{self.name} ({self.label})",
+                )
+            )
+        return named, rest
+
+
+def _watch_output(module: nn.Module, path: str, sent: dict[str, list[Tensor]]) -> None:
+    """Note what the module sends; ``sent`` comes to be in the order of the first calls."""
+
+    def note(_: nn.Module, __: Any, result: Any) -> None:
+        first = result[0] if isinstance(result, tuple | list) and result else result
+        if isinstance(first, Tensor):
+            sent.setdefault(path, []).append(first.detach().clone())
+
+    module.register_forward_hook(note)
+
+
+def _sequence(calls: list[Tensor], steps: int, batch: int, kind: str) -> Tensor | None:
+    """What a submodule sent as (T, B, ...); None where its calls are not the steps."""
+    if len(calls) == steps and len({call.shape for call in calls}) == 1:
+        if calls[0].shape[:1] == (batch,):
+            return torch.stack(calls).cpu()
+        if steps > 1:
+            return None
+    if len(calls) != 1 or kind == "step":
+        return None
+    whole = calls[0].cpu()
+    if whole.shape[:2] == (steps, batch):
+        return whole
+    folded = whole.shape[:1] == (steps * batch,)
+    return whole.reshape(steps, batch, *whole.shape[1:]) if folded else None
+
+
+def _arguments(model: nn.Module) -> tuple[int, float]:
+    """How many positional arguments forward needs, and how many it takes."""
+    parameters = inspect.signature(model.forward).parameters.values()
+    places = [p for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
+    needed = sum(p.default is p.empty for p in places)
+    any_number = any(p.kind is p.VAR_POSITIONAL for p in parameters)
+    return needed, float("inf") if any_number else len(places)

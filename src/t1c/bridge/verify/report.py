@@ -1,0 +1,203 @@
+"""What ``verify`` found, for people and for machines."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from t1c.ir.errors import Problem, T1CError
+
+from .causes import Cause
+from .compare import Count
+
+
+class VerificationError(T1CError, AssertionError):
+    """Two sides that should agree do not."""
+
+
+@dataclass(frozen=True)
+class Parting:
+    """The first difference.
+
+    Attributes:
+        step, node, sample, element: where: the step, the node (or output), the sample of the
+            batch, and the index of the neuron in the node.
+        is_output: ``node`` is the name of an output, because no node that both sides show parts
+            before it.
+        what: 'spike' (of a node that sends only 0 and 1), 'value' or 'potential'.
+        values: what a and b sent there.
+        potentials: their membranes when firing was tested, before a reset in the same step; None
+            where not seen.
+        threshold: what the potentials are compared with; None where not seen.
+        distances: how far the potentials are above the threshold.
+        bound: how far apart rounding alone may put the two.
+        within_rounding: whether that explains the difference of this sample.
+    """
+
+    step: int
+    node: str
+    sample: int
+    element: tuple[int, ...]
+    is_output: bool
+    what: str
+    values: tuple[float, float]
+    potentials: tuple[float | None, float | None]
+    threshold: float | None
+    distances: tuple[float | None, float | None]
+    bound: float
+    within_rounding: bool
+
+
+@dataclass(frozen=True)
+class Report:
+    """Whether two sides agree, and if not, where they part and why.
+
+    True if they agree. ``str`` gives at most ten lines, ``to_dict`` what JSON can hold.
+
+    Attributes:
+        agree: nothing that was compared differs.
+        a, b: what they are.
+        dtype: of the arithmetic.
+        steps, batch: the size of the input.
+        tolerance: how far apart two numbers may be that count as equal, relative to the largest
+            of their node; spikes that differ always count.
+        outputs: outputs compared.
+        spikes: numbers compared of the nodes that both sides show and that send only 0 and 1.
+        values: the same for all other nodes.
+        potentials: membranes compared, of the nodes that both sides show.
+        nodes: the nodes that both sides show.
+        differing_samples: how many samples of the batch differ anywhere.
+        rounding_samples: in how many of these the first difference lies within rounding.
+        parting: the earliest difference, of a sample that rounding does not explain if there is
+            one; None if they agree.
+        causes: the likely causes: all that explain everything, or the one change after which the
+            first difference comes latest.
+        tested: how many changed graphs were run to find them.
+    """
+
+    agree: bool
+    a: str
+    b: str
+    dtype: str
+    steps: int
+    batch: int
+    tolerance: float
+    outputs: Count
+    spikes: Count
+    values: Count
+    potentials: Count
+    nodes: tuple[str, ...]
+    differing_samples: int
+    rounding_samples: int
+    parting: Parting | None
+    causes: tuple[Cause, ...]
+    tested: int
+
+    def __bool__(self) -> bool:
+        return self.agree
+
+    @property
+    def within_rounding(self) -> bool:
+        """They agree, or in every sample the first difference lies within rounding.
+
+        After it the two are in different states, and further differences are its consequences.
+        """
+        return self.differing_samples == self.rounding_samples
+
+    def raise_if_different(self, *, allow_rounding: bool = False) -> None:
+        """Raise unless the sides agree.
+
+        Args:
+            allow_rounding: let pass what differs by rounding alone.
+
+        Raises:
+            VerificationError: they differ; its text is the report.
+        """
+        if not self.agree and not (allow_rounding and self.within_rounding):
+            raise VerificationError(Problem(str(self)))
+
+    def to_dict(self) -> dict[str, Any]:
+        """The report as JSON can hold it: its fields and ``within_rounding``.
+
+        Numbers that are not finite are text ('nan', 'inf').
+        """
+        plain: dict[str, Any] = _plain({**asdict(self), "within_rounding": self.within_rounding})
+        return plain
+
+    def __str__(self) -> str:
+        lines = [
+            f"a and b {'agree' if self.agree else 'DIFFER'}: {self.steps:,} steps, "
+            f"batch {self.batch:,}, {self.dtype}",
+            f"  a           {self.a}",
+            f"  b           {self.b}",
+            f"  outputs     {_counted(self.outputs)}",
+            f"  nodes       {self._inside()}",
+        ]
+        if self.parting is not None:
+            lines += self._parting(self.parting)
+        return "\n".join(lines)
+
+    def _inside(self) -> str:
+        if not self.nodes:
+            return "none that both sides show"
+        parts = [f"{len(self.nodes)} that both sides show"]
+        for name in ("spikes", "values", "potentials"):
+            count = getattr(self, name)
+            if count.compared:
+                parts.append(f"{name} {_counted(count)}")
+        return "; ".join(parts)
+
+    def _parting(self, p: Parting) -> list[str]:
+        kind = "output" if p.is_output else "node"
+        sent = f"{p.what} {p.values[0]:.9g} in a, {p.values[1]:.9g} in b"
+        if p.what == "potential":
+            sent = "the potential differs, what is sent does not"
+        place = f"step {p.step}, {kind} {p.node!r}, sample {p.sample}, element {_index(p.element)}"
+        lines = [f"  part at     {place}: {sent}"]
+        seen = [
+            f"{u:.9g} in {name}"
+            for name, u in zip("ab", p.potentials, strict=True)
+            if u is not None
+        ]
+        if seen:
+            text = f"  potential   {', '.join(seen)}"
+            if p.threshold is not None:
+                away = [f"{abs(d):.3g}" for d in p.distances if d is not None]
+                text += f"; threshold {p.threshold:.9g}, {' and '.join(away)} away"
+            lines.append(text)
+        first = f"{self.rounding_samples} of {self.differing_samples} differing samples"
+        lines.append(f"  rounding    may make up to {p.bound:.2g} there; explains {first}")
+        if not self.causes:
+            said = f"not found ({self.tested} changed graphs were run)"
+            return [
+                *lines,
+                f"  cause       {said if self.tested else 'not found: neither is a graph'}",
+            ]
+        cause = self.causes[0]
+        lines.append(f"  cause       {cause.text}")
+        if not cause.explains:
+            lines.append(f"              (in part: with that, they part at step {cause.step})")
+        elif len(self.causes) > 1:
+            others = "; or ".join(other.text for other in self.causes[1:])
+            lines.append(f"              (or, as likely: {others})")
+        return lines
+
+
+def _counted(count: Count) -> str:
+    if not count.differing:
+        apart = f" (largest difference {count.largest:.2g})" if count.largest else ""
+        return f"all {count.compared:,} equal{apart}"
+    return f"{count.differing:,} of {count.compared:,} differ, by up to {count.largest:.3g}"
+
+
+def _index(element: tuple[int, ...]) -> str:
+    return str(element[0]) if len(element) == 1 else str(element)
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _plain(entry) for key, entry in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(entry) for entry in value]
+    return str(value) if isinstance(value, float) and not math.isfinite(value) else value

@@ -1,0 +1,92 @@
+"""What a side did on the input, in a form that can be laid beside another's."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor, nn
+
+Xs = Any
+"""An input sequence: a tensor (T, B, ...), a dict of them by Input name, or a tuple."""
+
+
+@dataclass
+class Trace:
+    """What a run left behind; every tensor is (T, B, *features).
+
+    Attributes:
+        outputs: output name -> its values.
+        values: node name -> what the node sent.
+        potentials: node name -> the membrane at the moment when firing is tested (before a reset
+            in the same step).
+        thresholds: node name -> what the potentials are compared with, without time.
+    """
+
+    outputs: dict[str, Tensor]
+    values: dict[str, Tensor] = field(default_factory=dict)
+    potentials: dict[str, Tensor] = field(default_factory=dict)
+    thresholds: dict[str, Tensor] = field(default_factory=dict)
+
+
+class Side(Protocol):
+    """One of the two that are compared."""
+
+    name: str
+    """How the report calls it: 'a' or 'b'."""
+
+    label: str
+    """What it is, in a few words."""
+
+    def trace(self, xs: Xs) -> Trace:
+        """Run all steps from rest."""
+        ...
+
+    def module(self, node: str) -> nn.Module | None:
+        """What computes a node, if it can be looked at."""
+        ...
+
+
+def tensors(xs: Xs) -> list[Tensor]:
+    """The tensors of an input sequence, in order."""
+    if isinstance(xs, dict):
+        return list(xs.values())
+    return list(xs) if isinstance(xs, tuple) else [xs]
+
+
+def each(xs: Xs, function: Callable[[Any], Tensor]) -> Xs:
+    """The input sequence with ``function`` applied to each of its tensors."""
+    if isinstance(xs, dict):
+        return {name: function(x) for name, x in xs.items()}
+    return tuple(function(x) for x in xs) if isinstance(xs, tuple) else function(xs)
+
+
+def device_of(module: nn.Module) -> torch.device:
+    """Where a module's numbers are; the CPU if it has none."""
+    found = next(iter((*module.parameters(), *module.buffers())), None)
+    return torch.device("cpu") if found is None else found.device
+
+
+def watch_firing(module: nn.Module, tested: list[Tensor]) -> None:
+    """Let a snnTorch neuron note the membrane each time it tests for a spike.
+
+    Replaces ``module.fire`` on this very object: hand in a copy.
+    """
+    fire = getattr(module, "fire", None)
+    if not callable(fire):
+        return
+
+    def noting(mem: Tensor) -> Any:
+        tested.append(mem.detach().clone())
+        return fire(mem)
+
+    vars(module)["fire"] = noting
+
+
+def threshold_of(module: nn.Module) -> Tensor:
+    """What a watched neuron compares its membrane with."""
+    found = module.threshold
+    assert isinstance(found, Tensor)
+    return found.detach()
