@@ -3,23 +3,95 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor
 
-ALPHA = 2.0
-"""Slope of the surrogate gradient, snnTorch's default."""
+from t1c.ir.errors import InputError, Problem
+
+SLOPES = {
+    "atan": 2.0,
+    "fast_sigmoid": 25.0,
+    "sigmoid": 25.0,
+    "triangular": 1.0,
+    "straight_through": 1.0,
+}
+"""Surrogate gradient -> its slope where none is given; those of snnTorch."""
 
 
-def spike(u: Tensor, threshold: Tensor, fires_at: str) -> Tensor:
+@dataclass(frozen=True)
+class Surrogate:
+    """The derivative that a spike pretends to have, d being ``u - threshold`` and k the slope.
+
+    ==================  ============================================  =========================
+    name                derivative                                    source
+    ==================  ============================================  =========================
+    'atan'              k/2 / (1 + (pi/2 k d)^2)                      Fang et al. 2021
+    'fast_sigmoid'      1 / (1 + k abs(d))^2                          Zenke and Ganguli 2018
+    'sigmoid'           k sigma(k d) (1 - sigma(k d))                 Zenke and Ganguli 2018
+    'triangular'        max(0, 1 - k abs(d))                          Bellec et al. 2018
+    'straight_through'  1                                             Bengio et al. 2013
+    ==================  ============================================  =========================
+
+    Attributes:
+        name: one of the above.
+        slope: k, above 0; 'straight_through' has none. See ``SLOPES`` for the defaults.
+
+    Raises:
+        InputError: there is no such name, or the slope is not above 0.
+
+    Example:
+        >>> Surrogate("atan").derivative(torch.tensor([0.0, 1.0]))
+        tensor([1.0000, 0.0920])
+    """
+
+    name: str = "atan"
+    slope: float | None = None
+
+    def __post_init__(self) -> None:
+        """Check the name and settle the slope."""
+        if self.name not in SLOPES:
+            raise InputError(
+                Problem(repr(self.name), f"one of {', '.join(SLOPES)}", field="surrogate")
+            )
+        k = SLOPES[self.name] if self.slope is None else float(self.slope)
+        if not (math.isfinite(k) and k > 0):
+            raise InputError(Problem(f"slope={self.slope}", "a number above 0", field="surrogate"))
+        object.__setattr__(self, "slope", k)
+
+    @property
+    def k(self) -> float:
+        """The slope."""
+        assert self.slope is not None
+        return self.slope
+
+    def derivative(self, d: Tensor) -> Tensor:
+        """The derivative at distances ``d`` of the membrane from its threshold."""
+        k = self.k
+        if self.name == "atan":
+            return k / 2 / (1 + (math.pi / 2 * k * d).square())
+        if self.name == "fast_sigmoid":
+            return 1 / (1 + k * d.abs()).square()
+        if self.name == "sigmoid":
+            s = torch.sigmoid(k * d)
+            return k * s * (1 - s)
+        if self.name == "triangular":
+            return (1 - k * d.abs()).clamp(min=0)
+        return torch.ones_like(d)
+
+
+ATAN = Surrogate()
+
+
+def spike(u: Tensor, threshold: Tensor, fires_at: str, surrogate: Surrogate = ATAN) -> Tensor:
     """1 where ``u`` reaches (``fires_at='ge'``) or passes (``'gt'``) the threshold, else 0.
 
-    Its gradient is the arctangent surrogate of Fang et al. 2021 (Incorporating learnable membrane
-    time constant), ``alpha / 2 / (1 + (pi / 2 * alpha * (u - threshold))**2)`` with alpha = 2.
+    Its gradient is that of ``surrogate``.
     """
     if torch.is_grad_enabled() and (u.requires_grad or threshold.requires_grad):
-        fired: Tensor = _Spike.apply(u, threshold, fires_at)  # type: ignore[no-untyped-call]
+        fired: Tensor = _Spike.apply(u, threshold, fires_at, surrogate)  # type: ignore[no-untyped-call]
         return fired
     return _fires(u, threshold, fires_at)
 
@@ -30,14 +102,16 @@ def _fires(u: Tensor, threshold: Tensor, fires_at: str) -> Tensor:
 
 class _Spike(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, u: Tensor, threshold: Tensor, fires_at: str) -> Tensor:
+    def forward(
+        ctx: Any, u: Tensor, threshold: Tensor, fires_at: str, surrogate: Surrogate
+    ) -> Tensor:
         ctx.save_for_backward(u, threshold)
+        ctx.surrogate = surrogate
         return _fires(u, threshold, fires_at)
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
         u, threshold = ctx.saved_tensors
-        slope = ALPHA / 2 / (1 + (math.pi / 2 * ALPHA * (u - threshold)).square())
-        grad = grads[0] * slope
+        grad = grads[0] * ctx.surrogate.derivative(u - threshold)
         to_threshold = -grad.sum_to_size(threshold.shape) if ctx.needs_input_grad[1] else None
-        return grad, to_threshold, None
+        return grad, to_threshold, None, None

@@ -14,9 +14,12 @@ from t1c.ir.errors import ShapeError
 from t1c.ir.primitives.neuron import Neuron, SpikingNeuron, parameter_shape
 
 from ..exporting import Shape, array, exports
+from ..kernels.rule import COEFFICIENTS, Rule
+from ..kernels.scan import Coefficients as Laid
+from ..kernels.scan import scan
 from ..registry import imports
 from ..stateful import State, StatefulModule
-from ..surrogate import spike
+from ..surrogate import ATAN, Surrogate
 
 Numbers = Sequence[float] | float | np.ndarray[Any, Any] | Tensor
 Coefficients = dict[str, Tensor]
@@ -34,8 +37,14 @@ class NeuronModule(StatefulModule):
     """
 
     node_type: ClassVar[type[Neuron]]
-    reset_delay: bool
-    fires_at: str
+    reset_delay: bool = False
+    fires_at: str = "ge"
+    surrogate: Surrogate = ATAN
+    """The derivative that spikes pretend to have in training."""
+    detach_reset: bool = True
+    """No gradient flows through the spike that resets, as in snnTorch."""
+    kernels: str | None = None
+    """Which kernels are used; None: whatever is fastest. See ``kernels.choose``."""
 
     def __init__(self, *args: Any, **fields: Any) -> None:
         super().__init__()
@@ -52,18 +61,23 @@ class NeuronModule(StatefulModule):
                 setattr(self, name, value)
         self.state_names = node.state_names
         self.reset_mode = node.reset_mode if isinstance(node, SpikingNeuron) else None
-        self._laid: dict[tuple[Any, ...], tuple[list[tuple[Tensor, int]], Coefficients]] = {}
+        self._laid: dict[tuple[Any, ...], tuple[list[tuple[Tensor, int]], Laid]] = {}
 
     def coefficients(self, x: Tensor) -> Coefficients:
-        """The folded coefficients, threshold and reset value, laid over ``x`` in its dtype.
+        """The folded coefficients, threshold and reset value, laid over ``x`` in its dtype."""
+        return self._folded(x.shape[1:], x.dtype, x.device)
+
+    def laid(self, features: torch.Size, dtype: torch.dtype, device: torch.device) -> Laid:
+        """The coefficients as kernels take them, over features of this shape.
 
         Kept until a parameter is replaced or written to (writing through ``.data`` or a NumPy view
         goes unseen). Where that cannot be told, or a gradient flows, they are folded each time.
         """
         now = [self._parameter(name) for name in self.exact]
-        if any(t.requires_grad or t.is_inference() for t in now):
-            return self._folded(x)
-        key = (x.shape[1:], x.dtype, x.device)
+        grads = torch.is_grad_enabled() and any(t.requires_grad for t in now)
+        if grads or torch.compiler.is_compiling() or any(t.is_inference() for t in now):
+            return _complete(self._folded(features, dtype, device))
+        key = (features, dtype, device)
         kept = self._laid.get(key)
         if kept is not None and all(
             old is new and version == new._version
@@ -71,16 +85,18 @@ class NeuronModule(StatefulModule):
         ):
             return kept[1]
         # What is kept must serve training too, which inference tensors cannot.
-        with torch.inference_mode(False):
-            folded = self._folded(x)
-        self._laid[key] = [(t, t._version) for t in now], folded
-        return folded
+        with torch.inference_mode(False), torch.no_grad():
+            made = _complete(self._folded(features, dtype, device))
+        self._laid[key] = [(t, t._version) for t in now], made
+        return made
 
-    def _folded(self, x: Tensor) -> Coefficients:
-        p = {name: self._over(name, tuple(x.shape[1:])) for name in self.exact}
+    def _folded(
+        self, features: torch.Size, dtype: torch.dtype, device: torch.device
+    ) -> Coefficients:
+        p = {name: self._over(name, tuple(features)) for name in self.exact}
         plain = {name: p[name] for name in ("v_threshold", "v_reset") if name in p}
         return {
-            name: value.to(x.device, x.dtype)
+            name: value.to(device, dtype)
             for name, value in (self.node_type.fold(p) | plain).items()
         }
 
@@ -103,55 +119,28 @@ class NeuronModule(StatefulModule):
         output, after = self.step(x, given or self.initial_state(x))
         return output, *after
 
+    @property
+    def rule(self) -> Rule:
+        """The options, as kernels take them."""
+        return Rule(
+            reset=self.reset_mode or "no_fire",
+            delay=self.reset_delay,
+            strict=self.fires_at == "gt",
+            synapse=len(self.state_names) > 1,
+            surrogate=self.surrogate,
+            detach_reset=self.detach_reset,
+        )
+
     def step(self, x: Tensor, state: State) -> tuple[Tensor, State]:
         """One time step, state as a tuple."""
-        c = self.coefficients(x)
-        drive, extra = self.node_type.drive(c, x, state[:-1])
-        output, v = self._settle(c, state[-1], drive)
-        return output, (*extra, v)
+        output, state = self.scan(x.unsqueeze(0), state)
+        return output[0], state
 
     def scan(self, xs: Tensor, state: State) -> tuple[Tensor, State]:
-        """All steps; without a synapse, what drives the membrane is computed for all at once."""
-        if not len(xs) or len(self.state_names) > 1:
-            return super().scan(xs, state)
-        c = self.coefficients(xs[0])
-        drives, _ = self.node_type.drive(c, xs, ())
-        (v,) = state
-        outputs = []
-        for drive in drives:
-            output, v = self._settle(c, v, drive)
-            outputs.append(output)
-        return torch.stack(outputs), (v,)
-
-    def _settle(self, c: Coefficients, v: Tensor, drive: Tensor) -> tuple[Tensor, Tensor]:
-        """(output, membrane to carry on); mirrors ``SpikingNeuron.settle`` step by step.
-
-        The reset is detached: the surrogate gradient flows through the spike that is sent, not
-        through the one that resets, as in snnTorch.
-        """
-        decay, mode = self.node_type.decay, self.reset_mode
-        if mode is None:
-            u: Tensor = decay(c, v, drive)
-            return u, u
-        threshold, target = c["v_threshold"], c.get("v_reset")
-        if self.reset_delay:
-            due = spike(v.detach(), threshold.detach(), self.fires_at)
-            u = decay(c, _jump(v, due, target) if mode in ("zero", "value") else v, drive)
-            if mode == "subtract":
-                u = u - due * threshold
-            elif mode == "hold":
-                u = _jump(u, due, None)
-            return spike(u, threshold, self.fires_at), u
-        u = decay(c, v, drive)
-        if mode == "carry":
-            due = spike(v.detach(), threshold.detach(), self.fires_at)
-            u = u - due * threshold
-            spikes = spike(u, threshold, self.fires_at)
-            return spikes, u - (spikes.detach() - due) * threshold
-        spikes = spike(u, threshold, self.fires_at)
-        if mode == "subtract":
-            return spikes, u - spikes.detach() * threshold
-        return spikes, _jump(u, spikes.detach(), target) if mode in ("zero", "value") else u
+        """All steps in one kernel."""
+        return scan(
+            xs, state, self.laid(xs.shape[2:], xs.dtype, xs.device), self.rule, self.kernels
+        )
 
     def _over(self, name: str, features: tuple[int, ...]) -> Tensor:
         value = self._parameter(name).to(torch.float64)
@@ -318,8 +307,13 @@ def _neuron_node(module: NeuronModule, entering: Shape, leaving: Shape) -> ir.No
     return module.node_type(**{**fields, **arrays})
 
 
-def _jump(u: Tensor, spikes: Tensor, target: Tensor | None) -> Tensor:
-    return u * (1 - spikes) if target is None else torch.where(spikes > 0, target, u)
+def _complete(c: Coefficients) -> Laid:
+    """In the order of kernels, with 1 for a decay and 0 for anything else that a neuron lacks."""
+    like = c["gain"]
+    missing = {
+        name: like.new_tensor(float(name == "beta")) for name in COEFFICIENTS if name not in c
+    }
+    return Laid(tuple({**c, **missing}[name] for name in COEFFICIENTS))
 
 
 def _array(value: Any) -> Any:

@@ -1,0 +1,93 @@
+"""What a neuron computes, in plain torch, step by step: autograd gives its gradients.
+
+Mirrors ``ir.primitives.neuron``, in one form for all neurons: one without leak has beta = 1 and
+leak = 0, which changes no bit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from ..surrogate import spike
+from .rule import Rule
+
+State = tuple[Tensor, ...]
+
+
+def scan(xs: Tensor, state: State, c: Sequence[Tensor], rule: Rule) -> tuple[Tensor, State]:
+    """All steps of ``xs`` (T, B, *features): outputs, and the state (v,) or (i, v) after them."""
+    outputs = []
+    for x in xs:
+        output, state = step(x, state, c, rule)
+        outputs.append(output)
+    return torch.stack(outputs) if outputs else torch.empty_like(xs), state
+
+
+def step(x: Tensor, state: State, c: Sequence[Tensor], rule: Rule) -> tuple[Tensor, State]:
+    """One step: the output, and the state.
+
+    Args:
+        x: input current (B, *features).
+        state: (v,), or (i, v) behind a synapse.
+        c: the coefficients, in the order of ``rule.COEFFICIENTS``, broadcasting over the features.
+        rule: the neuron's options.
+    """
+    _, gain, leak, *_, alpha, weight = c
+    *extra, v = state
+    if rule.synapse:
+        i = alpha * extra[0] + weight * x
+        output, v = _settle(v, gain * i + leak, c, rule)
+        return output, (i, v)
+    output, v = _settle(v, gain * x + leak, c, rule)
+    return output, (v,)
+
+
+def _settle(v: Tensor, drive: Tensor, c: Sequence[Tensor], rule: Rule) -> tuple[Tensor, Tensor]:
+    """(output, membrane to carry on); mirrors ``SpikingNeuron.settle`` line by line."""
+    beta, _, _, threshold, target, *_ = c
+    mode = rule.reset
+    if mode == "no_fire":
+        u = beta * v + drive
+        return u, u
+    fires_at = "gt" if rule.strict else "ge"
+
+    def fire(u: Tensor, limit: Tensor) -> Tensor:
+        return spike(u, limit, fires_at, rule.surrogate)
+
+    if rule.detach_reset:
+        due = fire(v.detach(), threshold.detach()) if rule.delay or mode == "carry" else v
+    else:
+        due = fire(v, threshold) if rule.delay or mode == "carry" else v
+    if rule.delay:
+        u = beta * _jump(v, due, target, rule) + drive
+        if mode == "subtract":
+            u = u - due * threshold
+        elif mode == "hold":
+            u = u * (1 - due)
+        return fire(u, threshold), u
+    u = beta * v + drive
+    if mode == "carry":
+        u = u - due * threshold
+    spikes = fire(u, threshold)
+    resets = spikes.detach() if rule.detach_reset else spikes
+    if mode == "carry":
+        return spikes, u - (resets - due) * threshold
+    if mode == "subtract":
+        return spikes, u - resets * threshold
+    return spikes, _jump(u, resets, target, rule)
+
+
+def _jump(u: Tensor, spikes: Tensor, target: Tensor, rule: Rule) -> Tensor:
+    """The membrane after a reset that sets it, if the rule has one."""
+    if rule.reset == "zero":
+        return u * (1 - spikes)
+    if rule.reset != "value":
+        return u
+    reset = torch.where(spikes > 0, target, u)
+    if rule.detach_reset:
+        return reset
+    # Adds nothing but the gradient of u + s (target - u).
+    return reset + (spikes - spikes.detach()) * (target - u).detach()

@@ -1,0 +1,46 @@
+"""Tensors as the flat arrays that compiled loops take, in the order in which they lie in memory."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+
+
+def channels_last(x: Tensor) -> bool:
+    """Whether a sequence (T, B, C, H, W) lies in memory as (T, B, H, W, C), and not as it reads."""
+    return x.ndim == 5 and not x.is_contiguous() and x.permute(0, 1, 3, 4, 2).is_contiguous()
+
+
+def flat(x: Tensor, last: bool) -> Tensor:
+    """A sequence (T, B, *features) as (T, N), without a copy where it lies in that order."""
+    if last:
+        x = x.permute(0, 1, 3, 4, 2)
+    return x.contiguous().view(len(x), -1) if x.numel() else x.reshape(len(x), 0)
+
+
+def unflat(x: Tensor, shape: torch.Size, last: bool) -> Tensor:
+    """A view of ``flat`` data as the sequence (T, B, *features) of ``shape``."""
+    if not last:
+        return x.view(shape)
+    t, b, c, h, w = shape
+    return x.view(t, b, h, w, c).permute(0, 1, 4, 2, 3)
+
+
+def periodic(coefficients: tuple[Tensor, ...], features: torch.Size, last: bool) -> Tensor:
+    """Coefficients that broadcast over ``features`` as (7, P): element n has those at n modulo P.
+
+    P is as small as the coefficients allow, but not so small that a loop over P is short.
+    """
+    size = math.prod(features)
+    if all(c.numel() == 1 for c in coefficients):
+        return torch.stack([c.reshape(1) for c in coefficients]).repeat(1, 512).contiguous()
+    spread = torch.broadcast_tensors(*coefficients)[0].shape
+    if last and math.prod(spread) == features[0] == (spread[0] if spread else 0):
+        rows = torch.stack([c.expand(spread).reshape(-1) for c in coefficients])
+        return rows.repeat(1, -(-512 // features[0])).contiguous()
+    rows = torch.stack([c.expand(features) for c in coefficients])
+    if last:
+        rows = rows.permute(0, 2, 3, 1)
+    return rows.reshape(len(coefficients), size).contiguous()

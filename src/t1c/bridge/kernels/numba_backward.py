@@ -1,0 +1,243 @@
+"""The neuron scan for CPUs, backwards: the chain rule through every step, from last to first."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from .compiled import compiled
+from .numba_scan import BLOCK, CARRY, HOLD, NO_FIRE, SUBTRACT, VALUE, ZERO, Array, fires
+
+ATAN, FAST_SIGMOID, SIGMOID, TRIANGULAR, STRAIGHT_THROUGH = range(5)
+
+
+@compiled
+def slopes(kind: int, u: Array, threshold: Array, found: Array, constants: Array) -> None:
+    """The surrogate derivatives of spikes, given the membranes that were tested."""
+    zero, one, p, q = constants[0], constants[1], constants[2], constants[3]
+    n = len(found)
+    if kind == ATAN:
+        for k in range(n):
+            z = q * (u[k] - threshold[k])
+            found[k] = p / (one + z * z)
+    elif kind == FAST_SIGMOID:
+        for k in range(n):
+            z = one + p * abs(u[k] - threshold[k])
+            found[k] = one / (z * z)
+    elif kind == SIGMOID:
+        for k in range(n):
+            s = one / (one + np.exp(-p * (u[k] - threshold[k])))
+            found[k] = p * s * (one - s)
+    elif kind == TRIANGULAR:
+        for k in range(n):
+            found[k] = max(zero, one - p * abs(u[k] - threshold[k]))
+    else:
+        for k in range(n):
+            found[k] = one
+
+
+@compiled
+def stored(
+    reset: int, early: bool, strict: bool, u: Any, threshold: Any, target: Any, zero: Any, one: Any
+) -> Any:
+    """The membrane that a step carried on, given the one that it tested."""
+    if early or reset not in (ZERO, VALUE, SUBTRACT):
+        return u
+    s = fires(u, threshold, strict, zero, one)
+    if reset == ZERO:
+        return u * (one - s)
+    if reset == VALUE:
+        return target if s > zero else u
+    return u - s * threshold
+
+
+@compiled
+def through_membrane(
+    reset: int,
+    early: bool,
+    strict: bool,
+    attached: Any,
+    g_out: Any,
+    g_after: Any,
+    v: Any,
+    u: Any,
+    held: Any,
+    beta: Any,
+    threshold: Any,
+    target: Any,
+    slope: Any,
+    slope_due: Any,
+    zero: Any,
+    one: Any,
+) -> tuple[Any, Any, Any, Any, Any]:
+    """Gradients of one ``membrane`` update, taking its lines backwards.
+
+    ``attached`` is one where gradients flow through the spike that resets, else zero.
+
+    Returns:
+        (of the drive, of the membrane before, of the threshold, of the target, the membrane that
+        beta multiplied).
+    """
+    if reset == NO_FIRE:
+        g = g_out + g_after
+        return g, g * beta, zero, zero, v
+    s = fires(u, threshold, strict, zero, one)
+    due = fires(v, threshold, strict, zero, one) if early or reset == CARRY else zero
+    g, g_spike, g_due, g_threshold, g_target = g_after, g_out, zero, zero, zero
+    if not early:
+        if reset == ZERO:
+            g = g_after * (one - s)
+            g_spike = g_spike - attached * (g_after * u)
+        elif reset == VALUE:
+            g = g_after * (one - s)
+            g_target = g_after * s
+            g_spike = g_spike + attached * (g_after * (target - u))
+        elif reset == SUBTRACT:
+            g_threshold = -(g_after * s)
+            g_spike = g_spike - attached * (g_after * threshold)
+        elif reset == CARRY:
+            g_threshold = -(g_after * (s - due))
+            g_spike = g_spike - attached * (g_after * threshold)
+            g_due = attached * (g_after * threshold)
+    through_spike = g_spike * slope
+    g = g + through_spike
+    g_threshold = g_threshold - through_spike
+    if (early and reset == SUBTRACT) or reset == CARRY:
+        g_threshold = g_threshold - g * due
+        g_due = g_due - attached * (g * threshold)
+    if reset == HOLD:
+        g_due = g_due - attached * (g * held)
+        g = g * (one - due)
+    start, g_v = v, g * beta
+    if early and reset == ZERO:
+        start = v * (one - due)
+        g_due = g_due - attached * (g_v * v)
+        g_v = g_v * (one - due)
+    if early and reset == VALUE:
+        start = target if due > zero else v
+        g_target = g_v * due
+        g_due = g_due + attached * (g_v * (target - v))
+        g_v = g_v * (one - due)
+    if early or reset == CARRY:
+        through_due = g_due * slope_due
+        g_v = g_v + through_due
+        g_threshold = g_threshold - through_due
+    return g, g_v, g_threshold, g_target, start
+
+
+@functools.cache
+def backward_kernel(reset: int, early: bool) -> Callable[..., None]:
+    """The loop backwards for a reset.
+
+    Takes gradients of the outputs, ``grads``, and of the states after the last step, ``gi`` and
+    ``gv``, which become those of the states before the first; writes gradients of the input into
+    ``gx`` and, if ``learning``, adds up those of coefficients in ``gc`` (7, N).
+    """
+
+    def backward(
+        first: int,
+        last: int,
+        strict: bool,
+        synapse: bool,
+        kind: int,
+        detach: bool,
+        learning: bool,
+        grads: Array,
+        gi: Array,
+        gv: Array,
+        x: Array,
+        i0: Array,
+        v0: Array,
+        c: Array,
+        tested: Array,
+        beside: Array,
+        currents: Array,
+        gx: Array,
+        gc: Array,
+        constants: Array,
+    ) -> None:
+        steps, period = grads.shape[0], c.shape[1]
+        zero, one = constants[0], constants[1]
+        attached = zero if detach else one
+        a = first
+        while a < last:
+            p = a % period
+            n = min(BLOCK, last - a, period - p)
+            beta, gain = c[0, p : p + n], c[1, p : p + n]
+            threshold, target = c[3, p : p + n], c[4, p : p + n]
+            alpha, weight = c[5, p : p + n], c[6, p : p + n]
+            gvs, gis, gds = gv[a : a + n].copy(), gi[a : a + n].copy(), np.empty(n, gv.dtype)
+            vs, slope, slope_due = np.empty(n, gv.dtype), np.empty(n, gv.dtype), gvs.copy()
+            gts, gas, starts = np.empty(n, gv.dtype), np.empty(n, gv.dtype), np.empty(n, gv.dtype)
+            for t in range(steps - 1, -1, -1):
+                gs, us, hs = grads[t, a : a + n], tested[t, a : a + n], tested[t, a : a + n]
+                if t == 0:
+                    vs[:] = v0[a : a + n]
+                elif reset == CARRY:
+                    vs[:] = beside[t - 1, a : a + n]
+                else:
+                    before = tested[t - 1, a : a + n]
+                    for k in range(n):
+                        vs[k] = stored(
+                            reset, early, strict, before[k], threshold[k], target[k], zero, one
+                        )
+                if reset == HOLD:
+                    hs = beside[t, a : a + n]
+                if reset != NO_FIRE:
+                    slopes(kind, us, threshold, slope, constants)
+                if not detach and (early or reset == CARRY):
+                    slopes(kind, vs, threshold, slope_due, constants)
+                for k in range(n):
+                    gds[k], gvs[k], gts[k], gas[k], starts[k] = through_membrane(
+                        reset,
+                        early,
+                        strict,
+                        attached,
+                        gs[k],
+                        gvs[k],
+                        vs[k],
+                        us[k],
+                        hs[k],
+                        beta[k],
+                        threshold[k],
+                        target[k],
+                        slope[k],
+                        slope_due[k],
+                        zero,
+                        one,
+                    )
+                if learning:
+                    sums = gc[:, a : a + n]
+                    for k in range(n):
+                        sums[0, k] += gds[k] * starts[k]
+                        sums[2, k] += gds[k]
+                        sums[3, k] += gts[k]
+                        sums[4, k] += gas[k]
+                    driven = currents[t, a : a + n] if synapse else x[t, a : a + n]
+                    for k in range(n):
+                        sums[1, k] += gds[k] * driven[k]
+                gxs = gx[t, a : a + n]
+                if synapse:
+                    for k in range(n):
+                        gis[k] = gis[k] + gds[k] * gain[k]
+                    if learning:
+                        past = currents[t - 1, a : a + n] if t else i0[a : a + n]
+                        xs = x[t, a : a + n]
+                        for k in range(n):
+                            sums[5, k] += gis[k] * past[k]
+                            sums[6, k] += gis[k] * xs[k]
+                    for k in range(n):
+                        gxs[k] = gis[k] * weight[k]
+                        gis[k] = gis[k] * alpha[k]
+                else:
+                    for k in range(n):
+                        gxs[k] = gds[k] * gain[k]
+            gv[a : a + n] = gvs
+            if synapse:
+                gi[a : a + n] = gis
+            a += n
+
+    return compiled(backward)

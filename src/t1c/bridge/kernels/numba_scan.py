@@ -1,0 +1,166 @@
+"""The neuron scan for CPUs: a compiled loop over time, forwards and backwards.
+
+Every neuron and every option is the same loop. When it is compiled, the reset and its delay are
+constants, so that what is not asked for is not there; the other options are conditions that do not
+change along the loop. A block of neurons of one sample stays in the first-level cache while it
+walks through time.
+
+Arrays are (T, N), N counting the elements of a batch one sample after another, and coefficients
+(7, P) in the order of ``rule.COEFFICIENTS``: element n has the coefficients at n modulo P.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from .compiled import compiled
+from .rule import RESETS
+
+Array = npt.NDArray[Any]
+BLOCK = 512
+
+NO_FIRE, ZERO, VALUE, SUBTRACT, NONE, HOLD, CARRY = range(len(RESETS))
+
+
+@compiled
+def fires(u: Any, threshold: Any, strict: bool, zero: Any, one: Any) -> Any:
+    """One where ``u`` passes the threshold or, if not ``strict``, meets it; else zero."""
+    return one if (u > threshold or (u == threshold and not strict)) else zero
+
+
+@compiled
+def membrane(
+    reset: int,
+    early: bool,
+    strict: bool,
+    v: Any,
+    drive: Any,
+    beta: Any,
+    threshold: Any,
+    target: Any,
+    zero: Any,
+    one: Any,
+) -> tuple[Any, Any, Any, Any]:
+    """One update: (output, membrane to carry on, membrane when firing is tested, that before hold).
+
+    ``early``: the reset that a step causes is applied in the next. ``zero`` and ``one`` are of the
+    dtype: a plain number would widen the arithmetic.
+    """
+    if reset == NO_FIRE:
+        u = beta * v + drive
+        return u, u, u, u
+    due = fires(v, threshold, strict, zero, one) if early or reset == CARRY else zero
+    if early and reset == ZERO:
+        v = v * (one - due)
+    if early and reset == VALUE:
+        v = target if due > zero else v
+    u = beta * v + drive
+    held = u
+    if (early and reset == SUBTRACT) or reset == CARRY:
+        u = u - due * threshold
+    if reset == HOLD:
+        u = u * (one - due)
+    s = fires(u, threshold, strict, zero, one)
+    after = u
+    if not early:
+        if reset == ZERO:
+            after = u * (one - s)
+        elif reset == VALUE:
+            after = target if s > zero else u
+        elif reset == SUBTRACT:
+            after = u - s * threshold
+        elif reset == CARRY:
+            after = u - (s - due) * threshold
+    return s, after, u, held
+
+
+@functools.cache
+def forward_kernel(reset: int, early: bool) -> Callable[..., None]:
+    """The loop forwards for a reset: walks ``i`` and ``v``, in place, through all steps of ``x``.
+
+    With ``keep`` it notes what the way back needs: the membranes tested; beside them, carried
+    membranes or those before a hold; and currents.
+    """
+
+    def forward(
+        first: int,
+        last: int,
+        strict: bool,
+        synapse: bool,
+        keep: bool,
+        x: Array,
+        i: Array,
+        v: Array,
+        c: Array,
+        out: Array,
+        tested: Array,
+        beside: Array,
+        currents: Array,
+        constants: Array,
+    ) -> None:
+        steps, period = x.shape[0], c.shape[1]
+        zero, one = constants[0], constants[1]
+        a = first
+        while a < last:
+            p = a % period
+            n = min(BLOCK, last - a, period - p)
+            beta, gain, leak = c[0, p : p + n], c[1, p : p + n], c[2, p : p + n]
+            threshold, target = c[3, p : p + n], c[4, p : p + n]
+            alpha, weight = c[5, p : p + n], c[6, p : p + n]
+            # Copies: the compiler must see that nothing overlaps.
+            vs, cs = v[a : a + n].copy(), i[a : a + n].copy()
+            us, hs = np.empty(n, x.dtype), np.empty(n, x.dtype)
+            for t in range(steps):
+                xs, ys = x[t, a : a + n], out[t, a : a + n]
+                if synapse:
+                    for k in range(n):
+                        cs[k] = alpha[k] * cs[k] + weight[k] * xs[k]
+                    xs = cs
+                    if keep:
+                        currents[t, a : a + n] = cs
+                if keep:
+                    for k in range(n):
+                        drive = gain[k] * xs[k] + leak[k]
+                        ys[k], vs[k], us[k], hs[k] = membrane(
+                            reset,
+                            early,
+                            strict,
+                            vs[k],
+                            drive,
+                            beta[k],
+                            threshold[k],
+                            target[k],
+                            zero,
+                            one,
+                        )
+                    tested[t, a : a + n] = us
+                    if reset == HOLD:
+                        beside[t, a : a + n] = hs
+                    if reset == CARRY:
+                        beside[t, a : a + n] = vs
+                else:
+                    for k in range(n):
+                        drive = gain[k] * xs[k] + leak[k]
+                        ys[k], vs[k], _, _ = membrane(
+                            reset,
+                            early,
+                            strict,
+                            vs[k],
+                            drive,
+                            beta[k],
+                            threshold[k],
+                            target[k],
+                            zero,
+                            one,
+                        )
+            v[a : a + n] = vs
+            if synapse:
+                i[a : a + n] = cs
+            a += n
+
+    return compiled(forward)

@@ -1,0 +1,34 @@
+"""What a neuron's kernel has to know besides numbers: how it fires, resets and learns."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ..surrogate import Surrogate
+
+COEFFICIENTS = ("beta", "gain", "leak", "v_threshold", "v_reset", "alpha", "weight")
+"""The order in which kernels take coefficients; the last two are those of a synapse."""
+
+RESETS = ("no_fire", "zero", "value", "subtract", "none", "hold", "carry")
+"""Resets by number; 'no_fire' is a neuron whose output is its membrane."""
+
+
+@dataclass(frozen=True)
+class Rule:
+    """The options of a neuron.
+
+    Attributes:
+        reset: one of ``RESETS``.
+        delay: the reset caused by a step is applied in the next.
+        strict: fires at u > threshold, not at u >= threshold.
+        synapse: a current that decays by itself drives the membrane.
+        surrogate: the slope of a spike, going backwards.
+        detach_reset: no gradient flows through the spike that resets.
+    """
+
+    reset: str
+    delay: bool
+    strict: bool
+    synapse: bool
+    surrogate: Surrogate
+    detach_reset: bool = True
