@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from contextlib import nullcontext
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, cast
 
 import torch
@@ -14,18 +14,22 @@ from t1c.ir.errors import InputError, Problem, ShapeError, UnsupportedError
 from t1c.ir.node import as_shape
 from t1c.ir.topology import Edge
 
+from .chunks import cut
+from .collect import Collect, collector_for
+from .fast import Choice
 from .input_checks import Inputs, check_inputs
 from .names import module_names
-from .plan import Plan, Source, make_plan
-from .primitives import MergeModule, SplitModule
+from .plan import Plan, make_plan
+from .primitives import MergeModule, NeuronModule, SplitModule
+from .progress import shown
 from .registry import node_of
+from .sequence import Values, at_port, run_chunk
 from .state_checks import Kept, States, check_states, fitting, for_batch, kept_by, misfit
 from .stateful import State, StatefulModule
-from .work import can_fold, emits_early, feeds_back, is_stateless, step_of, trial
+from .work import emits_early, feeds_back, is_stateless, step_of, trial
 
-Sent = Any
-"""What a node sends: a tensor, or a tuple of tensors where it has several outputs."""
-Values = dict[str, Sent]
+CHUNK_BYTES = 4 * 2**20
+"""What the largest value of a chunk may take: a share of the caches of common processors."""
 
 
 class GraphExecutor(nn.Module):
@@ -76,6 +80,8 @@ class GraphExecutor(nn.Module):
         self.return_state = return_state
         self.edges = [(source, target) for source, target in edges]
         self.graph: ir.Graph | None = None
+        self.events: bool | None = None
+        self.choices: dict[str, Choice] = {}
         nodes = {name: node_of(module) for name, module in modules.items()}
         self._nodes = nodes
         self.plan: Plan = make_plan(
@@ -94,6 +100,7 @@ class GraphExecutor(nn.Module):
         }
         self._children: dict[str, str] = {}
         self._kept: dict[str, Kept] = {}
+        self._kernels: str | None = None
         # Last, so that no node takes the name of an attribute.
         self._children = module_names(modules, self)
         for name, module in modules.items():
@@ -106,6 +113,27 @@ class GraphExecutor(nn.Module):
     def node(self, name: str) -> nn.Module:
         """The module of a node, by the node's own name (which may hold dots)."""
         return cast(nn.Module, self._modules[self._children[name]])
+
+    @property
+    def kernels(self) -> str | None:
+        """Which kernels are used: 'torch', 'numba', 'triton'; None: whatever is fastest."""
+        return self._kernels
+
+    @kernels.setter
+    def kernels(self, wanted: str | None) -> None:
+        self._kernels = wanted
+        for name in self._children:
+            module = self.node(name)
+            if isinstance(module, NeuronModule):
+                module.kernels = wanted
+
+    def joins(self, name: str) -> bool:
+        """Whether a node joins its inputs itself, where others are given their sum."""
+        return isinstance(self.node(name), MergeModule)
+
+    def neuron(self, name: str) -> NeuronModule:
+        """The module of a node that is a neuron."""
+        return cast(NeuronModule, self.node(name))
 
     def _stateful(self, name: str) -> StatefulModule:
         return cast(StatefulModule, self.node(name))
@@ -172,7 +200,7 @@ class GraphExecutor(nn.Module):
         if not sources:
             return self._nothing(name, inputs, 0)
         sent = [
-            self._sent_before(s.name, values, state, inputs) if s.back else _at_port(values, s)
+            self._sent_before(s.name, values, state, inputs) if s.back else at_port(values, s)
             for s in sources
         ]
         return self._merge(name, sent)
@@ -273,98 +301,74 @@ class GraphExecutor(nn.Module):
 
     # A sequence ----------------------------------------------------------------------------
 
-    def run(self, xs: Any, state: States | None = None) -> tuple[Any, States]:
+    def run(
+        self,
+        xs: Any,
+        state: States | None = None,
+        *,
+        collect: Collect = "stack",
+        chunk: int | None = None,
+        truncate: bool = False,
+        progress: bool | Callable[[int, int | None], None] = False,
+    ) -> tuple[Any, States]:
         """All steps of a sequence: the same numbers as stepping, in fewer calls.
 
-        Modules without state take all steps in one batch, a neuron outside any cycle scans over
+        Time is worked in chunks that fit the caches, so that memory stays bounded. Within a chunk,
+        modules without state take all steps in one batch, a neuron outside any cycle scans over
         time, and only cycles are stepped.
 
         Args:
             xs: tensor (T, B, *shape); a dict by Input name, or a tuple in their order, where there
-                are several.
+                are several. Or an iterator over single steps (B, *shape), in any of these forms,
+                of which only one chunk is held at a time.
             state: what an earlier call returned; None or {} is rest.
+            collect: what becomes of the outputs: 'stack' returns those of all steps (T, B, ...),
+                'sum' their sum over time (B, ...), 'last' those of the last step; a function is
+                called for each chunk with the number of its first step and the outputs
+                (chunk, B, ...), of which nothing is kept.
+            chunk: steps worked at once; None: as many as fit the caches.
+            truncate: let no gradient pass from one chunk to the one before: truncated
+                backpropagation through time, if ``collect`` calls ``backward``.
+            progress: show a bar, or call a function with the steps done and their number (None
+                where an iterator does not tell).
 
         Returns:
-            (outputs, state): the outputs of all steps (T, B, ...), a dict by Output name where
-            there are several, and the final state.
+            (outputs, state): what ``collect`` says, a dict by Output name where there are several,
+            None for a function; and the state after the last step.
 
         Raises:
             InputError: an input or a state has the wrong shape, dtype or name.
+
+        Example:
+            >>> executor = GraphExecutor({"fc": nn.Linear(3, 2)}, [])
+            >>> counts, _ = executor.run((torch.ones(4, 3) for _ in range(10)), collect="sum")
+            >>> counts.shape
+            torch.Size([4, 2])
         """
-        values, state = self._run(self._inputs(xs, 2), self._states(state))
-        return self._outputs(values), state
+        collector = collector_for(collect)
+        state = self._states(state)
+        pieces = cut(xs, lambda x, lead: self._inputs(x, lead), self._chunk_of, chunk)
+        with shown(progress, pieces.steps) as advance:
+            for first, inputs in pieces:
+                if truncate and first:
+                    state = {name: tuple(v.detach() for v in own) for name, own in state.items()}
+                values, state = run_chunk(self, inputs, state, self.plan.outputs)
+                collector.take(first, pieces.steps, self._outputs(values))
+                advance(len(next(iter(inputs.values()))))
+        return collector.result(), state
 
     def trace(self, xs: Any, state: States | None = None) -> Values:
         """What every node sends at every step of a sequence: name -> (T, B, ...)."""
-        return self._run(self._inputs(xs, 2), self._states(state))[0]
+        inputs = self._inputs(xs, 2)
+        return run_chunk(self, inputs, self._states(state), self.plan.order)[0]
 
-    def _run(self, inputs: Inputs, state: States) -> tuple[Values, States]:
-        values: Values = {}
-        after: States = {}
-        for stage in self.plan.stages:
-            name = stage.names[0]
-            if stage.loop or not self._whole(name, inputs, values, state, after):
-                self._stepwise(stage.names, inputs, values, state, after)
-        return values, after
-
-    def _whole(
-        self, name: str, inputs: Inputs, values: Values, state: States, after: States
-    ) -> bool:
-        """All steps of one node at once; False if the module must be stepped."""
-        module = self.node(name)
-        scans = isinstance(module, StatefulModule)
-        if not scans and not can_fold(module):
-            return False
-        if name in inputs:
-            xs = inputs[name]
-        elif not self.plan.sources[name]:
-            xs = self._nothing(name, inputs, 1)
-        else:
-            sent = [_at_port(values, s) for s in self.plan.sources[name]]
-            folded = self._merge(name, [v.flatten(0, 1) for v in sent])
-            xs = folded.reshape(*sent[0].shape[:2], *folded.shape[1:])
-        if isinstance(module, StatefulModule):
-            like = xs[0] if len(xs) else xs.new_zeros(xs.shape[1:])
-            own = self._state_of(name, state, like)
-            values[name], after[name] = module.scan(xs, own or module.initial_state(like))
-        else:
-            y = module(xs.flatten(0, 1))
-            lead = xs.shape[:2]
-            values[name] = (
-                tuple(part.reshape(*lead, *part.shape[1:]) for part in y)
-                if isinstance(y, tuple)
-                else y.reshape(*lead, *y.shape[1:])
-            )
-        return True
-
-    def _stepwise(
-        self,
-        names: tuple[str, ...],
-        inputs: Inputs,
-        values: Values,
-        state: States,
-        after: States,
-    ) -> None:
-        """The nodes of a loop, or a module of the user's, one step after another."""
+    def _chunk_of(self, inputs: Inputs) -> int:
+        """How many steps fit the caches, by the largest value that a node sends."""
         like = next(iter(inputs.values()))
-        steps = len(like)
-        before = {s.name for n in names for s in self.plan.sources[n]} - set(names)
-        own = {name: state[name] for name in names if name in state}
-        sent: dict[str, list[Tensor]] = {name: [] for name in names}
-        # With no step to take, one is taken on zeros to learn the shapes, and thrown away.
-        with nullcontext() if steps else trial(map(self.node, names)):
-            for t in range(max(steps, 1)):
-                now = {n: _at(values[n], t) for n in before}
-                here = {n: _at(v, t) for n, v in inputs.items()}
-                following: States = {}
-                self._step_nodes(names, here, now, own, following)
-                for name in names:
-                    sent[name].append(now[name])
-                if steps:
-                    own = following
-        for name in names:
-            values[name] = _stacked(sent[name], steps)
-        after.update(own)
+        shapes = [shape for name in self.plan.order if (shape := self._shape_of(name)) is not None]
+        own = [tuple(x.shape[2:]) for x in inputs.values()]
+        largest = max(math.prod(shape) for shape in [*shapes, *own])
+        return max(1, CHUNK_BYTES // max(1, largest * like.shape[1] * like.element_size()))
 
     # What goes in and out ----------------------------------------------------------------------
 
@@ -382,26 +386,6 @@ class GraphExecutor(nn.Module):
         dtype = next((p.dtype for p in self.parameters() if p.is_floating_point()), None)
         shapes = {name: self._input_shapes.get(name) for name in self.plan.inputs}
         return check_inputs(x, shapes, lead, dtype)
-
-
-def _at_port(values: Values, source: Source) -> Tensor:
-    value = values[source.name]
-    port: Tensor = value[source.port] if isinstance(value, tuple) else value
-    return port
-
-
-def _at(value: Sent, t: int) -> Sent:
-    """One step of a sequence; zeros of the right shape where the sequence has no steps."""
-    if isinstance(value, tuple):
-        return tuple(_at(part, t) for part in value)
-    return value[t] if len(value) else value.new_zeros(value.shape[1:])
-
-
-def _stacked(sent: list[Sent], steps: int) -> Sent:
-    """A sequence of the first ``steps`` values."""
-    if isinstance(sent[0], tuple):
-        return tuple(_stacked(list(parts), steps) for parts in zip(*sent, strict=True))
-    return torch.stack(sent)[:steps]
 
 
 def _joins(module: nn.Module) -> bool:

@@ -34,10 +34,16 @@ class Stage:
 
     A single node outside any loop can take all time steps at once; the nodes of a loop take them
     one at a time.
+
+    Attributes:
+        names: the nodes.
+        loop: whether they make up a loop.
+        last_uses: the nodes, these or earlier ones, whose values no later stage takes.
     """
 
     names: tuple[str, ...]
     loop: bool
+    last_uses: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -51,6 +57,7 @@ class Plan:
         outputs: the nodes whose values are returned.
         remembered: the nodes whose output is needed again in the next step.
         early: the nodes in loops that send before their input of the same step is known (Delays).
+        targets: node name -> the nodes that take what it sends.
     """
 
     stages: tuple[Stage, ...]
@@ -59,6 +66,7 @@ class Plan:
     outputs: tuple[str, ...]
     remembered: tuple[str, ...]
     early: frozenset[str]
+    targets: dict[str, tuple[str, ...]]
 
     @property
     def order(self) -> tuple[str, ...]:
@@ -125,19 +133,38 @@ def make_plan(
     for source, target in edges:
         ports[source, target] = taken[source] if source in several else 0
         taken[source] += 1
+    sources = {
+        name: tuple(Source(s, ports[s, name], (s, name) in back) for s in topology.before[name])
+        for name in names
+    }
+    parts = [
+        (tuple(sorted(part, key=rank.__getitem__)), frozenset(part) in loops)
+        for part in topology.parts()
+    ]
     return Plan(
-        stages=tuple(
-            Stage(tuple(sorted(part, key=rank.__getitem__)), frozenset(part) in loops)
-            for part in topology.parts()
-        ),
-        sources={
-            name: tuple(Source(s, ports[s, name], (s, name) in back) for s in topology.before[name])
-            for name in names
-        },
+        stages=_with_last_uses(parts, sources),
+        sources=sources,
         inputs=entries,
         outputs=returned or exits,
         remembered=tuple(name for name in names if any(s == name for s, _ in back)),
         early=early,
+        targets={name: tuple(topology.after[name]) for name in names},
+    )
+
+
+def _with_last_uses(
+    parts: Sequence[tuple[tuple[str, ...], bool]], sources: dict[str, tuple[Source, ...]]
+) -> tuple[Stage, ...]:
+    last: dict[str, int] = {}
+    for i, (names, _) in enumerate(parts):
+        for name in names:
+            last[name] = i
+            last |= dict.fromkeys((s.name for s in sources[name] if not s.back), i)
+    ends: list[list[str]] = [[] for _ in parts]
+    for name, i in last.items():
+        ends[i].append(name)
+    return tuple(
+        Stage(names, loop, tuple(done)) for (names, loop), done in zip(parts, ends, strict=True)
     )
 
 

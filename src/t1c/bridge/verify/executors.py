@@ -10,9 +10,10 @@ from torch import Tensor, nn
 from t1c import ir
 from t1c.ir.primitives.neuron import parameter_shape
 
-from ..executor import GraphExecutor, Values
+from ..executor import GraphExecutor
 from ..primitives import NeuronModule, ThresholdModule
 from ..registry import node_of
+from ..sequence import Values
 from ..state_checks import States
 from ..stateful import State
 from .copying import fresh

@@ -15,8 +15,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from ..executor import Sent
 from ..primitives import MergeModule, NeuronModule
+from ..sequence import Sent
 from ..stateful import StatefulModule
 from ..work import can_fold
 from .compare import Place

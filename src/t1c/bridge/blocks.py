@@ -1,0 +1,203 @@
+"""A convolution, its neuron and the pooling behind it, worked as one where that is faster."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor, nn
+
+from .fast import Choice, is_plain, obstacle_to_events
+from .kernels.rule import Rule
+from .kernels.scan import Coefficients, State, scan
+from .primitives import NeuronModule
+
+if TYPE_CHECKING:
+    from .executor import GraphExecutor
+    from .kernels.events import Convolution, Pool
+
+Neuron = tuple[State, Coefficients, Rule]
+
+
+@dataclass(frozen=True)
+class Block:
+    """Nodes that are worked as one.
+
+    Attributes:
+        names: of the nodes, in order; the last one's value comes out.
+        layer: the convolution.
+        shape: the maps that it is between.
+        neuron: the name of the neuron, if there is one.
+        pool: the windows, if there are any.
+        choice: whether and why it is worked by events.
+    """
+
+    names: tuple[str, ...]
+    layer: nn.Conv2d
+    shape: Convolution
+    neuron: str | None
+    pool: Pool | None
+    choice: Choice
+
+    @property
+    def features(self) -> tuple[int, int, int]:
+        """The shape of what the neuron is given."""
+        return self.shape.outputs
+
+    def run(self, xs: Tensor, neuron: Neuron | None) -> tuple[Tensor, State]:
+        """Work ``xs`` (T, B, C, H, W); the output and the neuron's state, () without one."""
+        from .kernels.events import convolution_block
+
+        weight, bias = self.layer.weight, self.layer.bias
+        return convolution_block(xs, weight, bias, self.shape, neuron, self.pool)
+
+
+def find_block(
+    executor: GraphExecutor, name: str, xs: Tensor, keep: Collection[str]
+) -> Block | None:
+    """The block that begins at the convolution ``name``, and how it is best worked.
+
+    None if its kernel does not serve: a gradient is wanted, or the convolution has groups.
+
+    Args:
+        executor: whose plan is followed.
+        name: of a node that is a ``Conv2d``.
+        xs: what reaches it.
+        keep: nodes whose values are wanted, which a block may only end in.
+    """
+    layer = executor.node(name)
+    assert isinstance(layer, nn.Conv2d)
+    grad = torch.is_grad_enabled() and (
+        xs.requires_grad or any(p.requires_grad for p in executor.parameters())
+    )
+    plain = type(layer) is nn.Conv2d and is_plain(layer)
+    served = plain and layer.groups == 1 and layer.padding_mode == "zeros" and xs.ndim == 5
+    if grad or not served or executor.events is False:
+        return None
+    obstacle = obstacle_to_events(layer.weight, xs, executor.kernels)
+    if obstacle is not None:
+        return None
+    shape = _convolution(layer, tuple(xs.shape[2:]))
+    names, neuron, pool = [name], None, None
+    following = _only_target(executor, name, keep)
+    module = executor.node(following) if following is not None else None
+    if following is not None and isinstance(module, NeuronModule) and is_plain(module):
+        names, neuron = [name, following], following
+        after = _only_target(executor, following, keep)
+        if after is not None and module.reset_mode is not None:
+            pool = _pool(executor.node(after), shape.outputs)
+            names += [after] * (pool is not None)
+    choice = _choice(executor, layer, xs, shape, neuron, pool)
+    return Block(tuple(names), layer, shape, neuron, pool, choice)
+
+
+def _only_target(executor: GraphExecutor, name: str, keep: Collection[str]) -> str | None:
+    """The node that alone takes what ``name`` sends, and nothing else, in the same step."""
+    plan = executor.plan
+    targets = plan.targets[name]
+    if len(targets) != 1 or name in keep or name in plan.remembered:
+        return None
+    stage = next(stage for stage in plan.stages if targets[0] in stage.names)
+    return targets[0] if len(plan.sources[targets[0]]) == 1 and not stage.loop else None
+
+
+def _convolution(layer: nn.Conv2d, inputs: tuple[int, ...]) -> Convolution:
+    from .kernels.events import Convolution
+
+    def pair(values: tuple[int, ...]) -> tuple[int, int]:
+        return values[0], values[1]
+
+    kernel, stride, dilation = pair(layer.kernel_size), pair(layer.stride), pair(layer.dilation)
+    reach = [d * (k - 1) for d, k in zip(dilation, kernel, strict=True)]
+    if layer.padding == "same":
+        total = reach
+        padding = (reach[0] // 2, reach[1] // 2)
+    elif layer.padding == "valid":
+        total, padding = [0, 0], (0, 0)
+    else:
+        padding = pair(layer.padding)  # type: ignore[arg-type]
+        total = [2 * p for p in padding]
+    rows, columns = (
+        (size + t - r - 1) // s + 1
+        for size, t, r, s in zip(inputs[1:], total, reach, stride, strict=True)
+    )
+    return Convolution(
+        (inputs[0], inputs[1], inputs[2]),
+        (layer.out_channels, rows, columns),
+        kernel,
+        stride,
+        padding,
+        dilation,
+    )
+
+
+def _pool(module: nn.Module, inputs: tuple[int, int, int]) -> Pool | None:
+    """The windows of a pool of spikes, if they neither overlap the border nor skip elements."""
+    from .kernels.events import Pool
+
+    if type(module) not in (nn.MaxPool2d, nn.AvgPool2d) or not is_plain(module):
+        return None
+    assert isinstance(module, nn.MaxPool2d | nn.AvgPool2d)
+
+    def pair(value: int | tuple[int, ...]) -> tuple[int, int]:
+        return (value, value) if isinstance(value, int) else (value[0], value[1])
+
+    odd = module.ceil_mode or pair(module.padding) != (0, 0)
+    if isinstance(module, nn.MaxPool2d):
+        odd = odd or pair(module.dilation) != (1, 1) or module.return_indices
+    else:
+        odd = odd or module.divisor_override is not None
+    window, stride = pair(module.kernel_size), pair(module.stride)
+    rows, columns = (
+        (size - w) // s + 1 for size, w, s in zip(inputs[1:], window, stride, strict=True)
+    )
+    if odd or rows < 1 or columns < 1:
+        return None
+    kind = "max" if isinstance(module, nn.MaxPool2d) else "mean"
+    return Pool(kind, window, stride, (inputs[0], rows, columns))
+
+
+def _choice(
+    executor: GraphExecutor,
+    layer: nn.Conv2d,
+    xs: Tensor,
+    shape: Convolution,
+    neuron: str | None,
+    pool: Pool | None,
+) -> Choice:
+    from .kernels.crossing import crossing
+    from .kernels.events import convolution_block, density
+
+    found = density(xs.detach().flatten(0, 1).flatten(1).contiguous())
+    if executor.events:
+        return Choice("events", found, None, "asked for")
+    batch = 8
+    module = executor.neuron(neuron) if neuron is not None else None
+
+    def own(z: Tensor) -> Neuron | None:
+        if module is None:
+            return None
+        like = z.new_empty(1).expand(z.shape[1], *shape.outputs)
+        laid = module.laid(torch.Size(shape.outputs), z.dtype, z.device)
+        return module.initial_state(like), laid, module.rule
+
+    def sparse(z: Tensor) -> object:
+        return convolution_block(z, layer.weight, layer.bias, shape, own(z), pool)
+
+    def dense(z: Tensor) -> object:
+        y = nn.functional.conv2d(
+            z.flatten(0, 1), layer.weight, layer.bias, layer.stride, layer.padding, layer.dilation
+        )
+        mine = own(z)
+        if mine is not None:
+            y = scan(y.unflatten(0, z.shape[:2]), *mine)[0].flatten(0, 1)
+        if pool is not None:
+            pooling = nn.functional.max_pool2d if pool.kind == "max" else nn.functional.avg_pool2d
+            y = pooling(y, pool.window, pool.stride)
+        return y
+
+    words = f"convolution {shape}, {'no neuron' if neuron is None else 'neuron'}, {pool}"
+    limit = crossing(words, (2, batch, *shape.inputs), xs.dtype, dense, sparse)
+    return Choice("events" if found < limit else "dense", found, limit, "measured")

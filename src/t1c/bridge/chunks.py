@@ -1,0 +1,93 @@
+"""A sequence in pieces of time, from a tensor or from an iterator that yields single steps."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from itertools import islice
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from t1c.ir.errors import InputError, Problem
+
+from .input_checks import Inputs
+
+Check = Callable[[Any, int], Inputs]
+
+
+class Pieces:
+    """Iterates over (number of the first step, inputs of some steps).
+
+    Attributes:
+        steps: how many there are in all; None where an iterator does not tell.
+    """
+
+    def __init__(self, pieces: Iterator[tuple[int, Inputs]], steps: int | None) -> None:
+        self._pieces, self.steps = pieces, steps
+
+    def __iter__(self) -> Iterator[tuple[int, Inputs]]:
+        return self._pieces
+
+
+def cut(xs: Any, check: Check, fitting: Callable[[Inputs], int], chunk: int | None) -> Pieces:
+    """The pieces of what a caller passed to ``run``.
+
+    Args:
+        xs: tensors (T, B, *shape), or an iterator over steps (B, *shape).
+        check: makes checked inputs of tensors, given how many dimensions come before the shape.
+        fitting: how many steps of such inputs should be worked at once.
+        chunk: what the caller wants instead.
+
+    Raises:
+        InputError: the inputs are wrong, or ``chunk`` is not at least 1.
+    """
+    if chunk is not None and chunk < 1:
+        raise InputError(Problem(repr(chunk), "at least 1 step", field="chunk"))
+    if _is_stream(xs):
+        return Pieces(_of_steps(iter(xs), check, fitting, chunk), None)
+    inputs = check(xs, 2)
+    steps = len(next(iter(inputs.values())))
+    size = chunk or fitting(inputs)
+    return Pieces(_of_tensors(inputs, steps, size), steps)
+
+
+def _is_stream(xs: Any) -> bool:
+    known = isinstance(xs, Tensor | Mapping | tuple | list | str | bytes)
+    return not known and hasattr(xs, "__iter__") and not hasattr(xs, "__array__")
+
+
+def _of_tensors(inputs: Inputs, steps: int, size: int) -> Iterator[tuple[int, Inputs]]:
+    if steps <= size:
+        yield 0, inputs
+        return
+    for first in range(0, steps, size):
+        yield first, {name: x[first : first + size] for name, x in inputs.items()}
+
+
+def _of_steps(
+    steps: Iterator[Any], check: Check, fitting: Callable[[Inputs], int], chunk: int | None
+) -> Iterator[tuple[int, Inputs]]:
+    begin = next(steps, None)
+    if begin is None:
+        raise InputError(
+            Problem(
+                "an iterator without a step",
+                "at least one",
+                "For no steps pass a tensor (0, B, *shape), which tells the batch.",
+            )
+        )
+    first, waiting = 0, [check(begin, 1)]
+    size = chunk or fitting({name: x.unsqueeze(0) for name, x in waiting[0].items()})
+    while waiting:
+        waiting += [check(step, 1) for step in islice(steps, size - len(waiting))]
+        sizes = {len(x) for inputs in waiting for x in inputs.values()}
+        if len(sizes) > 1:
+            raise InputError(
+                Problem(f"steps of batch sizes {sorted(sizes)}", "one batch size for all steps")
+            )
+        yield first, {name: torch.stack([w[name] for w in waiting]) for name in waiting[0]}
+        first, waiting = first + len(waiting), []
+        following = next(steps, None)
+        if following is not None:
+            waiting = [check(following, 1)]

@@ -1,0 +1,138 @@
+"""A stateless module on all steps of a chunk at once, by the way that its input makes faster."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.utils.weak import WeakTensorKeyDictionary
+
+from .kernels.choose import choose
+
+FEW = 8
+"""Rows up to which a product is bound by reading its weight, which moves the crossing."""
+
+
+@dataclass(frozen=True)
+class Choice:
+    """How a layer was worked, and why.
+
+    Attributes:
+        way: 'events' or 'dense'.
+        density: the share of its inputs that were not zero; None where it did not matter.
+        crossing: the density up to which 'events' is faster; None where it was not asked for.
+        reason: in words.
+    """
+
+    way: str
+    density: float | None
+    crossing: float | None
+    reason: str
+
+
+def fold(
+    module: nn.Module, xs: Tensor, kernels: str | None = None, events: bool | None = None
+) -> tuple[Any, Choice | None]:
+    """What ``module`` gives for every step of ``xs`` (T, B, *features), time folded into the batch.
+
+    Args:
+        module: a stateless module.
+        xs: its input.
+        kernels: which are used; see ``kernels.choose``.
+        events: whether a layer adds up active inputs only; None: where that is faster.
+
+    Returns:
+        (the output, a tuple where the module has several; how it was worked, if there was a choice)
+    """
+    if isinstance(module, nn.Identity):
+        return module(xs), None
+    x = xs.flatten(0, 1)
+    lead = xs.shape[:2]
+    if type(module) is nn.Linear and events is not False and is_plain(module):
+        choice = _way_of_affine(module, x, kernels, events)
+        if choice.way == "events":
+            from .kernels.events import affine
+
+            rows = x.reshape(-1, x.shape[-1]).contiguous()
+            y = affine(rows, module.weight, module.bias)
+            return y.view(*xs.shape[:-1], -1), choice
+        return module(x).reshape(*lead, *x.shape[1:-1], -1), choice
+    y = module(x)
+    if isinstance(y, tuple):
+        return tuple(part.reshape(*lead, *part.shape[1:]) for part in y), None
+    return y.reshape(*lead, *y.shape[1:]), None
+
+
+def is_plain(module: nn.Module) -> bool:
+    """Whether a call does nothing but what the parameters say: no hooks, no wrappers."""
+    return not (
+        module._forward_hooks
+        or module._forward_pre_hooks
+        or module._backward_hooks
+        or module._backward_pre_hooks
+        or "forward" in module.__dict__
+        or getattr(module, "parametrizations", None)
+    )
+
+
+def _way_of_affine(
+    module: nn.Linear, x: Tensor, kernels: str | None, events: bool | None
+) -> Choice:
+    obstacle = obstacle_to_events(module.weight, x, kernels)
+    if obstacle is not None:
+        return Choice("dense", None, None, obstacle)
+    from .kernels.crossing import crossing
+    from .kernels.events import affine, density
+
+    rows = x.reshape(-1, x.shape[-1])
+    found = density(rows.detach().contiguous())
+    if events:
+        return Choice("events", found, None, "asked for")
+    weight, bias = module.weight.detach(), module.bias
+    few = len(rows) <= FEW
+    size = (1 if few else 256, weight.shape[1])
+    b = None if bias is None else bias.detach()
+    limit = crossing(
+        f"affine {weight.shape[1]}-{weight.shape[0]}, {'few rows' if few else 'many rows'}",
+        size,
+        x.dtype,
+        lambda z: nn.functional.linear(z, weight, b),
+        lambda z: affine(z, weight, b),
+    )
+    return Choice("events" if found < limit else "dense", found, limit, "measured")
+
+
+def obstacle_to_events(weight: Tensor, x: Tensor, kernels: str | None) -> str | None:
+    """Why only a dense product will do; None if there is a choice."""
+    if torch.compiler.is_compiling():
+        return "torch.compile fuses products itself"
+    if choose(x, kernels) != "numba":
+        return f"no event-driven kernels for {x.dtype} on {x.device.type} with these kernels"
+    if weight.dtype != x.dtype:
+        return "autocast or mixed dtypes"
+    if not x.numel():
+        return "nothing to work on"
+    if torch.is_autocast_enabled("cpu"):
+        return "autocast"
+    if not _finite(weight):
+        return "weights that are not finite"
+    return None
+
+
+_FINITE: Any = WeakTensorKeyDictionary()
+"""Weight -> (its version, whether it is finite)."""
+
+
+def _finite(weight: Tensor) -> bool:
+    """Whether all weights are finite, which is told anew when they are written to."""
+    if weight.is_inference():
+        return bool(weight.isfinite().all())
+    kept: tuple[int, bool] | None = _FINITE.get(weight)
+    if kept is None or kept[0] != weight._version:
+        # A sum is finite only if its terms are, unless it overflows, which errs on the safe side.
+        kept = weight._version, math.isfinite(float(weight.detach().sum()))
+        _FINITE[weight] = kept
+    return kept[1]

@@ -1,0 +1,113 @@
+"""Below which density adding up active inputs beats a dense product: measured once, and kept.
+
+The density is a matter of the layer, the processor and the threads. It is measured on random input
+when a layer is first met, and kept in a file, so that a machine always takes the same way.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import platform
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+VARIABLE = "T1C_CACHE"
+"""The environment variable that names the folder of the file."""
+LOW, HIGH = 0.05, 0.25
+"""The densities at which the sparse way is timed; between and beyond them its time is a line."""
+LEAST, MOST = 0.01, 0.9
+
+_known: dict[str, float] | None = None
+_lock = threading.Lock()
+
+
+def cache_file() -> Path:
+    """Where crossings are kept."""
+    folder = os.environ.get(VARIABLE)
+    if folder is None:
+        base = os.environ.get("XDG_CACHE_HOME") or os.path.join(os.path.expanduser("~"), ".cache")
+        folder = os.path.join(base, "t1c")
+    return Path(folder) / "crossings.json"
+
+
+def crossing(
+    layer: str,
+    shape: tuple[int, ...],
+    dtype: torch.dtype,
+    dense: Callable[[Tensor], object],
+    sparse: Callable[[Tensor], object],
+) -> float:
+    """The density below which ``sparse`` is faster than ``dense`` on input of ``shape``.
+
+    Args:
+        layer: what is worked, in words that tell it from others.
+        shape: of the input that both take.
+        dtype: of the arithmetic.
+        dense: one way.
+        sparse: the other.
+    """
+    threads = torch.get_num_threads()
+    key = f"{_processor()}, {threads} threads: {layer}, {str(dtype).removeprefix('torch.')}"
+    with _lock:
+        known = _load()
+        if key not in known:
+            known[key] = _measure(shape, dtype, dense, sparse)
+            _save(known)
+        return known[key]
+
+
+def _measure(
+    shape: tuple[int, ...],
+    dtype: torch.dtype,
+    dense: Callable[[Tensor], object],
+    sparse: Callable[[Tensor], object],
+) -> float:
+    generator = torch.Generator().manual_seed(0)
+    chance = torch.rand(shape, generator=generator)
+    low, high = ((chance < d).to(dtype) for d in (LOW, HIGH))
+    with torch.no_grad():
+        sparse(low)  # compiles
+        times = [_seconds(f, x) for f, x in ((dense, low), (sparse, low), (sparse, high))]
+    rise = max((times[2] - times[1]) / (HIGH - LOW), 1e-12)
+    found = LOW + (times[0] - times[1]) / rise
+    return round(min(max(found, LEAST), MOST), 3)
+
+
+def _seconds(function: Callable[[Tensor], object], x: Tensor) -> float:
+    best = float("inf")
+    for _ in range(4):
+        start = time.perf_counter()
+        function(x)
+        best = min(best, time.perf_counter() - start)
+    return best
+
+
+def _processor() -> str:
+    return platform.processor() or platform.machine()
+
+
+def _load() -> dict[str, float]:
+    global _known
+    if _known is None:
+        _known = {}
+        with contextlib.suppress(OSError, ValueError):
+            kept = json.loads(cache_file().read_text())
+            _known = {str(k): float(v) for k, v in kept.items()}
+    return _known
+
+
+def _save(known: dict[str, float]) -> None:
+    # Without a place to write it is measured again by the next process.
+    with contextlib.suppress(OSError):
+        path = cache_file()
+        path.parent.mkdir(parents=True, exist_ok=True)
+        partial = path.with_suffix(f".{os.getpid()}")
+        partial.write_text(json.dumps(known, indent=1))
+        partial.replace(path)

@@ -1,0 +1,205 @@
+"""Layers that add up what their active inputs weigh, as functions of tensors on a CPU.
+
+A zero input contributes nothing here, even to a weight that is not finite, where a product would
+give NaN: callers make sure that weights are finite.
+"""
+
+from __future__ import annotations
+
+import functools
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+
+from .layout import channels_last, flat, unflat
+from .rule import RESETS, Rule
+from .scan import Coefficients, State, constants
+from .threads import share
+
+ROWS = 64
+"""Rows that are looked at to tell how dense an input is."""
+
+
+def density(x: Tensor) -> float:
+    """The share of elements that are not zero, told from a sample of the rows of ``x`` (M, N)."""
+    from .numba_events import count
+
+    found, seen = count(x.detach().numpy(), max(1, len(x) // ROWS))
+    return found / seen if seen else 0.0
+
+
+def affine(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+    """``x @ weight.T + bias`` for contiguous ``x`` (M, in) and ``weight`` (out, in).
+
+    Differentiable; fastest where ``weight`` lies in memory as (in, out).
+    """
+    tensors = (x, weight) if bias is None else (x, weight, bias)
+    if torch.is_grad_enabled() and any(t.requires_grad for t in tensors):
+        y: Tensor = _Affine.apply(x, weight, bias)  # type: ignore[no-untyped-call]
+        return y
+    return _affine(x, weight, bias)
+
+
+def _affine(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+    from .numba_events import affine as kernel
+
+    w = weight.detach().t().contiguous()
+    y = x.new_empty(len(x), w.shape[1])
+    b = x.new_zeros(w.shape[1]) if bias is None else bias.detach().contiguous()
+    work = x.numel() + y.numel() * 8
+    share(kernel, len(x), work, *(a.detach().numpy() for a in (x, w, b, y)))
+    return y
+
+
+class _Affine(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+        ctx.save_for_backward(x, weight)
+        return _affine(x, weight, bias)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, g: Tensor) -> Any:
+        from .numba_events import affine_gradient
+
+        x, weight = ctx.saved_tensors
+        g = g.contiguous()
+        gw = None
+        if ctx.needs_input_grad[1]:
+            # (in, out), as the weight lies in memory.
+            gw = g.new_empty(weight.shape[1], weight.shape[0])
+            work = x.numel() + gw.numel() * 8
+            arrays = (a.detach().numpy() for a in (x, g, gw))
+            share(affine_gradient, gw.shape[1], work, *arrays, multiple=16)
+            gw = gw.t()
+        gx = g @ weight if ctx.needs_input_grad[0] else None
+        return gx, gw, g.sum(0) if ctx.needs_input_grad[2] else None
+
+
+@dataclass(frozen=True)
+class Convolution:
+    """A convolution in one group, and the maps it is between.
+
+    Attributes:
+        inputs: (C, H, W) of the input.
+        outputs: (C, H, W) of the output.
+        kernel: rows and columns of the kernel.
+        stride: of its steps.
+        padding: zeros above and to the left.
+        dilation: of its elements.
+    """
+
+    inputs: tuple[int, int, int]
+    outputs: tuple[int, int, int]
+    kernel: tuple[int, int]
+    stride: tuple[int, int]
+    padding: tuple[int, int]
+    dilation: tuple[int, int]
+
+
+@dataclass(frozen=True)
+class Pool:
+    """Windows without padding that all lie within the map.
+
+    Attributes:
+        kind: 'max' or 'mean'.
+        window: rows and columns of a window.
+        stride: from one to the next.
+        outputs: (C, H, W) of what comes out.
+    """
+
+    kind: str
+    window: tuple[int, int]
+    stride: tuple[int, int]
+    outputs: tuple[int, int, int]
+
+
+@functools.lru_cache(maxsize=64)
+def _places(shape: tuple[int, int, int], last: bool) -> Any:
+    """Channel, row and column of each element of a map, in the order in which they lie."""
+    grid = np.indices(shape, dtype=np.int32)
+    order = (0, 2, 3, 1) if last else (0, 1, 2, 3)
+    return np.ascontiguousarray(grid.transpose(order).reshape(3, -1).T)
+
+
+def convolution_block(
+    xs: Tensor,
+    weight: Tensor,
+    bias: Tensor | None,
+    shape: Convolution,
+    neuron: tuple[State, Coefficients, Rule] | None,
+    pool: Pool | None,
+) -> tuple[Tensor, State]:
+    """A convolution, the neuron behind it and the pooling behind that; no gradient.
+
+    Args:
+        xs: (T, B, C, H, W).
+        weight: (out, in, kH, kW).
+        bias: (out,).
+        shape: what convolves.
+        neuron: its state, coefficients and options, or None.
+        pool: the windows, or None.
+
+    Returns:
+        (what comes out (T, B, C', H', W'), the neuron's state, () without one).
+    """
+    from .numba_convolution import MAX, MEAN, NO_NEURON, NO_POOL, block_kernel
+
+    last = channels_last(xs)
+    steps, batch = xs.shape[:2]
+    outs, rows, columns = shape.outputs
+    x = flat(xs.detach(), last).view(steps, batch, -1)
+    w = weight.detach().permute(1, 2, 3, 0).flip(2).contiguous()
+    b = x.new_zeros(outs) if bias is None else bias.detach().contiguous()
+    geometry = (rows, columns, outs, *shape.kernel, *shape.stride, *shape.padding, *shape.dilation)
+    left = pool.outputs if pool is not None else shape.outputs
+    y = x.new_empty(steps, batch, left[0] * left[1] * left[2])
+    windows = (*pool.window, *pool.stride, *pool.outputs[1:]) if pool is not None else (0,) * 6
+    empty = x.new_empty(1, 1)
+    reset, early, strict, synapse = NO_NEURON, False, False, False
+    v = i = coefficients = empty
+    consts = _no_neuron(x.dtype)
+    if neuron is not None:
+        state, c, rule = neuron
+        reset, early = RESETS.index(rule.reset), rule.delay
+        strict, synapse = rule.strict, rule.synapse
+        v = flat(state[-1].detach().unsqueeze(0), True).clone().view(batch, -1)
+        if synapse:
+            i = flat(state[0].detach().unsqueeze(0), True).clone().view(batch, -1)
+        coefficients = c.laid(torch.Size(shape.outputs), True)
+        consts = constants(rule, x.dtype)
+    kind = NO_POOL if pool is None else MAX if pool.kind == "max" else MEAN
+    share(
+        block_kernel(reset, early),
+        batch,
+        4 * steps * batch * outs * rows * columns,
+        strict,
+        synapse,
+        x.numpy(),
+        _places(shape.inputs, last),
+        w.numpy(),
+        b.numpy(),
+        np.array(geometry, np.int64),
+        i.numpy(),
+        v.numpy(),
+        coefficients.numpy(),
+        kind,
+        np.array(windows, np.int64),
+        y.numpy(),
+        consts,
+    )
+    out = unflat(y, torch.Size((steps, batch, *left)), True)
+    if neuron is None:
+        return out, ()
+    laid = torch.Size((1, batch, *shape.outputs))
+    after = unflat(v.view(1, -1), laid, True)[0]
+    return out, ((unflat(i.view(1, -1), laid, True)[0], after) if synapse else (after,))
+
+
+@functools.cache
+def _no_neuron(dtype: torch.dtype) -> Any:
+    return torch.tensor([0.0, 1.0, 1.0, 0.0], dtype=dtype).numpy()

@@ -1,0 +1,177 @@
+"""A chunk of time, stage by stage: whole stretches at once, and only loops step by step."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from contextlib import nullcontext
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor, nn
+
+from .blocks import Block, find_block
+from .fast import fold
+from .input_checks import Inputs
+from .plan import Source
+from .state_checks import States
+from .stateful import StatefulModule
+from .work import can_fold, trial
+
+if TYPE_CHECKING:
+    from .executor import GraphExecutor
+
+Sent = Any
+"""What a node sends: a tensor, or a tuple of tensors where it has several outputs."""
+Values = dict[str, Sent]
+
+
+def run_chunk(
+    executor: GraphExecutor, inputs: Inputs, state: States, keep: Collection[str]
+) -> tuple[Values, States]:
+    """All steps of ``inputs``, name -> (T, B, *shape).
+
+    Args:
+        executor: whose plan and modules are followed.
+        inputs: the Input tensors, checked.
+        state: the state before the first step.
+        keep: the nodes whose values are wanted; others are let go of after their last use.
+
+    Returns:
+        (what these nodes sent at every step, the state after the last).
+    """
+    values: Values = {}
+    after: States = {}
+    skipped: set[str] = set()
+    for stage in executor.plan.stages:
+        name = stage.names[0]
+        if name in values or name in skipped:
+            pass  # a block did it
+        elif not stage.loop and (block := _block(executor, name, inputs, values, keep)):
+            skipped |= _run_block(executor, block, values, state, after)
+        elif stage.loop or not _whole(executor, name, inputs, values, state, after):
+            _stepwise(executor, stage.names, inputs, values, state, after)
+        for done in stage.last_uses:
+            if done not in keep:
+                values.pop(done, None)
+    return values, after
+
+
+def _whole(
+    executor: GraphExecutor,
+    name: str,
+    inputs: Inputs,
+    values: Values,
+    state: States,
+    after: States,
+) -> bool:
+    """All steps of one node at once; False if the module must be stepped."""
+    module = executor.node(name)
+    if not isinstance(module, StatefulModule) and not can_fold(module):
+        return False
+    if name in inputs:
+        xs = inputs[name]
+    elif not executor.plan.sources[name]:
+        xs = executor._nothing(name, inputs, 1)
+    else:
+        sent = [at_port(values, s) for s in executor.plan.sources[name]]
+        if len(sent) == 1 and not executor.joins(name):
+            xs = sent[0]
+        else:
+            folded = executor._merge(name, [v.flatten(0, 1) for v in sent])
+            xs = folded.reshape(*sent[0].shape[:2], *folded.shape[1:])
+    if isinstance(module, StatefulModule):
+        like = xs[0] if len(xs) else xs.new_zeros(xs.shape[1:])
+        own = executor._state_of(name, state, like)
+        values[name], after[name] = module.scan(xs, own or module.initial_state(like))
+    else:
+        values[name], choice = fold(module, xs, executor.kernels, executor.events)
+        if choice is not None:
+            executor.choices[name] = choice
+    return True
+
+
+def _block(
+    executor: GraphExecutor, name: str, inputs: Inputs, values: Values, keep: Collection[str]
+) -> Block | None:
+    """The block that begins at a node, if what reaches it is worked faster as one."""
+    if not isinstance(executor.node(name), nn.Conv2d):
+        return None
+    (*sources,) = executor.plan.sources[name]
+    if name in inputs or len(sources) != 1:
+        return None
+    block = find_block(executor, name, at_port(values, sources[0]), keep)
+    if block is None:
+        return None
+    executor.choices[name] = block.choice
+    return block if block.choice.way == "events" else None
+
+
+def _run_block(
+    executor: GraphExecutor, block: Block, values: Values, state: States, after: States
+) -> set[str]:
+    """Work a block; the names of those of its nodes whose values are not there."""
+    (source,) = executor.plan.sources[block.names[0]]
+    xs = at_port(values, source)
+    neuron = None
+    if block.neuron is not None:
+        module = executor.neuron(block.neuron)
+        features = block.features
+        like = xs.new_empty(1).expand(xs.shape[1], *features)
+        own = executor._state_of(block.neuron, state, like) or module.initial_state(like)
+        laid = module.laid(torch.Size(features), xs.dtype, xs.device)
+        neuron = own, laid, module.rule
+    values[block.names[-1]], own = block.run(xs, neuron)
+    if block.neuron is not None:
+        after[block.neuron] = own
+    return set(block.names[:-1])
+
+
+def _stepwise(
+    executor: GraphExecutor,
+    names: tuple[str, ...],
+    inputs: Inputs,
+    values: Values,
+    state: States,
+    after: States,
+) -> None:
+    """The nodes of a loop, or a module of the user's, one step after another."""
+    like = next(iter(inputs.values()))
+    steps = len(like)
+    before = {s.name for n in names for s in executor.plan.sources[n]} - set(names)
+    own = {name: state[name] for name in names if name in state}
+    sent: dict[str, list[Sent]] = {name: [] for name in names}
+    # With no step to take, one is taken on zeros to learn the shapes, and thrown away.
+    with nullcontext() if steps else trial(map(executor.node, names)):
+        for t in range(max(steps, 1)):
+            now = {n: _at(values[n], t) for n in before}
+            here = {n: _at(v, t) for n, v in inputs.items()}
+            following: States = {}
+            executor._step_nodes(names, here, now, own, following)
+            for name in names:
+                sent[name].append(now[name])
+            if steps:
+                own = following
+    for name in names:
+        values[name] = _stacked(sent[name], steps)
+    after.update(own)
+
+
+def at_port(values: Values, source: Source) -> Tensor:
+    """What arrives from a source, of several outputs the right one."""
+    value = values[source.name]
+    port: Tensor = value[source.port] if isinstance(value, tuple) else value
+    return port
+
+
+def _at(value: Sent, t: int) -> Sent:
+    """One step of a sequence; zeros of the right shape where the sequence has no steps."""
+    if isinstance(value, tuple):
+        return tuple(_at(part, t) for part in value)
+    return value[t] if len(value) else value.new_zeros(value.shape[1:])
+
+
+def _stacked(sent: list[Sent], steps: int) -> Sent:
+    """A sequence of the first ``steps`` values."""
+    if isinstance(sent[0], tuple):
+        return tuple(_stacked(list(parts), steps) for parts in zip(*sent, strict=True))
+    return torch.stack(sent)[:steps]
