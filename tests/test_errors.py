@@ -284,6 +284,85 @@ def test_fields_that_no_longer_fit_each_other_are_refused_together(node, field, 
     node.check()
 
 
+CONV: dict[str, Any] = {"weight": ones((4, 2, 3, 3)), "bias": ones(4)}
+
+
+def takes(*shape: int) -> dict[str, Any]:
+    return {"input_type": {"input": np.array(shape)}}
+
+
+def gives(*shape: int) -> dict[str, Any]:
+    return {"output_type": {"output": np.array(shape)}}
+
+
+@pytest.mark.parametrize(
+    ("node", "field", "bad", "expected"),
+    [
+        (ir.Conv2d(**CONV, **takes(2, 5, 5)), "dilation", 3, "5"),
+        (
+            ir.Conv2d(**CONV, **takes(2, 5, 5), **gives(4, 3, 3)),
+            "stride",
+            2,
+            "declared shape (4, 3, 3) contradicts the inferred shape (4, 2, 2)",
+        ),
+        (ir.Affine(ones((2, 2)), ones(2), **takes(2)), "weight", ones((2, 3)), "(2,)"),
+        (ir.Input(**takes(3)), "shape", (4,), "declared shape (4,)"),
+        (ir.Flatten(**takes(2, 3)), "start_dim", 5, ""),
+    ],
+    ids=lambda value: value if isinstance(value, str) else None,
+)
+def test_a_field_that_no_longer_fits_the_declared_shapes_is_refused(node, field, bad, expected):
+    before = copy.deepcopy(node.__dict__)
+    with pytest.raises(ir.NodeError) as caught:
+        setattr(node, field, bad)
+    assert f"{node.primitive}, field {field!r}" in str(caught.value)
+    assert expected in str(caught.value)
+    assert repr(node.__dict__) == repr(before)
+
+
+def shapes_of(node):
+    return [{k: tuple(v) for k, v in t.items()} for t in (node.input_type, node.output_type)]
+
+
+def test_the_types_of_a_node_follow_its_fields():
+    fc = ir.Linear(ones((3, 2)))
+    fc.weight = ones((5, 4))
+    assert shapes_of(fc) == [{"input": (4,)}, {"output": (5,)}]
+    conv = ir.Conv2d(**CONV, **takes(2, 5, 5))
+    conv.stride = 2
+    assert shapes_of(conv) == [{"input": (2, 5, 5)}, {"output": (4, 2, 2)}]
+    lif = ir.LIF(*[ones(1)] * 4)
+    lif.tau = ones(1) * 7
+    assert shapes_of(lif) == [{}, {}]
+    border = ir.Input((3,))
+    border.shape = (4,)
+    assert shapes_of(border) == [{"input": (4,)}, {"output": (4,)}]
+
+
+def test_the_types_of_a_node_in_a_graph_follow_its_fields_and_keep_what_was_inferred():
+    graph = ir.Graph(
+        {
+            "input": ir.Input((2, 5, 5)),
+            "conv": ir.Conv2d(**CONV),
+            "lif": ir.LIF(*[ones(1)] * 4),
+            "output": ir.Output((4, 3, 3)),
+        },
+        [("input", "conv"), ("conv", "lif"), ("lif", "output")],
+    )
+    conv, lif = graph.nodes["conv"], graph.nodes["lif"]
+    lif.tau = ones(1) * 7
+    assert shapes_of(lif) == [{"input": (4, 3, 3)}, {"output": (4, 3, 3)}]
+    conv.padding = 1
+    assert shapes_of(conv) == [{"input": (2, 5, 5)}, {"output": (4, 5, 5)}]
+    conv.dilation = 5  # fits no more: unknown until the graph is checked
+    assert shapes_of(conv) == [{}, {}]
+    with pytest.raises(ir.GraphError, match="node 'conv'"):
+        graph.check()
+    conv.dilation, conv.padding = 1, 0
+    graph.check()
+    assert shapes_of(graph.nodes["conv"]) == [{"input": (2, 5, 5)}, {"output": (4, 3, 3)}]
+
+
 def test_a_missing_or_surplus_argument_is_named():
     with pytest.raises(TypeError, match=r"Affine.*'bias'"):
         ir.Affine(ones((2, 2)))

@@ -7,6 +7,7 @@ where there is no file), nothing read from outside of it, and time and memory in
 import os
 import random
 import shutil
+import struct
 import zipfile
 import zlib
 from pathlib import Path
@@ -16,6 +17,7 @@ import numpy as np
 import pytest
 
 from t1c import ir
+from t1c.ir.hdf5_guard import Guard, opened
 
 from . import strategies
 from .hostile_reader import outcomes
@@ -691,6 +693,134 @@ def test_one_text_that_is_referred_to_many_times(tmp_path):
     assert outcome.megabytes < 300
 
 
+def refer_again(path, places, target):
+    """Make each text at ``places``, (offset, count) in the file, refer to that at ``target``."""
+    raw = bytearray(path.read_bytes())
+    for start, count in places:
+        raw[start : start + 16 * count] = bytes(raw[target : target + 16]) * count
+    path.write_bytes(raw)
+
+
+def test_one_text_that_is_referred_to_many_times_in_a_row_or_from_everywhere(tmp_path):
+    """However the references are spread: over rows, or over datasets."""
+    row, many, count = tmp_path / "row.t1c", tmp_path / "many.t1c", 20_000
+    large = np.array(["x" * 1_000_000], object)
+    for path in (row, many):
+        ir.write(path, small_graph())
+    with h5py.File(row, "r+") as file:
+        notes = file["graph/metadata"]
+        start = notes.create_dataset("large", data=large, dtype=TEXT).id.get_offset()
+        texts = np.full((1, count), "y", object)
+        place = notes.create_dataset("row", data=texts, dtype=TEXT).id.get_offset()
+    refer_again(row, [(place, count)], start)
+    with h5py.File(many, "r+") as file:
+        notes = file["graph/metadata"]
+        start = notes.create_dataset("large", data=large, dtype=TEXT).id.get_offset()
+        places = [
+            (notes.create_dataset(str(i), data=["y"], dtype=TEXT).id.get_offset(), 1)
+            for i in range(800)
+        ]
+    refer_again(many, places, start)
+    for outcome in outcomes([row, many], seconds=30):
+        assert outcome.refused, outcome
+        assert "metadata" in outcome.message
+        assert outcome.megabytes < 300
+
+
+def test_many_arrays_that_each_unpack_to_something_middling(tmp_path):
+    path = tmp_path / "bombs.t1c"
+    ir.write(path, small_graph())
+    block = np.zeros((512, 256))
+    packed = zlib.compress(block.tobytes(), 9)
+    with h5py.File(path, "r+") as file:
+        for name in range(40):
+            data = file["graph/metadata"].create_dataset(
+                str(name), shape=(512 * 60, 256), dtype="f8", chunks=block.shape, compression=9
+            )
+            for i in range(60):
+                data.id.write_direct_chunk((512 * i, 0), packed)
+    (outcome,) = outcomes([path], seconds=30)
+    assert outcome.refused, outcome
+    assert outcome.megabytes < 300
+
+
+def test_arrays_that_share_their_bytes(tmp_path):
+    """Many arrays, each of which says that it lies where the first does."""
+    path = tmp_path / "shared.t1c"
+    ir.write(path, small_graph())
+    with h5py.File(path, "r+") as file:
+        notes = file["graph/metadata"]
+        places = [
+            notes.create_dataset(f"{i:04d}", data=np.full(size, i, "f4")).id.get_offset()
+            for i, size in enumerate([2**18, *[1] * 400])
+        ]
+        sizes = [struct.pack("<BBQQ", 3, 1, at, 4) for at in places[1:]]
+    raw = path.read_bytes()
+    for size in sizes:  # the message that says where an array lies: version, layout, place, size
+        assert raw.count(size) == 1
+        raw = raw.replace(size, struct.pack("<BBQQ", 3, 1, places[0], 2**20))
+    # Let each also say that it has as many entries: rank 1, then the length and its maximum.
+    one, many = (bytes([1, 1, 1]) + bytes(5) + struct.pack("<QQ", n, n) for n in (1, 2**18))
+    raw = raw.replace(one, many)
+    path.write_bytes(raw)
+    (outcome,) = outcomes([path], seconds=20)
+    assert outcome.refused, outcome
+    assert "from a file of" in outcome.message
+    assert outcome.megabytes < 100
+
+
+def test_a_chunk_that_is_larger_than_what_is_in_it(tmp_path):
+    path = tmp_path / "chunk.t1c"
+    ir.write(path, small_graph())
+    chunk = (2**12, 2**13)
+    stored = zlib.compress(bytes(2**27))
+    with h5py.File(path, "r+") as file:
+        data = file["graph/metadata"].create_dataset(
+            "large", (1, 1), "f4", chunks=chunk, maxshape=(None, None), compression=9
+        )
+        data.id.write_direct_chunk((0, 0), stored)
+    (outcome,) = outcomes([path], seconds=20)
+    assert outcome.refused, outcome
+    assert "metadata.large" in outcome.message
+    assert outcome.megabytes < 100
+
+
+@pytest.mark.parametrize("chunks", [(20_000, 1), (1, 20), (20_000, 20)])
+def test_text_in_large_chunks_is_unpacked_once(tmp_path, chunks):
+    """Text is read in pieces, each of which could unpack all of it anew."""
+    path = tmp_path / "chunks.t1c"
+    ir.write(path, small_graph())
+    rows = 20_000
+    with h5py.File(path, "r+") as file:
+        notes = file["graph/metadata"]
+        notes.create_dataset("long", data="x" * 3_000_000, dtype=TEXT)
+        notes.create_dataset("no", (rows, 20), TEXT, chunks=chunks, compression=1)[0] = "text"
+    (outcome,) = outcomes([path], seconds=20)
+    assert outcome.is_ours, outcome  # the notes of a graph are lists, not tables
+    assert outcome.megabytes < 200
+
+
+@pytest.mark.parametrize("chunks", [None, (3, 5), (1, 40), (100, 1), (128, 64)])
+@pytest.mark.parametrize("long", [1, 3_000_000])
+def test_text_comes_as_it_was_whatever_the_pieces(tmp_path, chunks, long):
+    path = tmp_path / "text.t1c"
+    ir.write(path, small_graph())
+    texts = np.array([[f"{i} and {j}" for j in range(40)] for i in range(100)], object)
+    options = {"chunks": chunks, "compression": 1, "maxshape": (None, None)} if chunks else {}
+    with h5py.File(path, "r+") as file:
+        notes = file["graph/metadata"]
+        notes.create_dataset("long", data="x" * long, dtype=TEXT)
+        notes.create_dataset("texts", data=texts, dtype=TEXT, **options)
+        notes.create_dataset("row", data=texts[0], dtype=TEXT)
+        notes.create_dataset("none", (0, 3), dtype=TEXT)
+    with opened(path, "a .t1c file", Guard) as guard:
+        found = guard.tree(guard.file["graph/metadata"], "notes")
+        assert guard.problems == []
+    assert found["texts"] == texts.tolist()
+    assert found["row"] == texts[0].tolist()
+    assert found["none"] == []
+
+
 # Damage ------------------------------------------------------------------------------------------
 
 
@@ -748,6 +878,31 @@ def test_a_heap_that_leads_nowhere(tmp_path, path):
         copies[-1].write_bytes(damaged)
     for outcome in outcomes(copies, seconds=4):
         assert outcome.refused, outcome
+
+
+def test_a_heap_that_leads_nowhere_behind_a_header_that_was_scratched(tmp_path, path):
+    """The bytes between signature and size are reserved: HDF5 does not look at them."""
+    raw = bytearray(path.read_bytes())
+    heap = raw.index(b"GCOL")
+    raw[heap + 5 : heap + 8] = b"abc"
+    raw[heap + 16 : heap + 32] = bytes(16)
+    path.write_bytes(raw)
+    (outcome,) = outcomes([path], seconds=4)
+    assert outcome.refused, outcome
+
+
+def test_heaps_within_heaps_are_walked_once(tmp_path, path):
+    """Sixty thousand collections, each object of one the beginning of the next."""
+    count = 60_000
+    with path.open("ab") as file:
+        for i in range(count):
+            left = 32 * (count - i) - 16
+            file.write(
+                struct.pack("<HHIQ", 1, 0, 0, 16) + b"GCOL\1\0\0\0" + struct.pack("<Q", left)
+            )
+    (outcome,) = outcomes([path], seconds=10)
+    assert outcome.error == "", outcome
+    assert outcome.seconds < 5
 
 
 def test_reading_leaves_the_file_as_it_is(path):

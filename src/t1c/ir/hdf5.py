@@ -49,11 +49,10 @@ def read(path: StrPath, *, allow_nonfinite: bool = False) -> Graph:
     Example:
         >>> graph = ir.read("model.t1c")  # doctest: +SKIP
     """
-    with opened(path, "a .t1c file") as file:
-        _check_version(path, _version_of(file, path))
-        reader = Reader()
+    with opened(path, "a .t1c file", Reader) as reader:
+        _check_version(path, _version_of(reader, path))
         try:
-            graph = reader.graph(file, allow_nonfinite)
+            graph = reader.graph(allow_nonfinite)
         except GraphError as error:
             raise GraphError(error.problems, str(path)) from None
         if reader.problems or graph is None:
@@ -68,8 +67,8 @@ def read_version(path: StrPath) -> str:
         FileNotFoundError: there is no such file.
         T1CFormatError: it is not a .t1c file, or states none.
     """
-    with opened(path, "a .t1c file") as file:
-        return _version_of(file, path)
+    with opened(path, "a .t1c file", Reader) as reader:
+        return _version_of(reader, path)
 
 
 def write(path: StrPath, graph: Graph) -> None:
@@ -103,18 +102,18 @@ def write(path: StrPath, graph: Graph) -> None:
         write_graph(file.create_group("graph"), graph)
 
 
-def _is_nir(file: h5py.File) -> bool:
+def _is_nir(reader: Reader) -> bool:
     # By the links' names alone: looking behind a link would follow it.
-    names = set(Reader().names(file))
+    names = set(reader.names(reader.file))
     return "node" in names and "graph" not in names
 
 
-def _version_of(file: h5py.File, path: StrPath) -> str:
-    if _is_nir(file):
+def _version_of(reader: Reader, path: StrPath) -> str:
+    if _is_nir(reader):
         raise T1CFormatError(
             Problem("a NIR file", "a .t1c file", "Read it with t1c.nir.read.", where=str(path))
         )
-    version = Reader().entry(file, "version", "/version")
+    version = reader.entry(reader.file, "version", "/version")
     if not isinstance(version, str):
         raise T1CFormatError(
             Problem(

@@ -10,13 +10,15 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, TypeVar
 
 import h5py
 import numpy as np
 
 from .errors import Problem, T1CError, T1CFormatError
-from .hdf5_heap import endless_heap
+from .fields import Array
+from .hdf5_blocks import Layout, blocks
+from .hdf5_heap import longest_object
 from .metadata import MAX_DEPTH
 
 StrPath = str | os.PathLike[str]
@@ -25,16 +27,21 @@ StrPath = str | os.PathLike[str]
 # not be packed that tightly: weights are not, and zeros are not worth a file that fills the memory.
 MOST_COMPRESSED = 1040
 LARGE, MOST_COMPRESSED_LARGE = 2**26, 32
-TEXTS_AT_ONCE = 64
+# Text is read a piece at a time: so many bytes if all its entries were the longest in the file, but
+# never so few entries that a single long note makes all lists slow.
+BYTES_AT_ONCE, FEWEST_AT_ONCE, MOST_AT_ONCE = 2**25, 16, 4096
+
+G = TypeVar("G", bound="Guard")
 
 
 @contextlib.contextmanager
-def opened(path: StrPath, kind: str) -> Iterator[h5py.File]:
-    """An HDF5 file open for reading; what is damaged in it becomes one kind of error.
+def opened(path: StrPath, kind: str, guard: type[G]) -> Iterator[G]:
+    """A guard over an HDF5 file open for reading; damage in it becomes one kind of error.
 
     Args:
         path: the file.
         kind: what it should be, for messages: 'a .t1c file'.
+        guard: what walks the file.
 
     Raises:
         FileNotFoundError: there is no such file.
@@ -60,13 +67,15 @@ def opened(path: StrPath, kind: str) -> Iterator[h5py.File]:
         remedy="Export it again, or check that it arrived whole.",
         where=str(path),
     )
-    if endless_heap(path):
+    longest = longest_object(path)
+    if longest is None:
         raise T1CFormatError(damaged)
     try:
-        with h5py.File(path, "r") as file:
+        # A chunk that the cache has no room for would be unpacked for every piece of it.
+        with h5py.File(path, "r", rdcc_nbytes=LARGE) as file:
             if file.id.get_create_plist().get_sizes() != (8, 8):
                 raise T1CFormatError(damaged)
-            yield file
+            yield guard(file, longest)
     except T1CError:
         raise
     except (OSError, RuntimeError, KeyError, ValueError, TypeError, OverflowError) as cause:
@@ -80,11 +89,23 @@ def opened(path: StrPath, kind: str) -> Iterator[h5py.File]:
 
 
 class Guard:
-    """Walks an open file once, each object at most once, collecting what is wrong with it."""
+    """Walks an open file once, each object at most once, collecting what is wrong with it.
 
-    def __init__(self) -> None:
+    Args:
+        file: the open file.
+        longest_text: no text in it is longer, in bytes.
+    """
+
+    def __init__(self, file: h5py.File, longest_text: int) -> None:
+        self.file = file
         self.problems: list[Problem] = []
         self.seen: set[Any] = set()
+        # What the file can hold, and what was taken from it so far: many small things that lead
+        # to the same bytes come to as much as one large one.
+        self.size: int = file.id.get_filesize()
+        self.plain = self.unpacked = self.text = 0
+        fitting = BYTES_AT_ONCE // max(1, longest_text)
+        self.texts_at_once = min(max(fitting, FEWEST_AT_ONCE), MOST_AT_ONCE)
 
     def problem(self, where: str, found: str, expected: str = "", remedy: str = "") -> None:
         """Note something that is wrong, and go on."""
@@ -102,10 +123,14 @@ class Guard:
     def names(self, group: h5py.Group) -> list[str]:
         """The names in a group, in the order in which they were created if the file knows it."""
         try:
-            return list(group)
+            found = list(group)
         except (UnicodeDecodeError, RuntimeError, OSError) as cause:
             self.problem(group.name or "", f"its names cannot be read ({cause})")
             return []
+        for name in found:
+            if not isinstance(name, str):  # h5py leaves as bytes what it cannot decode
+                self.problem(f"in {group.name}", f"the name {name!r}", "UTF-8", "Rename it.")
+        return [name for name in found if isinstance(name, str)]
 
     def tree(self, group: h5py.Group, where: str, depth: int = 0) -> dict[str, Any]:
         """All that a group holds, nested groups as dicts."""
@@ -126,84 +151,98 @@ class Guard:
 
         None if there is nothing of that name, or nothing that may be read.
         """
-        link = group.get(name, getlink=True)
-        if link is None:
+        # h5py's low-level calls: its Group and Dataset ask HDF5 the same things several times.
+        links, key = group.id.links, name.encode()
+        try:
+            link = links.get_info(key)
+        except (KeyError, RuntimeError):
+            if links.exists(key):
+                raise
             return None
-        if not isinstance(link, h5py.HardLink):
-            kind = "an external link" if isinstance(link, h5py.ExternalLink) else "a soft link"
+        if link.type != h5py.h5l.TYPE_HARD:
+            kind = "an external link" if link.type == h5py.h5l.TYPE_EXTERNAL else "a soft link"
             self.problem(
                 where, kind, "the data itself", "Links are refused: they can lead anywhere."
             )
             return None
-        item = group[name]
-        token = h5py.h5o.get_info(item.id).addr
-        if token in self.seen:
+        if link.u in self.seen:  # the address of what it leads to
             self.problem(where, "the same data linked a second time", "each group and dataset once")
             return None
-        self.seen.add(token)
-        if isinstance(item, h5py.Dataset):
-            return self._value(item, where)
-        if isinstance(item, h5py.Group):
-            return item
-        self.problem(where, "a named type", "a group or a dataset")
-        return None
-
-    def _value(self, data: h5py.Dataset, where: str) -> Any:
-        problem = _unreadable(data)
-        if problem:
-            self.problem(where, *problem)
-            return None
+        self.seen.add(link.u)
         try:
-            if h5py.check_string_dtype(data.dtype) is None:
-                return data[()]
-            if data.shape:
-                return self._texts(data, where)
-            value = data[()]
-            text = value.decode() if isinstance(value, bytes) else data.asstr()[()]
+            item = h5py.h5o.open(group.id, key)
+            if isinstance(item, h5py.h5d.DatasetID):
+                return self._value(item, where)
         except UnicodeDecodeError:
             self.problem(where, "text that is not UTF-8", "UTF-8")
             return None
-        except (OSError, RuntimeError, ValueError, TypeError, MemoryError) as cause:
+        except (OSError, RuntimeError, KeyError, ValueError, TypeError, MemoryError) as cause:
             self.problem(where, f"data that cannot be read ({cause})", "an undamaged file")
             return None
-        return text if isinstance(text, str) else np.asarray(text).tolist()
+        if isinstance(item, h5py.h5g.GroupID):
+            return h5py.Group(item)
+        self.problem(where, "a named type", "a group or a dataset")
+        return None
 
-    def _texts(self, data: h5py.Dataset, where: str) -> list[Any] | None:
-        """An array of text, read in pieces: many entries may refer to the same large one."""
-        most = data.file.id.get_filesize()
-        found: list[Any] = []
-        total = 0
-        for start in range(0, len(data), TEXTS_AT_ONCE):
-            piece = data[start : start + TEXTS_AT_ONCE]
-            total += sum(len(text) for text in np.ravel(piece))
-            if total > most:
+    def _value(self, data: h5py.h5d.DatasetID, where: str) -> Any:
+        layout = Layout.of(data)
+        problem = layout.unreadable() or self._too_much(layout)
+        if problem:
+            self.problem(where, *problem)
+            return None
+        values = np.zeros(layout.shape, layout.dtype)
+        if layout.dtype.kind == "O":
+            if not self._read_texts(data, layout, values):
                 self.problem(where, "more text than the file can hold", "each text once")
                 return None
-            found += _decoded(piece.tolist())
-        return found
+        elif values.size:
+            data.read(h5py.h5s.ALL, h5py.h5s.ALL, values)
+        if layout.is_text:
+            return _decoded(values.tolist())
+        return values if layout.shape else values[()]
+
+    def _too_much(self, layout: Layout) -> tuple[str, str] | None:
+        """Why a dataset is not read after all that was: (found, expected), or None if it may be.
+
+        No two datasets of a file share their bytes, unless somebody made it so.
+        """
+        packed = MOST_COMPRESSED if layout.bytes < LARGE else MOST_COMPRESSED_LARGE
+        if layout.bytes > layout.stored * (packed if layout.filters else 1):
+            return (
+                f"{layout.bytes:,} bytes declared, {layout.stored:,} stored",
+                "as much data as the shape says",
+            )
+        if layout.filters:
+            self.unpacked += layout.bytes
+            total, most = self.unpacked, max(LARGE, MOST_COMPRESSED_LARGE * self.size)
+        else:
+            self.plain += layout.bytes
+            total, most = self.plain, self.size
+        if total > most:
+            return f"with it {total:,} bytes from a file of {self.size:,}", f"at most {most:,}"
+        return None
+
+    def _read_texts(self, data: h5py.h5d.DatasetID, layout: Layout, texts: Array) -> bool:
+        """Fill ``texts`` piece by piece, for many may refer to the same large one.
+
+        Returns:
+            Whether all the texts read so far can have been in the file.
+        """
+        space = data.get_space()
+        for start, count in blocks(layout.shape, layout.chunks, self.texts_at_once):
+            if self.text > self.size:
+                break
+            piece = np.zeros(count, layout.dtype)
+            if count:
+                space.select_hyperslab(start, count)
+            data.read(h5py.h5s.create_simple(count) if count else space, space, piece)
+            self.text += sum(map(len, piece.flat))
+            part: list[Any] = [slice(at, at + n) for at, n in zip(start, count, strict=True)]
+            texts[(*part, ...)] = piece
+        return self.text <= self.size
 
 
 def _decoded(texts: Any) -> Any:
     if isinstance(texts, list):
         return [_decoded(text) for text in texts]
     return texts.decode() if isinstance(texts, bytes) else texts
-
-
-def _unreadable(data: h5py.Dataset) -> tuple[str, str] | None:
-    """Why a dataset must not be read: (found, expected), or None if it may."""
-    layout = data.id.get_create_plist()
-    if data.shape is None:
-        return "an empty dataset", "a value"
-    if layout.get_external_count() or data.is_virtual:
-        return "data kept in another file", "the data itself"
-    dtype = data.dtype
-    if h5py.check_string_dtype(dtype) is None and dtype.kind not in "biuf":
-        return f"data of type {dtype}", "text, numbers or booleans"
-    declared, stored = data.size * dtype.itemsize, data.id.get_storage_size()
-    packed = MOST_COMPRESSED if declared < LARGE else MOST_COMPRESSED_LARGE
-    if declared > stored * (packed if layout.get_nfilters() else 1):
-        return (
-            f"{declared:,} bytes declared, {stored:,} stored",
-            "as much data as the shape says",
-        )
-    return None

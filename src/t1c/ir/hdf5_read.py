@@ -22,9 +22,9 @@ class Reader(Guard):
     depth = 0
     """How many graphs the one being read is nested in."""
 
-    def graph(self, file: h5py.File, allow_nonfinite: bool) -> Graph | None:
+    def graph(self, allow_nonfinite: bool) -> Graph | None:
         """The graph of the file, or None where ``problems`` says why not."""
-        group = self.entry(file, "graph", "/graph")
+        group = self.entry(self.file, "graph", "/graph")
         if not isinstance(group, h5py.Group):
             self.problem("/graph", "there is no graph", "a group")
             return None

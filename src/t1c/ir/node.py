@@ -69,6 +69,8 @@ class Node:
             self.metadata = clean_metadata(self.metadata)
         except NodeError as error:
             raise self._placed(error) from None
+        self.arrived: Shape | None = None
+        """The input shape that a graph inferred, if the node is part of one."""
         self._converted = True
         self.check()
         try:
@@ -78,7 +80,11 @@ class Node:
         self.input_type, self.output_type = _types_of(*known)
 
     def __setattr__(self, name: str, value: Any) -> None:
-        """Set a field; what it cannot hold is refused, and the node stays as it was."""
+        """Set a field; what it cannot hold is refused, and the node stays as it was.
+
+        The node's own types follow the change. Those of the nodes around it follow when the graph
+        is checked again.
+        """
         kind = self.kinds.get(name)
         if kind is None:
             object.__setattr__(self, name, value)
@@ -92,9 +98,26 @@ class Node:
         if self.__dict__.get("_converted"):
             try:
                 self.check()
-            except NodeError:
+                known = self._known()
+            except ShapeError as error:
+                object.__setattr__(self, name, before)
+                raise NodeError(
+                    [dataclasses.replace(p.at(self.primitive), field=name) for p in error.problems]
+                ) from None
+            except Exception:
                 object.__setattr__(self, name, before)
                 raise
+            self.input_type, self.output_type = _types_of(*known)
+
+    def _known(self) -> tuple[Shape | None, tuple[Shape, ...]]:
+        """The shapes after a change: from the input that a graph inferred, where it still fits."""
+        alone = self.shapes([])
+        if self.arrived is None:
+            return alone
+        try:
+            return self.shapes([self.arrived])
+        except ShapeError:
+            return alone  # the graph may be about to change too: its check decides
 
     # What a primitive may define ------------------------------------------------------------
 
@@ -208,6 +231,7 @@ class Node:
     def typed(self: Any, input_shape: Shape | None, ports: Sequence[Shape]) -> Any:
         """A shallow copy that carries the shapes a graph inferred for it."""
         node = copy.copy(self)
+        node.arrived = input_shape
         node.input_type, node.output_type = _types_of(input_shape, ports)
         return node
 

@@ -31,12 +31,11 @@ def read_raw(path: StrPath) -> NirGraph:
         FileNotFoundError: there is no such file.
         T1CFormatError: it is not a .nir file, or is damaged; lists all problems found.
     """
-    with opened(path, "a .nir file") as file:
-        reader = _Reader()
-        root = reader.entry(file, "node", "/node")
+    with opened(path, "a .nir file", _Reader) as reader:
+        root = reader.entry(reader.file, "node", "/node")
         if not isinstance(root, h5py.Group):
-            raise T1CFormatError(_not_nir(file, str(path)))
-        version = reader.entry(file, "version", "/version")
+            raise T1CFormatError(_not_nir(reader.names(reader.file), str(path)))
+        version = reader.entry(reader.file, "version", "/version")
         graph = reader.graph(root, "")
         if reader.problems or graph is None:
             raise T1CFormatError(reader.problems, str(path))
@@ -44,10 +43,10 @@ def read_raw(path: StrPath) -> NirGraph:
         return graph
 
 
-def _not_nir(file: h5py.File, path: str) -> Problem:
-    if "graph" in file:
+def _not_nir(names: list[str], path: str) -> Problem:
+    if "graph" in names:
         remedy = "It looks like a .t1c file: read it with t1c.ir.read."
-    elif "nodes" in file:
+    elif "nodes" in names:
         remedy = "It looks like a file of nir 0.0.x, whose nodes had other fields; export it again."
     else:
         remedy = "Is it a .nir file?"
