@@ -1,4 +1,10 @@
-"""One Hypothesis profile: no deadline (slow machines), few but fresh examples."""
+"""One Hypothesis profile: no deadline (slow machines), few but fresh examples.
+
+What is measured for the engine's choices is kept out of the user's cache.
+"""
+
+import os
+import tempfile
 
 from hypothesis import HealthCheck, Phase, settings
 
@@ -10,3 +16,6 @@ settings.register_profile(
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
 )
 settings.load_profile("t1c")
+
+_cache = tempfile.TemporaryDirectory(prefix="t1c-tests-")
+os.environ["T1C_CACHE"] = _cache.name

@@ -21,6 +21,7 @@ from .input_checks import Inputs, check_inputs
 from .names import module_names
 from .plan import Plan, make_plan
 from .primitives import MergeModule, NeuronModule, SplitModule
+from .program import Program, program_for
 from .progress import shown
 from .registry import node_of
 from .sequence import Values, at_port, run_chunk
@@ -82,6 +83,7 @@ class GraphExecutor(nn.Module):
         self.graph: ir.Graph | None = None
         self.events: bool | None = None
         self.choices: dict[str, Choice] = {}
+        self.programs: dict[tuple[Any, ...], Program | None] = {}
         nodes = {name: node_of(module) for name, module in modules.items()}
         self._nodes = nodes
         self.plan: Plan = make_plan(
@@ -101,6 +103,7 @@ class GraphExecutor(nn.Module):
         self._children: dict[str, str] = {}
         self._kept: dict[str, Kept] = {}
         self._kernels: str | None = None
+        self._first: tuple[nn.Module, str] | None = None
         # Last, so that no node takes the name of an attribute.
         self._children = module_names(modules, self)
         for name, module in modules.items():
@@ -155,9 +158,40 @@ class GraphExecutor(nn.Module):
         Raises:
             InputError: an input or a state has the wrong shape, dtype or name.
         """
-        values, state = self._step(self._inputs(x, 1), self._states(state))
+        inputs, state = self._inputs(x, 1), self._states(state)
+        values, state = self._step_whole(inputs, state) or self._step(inputs, state)
         output = self._outputs(values)
         return (output, state) if self.return_state else output
+
+    def _step_whole(self, inputs: Inputs, state: States) -> tuple[Values, States] | None:
+        """One step as one list of instructions, if they serve this graph."""
+        like = next(iter(inputs.values())).unsqueeze(0)
+        program = program_for(self, self.plan.order, self.plan.outputs, like)
+        if program is None:
+            return None
+        feeds = {
+            key: inputs[key[0]].unsqueeze(0)
+            if key[0] in inputs
+            else self._nothing(key[0], inputs, 0)
+            for key in program.feeds
+        }
+        done = program.run(feeds, state, like)
+        if done is None:
+            return None
+        return {name: y[0] for name, y in done[0].items()}, done[1]
+
+    def fresh(self, name: str, v: Tensor | None, like: Tensor, shape: torch.Size) -> Tensor:
+        """A copy of a state variable of node ``name``, to be worked in place; zeros for None.
+
+        Raises:
+            InputError: it has another shape or dtype than the input (T, B, ...) asks for.
+        """
+        if v is None:
+            return like.new_zeros(shape)
+        if v.shape != shape or v.dtype != like.dtype or v.device != like.device:
+            v = fitting(name, v, like[0] if len(like) else like.new_zeros(like.shape[1:]), shape)
+        copy = v.detach().clone(memory_format=torch.contiguous_format)
+        return copy
 
     def _step(self, inputs: Inputs, state: States) -> tuple[Values, States]:
         values: Values = {}
@@ -383,9 +417,28 @@ class GraphExecutor(nn.Module):
 
     def _inputs(self, x: Any, lead: int) -> Inputs:
         """The caller's tensors by Input name, checked; ``lead`` counts time and batch."""
-        dtype = next((p.dtype for p in self.parameters() if p.is_floating_point()), None)
+        dtype = self._dtype()
+        if type(x) is Tensor and len(self.plan.inputs) == 1:
+            name = self.plan.inputs[0]
+            shape = self._input_shapes.get(name)
+            if x.dtype == dtype and shape is not None and tuple(x.shape[lead:]) == shape:
+                return {name: x}
         shapes = {name: self._input_shapes.get(name) for name in self.plan.inputs}
         return check_inputs(x, shapes, lead, dtype)
+
+    def _dtype(self) -> torch.dtype | None:
+        """Of the first floating-point parameter, which is where it was, if it is still there."""
+        if self._first is not None:
+            module, name = self._first
+            parameter = module._parameters.get(name)
+            if parameter is not None:
+                return parameter.dtype
+        for module in self.modules():
+            for name, parameter in module._parameters.items():
+                if parameter is not None and parameter.is_floating_point():
+                    self.__dict__["_first"] = module, name
+                    return parameter.dtype
+        return None
 
 
 def _joins(module: nn.Module) -> bool:

@@ -58,8 +58,8 @@ def fold(
 
             rows = x.reshape(-1, x.shape[-1]).contiguous()
             y = affine(rows, module.weight, module.bias)
-            return y.view(*xs.shape[:-1], -1), choice
-        return module(x).reshape(*lead, *x.shape[1:-1], -1), choice
+            return y.view(*xs.shape[:-1], module.out_features), choice
+        return module(x).reshape(*xs.shape[:-1], module.out_features), choice
     y = module(x)
     if isinstance(y, tuple):
         return tuple(part.reshape(*lead, *part.shape[1:]) for part in y), None
@@ -91,10 +91,11 @@ def _way_of_affine(
     found = density(rows.detach().contiguous())
     if events:
         return Choice("events", found, None, "asked for")
-    weight, bias = module.weight.detach(), module.bias
+    weight = module.weight.detach()
+    bias: Tensor | None = module.bias
+    b = bias.detach() if bias is not None else None
     few = len(rows) <= FEW
     size = (1 if few else 256, weight.shape[1])
-    b = None if bias is None else bias.detach()
     limit = crossing(
         f"affine {weight.shape[1]}-{weight.shape[0]}, {'few rows' if few else 'many rows'}",
         size,
@@ -117,7 +118,7 @@ def obstacle_to_events(weight: Tensor, x: Tensor, kernels: str | None) -> str | 
         return "nothing to work on"
     if torch.is_autocast_enabled("cpu"):
         return "autocast"
-    if not _finite(weight):
+    if not finite(weight):
         return "weights that are not finite"
     return None
 
@@ -126,7 +127,7 @@ _FINITE: Any = WeakTensorKeyDictionary()
 """Weight -> (its version, whether it is finite)."""
 
 
-def _finite(weight: Tensor) -> bool:
+def finite(weight: Tensor) -> bool:
     """Whether all weights are finite, which is told anew when they are written to."""
     if weight.is_inference():
         return bool(weight.isfinite().all())

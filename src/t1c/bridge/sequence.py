@@ -13,6 +13,7 @@ from .blocks import Block, find_block
 from .fast import fold
 from .input_checks import Inputs
 from .plan import Source
+from .program import program_for
 from .state_checks import States
 from .stateful import StatefulModule
 from .work import can_fold, trial
@@ -137,6 +138,8 @@ def _stepwise(
     """The nodes of a loop, or a module of the user's, one step after another."""
     like = next(iter(inputs.values()))
     steps = len(like)
+    if steps and _by_program(executor, names, inputs, values, state, after):
+        return
     before = {s.name for n in names for s in executor.plan.sources[n]} - set(names)
     own = {name: state[name] for name in names if name in state}
     sent: dict[str, list[Sent]] = {name: [] for name in names}
@@ -154,6 +157,35 @@ def _stepwise(
     for name in names:
         values[name] = _stacked(sent[name], steps)
     after.update(own)
+
+
+def _by_program(
+    executor: GraphExecutor,
+    names: tuple[str, ...],
+    inputs: Inputs,
+    values: Values,
+    state: States,
+    after: States,
+) -> bool:
+    """Work a loop as one list of instructions, if they serve its nodes."""
+    like = next(iter(inputs.values()))
+    program = program_for(executor, names, names, like)
+    if program is None:
+        return False
+    feeds = {}
+    for name, port in program.feeds:
+        if name in names:
+            feeds[name, port] = (
+                inputs[name] if name in inputs else executor._nothing(name, inputs, 1)
+            )
+        else:
+            feeds[name, port] = at_port(values, Source(name, port, False))
+    done = program.run(feeds, state, like)
+    if done is None:
+        return False
+    values.update(done[0])
+    after.update(done[1])
+    return True
 
 
 def at_port(values: Values, source: Source) -> Tensor:

@@ -171,7 +171,7 @@ def convolution_block(
         if synapse:
             i = flat(state[0].detach().unsqueeze(0), True).clone().view(batch, -1)
         coefficients = c.laid(torch.Size(shape.outputs), True)
-        consts = constants(rule, x.dtype)
+        consts = constants(rule.surrogate, x.dtype)
     kind = NO_POOL if pool is None else MAX if pool.kind == "max" else MEAN
     share(
         block_kernel(reset, early),

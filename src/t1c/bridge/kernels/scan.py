@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from ..surrogate import SLOPES
+from ..surrogate import SLOPES, Surrogate
 from . import definition
 from .choose import choose
 from .layout import channels_last, flat, periodic, unflat
@@ -106,7 +106,7 @@ def forward(
         rule.synapse,
         keep,
         *(a.numpy() for a in arrays),
-        constants(rule, x.dtype),
+        constants(rule.surrogate, x.dtype),
         multiple=16,
     )
     shape = torch.Size((1, *v.shape))
@@ -118,13 +118,13 @@ def forward(
 _CONSTANTS: dict[tuple[Any, ...], Any] = {}
 
 
-def constants(rule: Rule, dtype: torch.dtype) -> Any:
+def constants(surrogate: Surrogate, dtype: torch.dtype) -> Any:
     """Zero, one and the two numbers of the surrogate, in the dtype of the arithmetic."""
-    key = (rule.surrogate, dtype)
+    key = (surrogate, dtype)
     found = _CONSTANTS.get(key)
     if found is None:
-        k = rule.surrogate.k
-        pair = (k / 2, math.pi / 2 * k) if rule.surrogate.name == "atan" else (k, 0.0)
+        k = surrogate.k
+        pair = (k / 2, math.pi / 2 * k) if surrogate.name == "atan" else (k, 0.0)
         found = _CONSTANTS[key] = torch.tensor([0.0, 1.0, *pair], dtype=dtype).numpy()
     return found
 
@@ -194,7 +194,7 @@ class _Scan(torch.autograd.Function):
             rule.detach_reset,
             ctx.learning,
             *(a.detach().numpy() for a in arrays),
-            constants(rule, v.dtype),
+            constants(rule.surrogate, v.dtype),
             multiple=16,
         )
         coefficients: list[Tensor | None] = [None] * len(COEFFICIENTS)

@@ -38,8 +38,11 @@ class ScaleModule(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, *features) to the same shape."""
-        shape = parameter_shape(tuple(self.scale.shape), tuple(x.shape[1:]))
-        return self.scale.reshape(shape) * x
+        return self.over(tuple(x.shape[1:])) * x
+
+    def over(self, features: Shape) -> Tensor:
+        """The scale, ready to broadcast over features."""
+        return self.scale.reshape(parameter_shape(tuple(self.scale.shape), features))
 
 
 @imports(ir.Linear)

@@ -1,0 +1,434 @@
+"""Nodes as one list of instructions: a loop through time, or one step of a whole graph.
+
+What is written down once: which instruction follows which, and where values lie relative to each
+other. What is looked up in every call: where weights, coefficients and states are now, so that a
+parameter that was written to, replaced or moved is the one that counts.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from .fast import finite, is_plain
+from .kernels.choose import choose
+from .kernels.rule import RESETS
+from .kernels.scan import constants
+from .kernels.threads import share
+from .primitives import MergeModule, NeuronModule, ScaleModule, SkipModule, SplitModule
+from .state_checks import States
+from .surrogate import ATAN
+
+if TYPE_CHECKING:
+    from .executor import GraphExecutor
+
+# Mirrors kernels.numba_program, which is imported only where it runs.
+COPY, ADD, SCALE, AFFINE, NEURON = range(5)
+WIDTH = 12
+NOWHERE = -1
+COST = 64
+"""What one element of a step costs, in elements of a plain loop."""
+
+
+class UnsuitedError(Exception):
+    """These nodes cannot be worked as instructions; a reason that nobody needs to see."""
+
+
+class _Weight:
+    """The parameters of a Linear, and whether they still are as they were found to be."""
+
+    def __init__(self, layer: nn.Linear, weight: int, bias: int) -> None:
+        self.layer, self.weight, self.bias = layer, weight, bias
+        self.w: Tensor = layer.weight
+        self.b: Tensor | None = layer.bias
+        self.shape = (layer.out_features, layer.in_features)
+        self.stride = (1, layer.out_features)
+        self.version = -1
+
+    def holds(self, dtype: torch.dtype) -> bool:
+        """Whether they may be read as instructions do: all there, in that order, finite."""
+        parameters = self.layer._parameters
+        w, b = parameters["weight"], parameters["bias"]
+        if w is None or w.dtype != dtype or w.shape != self.shape or w.stride() != self.stride:
+            return False
+        if (b is None) != (self.bias < 0):
+            return False
+        if b is not None and (
+            b.dtype != dtype or b.shape != self.shape[:1] or not b.is_contiguous()
+        ):
+            return False
+        unknown = w is not self.w or self.version < 0 or w.is_inference()
+        if unknown or w._version != self.version:
+            if not finite(w):
+                return False
+            self.version = -1 if w.is_inference() else w._version
+        self.w, self.b = w, b
+        return True
+
+
+class _Looked:
+    """The coefficients and options of a neuron, and whether they still are as they were."""
+
+    def __init__(self) -> None:
+        self.laid: Tensor = torch.empty(0)
+        self.words: tuple[int, ...] = ()
+        self.options: tuple[Any, ...] = ()
+        self.parameters: list[tuple[Any, str, Tensor, int]] = []
+
+    def holds(self, module: NeuronModule) -> bool:
+        """Whether nothing changed."""
+        if self.options != (module.reset_mode, module.reset_delay, module.fires_at):
+            return False
+        for home, name, t, version in self.parameters:
+            if home.get(name) is not t or t._version != version:
+                return False
+        return True
+
+    def look(self, module: NeuronModule, like: Tensor, features: tuple[int, ...]) -> None:
+        """Look them up."""
+        shape = torch.Size(features)
+        self.laid = module.laid(shape, like.dtype, like.device).laid(shape, False)
+        rule = module.rule
+        reset = RESETS.index(rule.reset)
+        self.words = (self.laid.shape[1], reset, rule.delay, rule.strict, rule.synapse)
+        self.options = (module.reset_mode, module.reset_delay, module.fires_at)
+        self.parameters = []
+        for name in module.exact:
+            home: Any = module._buffers if name in module._buffers else module._parameters
+            t = home[name]
+            if t is not None and t.is_inference():  # nothing tells when it is written to
+                self.options = ()
+                return
+            if t is not None:
+                self.parameters.append((home, name, t, t._version))
+
+
+@dataclass(frozen=True)
+class _Frame:
+    """What a program keeps for one number of steps, batch size and dtype."""
+
+    program: Any
+    places: Any
+    constants: Any
+    shapes: dict[int, torch.Size]
+    states: dict[int, torch.Size]
+    kept: dict[str, torch.Size]
+    neurons: list[_Looked]
+
+
+class Program:
+    """Instructions for some nodes of an executor, in the order of work.
+
+    Args:
+        executor: whose plan, modules and shapes are followed.
+        names: the nodes, in order.
+        keep: those of them whose values are wanted.
+
+    Raises:
+        UnsuitedError: a module or shape that no instruction serves.
+    """
+
+    def __init__(
+        self, executor: GraphExecutor, names: Sequence[str], keep: Collection[str]
+    ) -> None:
+        self.executor = executor
+        self.names = tuple(names)
+        self.features: list[tuple[int, ...]] = []
+        self.rows: list[list[int]] = []
+        self.feeds: dict[tuple[str, int], int] = {}
+        self.modules: dict[str, nn.Module] = {}
+        self.affine: list[tuple[nn.Linear, int, int]] = []
+        self.scales: list[tuple[ScaleModule, int]] = []
+        self.neurons: list[tuple[str, NeuronModule, int, int, int, int]] = []
+        self.place_of: dict[str, int] = {}
+        plan = executor.plan
+        if plan.early or any(name in plan.inputs and plan.sources[name] for name in names):
+            raise UnsuitedError
+        self.before = {
+            name: self._place(self._shape(name)) for name in names if name in plan.remembered
+        }
+        for name in names:
+            self._instruct(name)
+        for name, place in self.before.items():
+            self._add(COPY, place, self.place_of[name])
+        self.kept = {name: self.place_of[name] for name in keep if name in self.place_of}
+        rows = [r + [0] * (WIDTH - len(r)) for r in self.rows]
+        self.program = np.array(rows, np.int64).reshape(-1, WIDTH)
+        self.sizes = [math.prod(shape) for shape in self.features]
+        self._lay()
+
+    # Writing down ------------------------------------------------------------------------------
+
+    def _shape(self, name: str) -> tuple[int, ...]:
+        shape = self.executor._shape_of(name)
+        if shape is None:
+            raise UnsuitedError
+        return shape
+
+    def _place(self, shape: tuple[int, ...]) -> int:
+        self.features.append(shape)
+        return len(self.features) - 1
+
+    def _add(self, *row: int) -> None:
+        self.rows.append([*row])
+
+    def _instruct(self, name: str) -> None:
+        module = self.modules[name] = self.executor.node(name)
+        if not is_plain(module):
+            raise UnsuitedError
+        x, arriving = self._arriving(name, module)
+        shape = self._shape(name)
+        passes = isinstance(module, nn.Identity | SkipModule) or (
+            isinstance(module, nn.Dropout) and not module.training
+        )
+        if passes or isinstance(module, nn.Flatten):
+            if math.prod(arriving) != math.prod(shape):
+                raise UnsuitedError
+            self.place_of[name] = x
+        elif type(module) is nn.Linear:
+            if arriving != (module.in_features,):
+                raise UnsuitedError
+            y = self.place_of[name] = self._place(shape)
+            weight = self._place((module.in_features * module.out_features,))
+            given: Tensor | None = module.bias
+            bias = self._place((module.out_features,)) if given is not None else NOWHERE
+            self._add(AFFINE, y, x, weight, bias, module.in_features)
+            self.affine.append((module, weight, bias))
+        elif isinstance(module, ScaleModule):
+            y = self.place_of[name] = self._place(shape)
+            factor = self._place(shape)
+            self._add(SCALE, y, x, factor)
+            self.scales.append((module, factor))
+        elif isinstance(module, NeuronModule):
+            y = self.place_of[name] = self._place(shape)
+            v, i, c = self._place(shape), NOWHERE, self._place((7,))
+            if len(module.state_names) > 1:
+                i = self._place(shape)
+            self.neurons.append((name, module, v, i, c, len(self.rows)))
+            self._add(NEURON, y, x, v, i, c)
+        else:
+            raise UnsuitedError
+
+    def _arriving(self, name: str, module: nn.Module) -> tuple[int, tuple[int, ...]]:
+        """Where the input of a node lies, and its shape."""
+        plan = self.executor.plan
+        sources = plan.sources[name]
+        if not sources:
+            if name not in plan.inputs and not isinstance(module, NeuronModule):
+                raise UnsuitedError
+            shape = self._shape(name)
+            self.feeds[name, 0] = self._place(shape)
+            return self.feeds[name, 0], shape
+        if isinstance(module, MergeModule) and (
+            not isinstance(module, SkipModule)
+            or module.skip_type == "concatenate"
+            or (module.skip_type == "passthrough" and len(sources) > 1)
+        ):
+            raise UnsuitedError
+        places = []
+        for source in sources:
+            if isinstance(self.executor.node(source.name), SplitModule):
+                raise UnsuitedError
+            if source.back:
+                places.append(self.before[source.name])
+            elif source.name in self.place_of:
+                places.append(self.place_of[source.name])
+            else:
+                key = (source.name, 0)
+                if key not in self.feeds:
+                    self.feeds[key] = self._place(self._shape(source.name))
+                places.append(self.feeds[key])
+        shapes = {self._shape(source.name) for source in sources}
+        if len(shapes) != 1:
+            raise UnsuitedError
+        shape = shapes.pop()
+        if len(places) == 1:
+            return places[0], shape
+        total = self._place(shape)
+        self._add(COPY, total, places[0])
+        for place in places[1:]:
+            self._add(ADD, total, place)
+        return total, shape
+
+    def _lay(self) -> None:
+        """Give every place that only this program sees room in one buffer."""
+        outside = {*self.feeds.values(), *self.kept.values(), *self.before.values()}
+        outside |= {p for _, *places in self.affine for p in places}
+        outside |= {p for _, p in self.scales}
+        outside |= {p for _, _, v, i, c, _ in self.neurons for p in (v, i, c)}
+        self.offset, total = dict[int, int](), 0
+        for place, size in enumerate(self.sizes):
+            if place not in outside:
+                self.offset[place] = total
+                total += size
+        self.room = total
+        self.work = COST * sum(self.sizes[row[1]] for row in self.rows)
+        self.feeding = {place: key for key, place in self.feeds.items()}
+        self.frames: dict[tuple[Any, ...], _Frame] = {}
+        self.weights = [_Weight(*layer) for layer in self.affine]
+
+    # Running -----------------------------------------------------------------------------------
+
+    def suits(self) -> bool:
+        """Whether the modules are still the ones that were looked at, and do nothing more."""
+        children = self.executor._children
+        now = self.executor._modules
+        for name, module in self.modules.items():
+            if now[children[name]] is not module or module.training:
+                return False
+            if module._forward_hooks or module._forward_pre_hooks:
+                return False
+        return True
+
+    def run(
+        self, feeds: Mapping[tuple[str, int], Tensor], state: States, like: Tensor
+    ) -> tuple[dict[str, Tensor], States] | None:
+        """All steps.
+
+        Args:
+            feeds: (node, port) -> what enters (T, B, *features).
+            state: the state before the first step, checked for names.
+            like: any input (T, B, ...), which tells steps, batch and dtype.
+
+        Returns:
+            (kept values (T, B, *features), the state after the last step); None where a weight
+            lies otherwise in memory than instructions need, or is not finite.
+        """
+        from .kernels.numba_program import carry_out
+
+        steps, batch = like.shape[:2]
+        key = (steps, batch, like.dtype)
+        frame = self.frames.get(key)
+        if frame is None:
+            self.frames.clear()
+            frame = self.frames[key] = self._frame(like)
+        addresses = [0] * len(self.sizes)
+        for layer in self.weights:
+            if not layer.holds(like.dtype):
+                return None
+            addresses[layer.weight] = layer.w.data_ptr()
+            if layer.b is not None:
+                addresses[layer.bias] = layer.b.data_ptr()
+        alive: list[Tensor] = []
+        for scale, place in self.scales:
+            features = self.features[place]
+            laid = scale.over(features).expand(features).contiguous()
+            if laid.dtype != like.dtype:
+                return None
+            alive.append(laid)
+            addresses[place] = laid.data_ptr()
+        for node, place in self.feeds.items():
+            x = feeds[node].contiguous()
+            alive.append(x)
+            addresses[place] = x.data_ptr()
+        buffer = like.new_empty(batch * self.room)
+        start, item = buffer.data_ptr(), like.element_size()
+        for place, offset in self.offset.items():
+            addresses[place] = start + offset * item
+        values: dict[str, Tensor] = {}
+        made: dict[int, Tensor] = {}
+        for name, place in self.kept.items():
+            if place in self.feeding:
+                values[name] = feeds[self.feeding[place]].reshape(frame.kept[name])
+                continue
+            if place not in made:
+                made[place] = like.new_empty(frame.shapes[place])
+                addresses[place] = made[place].data_ptr()
+            y, shape = made[place], frame.kept[name]
+            values[name] = y if y.shape == shape else y.view(shape)
+        after: States = {}
+        for (name, module, v, i, c, row), looked in zip(self.neurons, frame.neurons, strict=True):
+            if not looked.holds(module):
+                looked.look(module, like, self.features[v])
+                frame.places[c, 2] = looked.laid.numel()
+                frame.program[row, 6:11] = looked.words
+            addresses[c] = looked.laid.data_ptr()
+            own = self._own(name, state, like, frame.states[v], 1 if i < 0 else 2)
+            addresses[v] = own[-1].data_ptr()
+            if i >= 0:
+                addresses[i] = own[0].data_ptr()
+            after[name] = own
+        for name, place in self.before.items():
+            kept = state.get(name)
+            sent = None if kept is None else kept[-1]
+            now = self.executor.fresh(name, sent, like, frame.states[place])
+            addresses[place] = now.data_ptr()
+            after[name] = (*after.get(name, ()), now)
+        share(
+            carry_out,
+            batch,
+            self.work * steps * batch,
+            steps,
+            frame.program,
+            np.array(addresses, np.int64),
+            frame.places,
+            frame.constants,
+        )
+        return values, after
+
+    def _frame(self, like: Tensor) -> _Frame:
+        """What follows from steps, batch and dtype."""
+        steps, batch = like.shape[:2]
+        places = np.zeros((len(self.sizes), 3), np.int64)
+        places[:, 2] = self.sizes
+        for place in self.offset:
+            places[place, 1] = self.room
+        moving = {*self.feeds.values(), *self.kept.values()}
+        for place in moving:
+            places[place, :2] = batch * self.sizes[place], self.sizes[place]
+        still = [*self.before.values(), *(p for n in self.neurons for p in n[2:4] if p >= 0)]
+        for place in still:
+            places[place, 1] = self.sizes[place]
+        return _Frame(
+            self.program.copy(),
+            places,
+            constants(ATAN, like.dtype),
+            {p: torch.Size((steps, batch, *self.features[p])) for p in moving},
+            {p: torch.Size((batch, *self.features[p])) for p in still},
+            {n: torch.Size((steps, batch, *self._shape(n))) for n in self.kept},
+            [_Looked() for _ in self.neurons],
+        )
+
+    def _own(
+        self, name: str, state: States, like: Tensor, shape: torch.Size, count: int
+    ) -> tuple[Tensor, ...]:
+        """Copies of a neuron's state variables, to be worked in place."""
+        given = state.get(name)
+        if given is None:
+            return tuple(like.new_zeros(shape) for _ in range(count))
+        return tuple(self.executor.fresh(name, v, like, shape) for v in given[:count])
+
+
+def program_for(
+    executor: GraphExecutor, names: Sequence[str], keep: Collection[str], like: Tensor
+) -> Program | None:
+    """The program for some nodes, if instructions serve them and nobody wants a gradient.
+
+    Kept with the executor: writing it down takes longer than a step.
+    """
+    if (
+        torch.compiler.is_compiling()
+        or torch.is_grad_enabled()
+        or executor.events is False
+        or torch.is_autocast_enabled("cpu")
+        or choose(like, executor.kernels) != "numba"
+    ):
+        return None
+    key = (tuple(names), tuple(keep))
+    if key in executor.programs:
+        kept = executor.programs[key]
+        if kept is None or kept.suits():
+            return kept
+    try:
+        made: Program | None = Program(executor, names, keep)
+        suited = made is not None and made.suits()
+    except UnsuitedError:
+        made, suited = None, False
+    executor.programs[key] = made
+    return made if suited else None
