@@ -26,6 +26,7 @@ from .graph_helpers import (
 )
 from .names import sanitize_module_name
 from .stateful import StatefulModule
+from .surrogate import Surrogate
 from .to_ir import T1CExporter, to_ir, torch_to_ir
 from .verify import Report, VerificationError, verify
 
@@ -37,6 +38,7 @@ __all__ = [
     "SepConv2dModule",
     "SkipModule",
     "StatefulModule",
+    "Surrogate",
     "T1CExporter",
     "VerificationError",
     "from_ir",

@@ -54,6 +54,39 @@ class Block:
         return convolution_block(xs, weight, bias, self.shape, neuron, self.pool)
 
 
+def inner_nodes(executor: GraphExecutor, like: Tensor) -> set[str]:
+    """The nodes whose values need not exist if every block is worked as one.
+
+    Told from the graph alone, so that chunks, and with them roundings, do not depend on densities.
+    """
+    inner: set[str] = set()
+    for name in executor.plan.order:
+        layer = executor.node(name)
+        if type(layer) is not nn.Conv2d or not _serves(executor, layer, like):
+            continue
+        following = _only_target(executor, name, executor.plan.outputs)
+        module = executor.node(following) if following is not None else None
+        if following is None or not isinstance(module, NeuronModule):
+            continue
+        inner.add(name)
+        after = _only_target(executor, following, executor.plan.outputs)
+        if after is not None and isinstance(executor.node(after), nn.MaxPool2d | nn.AvgPool2d):
+            inner.add(following)
+    return inner
+
+
+def _serves(executor: GraphExecutor, layer: nn.Conv2d, xs: Tensor) -> bool:
+    """Whether the kernel serves a convolution, and nobody wants a gradient."""
+    grad = torch.is_grad_enabled() and (
+        xs.requires_grad or any(p.requires_grad for p in executor.parameters())
+    )
+    plain = type(layer) is nn.Conv2d and is_plain(layer)
+    served = plain and layer.groups == 1 and layer.padding_mode == "zeros"
+    if grad or not served or executor.events is False:
+        return False
+    return obstacle_to_events(layer.weight, xs, executor.kernels) is None
+
+
 def find_block(
     executor: GraphExecutor, name: str, xs: Tensor, keep: Collection[str]
 ) -> Block | None:
@@ -69,15 +102,7 @@ def find_block(
     """
     layer = executor.node(name)
     assert isinstance(layer, nn.Conv2d)
-    grad = torch.is_grad_enabled() and (
-        xs.requires_grad or any(p.requires_grad for p in executor.parameters())
-    )
-    plain = type(layer) is nn.Conv2d and is_plain(layer)
-    served = plain and layer.groups == 1 and layer.padding_mode == "zeros" and xs.ndim == 5
-    if grad or not served or executor.events is False:
-        return None
-    obstacle = obstacle_to_events(layer.weight, xs, executor.kernels)
-    if obstacle is not None:
+    if xs.ndim != 5 or not _serves(executor, layer, xs):
         return None
     shape = _convolution(layer, tuple(xs.shape[2:]))
     names, neuron, pool = [name], None, None

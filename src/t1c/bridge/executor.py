@@ -14,6 +14,7 @@ from t1c.ir.errors import InputError, Problem, ShapeError, UnsupportedError
 from t1c.ir.node import as_shape
 from t1c.ir.topology import Edge
 
+from .blocks import inner_nodes
 from .chunks import cut
 from .collect import Collect, collector_for
 from .fast import Choice
@@ -399,7 +400,9 @@ class GraphExecutor(nn.Module):
     def _chunk_of(self, inputs: Inputs) -> int:
         """How many steps fit the caches, by the largest value that a node sends."""
         like = next(iter(inputs.values()))
-        shapes = [shape for name in self.plan.order if (shape := self._shape_of(name)) is not None]
+        inner = inner_nodes(self, like)
+        names = [name for name in self.plan.order if name not in inner]
+        shapes = [shape for name in names if (shape := self._shape_of(name)) is not None]
         own = [tuple(x.shape[2:]) for x in inputs.values()]
         largest = max(math.prod(shape) for shape in [*shapes, *own])
         return max(1, CHUNK_BYTES // max(1, largest * like.shape[1] * like.element_size()))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Collection
 from typing import Any
 
 import torch
@@ -15,6 +16,8 @@ from .custom_map import NodeMap, module_from_map
 from .executor import GraphExecutor
 from .primitives import LIFModule, SepConv2dModule, SkipModule
 from .registry import importer_of, mark_default, remember
+from .surrogate import ATAN, Surrogate
+from .teach import teach
 
 __all__ = [
     "LIFModule",
@@ -39,6 +42,11 @@ def ir_to_torch(
     dtype: torch.dtype | None = None,
     dt: float | None = None,
     dialect: str | None = None,
+    surrogate: str | Surrogate = ATAN,
+    detach_reset: bool = True,
+    learn: Collection[str] = (),
+    kernels: str | None = None,
+    events: bool | None = None,
 ) -> GraphExecutor:
     """Import a graph, or a ``.t1c`` or ``.nir`` file, as an executable module in eval mode.
 
@@ -53,6 +61,14 @@ def ir_to_torch(
             converting an executor later starts from the parameters as they are.
         dt: of a ``.nir`` file: seconds in one step; see ``t1c.nir.read``, which has more options.
         dialect: of a ``.nir`` file: its producer.
+        surrogate: the gradient of spikes in training: 'atan', 'fast_sigmoid', 'sigmoid',
+            'triangular', 'straight_through', or a ``Surrogate`` with a slope of its own.
+        detach_reset: let no gradient flow through the spike that resets, as in snnTorch.
+        learn: parameters of neurons that are to be learnt, such as 'tau' and 'v_threshold';
+            those of a neuron are constants otherwise.
+        kernels: 'torch', 'numba' or 'triton'; None: whatever is fastest on the device.
+        events: whether layers add up active inputs only; None: where that is faster. False keeps
+            every sum in torch's own order.
 
     Returns:
         The executor. Its parameters are copies of the graph's arrays.
@@ -73,6 +89,8 @@ def ir_to_torch(
     flat = graph.flat()
     executor = GraphExecutor(modules, flat.edges, return_state, feedback=flat.feedback_edges())
     executor.graph = graph
+    executor.kernels, executor.events = kernels, events
+    teach(executor, surrogate, detach_reset, learn)
     return executor.eval()
 
 

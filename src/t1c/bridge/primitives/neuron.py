@@ -100,6 +100,15 @@ class NeuronModule(StatefulModule):
             for name, value in (self.node_type.fold(p) | plain).items()
         }
 
+    def learn(self, names: Sequence[str], dtype: torch.dtype) -> None:
+        """Make ``nn.Parameter``s of these parameters; a neuron's are constants otherwise."""
+        for name in names:
+            value = self._parameter(name).detach()
+            if name in self._buffers:
+                del self._buffers[name]
+            self.register_parameter(name, nn.Parameter(value.to(dtype)))
+        self._laid = {}
+
     def _parameter(self, name: str) -> Tensor:
         """A buffer, or the ``nn.Parameter`` that somebody who trains it put in its place."""
         return cast(Tensor, getattr(self, name))

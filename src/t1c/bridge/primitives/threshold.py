@@ -10,16 +10,17 @@ from t1c.ir.primitives.neuron import parameter_shape
 
 from ..exporting import Shape, array, exports
 from ..registry import imports, tensor
-from ..surrogate import spike
+from ..surrogate import ATAN, Surrogate, spike
 
 
 class ThresholdModule(nn.Module):
     """1 where the input reaches (fires_at='gt': passes) the threshold, else 0; no memory.
 
-    Its gradient is the surrogate of ``bridge.surrogate``.
+    Its gradient is that of ``surrogate``.
     """
 
     threshold: Tensor
+    surrogate: Surrogate = ATAN
 
     def __init__(self, threshold: Tensor, fires_at: str = "ge") -> None:
         super().__init__()
@@ -29,7 +30,7 @@ class ThresholdModule(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """(B, *features) to spikes of the same shape."""
         shape = parameter_shape(tuple(self.threshold.shape), tuple(x.shape[1:]))
-        return spike(x, self.threshold.reshape(shape), self.fires_at)
+        return spike(x, self.threshold.reshape(shape), self.fires_at, self.surrogate)
 
 
 @imports(ir.Threshold)

@@ -246,7 +246,7 @@ def _replace(executor: GraphExecutor, name: str, changes: dict[str, Any]) -> Non
 def _parameters(module: nn.Module) -> dict[str, Tensor]:
     """What a module computes with, under the names of ``ir``; a leak as its decay, beta."""
     if isinstance(module, NeuronModule):
-        found = {name: module.get_buffer(name) for name in module.exact}
+        found = {name: module._parameter(name).detach() for name in module.exact}
         return {**found, "beta": 1 - 1 / found["tau"]} if "tau" in found else found
     if isinstance(module, ThresholdModule):
         return {"v_threshold": module.threshold}
@@ -265,8 +265,8 @@ def _take(executor: GraphExecutor, node: str, name: str, value: Tensor) -> None:
         value = value.double()
         if name == "beta":  # with the gain as it is
             tau = 1 / (1 - value)
-            old = module.get_buffer("tau")
-            _replace(executor, node, {"tau": tau, "r": module.get_buffer("r") * tau / old})
+            old = module._parameter("tau").detach()
+            _replace(executor, node, {"tau": tau, "r": module._parameter("r").detach() * tau / old})
         else:
             _replace(executor, node, {name: value})
     else:

@@ -1,0 +1,44 @@
+"""How an executor learns: the gradient of spikes, and which parameters of neurons change."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+import torch
+from torch import nn
+
+from t1c.ir.errors import InputError, Problem
+
+from .primitives import NeuronModule, ThresholdModule
+from .surrogate import Surrogate
+
+
+def teach(
+    model: nn.Module, surrogate: str | Surrogate, detach_reset: bool, learn: Collection[str]
+) -> None:
+    """Set these options on all neurons in ``model``; see ``ir_to_torch``.
+
+    Raises:
+        InputError: there is no such surrogate, or no neuron has a parameter to learn.
+    """
+    slope = Surrogate(surrogate) if isinstance(surrogate, str) else surrogate
+    wanted = {learn} if isinstance(learn, str) else set(learn)
+    dtype = next(
+        (p.dtype for p in model.parameters() if p.is_floating_point()), torch.get_default_dtype()
+    )
+    known: set[str] = set()
+    for module in model.modules():
+        if isinstance(module, ThresholdModule):
+            module.surrogate = slope
+        if isinstance(module, NeuronModule):
+            module.surrogate, module.detach_reset = slope, detach_reset
+            known |= set(module.exact)
+            module.learn([name for name in module.exact if name in wanted], dtype)
+    if wanted - known:
+        raise InputError(
+            Problem(
+                f"{sorted(wanted - known)}, which no neuron has",
+                f"parameters of neurons: {sorted(known)}",
+                field="learn",
+            )
+        )
