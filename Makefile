@@ -36,8 +36,8 @@ format: $(VENV)/.dev ## rewrite the code in the project's format, mend what lint
 peers: $(PEERS)/.done ## compare with other frameworks on the same NIR files
 	@$(PEERS)/bin/python benchmarks/nir_peers.py --page docs/nir.md
 
-bench: $(PEERS)/.done ## measure speed and memory beside other frameworks (ROWS=mlp,step: some rows)
-	@$(PEERS)/bin/python benchmarks/bench.py --rows '$(ROWS)' --pages
+bench: $(PEERS)/.done ## measure speed and memory beside other frameworks (ROWS=mlp,step: some rows; DEVICE=cuda)
+	@$(PEERS)/bin/python benchmarks/bench.py --rows '$(ROWS)' --device '$(or $(DEVICE),cpu)' --pages
 
 clean: ## remove the environment and everything generated
 	@rm -rf $(VENV) $(PEERS) build dist htmlcov .coverage .coverage.* \

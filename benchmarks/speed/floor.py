@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -10,6 +9,7 @@ import torch
 from torch import Tensor
 
 from .networks import Stateless, Workload
+from .timing import timed
 
 
 @dataclass
@@ -54,9 +54,4 @@ def _least(call: Callable[[], None], repeats: int = 5) -> float:
     """The shortest of some runs: for choosing, not for reporting."""
     with torch.inference_mode():
         call()
-        found = []
-        for _ in range(repeats):
-            start = time.perf_counter()
-            call()
-            found.append(time.perf_counter() - start)
-    return min(found)
+        return min(timed(call) for _ in range(repeats))

@@ -22,7 +22,7 @@ def graph(ir: Any, network: Network) -> Any:
         if isinstance(layer, Lif) and layer.feedback is not None:
             back = f"feedback{k}"
             bias = np.zeros(len(layer.feedback), np.float32)
-            nodes[back] = ir.Affine(layer.feedback.numpy(), bias)
+            nodes[back] = ir.Affine(_array(layer.feedback), bias)
             edges += [(name, back), (back, name)]
         last = name
     nodes["output"] = ir.Output(np.array(network.layers[-1].shape))
@@ -48,4 +48,4 @@ def _node(ir: Any, layer: Layer) -> Any:
 
 
 def _array(x: Tensor) -> Any:
-    return x.numpy().copy()
+    return x.cpu().numpy().copy()

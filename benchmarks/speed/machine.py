@@ -14,11 +14,12 @@ PACKAGES = ("t1c", "torch", "numpy", "numba", "triton", "talon-ir", "talon-bridg
 PACKAGES += ("spikingjelly", "norse")
 
 
-def describe() -> dict[str, str]:
+def describe(device: torch.device) -> dict[str, str]:
     """The machine and the versions."""
     versions = {name: _version(name) for name in PACKAGES}
     return {
         "cpu": _cpu(),
+        **({"gpu": torch.cuda.get_device_name()} if device.type == "cuda" else {}),
         "cores": str(os.cpu_count()),
         "threads": str(torch.get_num_threads()),
         "instructions": torch.backends.cpu.get_cpu_capability(),

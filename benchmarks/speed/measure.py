@@ -29,14 +29,14 @@ ALIKE = 1e-4
 """The share of spikes that may differ, by the rounding of an equivalent formula."""
 
 
-def measure(row: Row, seconds: float) -> list[Record]:
+def measure(row: Row, seconds: float, device: torch.device) -> list[Record]:
     """What a row gave: for each quantity, the candidates' values and the targets' ratios."""
     neighbours = Neighbours()
-    workload = row.workload()
+    workload = row.workload().to(device)
     if row.kind == "stream":
-        records = _streamed(row)
+        records = _streamed(row, device)
     elif row.kind == "memory":
-        records = [_in_memory(row)]
+        records = [_in_memory(row, device)]
     else:
         records = [_timed(row, workload, seconds)]
     for record in records:
@@ -76,7 +76,7 @@ def _call(
     if candidate.make is None:
         call, how = floor(workload, candidate.name == FLOOR_LAST)
         return torch.inference_mode()(call), how
-    model = candidate.make()(workload.network)
+    model = candidate.make()(workload.network).to(workload.xs.device)
     if row.kind == "train":
         return training_step(model, workload.xs, workload.labels), None
     model.eval()
@@ -110,12 +110,12 @@ def _difference(spikes: object, workload: Workload) -> float:
 # --- memory ---------------------------------------------------------------------------
 
 
-def _in_memory(row: Row, repeats: int = 3) -> Record:
+def _in_memory(row: Row, device: torch.device, repeats: int = 3) -> Record:
     said = {c.name: {"note": c.note} for c in row.candidates}
     values: dict[str, list[float]] = {c.name: [] for c in row.candidates}
     for _ in range(repeats):
         for name, peaks in values.items():
-            answer = _apart("--peak", f"{row.key}:{name}")
+            answer = _apart("--peak", f"{row.key}:{name}", device)
             if "failed" in answer:
                 said[name]["failed"] = answer["failed"]
             else:
@@ -124,14 +124,14 @@ def _in_memory(row: Row, repeats: int = 3) -> Record:
     return _record(row.key, row.title, "B", said, values, row.targets)
 
 
-def _streamed(row: Row, repeats: int = 3) -> list[Record]:
+def _streamed(row: Row, device: torch.device, repeats: int = 3) -> list[Record]:
     few, many = (f"{OURS}, T={T:,}" for T in STEPS)
     said = {name: {"note": '`executor.run(iterator, collect="sum")`'} for name in (many, few)}
     peaks: dict[str, list[float]] = {many: [], few: []}
     times: dict[str, list[float]] = {many: [], few: []}
     for _ in range(repeats):
         for name, T in ((many, STEPS[1]), (few, STEPS[0])):
-            answer = _apart("--stream", f"{row.key}:{T}")
+            answer = _apart("--stream", f"{row.key}:{T}", device)
             if "failed" in answer:
                 failed = {"failed": answer["failed"]}
                 both = {name: {**own, **failed} for name, own in said.items()}
@@ -150,12 +150,12 @@ def _stream_record(
     return _record(f"{row.key}-{what}", title, unit, said, values, (target,))
 
 
-def _apart(*arguments: str) -> Record:
+def _apart(option: str, what: str, device: torch.device) -> Record:
     """Runs this program in a process of its own, which answers in one line of JSON."""
     program = Path(__file__).resolve().parent.parent / "bench.py"
     threads = str(torch.get_num_threads())
     done = subprocess.run(
-        [sys.executable, str(program), "--threads", threads, *arguments],
+        [sys.executable, str(program), "--threads", threads, "--device", str(device), option, what],
         env={**os.environ, **ENVIRONMENT},
         capture_output=True,
         text=True,

@@ -8,7 +8,8 @@ often as the rows say; the rates are printed with every row.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields, replace
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -120,6 +121,14 @@ class Workload:
     spikes: list[Tensor] = field(repr=False)
     """What enters the network, then what each neuron layer sends."""
 
+    def to(self, device: torch.device) -> Workload:
+        """The same on a device; the network's tensors too, for who computes with them."""
+        network = replace(self.network, layers=[_moved(n, device) for n in self.network.layers])
+        spikes = [s.to(device) for s in self.spikes]
+        return replace(
+            self, network=network, xs=spikes[0], labels=self.labels.to(device), spikes=spikes
+        )
+
     @property
     def rates(self) -> list[float]:
         """How often an element of each of `spikes` is 1."""
@@ -174,6 +183,12 @@ def _workload(network: Network, T: int, B: int, draw: torch.Generator, about: st
         if isinstance(layer, Lif):
             sent.append(x)
     return Workload(network, xs, labels, f"{about}, B={B}, T={T}", sent)
+
+
+def _moved(layer: Any, device: torch.device) -> Any:
+    there = {f.name: getattr(layer, f.name) for f in fields(layer)}
+    tensors = {name: x.to(device) for name, x in there.items() if isinstance(x, Tensor)}
+    return replace(layer, **tensors)
 
 
 def _over_time(layer: Layer, xs: Tensor) -> Tensor:

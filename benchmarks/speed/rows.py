@@ -75,8 +75,7 @@ PRODUCTS_LAST = Candidate(
     FLOOR_LAST,
     None,
     same=False,
-    note="the same with recorded spikes that lie in memory channel by channel last, which is "
-    "torch's fastest format here; no target stands against it",
+    note="the same in torch's other memory format; no target stands against it",
 )
 
 PEERS = (TALON, SNNTORCH, SNNTORCH_DEFAULT, SPIKINGJELLY, NORSE, PLAIN)

@@ -87,10 +87,11 @@ def notes(records: list[Record], machine: dict[str, str]) -> str:
 
 def measured_on(machine: dict[str, str]) -> str:
     """The machine and the versions, in a sentence."""
-    about = ("cpu", "cores", "threads", "instructions", "system", "python")
+    about = ("cpu", "gpu", "cores", "threads", "instructions", "system", "python")
     versions = ", ".join(f"{k} {v}" for k, v in machine.items() if k not in about)
+    where = machine["cpu"] + (f" with an {machine['gpu']}" if "gpu" in machine else "")
     return (
-        f"Measured by `make bench` on {machine['cpu']}, {machine['cores']} cores, "
+        f"Measured by `make bench` on {where}, {machine['cores']} cores, "
         f"{machine['threads']} threads, {machine['instructions']}, {machine['system']}, with "
         f"Python {machine['python']}, {versions}."
     )

@@ -27,18 +27,24 @@ def alternate(calls: dict[str, Call], seconds: float, least: int, most: int) -> 
             break
         first = k % len(names)
         for name in names[first:] + names[:first]:
-            found[name].append(_timed(calls[name]))
+            found[name].append(timed(calls[name]))
     return found
 
 
-def _timed(call: Call) -> float:
+def timed(call: Call) -> float:
+    """Seconds of one call, without garbage collections within it."""
     gc.collect()
     gc.disable()
     try:
+        _wait()
         start = time.perf_counter()
         call()
-        if torch.cuda.is_available():
-            torch.cuda.synchronize()
+        _wait()
         return time.perf_counter() - start
     finally:
         gc.enable()
+
+
+def _wait() -> None:
+    if torch.cuda.is_initialized():
+        torch.cuda.synchronize()

@@ -16,6 +16,7 @@ RATE = 1e-5
 
 def training_step(model: Model, xs: Tensor, labels: Tensor) -> Callable[[], Tensor]:
     """Forward, the cross entropy of the spike counts, backward, SGD; gives the output spikes."""
+    model.train()
     optimizer = torch.optim.SGD(model.parameters(), RATE)
 
     def step() -> Tensor:
