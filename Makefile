@@ -11,7 +11,7 @@ SETUP := pyproject.toml constraints.txt src/t1c_snntorch.pth
 
 # Both stamps install into the same .venv, so never at once.
 .NOTPARALLEL:
-.PHONY: help demo test format peers clean
+.PHONY: help demo test format peers bench clean
 
 help: ## list the targets (the default)
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' Makefile
@@ -35,6 +35,9 @@ format: $(VENV)/.dev ## rewrite the code in the project's format, mend what lint
 
 peers: $(PEERS)/.done ## compare with other frameworks on the same NIR files
 	@$(PEERS)/bin/python benchmarks/nir_peers.py --page docs/nir.md
+
+bench: $(PEERS)/.done ## measure speed and memory beside other frameworks (ROWS=mlp,step: some rows; DEVICE=cuda)
+	@$(PEERS)/bin/python benchmarks/bench.py --rows '$(ROWS)' --device '$(or $(DEVICE),cpu)' --pages
 
 clean: ## remove the environment and everything generated
 	@rm -rf $(VENV) $(PEERS) build dist htmlcov .coverage .coverage.* \

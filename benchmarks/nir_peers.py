@@ -33,10 +33,10 @@ from typing import Any
 import nir_peers_files
 import numpy as np
 from nir_peers_worker import TRIES
+from pages import put_into
 
 HERE = Path(__file__).resolve().parent
 DATA = HERE.parent / "tests" / "data" / "nir"
-BEGIN, END = "<!-- begin: make peers -->", "<!-- end: make peers -->"
 
 FRAMEWORKS = {
     "t1c": "t1c",
@@ -316,17 +316,6 @@ def _version(name: str) -> str:
         return "(not installed)"
 
 
-def put_into(page: Path, text: str) -> bool:
-    """Replaces what stands between the markers of a page; False where there are none."""
-    old = page.read_text(encoding="utf-8") if page.exists() else ""
-    if BEGIN not in old or END not in old:
-        return False
-    before, rest = old.split(BEGIN, 1)
-    new = f"{before}{BEGIN}\n\n{text}\n{END}{rest.split(END, 1)[1]}"
-    page.write_text(new, encoding="utf-8")
-    return True
-
-
 def main() -> None:
     """Measures and writes."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
@@ -368,8 +357,8 @@ def main() -> None:
         encoding="utf-8",
     )
     sys.stdout.write(text)
-    if options.page and not put_into(options.page, text):
-        sys.stderr.write(f"{options.page} has no lines '{BEGIN}' and '{END}'; left as it is\n")
+    if options.page:
+        put_into(options.page, text, "make peers")
 
 
 if __name__ == "__main__":

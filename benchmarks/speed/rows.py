@@ -1,0 +1,164 @@
+"""The rows of `make bench`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from importlib import import_module
+
+from .model import Model
+from .networks import Network, Workload, conv_snn, mlp, recurrent
+from .row import FLOOR, FLOOR_LAST, OURS, Candidate, Row, Target
+
+
+def _by(module: str, name: str) -> Callable[[], Callable[[Network], Model]]:
+    """The class of one of this package's modules, imported when it is needed."""
+    return lambda: getattr(import_module(f".{module}", __package__), name)
+
+
+T1C = Candidate(OURS, _by("by_t1c", "T1C"), note="`executor.run(xs)`; `executor(x, state)`")
+TALON = Candidate(
+    "talon-bridge", _by("by_talon", "Talon"), note="`executor(x, state)`, stepped by a loop"
+)
+TALON_CYCLIC = Candidate(
+    "talon-bridge (cyclic)",
+    _by("by_talon", "TalonCyclic"),
+    same=False,
+    note="`CyclicGraphExecutor` with timesteps=1, stepped by a loop; it forgets the feedback "
+    "between calls, so its spikes are others",
+)
+SNNTORCH = Candidate(
+    "snnTorch",
+    _by("by_snntorch", "SnnTorch"),
+    note="Leaky or RLeaky with reset_mechanism='zero' and reset_delay=False, a loop over time",
+)
+SNNTORCH_DEFAULT = Candidate(
+    "snnTorch (its reset)",
+    _by("by_snntorch", "SnnTorchDefault"),
+    same=False,
+    note="the same with the default reset, which subtracts one step late: other spikes, less work",
+)
+SPIKINGJELLY = Candidate(
+    "SpikingJelly",
+    _by("by_spikingjelly", "SpikingJelly"),
+    note="step_mode='m', torch backend, LIFNode(decay_input=False, v_reset=0, detach_reset=True); "
+    "a LinearRecurrentContainer for feedback",
+)
+SPIKINGJELLY_SINGLE = Candidate(
+    "SpikingJelly (single)",
+    _by("by_spikingjelly", "SpikingJellySingle"),
+    note="the same with step_mode='s'",
+)
+NORSE = Candidate(
+    "Norse",
+    _by("by_norse", "Norse"),
+    note="SequentialState with LIFBoxCell, stepped by a loop; thresholds divided by tau",
+)
+NORSE_RECURRENT = Candidate(
+    "Norse (recurrent)",
+    _by("by_norse", "NorseRecurrent"),
+    note="LIFRecurrent whose synapse forgets within a step, a batched Linear, LIFBoxCell",
+)
+PLAIN = Candidate(
+    "plain torch",
+    _by("by_torch", "Plain"),
+    note="each Linear or Conv2d batched over all steps, each LIF a loop of four operations",
+)
+PRODUCTS = Candidate(
+    FLOOR,
+    None,
+    same=False,
+    note="the matrix products, or the convolutions and pools, alone, fed with recorded spikes, "
+    "at the chunk size that is fastest",
+)
+PRODUCTS_LAST = Candidate(
+    FLOOR_LAST,
+    None,
+    same=False,
+    note="the same in torch's other memory format; no target stands against it",
+)
+
+PEERS = (TALON, SNNTORCH, SNNTORCH_DEFAULT, SPIKINGJELLY, NORSE, PLAIN)
+RECURRENT_PEERS = (
+    *(TALON_CYCLIC, SNNTORCH, SNNTORCH_DEFAULT, SPIKINGJELLY, NORSE_RECURRENT, PLAIN),
+)
+BEST = tuple(peer.name for peer in PEERS)
+BOTH_SNNTORCH = (SNNTORCH.name, SNNTORCH_DEFAULT.name)
+
+
+def _mlp(B: int, T: int) -> Callable[[], Workload]:
+    return partial(mlp, (784, 512, 512, 10), (0.757, 0.827, 0.967), B, T)
+
+
+_SMALL = partial(mlp, (128, 256, 256, 10), (0.744, 0.854, 0.936), 32, 100)
+
+ROWS = (
+    Row(
+        "mlp",
+        "MLP 784-512-512-10, B=64, T=100",
+        "run",
+        _mlp(64, 100),
+        (T1C, *PEERS, PRODUCTS),
+        (Target((TALON.name,), 5), Target((FLOOR,), 0.6, most=True)),
+    ),
+    Row(
+        "mlp-long",
+        "MLP 784-512-512-10, B=1, T=1000",
+        "run",
+        _mlp(1, 1000),
+        (T1C, *PEERS, PRODUCTS),
+        (Target((TALON.name,), 50),),
+    ),
+    Row(
+        "conv",
+        "conv SNN 1x28x28, B=32, T=25",
+        "run",
+        partial(conv_snn, 32, 25),
+        (T1C, *PEERS, PRODUCTS, PRODUCTS_LAST),
+        (Target((TALON.name,), 3), Target((FLOOR,), 0.6, most=True)),
+    ),
+    Row(
+        "recurrent",
+        "recurrent 12-38-7, 38x38 feedback, B=64, T=256",
+        "run",
+        partial(recurrent, 64, 256),
+        (T1C, *RECURRENT_PEERS),
+        (Target(tuple(p.name for p in RECURRENT_PEERS), 10, title="best peer"),),
+    ),
+    Row(
+        "step",
+        "one step of the MLP, B=1",
+        "step",
+        _mlp(1, 50),
+        (T1C, TALON, SNNTORCH, SNNTORCH_DEFAULT, SPIKINGJELLY_SINGLE, NORSE, PLAIN),
+        (Target((TALON.name,), 5), Target(BOTH_SNNTORCH, 5, title="snnTorch")),
+    ),
+    Row(
+        "train",
+        "training step, MLP 784-512-512-10, B=64, T=100",
+        "train",
+        _mlp(64, 100),
+        (T1C, *PEERS),
+        (
+            Target(BOTH_SNNTORCH, 2.3, title="snnTorch"),
+            Target((SPIKINGJELLY.name,), 1.3),
+        ),
+    ),
+    Row(
+        "train-small",
+        "training step, MLP 128-256-256-10, B=32, T=100",
+        "train",
+        _SMALL,
+        (T1C, *PEERS),
+        (Target(BEST, 2, title="best peer"),),
+    ),
+    Row(
+        "memory",
+        "peak memory of a training step, MLP 784-512-512-10, B=64, T=100",
+        "memory",
+        _mlp(64, 100),
+        (T1C, *PEERS),
+        (Target(BEST, 0.6, most=True, title="best peer"),),
+    ),
+    Row("stream", "T=100,000 streamed, MLP 784-512-512-10, B=8", "stream", _mlp(8, 100)),
+)
