@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, cast
 
 import torch
@@ -30,8 +30,9 @@ from .state_checks import Kept, States, check_states, fitting, for_batch, kept_b
 from .stateful import State, StatefulModule
 from .work import emits_early, feeds_back, is_stateless, step_of, trial
 
-CHUNK_BYTES = 4 * 2**20
-"""What the largest value of a chunk may take: a share of the caches of common processors."""
+CHUNK_BYTES, DENSE_BYTES = 32 * 2**20, 2 * 2**20
+"""What the largest value of a chunk may take; less where a convolution is worked densely, whose
+maps should stay in the cache."""
 
 
 class GraphExecutor(nn.Module):
@@ -117,6 +118,9 @@ class GraphExecutor(nn.Module):
     def node(self, name: str) -> nn.Module:
         """The module of a node, by the node's own name (which may hold dots)."""
         return cast(nn.Module, self._modules[self._children[name]])
+
+    def _by_name(self) -> Iterator[tuple[str, nn.Module]]:
+        return ((name, self.node(name)) for name in self._children)
 
     @property
     def kernels(self) -> str | None:
@@ -405,7 +409,9 @@ class GraphExecutor(nn.Module):
         shapes = [shape for name in names if (shape := self._shape_of(name)) is not None]
         own = [tuple(x.shape[2:]) for x in inputs.values()]
         largest = max(math.prod(shape) for shape in [*shapes, *own])
-        return max(1, CHUNK_BYTES // max(1, largest * like.shape[1] * like.element_size()))
+        dense = any(isinstance(m, nn.Conv2d) and n not in inner for n, m in self._by_name())
+        room = DENSE_BYTES if dense else CHUNK_BYTES
+        return max(1, room // max(1, largest * like.shape[1] * like.element_size()))
 
     # What goes in and out ----------------------------------------------------------------------
 

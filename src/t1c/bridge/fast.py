@@ -52,7 +52,7 @@ def fold(
     x = xs.flatten(0, 1)
     lead = xs.shape[:2]
     if type(module) is nn.Linear and events is not False and is_plain(module):
-        choice = _way_of_affine(module, x, kernels, events)
+        choice = _way_of_affine(module, xs, kernels, events)
         if choice.way == "events":
             from .kernels.events import affine
 
@@ -79,27 +79,26 @@ def is_plain(module: nn.Module) -> bool:
 
 
 def _way_of_affine(
-    module: nn.Linear, x: Tensor, kernels: str | None, events: bool | None
+    module: nn.Linear, xs: Tensor, kernels: str | None, events: bool | None
 ) -> Choice:
-    obstacle = obstacle_to_events(module.weight, x, kernels)
+    obstacle = obstacle_to_events(module.weight, xs, kernels)
     if obstacle is not None:
         return Choice("dense", None, None, obstacle)
     from .kernels.crossing import crossing
     from .kernels.events import affine, density
 
-    rows = x.reshape(-1, x.shape[-1])
-    found = density(rows.detach().contiguous())
+    found = density(xs)
     if events:
         return Choice("events", found, None, "asked for")
     weight = module.weight.detach()
     bias: Tensor | None = module.bias
     b = bias.detach() if bias is not None else None
-    few = len(rows) <= FEW
+    few = xs.shape[0] * xs.shape[1] <= FEW
     size = (1 if few else 256, weight.shape[1])
     limit = crossing(
         f"affine {weight.shape[1]}-{weight.shape[0]}, {'few rows' if few else 'many rows'}",
         size,
-        x.dtype,
+        xs.dtype,
         lambda z: nn.functional.linear(z, weight, b),
         lambda z: affine(z, weight, b),
     )

@@ -259,9 +259,10 @@ class Program:
     def _lay(self) -> None:
         """Give every place that only this program sees room in one buffer."""
         outside = {*self.feeds.values(), *self.kept.values(), *self.before.values()}
-        outside |= {p for _, *places in self.affine for p in places}
-        outside |= {p for _, p in self.scales}
-        outside |= {p for _, _, v, i, c, _ in self.neurons for p in (v, i, c)}
+        self.constant = {p for _, *places in self.affine for p in places}
+        self.constant |= {n[4] for n in self.neurons}
+        outside |= self.constant | {p for _, p in self.scales}
+        outside |= {p for n in self.neurons for p in n[2:4]}
         self.offset, total = dict[int, int](), 0
         for place, size in enumerate(self.sizes):
             if place not in outside:
@@ -330,7 +331,7 @@ class Program:
         buffer = like.new_empty(batch * self.room)
         start, item = buffer.data_ptr(), like.element_size()
         for place, offset in self.offset.items():
-            addresses[place] = start + offset * item
+            addresses[place] = start + offset * batch * item
         values: dict[str, Tensor] = {}
         made: dict[int, Tensor] = {}
         for name, place in self.kept.items():
@@ -346,7 +347,6 @@ class Program:
         for (name, module, v, i, c, row), looked in zip(self.neurons, frame.neurons, strict=True):
             if not looked.holds(module):
                 looked.look(module, like, self.features[v])
-                frame.places[c, 2] = looked.laid.numel()
                 frame.program[row, 6:11] = looked.words
             addresses[c] = looked.laid.data_ptr()
             own = self._own(name, state, like, frame.states[v], 1 if i < 0 else 2)
@@ -375,16 +375,12 @@ class Program:
     def _frame(self, like: Tensor) -> _Frame:
         """What follows from steps, batch and dtype."""
         steps, batch = like.shape[:2]
-        places = np.zeros((len(self.sizes), 3), np.int64)
-        places[:, 2] = self.sizes
-        for place in self.offset:
-            places[place, 1] = self.room
+        places = np.zeros((len(self.sizes), 2), np.int64)
+        places[:, 1] = [0 if place in self.constant else n for place, n in enumerate(self.sizes)]
         moving = {*self.feeds.values(), *self.kept.values()}
         for place in moving:
-            places[place, :2] = batch * self.sizes[place], self.sizes[place]
+            places[place, 0] = batch * self.sizes[place]
         still = [*self.before.values(), *(p for n in self.neurons for p in n[2:4] if p >= 0)]
-        for place in still:
-            places[place, 1] = self.sizes[place]
         return _Frame(
             self.program.copy(),
             places,

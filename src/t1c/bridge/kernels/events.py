@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from .layout import channels_last, flat, unflat
+from .layout import channels_last, copied, flat, unflat
 from .rule import RESETS, Rule
 from .scan import Coefficients, State, constants
 from .threads import share
@@ -24,11 +24,16 @@ ROWS = 64
 """Rows that are looked at to tell how dense an input is."""
 
 
-def density(x: Tensor) -> float:
-    """The share of elements that are not zero, told from a sample of the rows of ``x`` (M, N)."""
+def density(xs: Tensor) -> float:
+    """The share of elements that are not zero, told from some samples and steps of ``xs``.
+
+    Args:
+        xs: (T, B, *features).
+    """
     from .numba_events import count
 
-    found, seen = count(x.detach().numpy(), max(1, len(x) // ROWS))
+    x = flat(xs.detach(), channels_last(xs)).view(xs.shape[0] * xs.shape[1], -1)
+    found, seen = count(x.numpy(), max(1, len(x) // ROWS))
     return found / seen if seen else 0.0
 
 
@@ -153,7 +158,7 @@ def convolution_block(
     steps, batch = xs.shape[:2]
     outs, rows, columns = shape.outputs
     x = flat(xs.detach(), last).view(steps, batch, -1)
-    w = weight.detach().permute(1, 2, 3, 0).flip(2).contiguous()
+    w = weight.detach().permute(1, 2, 3, 0).flip(2).contiguous().view(-1)
     b = x.new_zeros(outs) if bias is None else bias.detach().contiguous()
     geometry = (rows, columns, outs, *shape.kernel, *shape.stride, *shape.padding, *shape.dilation)
     left = pool.outputs if pool is not None else shape.outputs
@@ -167,9 +172,9 @@ def convolution_block(
         state, c, rule = neuron
         reset, early = RESETS.index(rule.reset), rule.delay
         strict, synapse = rule.strict, rule.synapse
-        v = flat(state[-1].detach().unsqueeze(0), True).clone().view(batch, -1)
+        v = copied(flat(state[-1].detach().unsqueeze(0), True)).view(batch, -1)
         if synapse:
-            i = flat(state[0].detach().unsqueeze(0), True).clone().view(batch, -1)
+            i = copied(flat(state[0].detach().unsqueeze(0), True)).view(batch, -1)
         coefficients = c.laid(torch.Size(shape.outputs), True)
         consts = constants(rule.surrogate, x.dtype)
     kind = NO_POOL if pool is None else MAX if pool.kind == "max" else MEAN

@@ -28,6 +28,14 @@ def unflat(x: Tensor, shape: torch.Size, last: bool) -> Tensor:
     return x.view(t, b, h, w, c).permute(0, 1, 4, 2, 3)
 
 
+def copied(x: Tensor) -> Tensor:
+    """A copy of a contiguous tensor on a CPU, made by this thread alone.
+
+    Torch shares out even small copies among its threads, which then are waited for.
+    """
+    return torch.from_numpy(x.numpy().copy())
+
+
 def periodic(coefficients: tuple[Tensor, ...], features: torch.Size, last: bool) -> Tensor:
     """Coefficients that broadcast over ``features`` as (7, P): element n has those at n modulo P.
 

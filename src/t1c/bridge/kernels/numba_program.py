@@ -3,8 +3,8 @@
 A loop of a graph, or one step of a whole graph, is many small operations of which each takes less
 time than calling it. Here they are rows of a table, walked by one compiled function.
 
-A value is a place: an address, how far apart two steps lie, how far apart two samples lie, and how
-many elements one has. Every sample is worked by itself from the first step to the last.
+A value is a place: an address, how far apart two steps lie, and how many elements a sample has;
+samples lie side by side. A block of them is worked from the first step to the last.
 """
 
 from __future__ import annotations
@@ -27,6 +27,8 @@ from .numba_scan import (
 )
 
 COPY, ADD, SCALE, AFFINE, NEURON = range(5)
+ROOM = 2048
+"""Elements of the largest value that are worked side by side."""
 WIDTH = 12
 """Columns of an instruction: its code, the places of result and operand, and what else it takes."""
 
@@ -41,14 +43,6 @@ def _pointer(context: Any, address: Any) -> Any:
 
 
 pointer: Any = intrinsic(_pointer)
-
-
-@compiled
-def at(addresses: Array, places: Array, place: int, t: int, b: int, like: Array) -> Array:
-    """The elements of a place, at one step of one sample."""
-    where = addresses[place] + (t * places[place, 0] + b * places[place, 1]) * like.itemsize
-    found: Array = carray(pointer(where), (places[place, 2],), like.dtype)
-    return found
 
 
 @compiled
@@ -77,13 +71,14 @@ def advance(
 ) -> None:
     """One step of neurons that ``x`` drives: membranes in place, outputs into ``y``."""
     zero, one = constants[0], constants[1]
-    n, period = len(x), c.shape[1]
-    a = 0
-    while a < n:
-        m = min(period, n - a)
+    period = c.shape[1]
+    for a in range(0, len(x), period):
+        m = min(period, len(x) - a)
         beta, gain, leak = c[0, :m], c[1, :m], c[2, :m]
         threshold, target = c[3, :m], c[4, :m]
-        xs, vs, ys = x[a : a + m], v[a : a + m], y[a : a + m]
+        xs, ys = x[a : a + m], y[a : a + m]
+        # A copy: the compiler must see that nothing overlaps.
+        vs = v[a : a + m].copy()
         # The commonest neurons by themselves: the compiler then knows their options.
         if reset == ZERO and not early:
             for k in range(m):
@@ -107,7 +102,17 @@ def advance(
                 ys[k], vs[k], _, _ = membrane(
                     reset, early, strict, vs[k], d, beta[k], threshold[k], target[k], zero, one
                 )
-        a += m
+        v[a : a + m] = vs
+
+
+@compiled
+def filter_current(x: Array, i: Array, c: Array) -> None:
+    """One step of synapses that ``x`` drives: currents in place."""
+    period = c.shape[1]
+    for a in range(0, len(x), period):
+        m = min(period, len(x) - a)
+        for k in range(m):
+            i[a + k] = c[5, k] * i[a + k] + c[6, k] * x[a + k]
 
 
 @compiled
@@ -130,49 +135,53 @@ def carry_out(
             more; SCALE: place of the factors; AFFINE: places of weight and bias, and the number
             of inputs; NEURON: places of v, i and coefficients, their period, and the rule.
         addresses: (places,).
-        places: (places, 3): elements from step to step, from sample to sample, size.
+        places: (places, 2): elements from step to step, and size of a sample.
         constants: zero and one, in the dtype of all values.
     """
     longest = 1
     for p in range(len(places)):
-        longest = max(longest, places[p, 2])
+        longest = max(longest, places[p, 1])
     index = np.empty(longest + 1, np.int32)
-    sums = np.empty(longest, constants.dtype)
-    for b in range(first, last):
+    # As many samples side by side as fit the first-level cache a few times over.
+    block = max(1, ROOM // longest)
+    kind, item = constants.dtype, constants.itemsize
+    for b in range(first, last, block):
+        samples = min(block, last - b)
         for t in range(steps):
             for o in range(len(program)):
-                code = program[o, 0]
-                y = at(addresses, places, program[o, 1], t, b, constants)
-                x = at(addresses, places, program[o, 2], t, b, constants)
-                size = len(y)
+                code, to, of = program[o, 0], program[o, 1], program[o, 2]
+                size, width = places[to, 1], places[of, 1]
+                start = addresses[to] + (t * places[to, 0] + b * size) * item
+                y = carray(pointer(start), (samples * size,), kind)
+                start = addresses[of] + (t * places[of, 0] + b * width) * item
+                x = carray(pointer(start), (samples * width,), kind)
                 if code == COPY:
-                    for k in range(size):
-                        y[k] = x[k]
+                    y[:] = x
                 elif code == ADD:
-                    for k in range(size):
+                    for k in range(len(y)):
                         y[k] = y[k] + x[k]
                 elif code == SCALE:
-                    factor = at(addresses, places, program[o, 3], 0, 0, constants)
-                    for k in range(size):
-                        y[k] = factor[k] * x[k]
-                elif code == AFFINE:
-                    weight = at(addresses, places, program[o, 3], 0, 0, constants)
-                    s = sums[:size]
-                    if program[o, 4] >= 0:
-                        s[:] = at(addresses, places, program[o, 4], 0, 0, constants)
-                    else:
-                        s[:] = constants[0]
-                    add_rows(x, index, weight.reshape(program[o, 5], size), s)
-                    for k in range(size):
-                        y[k] = s[k]
-                else:
-                    v = at(addresses, places, program[o, 3], t, b, constants)
-                    period = program[o, 6]
-                    c = at(addresses, places, program[o, 5], 0, 0, constants).reshape(7, period)
-                    if program[o, 10] != 0:
-                        i = at(addresses, places, program[o, 4], t, b, constants)
+                    factor = carray(pointer(addresses[program[o, 3]]), (size,), kind)
+                    for s in range(samples):
                         for k in range(size):
-                            i[k] = c[5, k % period] * i[k] + c[6, k % period] * x[k]
+                            y[s * size + k] = factor[k] * x[s * size + k]
+                elif code == AFFINE:
+                    w = carray(pointer(addresses[program[o, 3]]), (width, size), kind)
+                    for s in range(samples):
+                        sums = y[s * size : (s + 1) * size]
+                        if program[o, 4] >= 0:
+                            sums[:] = carray(pointer(addresses[program[o, 4]]), (size,), kind)
+                        else:
+                            sums[:] = constants[0]
+                        add_rows(x[s * width : (s + 1) * width], index, w, sums)
+                else:
+                    start = addresses[program[o, 3]] + b * size * item
+                    v = carray(pointer(start), (samples * size,), kind)
+                    c = carray(pointer(addresses[program[o, 5]]), (7, program[o, 6]), kind)
+                    if program[o, 10] != 0:
+                        start = addresses[program[o, 4]] + b * size * item
+                        i = carray(pointer(start), (samples * size,), kind)
+                        filter_current(x, i, c)
                         x = i
                     reset, early, strict = program[o, 7], program[o, 8] != 0, program[o, 9] != 0
                     advance(reset, early, strict, x, v, c, y, constants)

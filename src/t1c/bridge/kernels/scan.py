@@ -12,7 +12,7 @@ from torch.autograd.function import once_differentiable
 from ..surrogate import SLOPES, Surrogate
 from . import definition
 from .choose import choose
-from .layout import channels_last, flat, periodic, unflat
+from .layout import channels_last, copied, flat, periodic, unflat
 from .rule import COEFFICIENTS, RESETS, Rule
 from .threads import share
 
@@ -88,8 +88,8 @@ def forward(
     last = channels_last(xs)
     x = flat(xs.detach(), last)
     first_v = flat(v.detach().unsqueeze(0), last)
-    vs = first_v.clone()
-    cs = flat(i.detach().unsqueeze(0), last).clone() if i is not None else vs
+    vs = copied(first_v)
+    cs = copied(flat(i.detach().unsqueeze(0), last)) if i is not None else vs
     out = torch.empty_like(x)
     empty = x.new_empty((1, 1))
     tested = torch.empty_like(x) if keep else empty
