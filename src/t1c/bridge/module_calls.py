@@ -15,6 +15,7 @@ from .executor import GraphExecutor
 from .exporting import Fragment, hidden_states, known_type, module_to_node
 from .ledger import Ledger
 from .operations import features
+from .over_time import run_step
 from .place import here
 from .record import (
     Call,
@@ -64,7 +65,7 @@ class ModuleCalls(Ledger):
                 )
             self._scope.append(path)
             try:
-                return run(module, *args, **kwargs)
+                return run_step(run, module, args, kwargs)
             finally:
                 self._scope.pop()
         given = next(iter([*args, *kwargs.values()]), None)
@@ -90,7 +91,7 @@ class ModuleCalls(Ledger):
             stateful = any(not self._constant(s) for s in states)
         previous, problem = self._previous(module, states)
         version = version_of(x)
-        result = run(module, *args, **kwargs)
+        result = run_step(run, module, args, kwargs)
         if result is x and version_of(x) == version:
             # A tensor is known by its identity: what a module passes on gets one of its own.
             result = x.view_as(x)
@@ -144,7 +145,7 @@ class ModuleCalls(Ledger):
                 self._know(part, Sent(call, port))
             return
         # A stateful module gives its output first; what follows, or is kept, is its state.
-        states = [getattr(module, name) for name in names] or parts[1:]
+        states = [getattr(module, name) for name in names] or list(tensors_in(parts[1:]))
         for index, state in enumerate(states):
             self._know(state, StateOf(call, index, index == len(states) - 1))
         call.echoes = tuple(index for index, state in enumerate(states) if state is parts[0])
@@ -249,7 +250,7 @@ def _states(
 ) -> list[Tensor]:
     """The state that a module is about to go on from."""
     if not names:
-        return [s for s in (*args[1:], *kwargs.values()) if isinstance(s, Tensor)]
+        return list(tensors_in([*args[1:], *kwargs.values()]))
     given = dict(zip(names, args[1:], strict=False)) | dict(kwargs)
     found = []
     for name in names:
