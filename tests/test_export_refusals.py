@@ -129,6 +129,19 @@ def test_a_value_overwritten_through_a_view():
     assert "overwritten in place" in refusal(forward)
 
 
+def test_a_value_overwritten_through_data():
+    """A write through .data leaves no trace in what it wrote to."""
+
+    def forward(m, x):
+        y = m.fc(x)
+        y.data.mul_(3)
+        return y
+
+    message = refusal(forward, torch.rand(2, 4), fc=nn.Linear(4, 4))
+    assert ".data of what 'fc' returned" in message
+    assert ".detach()" in message
+
+
 def test_a_value_overwritten_by_an_index():
     def forward(model, x):
         y = F.relu(x)

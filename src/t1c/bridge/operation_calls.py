@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, cast
 
 from torch import Tensor
 
@@ -52,6 +52,8 @@ RANDOM = frozenset(
 )
 """What gives other numbers in every run."""
 
+_DATA = cast(Any, Tensor).data
+
 
 class OperationCalls(Ledger):
     """The part of a trace that notes operations."""
@@ -73,6 +75,12 @@ class OperationCalls(Ledger):
                 f"{name.strip('_')}() reads the values of {describe(values[0])}",
                 "a model that does the same whatever the values are",
                 "Decide on flags or shapes, or keep the decision out of the model.",
+            )
+        if live and getattr(func, "__self__", None) is _DATA:
+            raise self._refusal(
+                f".data of {describe(values[0])}, through which writing goes unseen",
+                "tensors that stay as they were made",
+                "Use .detach().",
             )
         versions = [version_of(tensor) for tensor in given]
         out = self._quietly(func, *args, **kwargs)
@@ -219,7 +227,9 @@ class OperationCalls(Ledger):
 
     def _unsupported(self, name: str, reason: Problem) -> Problem:
         return Problem(
-            f"{reason.found} (torch's {name})" if name not in reason.found else reason.found,
+            reason.found
+            if f"torch's {name}" in reason.found
+            else f"{reason.found} (torch's {name})",
             reason.expected or "an operation or module that has a primitive",
             reason.remedy
             or "Put it into a module of its own and pass custom_map={ThatModule: function}, "

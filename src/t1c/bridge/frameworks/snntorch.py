@@ -191,6 +191,15 @@ def _with_membrane(module: Any, made: ir.Node | Fragment) -> Fragment:
     return replace(fragment, membrane=both)
 
 
+@exports(snn.SpikingNeuron, snn.LeakyParallel, family=True)
+def _other(module: Any, entering: Shape, leaving: Shape) -> ir.Node:
+    raise refuse(
+        f"snnTorch's {type(module).__name__}",
+        "Leaky, Lapicque, Synaptic, Alpha, RLeaky or RSynaptic",
+        "Pass custom_map for the class.",
+    )
+
+
 @watches(snn.SpikingNeuron)
 def _watch(module: Any, note: Note) -> Tensor:
     fire = module.fire
