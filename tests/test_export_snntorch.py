@@ -416,13 +416,17 @@ def test_synapse_that_forgets_nothing_is_refused(name):
 
 
 @pytest.mark.parametrize(
-    "neuron",
-    [snn.SLSTM(4, 4, init_hidden=True), snn.SConv2dLSTM(1, 1, 3), snn.LeakyParallel(4, 4)],
+    ("neuron", "shape"),
+    [
+        (snn.SLSTM(4, 4, init_hidden=True), (1, 4)),
+        (snn.SConv2dLSTM(1, 1, 3, init_hidden=True), (1, 1, 4, 4)),
+        (snn.LeakyParallel(4, 4), (2, 1, 4)),
+    ],
     ids=["SLSTM", "SConv2dLSTM", "LeakyParallel"],
 )
-def test_another_neuron_is_refused_by_name(neuron):
+def test_another_neuron_is_refused_by_name(neuron, shape):
     with pytest.raises(UnsupportedError, match=f"snnTorch's {type(neuron).__name__}"):
-        bridge.to_ir(nn.Sequential(neuron), spikes(1, 4))
+        bridge.to_ir(nn.Sequential(neuron), spikes(*shape))
 
 
 def test_a_subclass_with_a_forward_of_its_own_is_refused_by_name():
