@@ -10,10 +10,10 @@ from .export_helpers import bridge, ir, types_of
 from .peers import HIDDEN, IN, agree, peer
 
 norse = peer("norse.torch")
-lif_box, reset, iaf, leaky, leaky_box = peer(
+lif, lif_box, reset, iaf, leaky, leaky_box = peer(
     *(
         f"norse.torch.functional.{n}"
-        for n in ("lif_box", "reset", "iaf", "leaky_integrator", "leaky_integrator_box")
+        for n in ("lif", "lif_box", "reset", "iaf", "leaky_integrator", "leaky_integrator_box")
     )
 )
 
@@ -199,3 +199,29 @@ def test_the_synapse_of_a_converter_that_lags_is_told():
         [("input", "wait"), ("wait", "0"), ("0", "output")],
     )
     assert not bridge.verify(model, late, 4 * torch.rand(50, 2, IN))
+
+
+@pytest.mark.parametrize("v", [0.25, 0.0])
+def test_a_state_given_by_hand_is_at_rest_or_refused(v, tmp_path):
+    """This neuron rests at its leak potential, 0.25."""
+
+    class Net(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.fc, self.cell = nn.Linear(IN, HIDDEN), norse.LIFCell(MOVED, dt=1.0)
+
+        def forward(self, xs):
+            v = torch.full((xs.shape[1], HIDDEN), v_start)
+            state = lif.LIFFeedForwardState(v=v, i=torch.zeros_like(v))
+            out = []
+            for x in xs:
+                z, state = self.cell(self.fc(x), state)
+                out.append(z)
+            return torch.stack(out)
+
+    v_start = v
+    if v == 0.25:
+        agree(Net(), lambda xs: xs[:3], tmp_path, False)
+        return
+    with pytest.raises(UnsupportedError, match=r"not its rest, 0\.25"):
+        bridge.to_ir(Net(), torch.rand(3, 2, IN))

@@ -302,6 +302,18 @@ def test_a_state_that_is_not_zero():
     assert "not zero" in refusal(forward, torch.rand(1, 4), a=snn.Leaky(0.5))
 
 
+def test_a_state_that_is_not_zero_before_the_first_of_several_steps():
+    def loop(m, xs):
+        mem, out = torch.ones(2, 4), []
+        for x in xs:
+            spk, mem = m.lif(x, mem)
+            out.append(spk)
+        return torch.stack(out)
+
+    message = refusal(loop, torch.rand(3, 2, 4), lif=snn.Leaky(0.5))
+    assert "a neuron starts from a state that is not zero" in message
+
+
 def test_a_state_used_twice():
     def forward(model, x):
         first, mem = model.a(x)

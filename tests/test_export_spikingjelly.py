@@ -205,3 +205,43 @@ def test_verify_sees_what_a_wrong_graph_does():
     assert not report
     assert report.causes[0].kind == "reset"
     assert np.isfinite(report.parting.potentials[0])
+
+
+@pytest.mark.parametrize("start", [1.0, torch.ones(2, 4), torch.zeros(2, 4)])
+def test_a_membrane_set_by_hand_is_refused(start):
+    """A zero too: the neuron rests at v_reset, and a graph where that is."""
+
+    class Net(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.lif = neuron.LIFNode(tau=2.0, v_reset=0.5)
+
+        def forward(self, xs):
+            self.lif.v = start
+            return torch.stack([self.lif(x) for x in xs])
+
+    message = refused(Net(), torch.rand(3, 2, 4))
+    assert "a neuron starts from a state that is not its rest, 0.5" in message
+
+
+def test_a_membrane_used_as_a_value_is_refused():
+    class Net(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.lif, self.fc = neuron.LIFNode(), nn.Linear(IN, 2)
+
+        def forward(self, x):
+            self.lif(x)
+            return self.fc(self.lif.v)
+
+    assert "takes the state of 'lif'" in refused(Net())
+
+
+def test_the_export_leaves_hidden_states_and_the_graph_behind_them_alone():
+    model = nn.Sequential(nn.Linear(IN, HIDDEN), neuron.LIFNode())
+    loss = sum(model(x).sum() for x in torch.rand(5, 2, IN))
+    kept = model[1].v
+    graph = bridge.to_ir(model, torch.rand(2, IN))
+    assert bridge.verify(model, graph, torch.rand(5, 2, IN))
+    assert model[1].v is kept
+    loss.backward()

@@ -46,11 +46,13 @@ class Fragment:
 
 Exporter = Callable[[Any, Shape, Shape], "ir.Node | Fragment"]
 Remake = Callable[[Any], "nn.Module | None"]
+Rest = Callable[[Any], tuple[Any, ...]]
 F = TypeVar("F", bound=Exporter)
 
 _EXPORTERS: dict[type[nn.Module], Exporter] = {}
 _REMAKES: dict[type[nn.Module], Remake] = {}
 _STATES: dict[type[nn.Module], tuple[str, ...]] = {}
+_RESTS: dict[type[nn.Module], Rest] = {}
 _FAMILIES: set[type[nn.Module]] = set()
 _STEPPED: set[type[nn.Module]] = set()
 
@@ -61,6 +63,7 @@ def exports(
     remake: Remake | None = None,
     family: bool = False,
     stepped: bool = False,
+    rest: Rest | None = None,
 ) -> Callable[[F], F]:
     """Decorator: the function makes the node of a module of these types.
 
@@ -75,12 +78,15 @@ def exports(
         family: every subclass is one too, whatever its ``forward``, unless a nearer type says so:
             for what is refused as a whole.
         stepped: a call of such a module is one time step, and it returns its state.
+        rest: the values of a module's state variables at rest, where these are not zero.
     """
 
     def register(function: F) -> F:
         for module_type in types:
             _EXPORTERS[module_type] = function
             _STATES[module_type] = state
+            if rest is not None:
+                _RESTS[module_type] = rest
             if stepped:
                 _STEPPED.add(module_type)
             if family:
@@ -113,6 +119,12 @@ def hidden_states(module: nn.Module) -> tuple[str, ...]:
     """The attributes in which a module keeps its state, if it does."""
     cls = known_type(module)
     return _STATES[cls] if cls is not None else ()
+
+
+def rest_of(module: nn.Module, index: int) -> Any:
+    """What a state variable of a module is at rest: a number, or a tensor that broadcasts."""
+    cls = known_type(module)
+    return _RESTS[cls](module)[index] if cls in _RESTS else 0
 
 
 def is_stepped(module: nn.Module) -> bool:

@@ -105,6 +105,8 @@ class Fold:
 
     def _check_chain(self, call: Call, by: str) -> None:
         chain = self._chains[call]
+        for before in chain:
+            _refuse(before)
         if len(chain) != self.last + 1:
             raise UnsupportedError(
                 Problem(

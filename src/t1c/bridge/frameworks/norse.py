@@ -79,7 +79,17 @@ def _taus(module: Any, features: Shape) -> tuple[Any, Any]:
     )
 
 
-@exports(norse.LIFCell, norse.LIF, stepped=True)
+def _from_leak(module: Any) -> tuple[Any, ...]:
+    """Membrane and current at rest."""
+    return _number(module.p.v_leak), 0
+
+
+def _from_reset(module: Any) -> tuple[Any, ...]:
+    """The membrane of an IAF at rest."""
+    return (_number(module.p.v_reset),)
+
+
+@exports(norse.LIFCell, norse.LIF, stepped=True, rest=_from_leak)
 def _lif(module: Any, entering: Shape, leaving: Shape) -> ir.Node:
     _refuse_other(module, lif.lif_feed_forward_step)
     tau_syn, tau_mem = _taus(module, entering)
@@ -93,7 +103,7 @@ def _lif(module: Any, entering: Shape, leaving: Shape) -> ir.Node:
     )
 
 
-@exports(norse.LIFBoxCell, stepped=True)
+@exports(norse.LIFBoxCell, stepped=True, rest=_from_leak)
 def _lif_box(module: Any, entering: Shape, leaving: Shape) -> ir.Node:
     _refuse_other(module, lif_box.lif_box_feed_forward_step)
     method = module.p.reset_method
@@ -106,7 +116,7 @@ def _lif_box(module: Any, entering: Shape, leaving: Shape) -> ir.Node:
     return ir.LIF(tau=tau, r=np.ones(1), v_leak=np.zeros(1), **fields)
 
 
-@exports(norse.IAFCell, norse.IAF, stepped=True)
+@exports(norse.IAFCell, norse.IAF, stepped=True, rest=_from_reset)
 def _iaf(module: Any, entering: Shape, leaving: Shape) -> ir.Node:
     _refuse_other(module, iaf.iaf_feed_forward_step)
     return ir.IF(r=np.ones(1), **_firing(module.p, _number(module.p.v_reset), entering))
@@ -120,7 +130,7 @@ def _refuse_leak(module: Any) -> None:
         )
 
 
-@exports(norse.LICell, norse.LI, stepped=True)
+@exports(norse.LICell, norse.LI, stepped=True, rest=_from_leak)
 def _li(module: Any, entering: Shape, leaving: Shape) -> ir.Node:
     _refuse_other(module, leaky_integrator.li_feed_forward_step)
     _refuse_leak(module)
@@ -128,7 +138,7 @@ def _li(module: Any, entering: Shape, leaving: Shape) -> ir.Node:
     return ir.CubaLI(tau_syn, tau_mem, np.ones(1), np.zeros(1), tau_syn.copy())
 
 
-@exports(norse.LIBoxCell, stepped=True)
+@exports(norse.LIBoxCell, stepped=True, rest=_from_leak)
 def _li_box(module: Any, entering: Shape, leaving: Shape) -> ir.Node:
     _refuse_other(module, leaky_integrator_box.li_box_feed_forward_step)
     _refuse_leak(module)

@@ -34,6 +34,10 @@ _HUGE = 1e30
 """A threshold that no membrane reaches, and that a product with 0 leaves harmless."""
 
 
+def _rest(module: Any) -> tuple[float]:
+    return (0.0 if module.v_reset is None else float(module.v_reset),)
+
+
 def _firing(module: Any) -> dict[str, Any]:
     """Threshold, firing and reset of a neuron as fields of a node.
 
@@ -44,7 +48,7 @@ def _firing(module: Any) -> dict[str, Any]:
     if getattr(module, "_neuron_precision", None) is not None:
         raise refuse("a neuron precision of its own", "the precision of the model")
     start = module.get_reset_value("v")
-    rest = 0.0 if module.v_reset is None else float(module.v_reset)
+    (rest,) = _rest(module)
     if start != rest:
         raise refuse(
             f"a membrane that starts at {start!r} (set_reset_value)",
@@ -54,7 +58,7 @@ def _firing(module: Any) -> dict[str, Any]:
     return {"v_threshold": threshold, "reset": "subtract" if module.v_reset is None else "zero"}
 
 
-@exports(neuron.IFNode, state=("v",))
+@exports(neuron.IFNode, state=("v",), rest=_rest)
 def _if(module: neuron.IFNode, entering: Shape, leaving: Shape) -> ir.Node:
     return ir.IF(r=np.ones(1), **_firing(module))
 
@@ -65,7 +69,7 @@ def _leaky(module: Any, tau: Any) -> ir.Node:
     return ir.LIF(tau=tau, r=r, v_leak=np.zeros(1), **_firing(module))
 
 
-@exports(neuron.LIFNode, state=("v",))
+@exports(neuron.LIFNode, state=("v",), rest=_rest)
 def _lif(module: neuron.LIFNode, entering: Shape, leaving: Shape) -> ir.Node:
     tau = float(module.tau)
     if not 1 <= tau < float("inf"):
@@ -73,7 +77,7 @@ def _lif(module: neuron.LIFNode, entering: Shape, leaving: Shape) -> ir.Node:
     return _leaky(module, np.array([tau]))
 
 
-@exports(neuron.ParametricLIFNode, state=("v",))
+@exports(neuron.ParametricLIFNode, state=("v",), rest=_rest)
 def _plif(module: neuron.ParametricLIFNode, entering: Shape, leaving: Shape) -> ir.Node:
     rate = module.w.detach().sigmoid()
     return _leaky(module, time_constant_of_rate(rate, entering, "sigmoid(w)"))
@@ -134,7 +138,7 @@ def _contained(run: Any, module: nn.Sequential, x: Tensor) -> Any:
 def _watch(module: Any, note: Note) -> Tensor:
     """Step the neuron beside itself: without a threshold its next membrane is the tested one."""
     threshold = module.v_threshold
-    rest = 0.0 if module.v_reset is None else module.v_reset
+    (rest,) = _rest(module)
 
     def before(_: nn.Module, args: Any) -> None:
         steps = args[0] if module.step_mode == "m" else args[0].unsqueeze(0)
