@@ -373,6 +373,33 @@ def test_steps_that_differ(name):
     assert name in message
 
 
+def test_steps_along_two_dimensions():
+    """With as many steps as samples their shapes would not tell."""
+
+    def loop(m, xs):
+        mem, out = None, []
+        for t in range(3):
+            spk, mem = m.lif(m.fc(xs[t]) + m.fc(xs[:, t]), mem)
+            out.append(spk)
+        return torch.stack(out)
+
+    modules = {"fc": nn.Linear(4, 4), "lif": snn.Leaky(0.5)}
+    assert "sequence and as a whole" in refusal(loop, torch.rand(3, 3, 4), where=False, **modules)
+
+
+def test_a_swapped_input_as_a_whole():
+    message = refusal(lambda m, x: m.fc(x.transpose(0, 1)), torch.rand(3, 2, 4), fc=nn.Linear(4, 4))
+    assert "first two dimensions swapped" in message
+
+
+@pytest.mark.filterwarnings("ignore:.*torch.jit")
+def test_what_torch_jit_compiled():
+    model = torch.jit.trace(nn.Linear(4, 3), torch.rand(1, 4))
+    with pytest.raises(UnsupportedError, match=r"compiled by torch\.jit"):
+        bridge.to_ir(model, torch.rand(1, 4))
+    assert "module 'fc' is compiled" in refusal(lambda m, x: m.fc(x), torch.rand(1, 4), fc=model)
+
+
 def test_a_past_input():
     message = refusal(
         loop(lambda m, x, t, spk, xs: xs[max(t - 1, 0)]),

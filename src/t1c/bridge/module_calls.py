@@ -63,6 +63,12 @@ class ModuleCalls(Ledger):
                     "modules whose calls show their state",
                     "Export the executor itself, and nest its graph as a node of another.",
                 )
+            if isinstance(module, torch.jit.ScriptModule):
+                raise self._refusal(
+                    f"module {path!r} is compiled by torch.jit, which hides what it does",
+                    "a module as it was before torch.jit",
+                    "Export the model before it is scripted or traced, or pass custom_map.",
+                )
             self._scope.append(path)
             try:
                 return run_step(run, module, args, kwargs)

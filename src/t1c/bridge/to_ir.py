@@ -245,7 +245,9 @@ def _arguments(model: nn.Module, sample: Any) -> tuple[dict[str, Any], dict[str,
 
     What ``forward`` needs beyond the sample is None: a state that starts at rest.
     """
-    parameters = inspect.signature(model.forward).parameters.values()
+    # What torch.jit compiled has no signature; it is refused when it is called.
+    scripted = isinstance(model, torch.jit.ScriptModule)
+    parameters = () if scripted else inspect.signature(model.forward).parameters.values()
     names = [p.name for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
     needed = [p.name for p in parameters if p.name in names and p.default is inspect._empty]
     if isinstance(sample, Mapping):
