@@ -391,6 +391,19 @@ def test_functional_model(tmp_path):
     assert "dropout" not in graph.nodes
 
 
+def test_squeezing_what_a_global_pooling_left(tmp_path):
+    class Net(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.conv, self.fc = nn.Conv2d(1, 4, 3), nn.Linear(4, 2)
+
+        def forward(self, x):
+            return self.fc(F.adaptive_avg_pool2d(self.conv(x), 1).squeeze(-1).squeeze(-1))
+
+    graph = close(Net().eval(), torch.randn(B, 1, 6, 6), tmp_path)
+    assert list(types_of(graph).values()).count("Flatten") == 2
+
+
 def test_shared_module_is_two_nodes_one_noted_as_a_copy(tmp_path):
     class Siamese(nn.Module):
         def __init__(self):

@@ -259,7 +259,7 @@ def _dropout(
 
 SAME = (
     "to float double half bfloat16 type type_as cpu cuda contiguous clone detach detach_ "
-    "requires_grad_ squeeze expand expand_as alias"
+    "requires_grad_ expand expand_as alias"
 )
 
 TABLE: dict[str, Handler] = {
@@ -270,7 +270,7 @@ TABLE: dict[str, Handler] = {
     **dict.fromkeys(("neg", "negative", "__neg__"), _neg),
     **dict.fromkeys(("cat", "concat", "concatenate"), _cat),
     **dict.fromkeys(("split", "chunk"), _cut),
-    **dict.fromkeys(("flatten", "view", "reshape", "view_as", "reshape_as"), _reshape),
+    **dict.fromkeys(["flatten", "view", "reshape", "view_as", "reshape_as", "squeeze"], _reshape),
     **dict.fromkeys(SAME.split(), _same),
     **dict.fromkeys(("dropout", "dropout1d", "dropout2d"), _dropout),
     "linear": _linear,
@@ -287,7 +287,7 @@ NICKNAMES = {
     "add": "add __add__ __radd__ __iadd__ add_",
     "mul": "mul multiply __mul__ __rmul__ __imul__ mul_",
     "cat": "cat concat concatenate",
-    "flatten": "flatten view reshape",
+    "flatten": "flatten view reshape squeeze",
 }
 PLAIN = {name: plain for plain, names in NICKNAMES.items() for name in names.split()}
 
