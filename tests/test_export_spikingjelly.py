@@ -169,21 +169,20 @@ class OverTime(nn.Module):
 
 
 @pytest.mark.parametrize(
-    "function",
+    ("function", "words"),
     [
-        lambda ys: ys.mean(0),
-        lambda ys: ys.flatten(2),
-        lambda ys: ys.flatten(0, 1),
-        lambda ys: torch.cat([ys, ys], 1),
-        lambda ys: torch.softmax(ys, 1),
-        lambda ys: ys[-1],
+        (lambda ys: ys.mean(0), "torch's mean"),
+        (lambda ys: ys.flatten(2), "(3, 2, 32) from the model and (3, 2, 2, 16) from its steps"),
+        (lambda ys: ys.flatten(0, 1), "a reshape"),
+        (lambda ys: torch.cat([ys, ys], 1), "in another form than its single steps"),
+        (lambda ys: torch.softmax(ys, 1), "192 values differ, by up to"),
+        (lambda ys: ys[-1], "__getitem__"),
     ],
     ids=["mean", "flatten features", "flatten time", "cat", "softmax", "last"],
 )
-def test_what_a_sequence_means_otherwise_than_a_step_is_refused(function):
+def test_what_a_sequence_means_otherwise_than_a_step_is_refused(function, words):
     model, sample = OverTime(function), torch.rand(3, 2, 2, 4, 4)
-    message = refused(model, sample)
-    assert message
+    assert words in refused(model, sample)
     assert model.lif.step_mode == "m"
     # What a module of theirs does knows of time.
     flat = nn.Sequential(model.lif, layer.Flatten(step_mode="m"))

@@ -198,11 +198,17 @@ def _check_sequence(model: nn.Module, graph: ir.Graph, sample: Any, layout: Layo
     try:
         report = verify(model, graph, xs, a_kind="sequence", nodes=False)
     except Exception as error:
-        found = f"a whole sequence in another form: {str(error).splitlines()[0]}"
+        why = str(error).splitlines()[0].split("; expected")[0]
+        why = why.replace("from a and", "from the model and").replace("from b", "from its steps")
+        found = f"a whole sequence in another form than its single steps: {why}"
     else:
         if report or report.within_rounding:
             return
-        found = f"something else over a sequence than its single steps: {report.outputs}"
+        n, of, by = report.outputs.differing, report.outputs.compared, report.outputs.largest
+        found = (
+            "something else over a sequence than in its single steps: "
+            f"{n} of {of} values differ, by up to {by:.3g}"
+        )
     raise UnsupportedError(
         Problem(
             f"the model gives {found}",
