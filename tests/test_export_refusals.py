@@ -400,6 +400,28 @@ def test_what_torch_jit_compiled():
     assert "module 'fc' is compiled" in refusal(lambda m, x: m.fc(x), torch.rand(1, 4), fc=model)
 
 
+@pytest.mark.parametrize("operation", ["squeeze_", "transpose_"])
+def test_a_shape_that_is_changed_in_place(operation):
+    def forward(m, x):
+        y = m.conv(x)
+        dims = (1,) if operation == "squeeze_" else (2, 3)
+        return getattr(y, operation)(*dims)
+
+    assert operation in refusal(forward, torch.rand(2, 2, 4, 4), conv=nn.Conv2d(2, 1, 1))
+
+
+@pytest.mark.filterwarnings("ignore:Lazy modules")
+def test_parameters_without_values():
+    lazy = nn.Sequential(nn.LazyLinear(3), nn.ReLU())
+    empty = nn.Sequential(nn.Linear(4, 3, device="meta"))
+    for model in (lazy, empty):
+        with pytest.raises(UnsupportedError, match=r"'0\.weight' has no values yet"):
+            bridge.to_ir(model, torch.rand(1, 4))
+    assert type(lazy[0]) is nn.LazyLinear
+    lazy(torch.rand(1, 4))
+    assert bridge.to_ir(lazy, torch.rand(1, 4)).nodes["0"].weight.shape == (3, 4)
+
+
 def test_a_past_input():
     message = refusal(
         loop(lambda m, x, t, spk, xs: xs[max(t - 1, 0)]),

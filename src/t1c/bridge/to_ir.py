@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.parameter import is_lazy
 
 from t1c import ir
 from t1c.ir.errors import InputError, NodeError, Problem, UnsupportedError
@@ -119,6 +120,7 @@ class T1CExporter:
         """The graph of ``model``; arguments and errors as for ``to_ir``."""
         restate: Restate = spiking_affine(self.options) if self.spiking else lambda node: node
         frameworks.load()
+        _refuse_without_values(model)
         convert = _converter(custom_map)
         if isinstance(model, GraphExecutor):
             return own_graph(model, sample, convert, restate)
@@ -168,6 +170,20 @@ def _copied(item: Any) -> Any:
         return item
     with torch.inference_mode(False):
         return item.detach().clone()
+
+
+def _refuse_without_values(model: nn.Module) -> None:
+    """Refuse lazy modules, which a first run would change for good, and weights on no device."""
+    for name, held in (*model.named_parameters(), *model.named_buffers()):
+        if is_lazy(held) or held.is_meta:
+            raise UnsupportedError(
+                Problem(
+                    f"{name!r} has no values yet",
+                    "a model whose parameters are there",
+                    "Run a lazy model once; load the weights of one on the meta device.",
+                    where=type(model).__name__,
+                )
+            )
 
 
 def _first_step(item: Any, layout: Layout) -> Any:
