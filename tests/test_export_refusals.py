@@ -422,6 +422,15 @@ def test_parameters_without_values():
     assert bridge.to_ir(lazy, torch.rand(1, 4)).nodes["0"].weight.shape == (3, 4)
 
 
+def test_autocast():
+    def forward(m, x):
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            return m.fc(x)
+
+    message = refusal(forward, torch.rand(1, 4), fc=nn.Linear(4, 4))
+    assert "torch.float32 into torch.bfloat16" in message
+
+
 def test_a_past_input():
     message = refusal(
         loop(lambda m, x, t, spk, xs: xs[max(t - 1, 0)]),

@@ -121,6 +121,14 @@ class ModuleCalls(Ledger):
         found, stamp = self._fragment(module, features(x), features(output))
         made = found if isinstance(found, Fragment) else None
         problem = found if isinstance(found, Problem) else problem
+        # Spikes are the same numbers in every dtype, and snnTorch's are always float32.
+        both = output.is_floating_point() and x.is_floating_point() and not stateful
+        if both and output.dtype != x.dtype:
+            problem = problem or self._problem(
+                f"module {path!r} turns {x.dtype} into {output.dtype}",
+                "one dtype in the whole model",
+                "Export outside of torch.autocast, and convert the model with .to(dtype).",
+            )
         alone = made is not None and not stateful and len(made.nodes) == 1
         ports = made.nodes[""].port_count if made is not None and alone else 1
         call = Call(
