@@ -9,6 +9,9 @@ PEERS  := .venv-peers
 # What an installation depends on; changing one of these installs again.
 SETUP := pyproject.toml constraints.txt src/t1c_snntorch.pth
 
+# The other frameworks, and what they need in order to be imported.
+PEER_LISTS := benchmarks/peers.txt benchmarks/peers-no-deps.txt
+
 # Both stamps install into the same .venv, so never at once.
 .NOTPARALLEL:
 .PHONY: help demo test format peers bench clean
@@ -47,13 +50,18 @@ clean: ## remove the environment and everything generated
 $(VENV)/.demo: $(SETUP)
 	$(call install,demo)
 
-# The development set holds all that the demo needs.
-$(VENV)/.dev: $(SETUP)
+# The development set holds all that the demo needs. Behind it come the frameworks whose neurons are
+# exported, for the tests that compare with them, without what they would pull in (see the lists).
+$(VENV)/.dev: $(SETUP) $(PEER_LISTS)
 	$(call install,dev)
-	@touch $(VENV)/.demo
+	@rm -f $@
+	@$(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt \
+		-r benchmarks/peers.txt
+	@$(BIN)/python -m pip install -q --disable-pip-version-check --no-deps \
+		-r benchmarks/peers-no-deps.txt
+	@touch $@ $(VENV)/.demo
 
 # The other frameworks, in an environment of their own (see the two lists).
-PEER_LISTS := benchmarks/peers.txt benchmarks/peers-no-deps.txt
 $(PEERS)/.done: $(SETUP) $(PEER_LISTS)
 	@echo "== installing the other frameworks into $(PEERS) (once; a minute or two)"
 	@$(PYTHON) -m venv --clear $(PEERS)

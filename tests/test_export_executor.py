@@ -182,3 +182,37 @@ def test_an_executor_inside_of_a_model_is_refused():
     model = nn.Sequential(bridge.ir_to_torch(plain_graph()), nn.ReLU())
     with pytest.raises(UnsupportedError, match="module '0' is a GraphExecutor"):
         bridge.to_ir(model, spikes(2, 1, 4, 4))
+
+
+def test_what_happens_to_the_callers_graph_afterwards_does_not_reach_the_executor():
+    """The executor exports what it runs, and not what became of the graph it was made of."""
+    one = np.ones(1)
+    graph = ir.Graph(
+        {
+            "input": ir.Input((2, 4, 4)),
+            "pool": ir.MaxPool2d((2, 2)),
+            "flatten": ir.Flatten(),
+            "fc": ir.Affine(np.arange(16.0).reshape(2, 8), np.zeros(2)),
+            "lif": ir.LIF(2 * one, 2 * one, 0 * one, one),
+            "output": ir.Output((2,)),
+        },
+        [
+            ("input", "pool"),
+            ("pool", "flatten"),
+            ("flatten", "fc"),
+            ("fc", "lif"),
+            ("lif", "output"),
+        ],
+        {"by": {"whom": "me"}},
+    )
+    before = copy.deepcopy(graph)
+    executor = bridge.ir_to_torch(graph)
+    graph.nodes["fc"].weight[:] = 0
+    graph.nodes["pool"].padding = (1, 1)
+    graph.nodes["lif"].reset = "subtract"
+    graph.nodes["lif"].metadata["note"] = "changed"
+    graph.metadata["by"]["whom"] = "you"
+    graph.nodes["other"] = ir.ReLU(2)
+    graph.edges.append(("lif", "other"))
+    exported = bridge.to_ir(executor, torch.zeros(1, 2, 4, 4))
+    assert exported.difference(before) == []

@@ -391,6 +391,19 @@ def test_functional_model(tmp_path):
     assert "dropout" not in graph.nodes
 
 
+def test_squeezing_what_a_global_pooling_left(tmp_path):
+    class Net(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.conv, self.fc = nn.Conv2d(1, 4, 3), nn.Linear(4, 2)
+
+        def forward(self, x):
+            return self.fc(F.adaptive_avg_pool2d(self.conv(x), 1).squeeze(-1).squeeze(-1))
+
+    graph = close(Net().eval(), torch.randn(B, 1, 6, 6), tmp_path)
+    assert list(types_of(graph).values()).count("Flatten") == 2
+
+
 def test_shared_module_is_two_nodes_one_noted_as_a_copy(tmp_path):
     class Siamese(nn.Module):
         def __init__(self):
@@ -549,6 +562,45 @@ def test_work_in_place_leaves_the_sample_alone(tmp_path):
     graph = bridge.to_ir(nn.Sequential(nn.ReLU(inplace=True), nn.Linear(4, 2)), x)
     assert same(x, before)
     assert list(graph.nodes) == ["input", "0", "1", "output"]
+
+
+STEPS = {
+    "x[t]": (0, lambda x: lambda t: x[t]),
+    "x[t, :]": (0, lambda x: lambda t: x[t, :]),
+    "x[t, ...]": (0, lambda x: lambda t: x[t, ...]),
+    "x[t - T]": (0, lambda x: lambda t: x[t - len(x)]),
+    "select": (0, lambda x: lambda t: x.select(0, t)),
+    "x[:, t, :]": (1, lambda x: lambda t: x[:, t, :]),
+    "x[:, t, ...]": (1, lambda x: lambda t: x[:, t, ...]),
+    "select along 1": (1, lambda x: lambda t: x.select(1, t)),
+    "permute": (1, lambda x: x.permute(1, 0, 2).__getitem__),
+    "transpose": (1, lambda x: x.transpose(0, 1).__getitem__),
+    "transpose twice": (0, lambda x: x.transpose(0, 1).transpose(1, 0).__getitem__),
+}
+
+
+@pytest.mark.parametrize("square", [True, False])
+@pytest.mark.parametrize("how", STEPS)
+def test_ways_of_taking_a_step(how, square, tmp_path):
+    axis, take = STEPS[how]
+
+    class Net(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.fc, self.lif = nn.Linear(4, 3), snn.Leaky(0.5)
+
+        def forward(self, x):
+            step, mem, out = take(x), None, []
+            for t in range(x.shape[axis]):
+                spk, mem = self.lif(self.fc(step(t)), mem)
+                out.append(spk)
+            return torch.stack(out)
+
+    model = dyadic(Net())
+    xs = spikes(3 if square else 20, 3, 4)
+    sample = xs if axis == 0 else xs.transpose(0, 1).contiguous()
+    executor = there_and_back(model, sample, tmp_path)
+    assert same(executor.run(xs)[0], model(sample).detach())
 
 
 def test_batch_first_sequences_are_indexed_along_dim_1():

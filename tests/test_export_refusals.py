@@ -129,6 +129,19 @@ def test_a_value_overwritten_through_a_view():
     assert "overwritten in place" in refusal(forward)
 
 
+def test_a_value_overwritten_through_data():
+    """A write through .data leaves no trace in what it wrote to."""
+
+    def forward(m, x):
+        y = m.fc(x)
+        y.data.mul_(3)
+        return y
+
+    message = refusal(forward, torch.rand(2, 4), fc=nn.Linear(4, 4))
+    assert ".data of what 'fc' returned" in message
+    assert ".detach()" in message
+
+
 def test_a_value_overwritten_by_an_index():
     def forward(model, x):
         y = F.relu(x)
@@ -289,6 +302,18 @@ def test_a_state_that_is_not_zero():
     assert "not zero" in refusal(forward, torch.rand(1, 4), a=snn.Leaky(0.5))
 
 
+def test_a_state_that_is_not_zero_before_the_first_of_several_steps():
+    def loop(m, xs):
+        mem, out = torch.ones(2, 4), []
+        for x in xs:
+            spk, mem = m.lif(x, mem)
+            out.append(spk)
+        return torch.stack(out)
+
+    message = refusal(loop, torch.rand(3, 2, 4), lif=snn.Leaky(0.5))
+    assert "a neuron starts from a state that is not zero" in message
+
+
 def test_a_state_used_twice():
     def forward(model, x):
         first, mem = model.a(x)
@@ -346,6 +371,64 @@ def test_steps_that_differ(name):
     assert "steps" in message
     assert "and 4 of the loop differ" in message
     assert name in message
+
+
+def test_steps_along_two_dimensions():
+    """With as many steps as samples their shapes would not tell."""
+
+    def loop(m, xs):
+        mem, out = None, []
+        for t in range(3):
+            spk, mem = m.lif(m.fc(xs[t]) + m.fc(xs[:, t]), mem)
+            out.append(spk)
+        return torch.stack(out)
+
+    modules = {"fc": nn.Linear(4, 4), "lif": snn.Leaky(0.5)}
+    assert "sequence and as a whole" in refusal(loop, torch.rand(3, 3, 4), where=False, **modules)
+
+
+def test_a_swapped_input_as_a_whole():
+    message = refusal(lambda m, x: m.fc(x.transpose(0, 1)), torch.rand(3, 2, 4), fc=nn.Linear(4, 4))
+    assert "first two dimensions swapped" in message
+
+
+@pytest.mark.filterwarnings("ignore:.*torch.jit")
+def test_what_torch_jit_compiled():
+    model = torch.jit.trace(nn.Linear(4, 3), torch.rand(1, 4))
+    with pytest.raises(UnsupportedError, match=r"compiled by torch\.jit"):
+        bridge.to_ir(model, torch.rand(1, 4))
+    assert "module 'fc' is compiled" in refusal(lambda m, x: m.fc(x), torch.rand(1, 4), fc=model)
+
+
+@pytest.mark.parametrize("operation", ["squeeze_", "transpose_"])
+def test_a_shape_that_is_changed_in_place(operation):
+    def forward(m, x):
+        y = m.conv(x)
+        dims = (1,) if operation == "squeeze_" else (2, 3)
+        return getattr(y, operation)(*dims)
+
+    assert operation in refusal(forward, torch.rand(2, 2, 4, 4), conv=nn.Conv2d(2, 1, 1))
+
+
+@pytest.mark.filterwarnings("ignore:Lazy modules")
+def test_parameters_without_values():
+    lazy = nn.Sequential(nn.LazyLinear(3), nn.ReLU())
+    empty = nn.Sequential(nn.Linear(4, 3, device="meta"))
+    for model in (lazy, empty):
+        with pytest.raises(UnsupportedError, match=r"'0\.weight' has no values yet"):
+            bridge.to_ir(model, torch.rand(1, 4))
+    assert type(lazy[0]) is nn.LazyLinear
+    lazy(torch.rand(1, 4))
+    assert bridge.to_ir(lazy, torch.rand(1, 4)).nodes["0"].weight.shape == (3, 4)
+
+
+def test_autocast():
+    def forward(m, x):
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            return m.fc(x)
+
+    message = refusal(forward, torch.rand(1, 4), fc=nn.Linear(4, 4))
+    assert "torch.float32 into torch.bfloat16" in message
 
 
 def test_a_past_input():

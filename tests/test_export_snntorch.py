@@ -415,6 +415,29 @@ def test_synapse_that_forgets_nothing_is_refused(name):
     assert f"{name} = 1 in a Synaptic" in refused(snn.Synaptic(**values), 2)
 
 
+@pytest.mark.parametrize(
+    ("neuron", "shape"),
+    [
+        (snn.SLSTM(4, 4, init_hidden=True), (1, 4)),
+        (snn.SConv2dLSTM(1, 1, 3, init_hidden=True), (1, 1, 4, 4)),
+        (snn.LeakyParallel(4, 4), (2, 1, 4)),
+    ],
+    ids=["SLSTM", "SConv2dLSTM", "LeakyParallel"],
+)
+def test_another_neuron_is_refused_by_name(neuron, shape):
+    with pytest.raises(UnsupportedError, match=f"snnTorch's {type(neuron).__name__}"):
+        bridge.to_ir(nn.Sequential(neuron), spikes(*shape))
+
+
+def test_a_subclass_with_a_forward_of_its_own_is_refused_by_name():
+    class Twice(snn.Leaky):
+        def forward(self, input_, mem=None):
+            return super().forward(2 * input_, mem)
+
+    with pytest.raises(UnsupportedError, match="snnTorch's Twice"):
+        bridge.to_ir(nn.Sequential(Twice(0.5, init_hidden=True)), spikes(1, 4))
+
+
 def test_rsynaptic_without_delay_is_refused():
     neuron = snn.RSynaptic(0.5, 0.5, all_to_all=False, reset_delay=False)
 

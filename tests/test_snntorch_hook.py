@@ -77,6 +77,25 @@ def test_a_fresh_interpreter_finds_the_wrapper_and_leaves_snntorch_alone():
     assert printed.splitlines() == ["snntorch.import_t1cir", "False"]
 
 
+def test_a_fresh_interpreter_exports_and_imports(tmp_path):
+    printed = run_python(
+        "import torch, snntorch as snn\n"
+        "from snntorch.export_t1cir import export_to_ir\n"
+        "from snntorch.import_t1cir import import_from_ir\n"
+        "from t1c import ir\n"
+        "model = torch.nn.Sequential(torch.nn.Linear(6, 4), snn.Leaky(0.5, init_hidden=True))\n"
+        "ir.write('model.t1c', export_to_ir(model, torch.zeros(1, 6)))\n"
+        "xs = 4 * torch.rand(20, 3, 6)\n"
+        "wanted = torch.stack([model(x) for x in xs])\n"
+        "found, _ = import_from_ir('model.t1c').run(xs)\n"
+        "print(export_to_ir.__module__, torch.equal(found, wanted), bool(wanted.any()))",
+        "-W",
+        "ignore",
+        cwd=tmp_path,
+    )
+    assert printed == "snntorch.export_t1cir True True"
+
+
 def test_a_module_of_snntorchs_own_wins(tmp_path):
     fork = tmp_path / "snntorch"
     fork.mkdir()

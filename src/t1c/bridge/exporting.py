@@ -46,15 +46,24 @@ class Fragment:
 
 Exporter = Callable[[Any, Shape, Shape], "ir.Node | Fragment"]
 Remake = Callable[[Any], "nn.Module | None"]
+Rest = Callable[[Any], tuple[Any, ...]]
 F = TypeVar("F", bound=Exporter)
 
 _EXPORTERS: dict[type[nn.Module], Exporter] = {}
 _REMAKES: dict[type[nn.Module], Remake] = {}
 _STATES: dict[type[nn.Module], tuple[str, ...]] = {}
+_RESTS: dict[type[nn.Module], Rest] = {}
+_FAMILIES: set[type[nn.Module]] = set()
+_STEPPED: set[type[nn.Module]] = set()
 
 
 def exports(
-    *types: type[nn.Module], state: tuple[str, ...] = (), remake: Remake | None = None
+    *types: type[nn.Module],
+    state: tuple[str, ...] = (),
+    remake: Remake | None = None,
+    family: bool = False,
+    stepped: bool = False,
+    rest: Rest | None = None,
 ) -> Callable[[F], F]:
     """Decorator: the function makes the node of a module of these types.
 
@@ -66,12 +75,22 @@ def exports(
         state: the attributes in which a module keeps its state, in the order in which its
             ``forward`` takes it.
         remake: makes such a module of a node, where a user's map may have done so.
+        family: every subclass is one too, whatever its ``forward``, unless a nearer type says so:
+            for what is refused as a whole.
+        stepped: a call of such a module is one time step, and it returns its state.
+        rest: the values of a module's state variables at rest, where these are not zero.
     """
 
     def register(function: F) -> F:
         for module_type in types:
             _EXPORTERS[module_type] = function
             _STATES[module_type] = state
+            if rest is not None:
+                _RESTS[module_type] = rest
+            if stepped:
+                _STEPPED.add(module_type)
+            if family:
+                _FAMILIES.add(module_type)
             if remake is not None:
                 _REMAKES[module_type] = remake
         return function
@@ -86,14 +105,32 @@ def known_type(module: nn.Module) -> type[nn.Module] | None:
     for cls in type(module).__mro__:
         if cls in _EXPORTERS:
             same = type(module).forward is cls.forward
-            return cls if same else None
+            if same or cls in _FAMILIES:
+                return cls
     return None
+
+
+def exporter_of(module_type: type[nn.Module]) -> Exporter:
+    """The function that makes the node of a module of exactly this type."""
+    return _EXPORTERS[module_type]
 
 
 def hidden_states(module: nn.Module) -> tuple[str, ...]:
     """The attributes in which a module keeps its state, if it does."""
     cls = known_type(module)
     return _STATES[cls] if cls is not None else ()
+
+
+def rest_of(module: nn.Module, index: int) -> Any:
+    """What a state variable of a module is at rest: a number, or a tensor that broadcasts."""
+    cls = known_type(module)
+    return _RESTS[cls](module)[index] if cls in _RESTS else 0
+
+
+def is_stepped(module: nn.Module) -> bool:
+    """Whether a framework's neuron takes one time step a call, and keeps or returns its state."""
+    cls = known_type(module)
+    return cls is not None and (bool(_STATES[cls]) or cls in _STEPPED)
 
 
 def module_to_node(module: nn.Module, entering: Shape, leaving: Shape) -> ir.Node | Fragment:

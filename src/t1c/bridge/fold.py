@@ -77,6 +77,14 @@ class Fold:
             waiting += [(v, f"{call.name!r} ({call.place})") for v in call.inputs]
 
     def _need_entry(self, entry: Entry, by: str) -> None:
+        if entry.swapped:
+            raise UnsupportedError(
+                Problem(
+                    f"{by} takes {describe(entry)} with its first two dimensions swapped",
+                    "one step of it at a time: x[t] in a loop",
+                    "Swap batch and time outside of the model.",
+                )
+            )
         if entry.time is not None and entry.time != self.last:
             raise UnsupportedError(
                 Problem(
@@ -95,16 +103,19 @@ class Fold:
                 )
             )
         known = self.entries.setdefault(entry.number, entry)
-        if (known.time is None) != (entry.time is None):
+        if (known.time is None, known.axis) != (entry.time is None, entry.axis):
             raise UnsupportedError(
                 Problem(
-                    f"input {entry.number} is used both as a sequence and as a whole",
+                    f"input {entry.number} is used both as a sequence and as a whole, or as two "
+                    "sequences",
                     "one step of it in each step",
                 )
             )
 
     def _check_chain(self, call: Call, by: str) -> None:
         chain = self._chains[call]
+        for before in chain:
+            _refuse(before)
         if len(chain) != self.last + 1:
             raise UnsupportedError(
                 Problem(
@@ -162,7 +173,7 @@ class Fold:
         """How ``a`` differs from ``b`` of ``shift`` steps earlier; None if it does not."""
         if isinstance(a, Entry):
             time = None if a.time is None else a.time - shift
-            same = isinstance(b, Entry) and (a.number, time) == (b.number, b.time)
+            same = isinstance(b, Entry) and (a.number, a.axis, time) == (b.number, b.axis, b.time)
             return None if same else f"{describe(b)} and {describe(a)}"
         if isinstance(a, Fixed):
             same = isinstance(b, Fixed) and torch.equal(a.tensor, b.tensor)

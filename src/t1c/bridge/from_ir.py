@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import os
 from collections.abc import Collection
 from typing import Any
@@ -71,7 +72,8 @@ def ir_to_torch(
             every sum in torch's own order.
 
     Returns:
-        The executor. Its parameters are copies of the graph's arrays.
+        The executor. Its parameters are copies of the graph's arrays, and its ``graph`` is a copy
+        of the structure: what the caller does to the graph afterwards changes neither.
 
     Raises:
         GraphError, T1CFormatError: the graph or file is not valid.
@@ -82,7 +84,7 @@ def ir_to_torch(
         >>> executor = ir_to_torch("model.t1c", return_state=True)  # doctest: +SKIP
         >>> output, state = executor(x, {})  # doctest: +SKIP
     """
-    graph = _graph(graph, dt, dialect)
+    graph = _snapshot(_graph(graph, dt, dialect))
     if validate:
         graph.check()
     modules = from_ir(graph, node_map, dtype=dtype)
@@ -157,6 +159,16 @@ def node_to_module(node: ir.Node, *, dtype: torch.dtype | None = None) -> nn.Mod
         return None
     made = importer(node, dtype or torch.get_default_dtype()).eval()
     return remember(mark_default(made), node)
+
+
+def _snapshot(graph: ir.Graph) -> ir.Graph:
+    """A copy that the caller's later changes do not reach; arrays, which are not written, shared.
+
+    The executor keeps it, and exports it with the parameters that its modules then have.
+    """
+    nodes = graph.flat().nodes.values()
+    shared = {id(array): array for node in nodes for array in node.parameters().values()}
+    return copy.deepcopy(graph, dict(shared))
 
 
 def _graph(graph: GraphOrPath, dt: float | None, dialect: str | None) -> ir.Graph:

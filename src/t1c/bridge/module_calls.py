@@ -12,9 +12,10 @@ from t1c import ir
 from t1c.ir.errors import Problem, T1CError, UnsupportedError
 
 from .executor import GraphExecutor
-from .exporting import Fragment, hidden_states, known_type, module_to_node
+from .exporting import Fragment, hidden_states, known_type, module_to_node, rest_of
 from .ledger import Ledger
 from .operations import features
+from .over_time import run_step
 from .place import here
 from .record import (
     Call,
@@ -62,9 +63,15 @@ class ModuleCalls(Ledger):
                     "modules whose calls show their state",
                     "Export the executor itself, and nest its graph as a node of another.",
                 )
+            if isinstance(module, torch.jit.ScriptModule):
+                raise self._refusal(
+                    f"module {path!r} is compiled by torch.jit, which hides what it does",
+                    "a module as it was before torch.jit",
+                    "Export the model before it is scripted or traced, or pass custom_map.",
+                )
             self._scope.append(path)
             try:
-                return run(module, *args, **kwargs)
+                return run_step(run, module, args, kwargs)
             finally:
                 self._scope.pop()
         given = next(iter([*args, *kwargs.values()]), None)
@@ -87,10 +94,10 @@ class ModuleCalls(Ledger):
         stateful = isinstance(module, StatefulModule) or bool(names)
         states = _states(module, names, args, kwargs)
         if not stateful and states:
-            stateful = any(not self._constant(s) for s in states)
+            stateful = any(not self._constant(s) for _, s in states)
         previous, problem = self._previous(module, states)
         version = version_of(x)
-        result = run(module, *args, **kwargs)
+        result = run_step(run, module, args, kwargs)
         if result is x and version_of(x) == version:
             # A tensor is known by its identity: what a module passes on gets one of its own.
             result = x.view_as(x)
@@ -113,7 +120,15 @@ class ModuleCalls(Ledger):
         output = next(tensors_in(result))
         found, stamp = self._fragment(module, features(x), features(output))
         made = found if isinstance(found, Fragment) else None
-        problem = problem or (found if isinstance(found, Problem) else None)
+        problem = found if isinstance(found, Problem) else problem
+        # Spikes are the same numbers in every dtype, and snnTorch's are always float32.
+        both = output.is_floating_point() and x.is_floating_point() and not stateful
+        if both and output.dtype != x.dtype:
+            problem = problem or self._problem(
+                f"module {path!r} turns {x.dtype} into {output.dtype}",
+                "one dtype in the whole model",
+                "Export outside of torch.autocast, and convert the model with .to(dtype).",
+            )
         alone = made is not None and not stateful and len(made.nodes) == 1
         ports = made.nodes[""].port_count if made is not None and alone else 1
         call = Call(
@@ -144,19 +159,19 @@ class ModuleCalls(Ledger):
                 self._know(part, Sent(call, port))
             return
         # A stateful module gives its output first; what follows, or is kept, is its state.
-        states = [getattr(module, name) for name in names] or parts[1:]
+        states = [getattr(module, name) for name in names] or list(tensors_in(parts[1:]))
         for index, state in enumerate(states):
             self._know(state, StateOf(call, index, index == len(states) - 1))
         call.echoes = tuple(index for index, state in enumerate(states) if state is parts[0])
         self._know(parts[0], Sent(call))
 
     def _previous(
-        self, module: nn.Module, states: Sequence[Tensor]
+        self, module: nn.Module, states: Sequence[tuple[int, Any]]
     ) -> tuple[Call | None, Problem | None]:
         """The call that a module goes on from, or why it cannot be told."""
         found: set[Call | None] = set()
-        for index, tensor in enumerate(states):
-            value = self.value(tensor)
+        for index, state in states:
+            value = self.value(state) if isinstance(state, Tensor) else None
             if (
                 isinstance(value, StateOf | Sent)
                 and value.call.module is module
@@ -166,12 +181,14 @@ class ModuleCalls(Ledger):
             elif isinstance(value, Entry) and value.time is None:
                 self.state_inputs.add(value.number)
                 found.add(None)
-            elif isinstance(value, Fixed):
-                if bool(torch.count_nonzero(value.tensor)):
+            elif value is None or isinstance(value, Fixed):
+                rest = rest_of(module, index)
+                if not bool((torch.as_tensor(state) == torch.as_tensor(rest)).all()):
+                    resting = "zero" if isinstance(rest, int) else f"its rest, {rest}"
                     return None, self._problem(
-                        "a neuron starts from a state that is not zero",
+                        f"a neuron starts from a state that is not {resting}",
                         "a state that starts at rest, as that of a graph does",
-                        "Start from zeros, for example with init_leaky() or reset_mem().",
+                        "Start from None, or from what init_leaky(), reset_mem() or reset() give.",
                     )
                 found.add(None)
             else:
@@ -246,13 +263,16 @@ def _refuse_hooks(module: nn.Module) -> None:
 
 def _states(
     module: nn.Module, names: Sequence[str], args: Sequence[Any], kwargs: Mapping[str, Any]
-) -> list[Tensor]:
-    """The state that a module is about to go on from."""
+) -> list[tuple[int, Any]]:
+    """The state variables that a module is about to go on from, by their place among them."""
     if not names:
-        return [s for s in (*args[1:], *kwargs.values()) if isinstance(s, Tensor)]
+        return list(enumerate(tensors_in([*args[1:], *kwargs.values()])))
     given = dict(zip(names, args[1:], strict=False)) | dict(kwargs)
     found = []
-    for name in names:
+    for index, name in enumerate(names):
         state = given.get(name)
-        found.append(getattr(module, name) if state is None else state)
-    return [s for s in found if isinstance(s, Tensor)]
+        state = getattr(module, name) if state is None else state
+        # SpikingJelly's states are numbers before the first step.
+        if isinstance(state, Tensor | float):
+            found.append((index, state))
+    return found

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from dataclasses import replace
+from typing import Any, cast
 
 from torch import Tensor
 
@@ -52,6 +53,19 @@ RANDOM = frozenset(
 )
 """What gives other numbers in every run."""
 
+_DATA = cast(Any, Tensor).data
+
+_SWAPS = frozenset(["transpose", "swapaxes", "swapdims", "permute", "movedim", "moveaxis"])
+
+
+def _swapped(x: Tensor, y: Tensor) -> bool:
+    """Whether ``y`` is ``x`` with batch and time swapped, seen from where its numbers lie."""
+    order = (1, 0, *range(2, x.ndim))
+    return x.ndim >= 2 and all(
+        y.shape[new] == x.shape[old] and y.stride(new) == x.stride(old)
+        for new, old in enumerate(order)
+    )
+
 
 class OperationCalls(Ledger):
     """The part of a trace that notes operations."""
@@ -73,6 +87,12 @@ class OperationCalls(Ledger):
                 f"{name.strip('_')}() reads the values of {describe(values[0])}",
                 "a model that does the same whatever the values are",
                 "Decide on flags or shapes, or keep the decision out of the model.",
+            )
+        if live and getattr(func, "__self__", None) is _DATA:
+            raise self._refusal(
+                f".data of {describe(values[0])}, through which writing goes unseen",
+                "tensors that stay as they were made",
+                "Use .detach().",
             )
         versions = [version_of(tensor) for tensor in given]
         out = self._quietly(func, *args, **kwargs)
@@ -189,11 +209,26 @@ class OperationCalls(Ledger):
         if not isinstance(first, Entry) or first.time is not None:
             return False
         axis = 0
+        if name in _SWAPS and _swapped(given[0], results[0]):
+            self._know(results[0], replace(first, swapped=not first.swapped))
+            return True
         if name == "__getitem__":
-            index = args[1]
-            if isinstance(index, tuple) and index[:-1] == (slice(None),):
-                index, axis = index[-1], 1
-            if not isinstance(index, int) or isinstance(index, bool):
+            index = args[1] if isinstance(args[1], tuple) else (args[1],)
+            while index and (index[-1] is ... or index[-1] == slice(None)):
+                index = index[:-1]
+            axis = len(index) - 1
+            if axis > 1 or any(i != slice(None) for i in index[:-1]):
+                return False
+            if not index or not isinstance(index[-1], int) or isinstance(index[-1], bool):
+                return False
+            steps = [index[-1] % given[0].shape[axis]]
+        elif name == "select":
+            dim = kwargs.get("dim", args[1] if len(args) > 1 else None)
+            index = kwargs.get("index", args[-1])
+            if not isinstance(dim, int) or not isinstance(index, int):
+                return False
+            axis = dim % given[0].ndim
+            if axis > 1:
                 return False
             steps = [index % given[0].shape[axis]]
         elif name == "unbind":
@@ -201,9 +236,10 @@ class OperationCalls(Ledger):
             steps = list(range(len(results)))
         else:
             return False
+        count, own_axis = given[0].shape[axis], 1 - axis if first.swapped else axis
         for step, result in zip(steps, results, strict=True):
-            count = given[0].shape[axis]
-            self._know(result, Entry(first.number, features(result), step, count))
+            entry = Entry(first.number, features(result), step, count, axis=own_axis)
+            self._know(result, entry)
         return True
 
     def _know_same(self, tensor: Tensor, value: Value) -> None:
@@ -219,7 +255,9 @@ class OperationCalls(Ledger):
 
     def _unsupported(self, name: str, reason: Problem) -> Problem:
         return Problem(
-            f"{reason.found} (torch's {name})" if name not in reason.found else reason.found,
+            reason.found
+            if f"torch's {name}" in reason.found
+            else f"{reason.found} (torch's {name})",
             reason.expected or "an operation or module that has a primitive",
             reason.remedy
             or "Put it into a module of its own and pass custom_map={ThatModule: function}, "

@@ -257,9 +257,11 @@ def _dropout(
     return Done([x])
 
 
+RESHAPES = ("flatten", "view", "reshape", "view_as", "reshape_as", "squeeze")
+
 SAME = (
     "to float double half bfloat16 type type_as cpu cuda contiguous clone detach detach_ "
-    "requires_grad_ squeeze expand expand_as alias"
+    "requires_grad_ expand expand_as alias"
 )
 
 TABLE: dict[str, Handler] = {
@@ -270,7 +272,7 @@ TABLE: dict[str, Handler] = {
     **dict.fromkeys(("neg", "negative", "__neg__"), _neg),
     **dict.fromkeys(("cat", "concat", "concatenate"), _cat),
     **dict.fromkeys(("split", "chunk"), _cut),
-    **dict.fromkeys(("flatten", "view", "reshape", "view_as", "reshape_as"), _reshape),
+    **dict.fromkeys(RESHAPES, _reshape),
     **dict.fromkeys(SAME.split(), _same),
     **dict.fromkeys(("dropout", "dropout1d", "dropout2d"), _dropout),
     "linear": _linear,
@@ -279,15 +281,19 @@ TABLE: dict[str, Handler] = {
 
 
 def handler_of(name: str) -> Handler | None:
-    """What to do with an operation of that name; ``relu_`` is what ``relu`` is."""
-    return TABLE.get(name) or TABLE.get(name.removesuffix("_"))
+    """What to do with an operation of that name; ``relu_`` is what ``relu`` is.
+
+    None for what changes the shape in place: its input is seen when it has that shape already.
+    """
+    plain = name.removesuffix("_")
+    return TABLE.get(name) or (None if plain in RESHAPES else TABLE.get(plain))
 
 
 NICKNAMES = {
     "add": "add __add__ __radd__ __iadd__ add_",
     "mul": "mul multiply __mul__ __rmul__ __imul__ mul_",
     "cat": "cat concat concatenate",
-    "flatten": "flatten view reshape",
+    "flatten": "flatten view reshape squeeze",
 }
 PLAIN = {name: plain for plain, names in NICKNAMES.items() for name in names.split()}
 

@@ -8,6 +8,8 @@ from types import FrameType
 
 import torch
 
+from .frameworks import FRAMEWORKS
+
 _BRIDGE = os.path.dirname(__file__)
 _TORCH = os.path.dirname(torch.__file__)
 
@@ -25,6 +27,6 @@ def here() -> str:
 
 
 def _frameworks() -> list[str]:
-    loaded = (sys.modules.get(name) for name in ("snntorch",))
+    loaded = (sys.modules.get(name) for name in FRAMEWORKS)
     files = (getattr(module, "__file__", None) for module in loaded)
     return [os.path.dirname(file) for file in files if file]

@@ -9,6 +9,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from .frameworks import forget
 from .record import version_of
 
 _TABLES = ("_parameters", "_buffers", "_modules")
@@ -30,9 +31,7 @@ def preserved(model: nn.Module) -> Iterator[None]:
     try:
         model.eval()
         for module in model.modules():
-            reset = getattr(module, "reset_mem", None)
-            if callable(reset):
-                reset()
+            forget(module)
         yield
     finally:
         for buffer, value, version in values:

@@ -18,12 +18,18 @@ MEMBRANE = -1
 
 @dataclass(frozen=True, eq=False)
 class Entry:
-    """A tensor of the sample; with ``time``, one step of the ``steps`` that it holds."""
+    """A tensor of the sample; with ``time``, one step of the ``steps`` that it holds.
+
+    ``swapped`` says that its first two dimensions, batch and time, have changed places; ``axis`` is
+    the one of the sample that a step was taken from.
+    """
 
     number: int
     shape: Shape
     time: int | None = None
     steps: int = 1
+    swapped: bool = False
+    axis: int = 0
 
 
 @dataclass(frozen=True, eq=False)

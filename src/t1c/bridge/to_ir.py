@@ -2,32 +2,30 @@
 
 from __future__ import annotations
 
-import importlib
 import inspect
-import sys
 from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.parameter import is_lazy
 
 from t1c import ir
 from t1c.ir.errors import InputError, NodeError, Problem, UnsupportedError
 
+from . import frameworks
 from .assemble import Assembly, Restate, spiking_affine
 from .executor import GraphExecutor
 from .exporting import Fragment
 from .fold import Fold
+from .over_time import Layout, batch_of, layout_of
 from .own_graph import own_graph
 from .preserve import preserved
-from .record import Entry, Sent, StateOf, Steps, Value, as_data
+from .record import Entry, Sent, StateOf, Steps, Value, as_data, tensors_in
 from .trace import Trace, recording
 
 Convert = Callable[[Any], ir.Node | None]
 ModuleMap = Convert | Mapping[type[nn.Module], Convert]
-
-FRAMEWORKS = ("snntorch",)
-"""Packages with exporters of their own, in ``bridge.frameworks``: loaded when the package is."""
 
 
 def to_ir(
@@ -52,7 +50,9 @@ def to_ir(
         model: what to export. A ``GraphExecutor`` gives back its own graph, with its parameters as
             they are now.
         sample: a tensor with a batch dimension (B, *shape), or (T, B, *shape) for a model that
-            indexes time itself; a tuple or a dict of them for several arguments.
+            indexes time itself; whatever its modules take, where these work on whole sequences
+            (SpikingJelly's step_mode='m', Norse's LIF, sinabs's layers). A tuple or a dict of
+            tensors for several arguments.
         custom_map: module type -> function that makes its node, or one function ``module -> node
             or None``; it wins over everything.
         spiking: make SpikingAffine of Linear layers, with the three options that follow.
@@ -119,13 +119,17 @@ class T1CExporter:
     ) -> ir.Graph:
         """The graph of ``model``; arguments and errors as for ``to_ir``."""
         restate: Restate = spiking_affine(self.options) if self.spiking else lambda node: node
-        for name in FRAMEWORKS:
-            if name in sys.modules:
-                importlib.import_module(f"t1c.bridge.frameworks.{name}")
+        frameworks.load()
+        _refuse_without_values(model)
         convert = _converter(custom_map)
         if isinstance(model, GraphExecutor):
             return own_graph(model, sample, convert, restate)
         args, kwargs = _arguments(model, sample)
+        layout = layout_of(model)
+        if layout is not None:
+            args, kwargs = (
+                {n: _first_step(t, layout) for n, t in p.items()} for p in (args, kwargs)
+            )
         # Copies: a model may work on its input in place.
         args, kwargs = ({n: _copied(t) for n, t in part.items()} for part in (args, kwargs))
         given = [(n, t) for n, t in [*args.items(), *kwargs.items()] if isinstance(t, Tensor)]
@@ -134,7 +138,8 @@ class T1CExporter:
             trace.enter(number, tensor)
         with preserved(model), recording(trace):
             result = model(*args.values(), **kwargs)
-        returned = [(name, t.shape, value) for name, t, value in _outputs(trace, result)]
+        found = _without_echoes(_outputs(trace, result))
+        returned = [(name, t.shape, value) for name, t, value in found]
         outputs = [out for out in returned if not _is_state(out[2], trace)]
         if not outputs:
             given_out = [(name, shape, _membrane(value)) for name, shape, value in returned]
@@ -154,7 +159,10 @@ class T1CExporter:
             ("output" if single else name, tuple(shape[2 if isinstance(value, Steps) else 1 :]))
             for name, shape, value in outputs
         ]
-        return Assembly(fold, [name for name, _ in given], named, restate).graph()
+        graph = Assembly(fold, [name for name, _ in given], named, restate).graph()
+        if layout is not None and custom_map is None:
+            _check_sequence(model, graph, sample, layout)
+        return graph
 
 
 def _copied(item: Any) -> Any:
@@ -162,6 +170,69 @@ def _copied(item: Any) -> Any:
         return item
     with torch.inference_mode(False):
         return item.detach().clone()
+
+
+def _refuse_without_values(model: nn.Module) -> None:
+    """Refuse lazy modules, which a first run would change for good, and weights on no device."""
+    for name, held in (*model.named_parameters(), *model.named_buffers()):
+        if is_lazy(held) or held.is_meta:
+            raise UnsupportedError(
+                Problem(
+                    f"{name!r} has no values yet",
+                    "a model whose parameters are there",
+                    "Run a lazy model once; load the weights of one on the meta device.",
+                    where=type(model).__name__,
+                )
+            )
+
+
+def _first_step(item: Any, layout: Layout) -> Any:
+    return layout.first_step(item) if isinstance(item, Tensor) else item
+
+
+def _check_sequence(model: nn.Module, graph: ir.Graph, sample: Any, layout: Layout) -> None:
+    """Refuse a model of whole sequences that does more than the same in every step.
+
+    Its steps were traced one at a time, so what it does between the modules that know of time, such
+    as flattening two dimensions of a sequence, may have meant something else there.
+    """
+    from .verify import verify
+
+    generator = torch.Generator().manual_seed(0)
+
+    def like(item: Tensor) -> Tensor:
+        # Numbers of our own: a sample of zeros would prove nothing.
+        drawn = torch.rand(item.shape, generator=generator, dtype=torch.float64)
+        packed = (4 * drawn - 1).to(item)
+        if layout is not Layout.MERGED:
+            return layout.unpack(packed, 0, 0)
+        batch = batch_of(model, len(item))
+        return layout.unpack(packed, len(item) // batch, batch)
+
+    given = list(tensors_in(sample))
+    xs = like(given[0]) if len(given) == 1 else tuple(like(item) for item in given)
+    try:
+        report = verify(model, graph, xs, a_kind="sequence", nodes=False)
+    except Exception as error:
+        why = str(error).splitlines()[0].split("; expected")[0]
+        why = why.replace("from a and", "from the model and").replace("from b", "from its steps")
+        found = f"a whole sequence in another form than its single steps: {why}"
+    else:
+        if report or report.within_rounding:
+            return
+        n, of, by = report.outputs.differing, report.outputs.compared, report.outputs.largest
+        found = (
+            "something else over a sequence than in its single steps: "
+            f"{n} of {of} values differ, by up to {by:.3g}"
+        )
+    raise UnsupportedError(
+        Problem(
+            f"the model gives {found}",
+            "a model that does the same in every step, and nothing across steps",
+            "Leave sums and means over time outside of the model, and reshape with modules.",
+            where=type(model).__name__,
+        )
+    )
 
 
 def _converter(custom_map: ModuleMap | None) -> Callable[[nn.Module], ir.Node | Fragment | None]:
@@ -196,7 +267,9 @@ def _arguments(model: nn.Module, sample: Any) -> tuple[dict[str, Any], dict[str,
 
     What ``forward`` needs beyond the sample is None: a state that starts at rest.
     """
-    parameters = inspect.signature(model.forward).parameters.values()
+    # What torch.jit compiled has no signature; it is refused when it is called.
+    scripted = isinstance(model, torch.jit.ScriptModule)
+    parameters = () if scripted else inspect.signature(model.forward).parameters.values()
     names = [p.name for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
     needed = [p.name for p in parameters if p.name in names and p.default is inspect._empty]
     if isinstance(sample, Mapping):
@@ -225,6 +298,17 @@ def _outputs(trace: Trace, result: Any, name: str = "output") -> list[tuple[str,
         return [(name, torch.stack(list(result)), steps)]
     found = [_outputs(trace, part, f"{name}_{i + 1}") for i, part in enumerate(result)]
     return [out for part in found for out in part]
+
+
+def _without_echoes(outputs: list[tuple[str, Tensor, Value]]) -> list[tuple[str, Tensor, Value]]:
+    """The outputs less those that are an integrator's output once more, as its state."""
+    kept, seen = [], set[int]()
+    for name, tensor, value in outputs:
+        echo = isinstance(value, Sent) and value.call.echoes and id(tensor) in seen
+        seen.add(id(tensor))
+        if not echo:
+            kept.append((name, tensor, value))
+    return kept
 
 
 def _listed_steps(trace: Trace, result: Any) -> Steps | None:

@@ -24,17 +24,15 @@ from ..exporting import (
     Shape,
     array,
     exports,
-    known_type,
     module_to_node,
     over_features,
     refuse,
 )
+from ..watching import Note, watches
+from .shared import refuse_no_step, refuse_own_methods, time_constant
 from .snntorch_import import node_map
 
 __all__ = ["node_map"]
-
-Array = np.ndarray[Any, Any]
-
 
 _METHODS = (
     *("fire", "mem_reset", "reset_mem", "_base_state_function"),
@@ -60,23 +58,8 @@ def _refuse_options(module: Any) -> None:
             "a membrane in floating point: no primitive rounds its state",
             "Use state_quant=False.",
         )
-    known = known_type(module)
-    own = [n for n in _METHODS if getattr(type(module), n, None) is not getattr(known, n, None)]
-    if own:
-        raise refuse(
-            f"a {type(module).__name__} with {own[0]}() of its own",
-            f"a plain {known.__name__ if known else 'neuron'}",
-            "Pass custom_map for the class.",
-        )
-    probe = torch.tensor([-2.0, -0.5, -1e-3, 0.0, 1e-3, 0.5, 2.0])
-    with torch.no_grad():
-        fired = [module.spike_grad(probe.clone()) for _ in range(2)]
-    if not all(torch.equal(f, (probe > 0).to(probe.dtype)) for f in fired):
-        raise refuse(
-            "a spike_grad that gives something else than 0 or 1 going forward",
-            "a step at the threshold, such as that of surrogate.atan()",
-            "Use another surrogate for the export; its slope is no part of a graph.",
-        )
+    refuse_own_methods(module, _METHODS)
+    refuse_no_step(module.spike_grad, False, "a spike_grad")
 
 
 def _reset_mechanism(module: Any) -> str:
@@ -130,45 +113,9 @@ def firing(module: Any, features: Shape, late_zero: str) -> dict[str, Any]:
     }
 
 
-def time_constant(values: Tensor, features: Shape, name: str) -> Array | None:
-    """Tau for a decay factor, None where all of them are 1.
-
-    Raises:
-        UnsupportedError: 1 - 1/tau cannot give the factor bit for bit, or only some of them are 1.
-    """
-    clamped = values.detach().clamp(0, 1)
-    if not clamped.is_floating_point():
-        clamped = clamped.to(torch.get_default_dtype())
-    decay = over_features(clamped, features, name)
-    exact = decay.astype(np.float64)
-    if (exact == 1).all():
-        return None
-    if (exact == 1).any():
-        raise refuse(
-            f"{name} is 1 for some neurons and less for others",
-            "all of them 1 (an IF) or none (a LIF)",
-            "Split the layer in two.",
-        )
-    tau: Array = 1 / (1 - exact)
-    for ulps in range(-4, 5):
-        # Where 1/(1-beta) was rounded the wrong way, a neighbour may fold to beta.
-        near = tau * (1 + ulps * np.finfo(np.float64).eps)
-        tau = np.where((1 - 1 / tau).astype(decay.dtype) == decay, tau, near)
-    tau = np.maximum(tau, 1.0)
-    folded = (1 - 1 / tau).astype(decay.dtype)
-    if not np.array_equal(folded, decay):
-        bad = float(exact[folded != decay].ravel()[0])
-        raise refuse(
-            f"{name} = {bad!r}",
-            f"a value that 1 - 1/tau gives exactly in {decay.dtype}",
-            "Export the model in float32, and round so small a value to 0.",
-        )
-    return tau
-
-
 def _leaky_node(module: Any, features: Shape, late_zero: str) -> ir.Node:
     fields = firing(module, features, late_zero)
-    tau = time_constant(module.beta, features, "beta")
+    tau = time_constant(module.beta.clamp(0, 1), features, "beta")
     if tau is None:
         return ir.IF(r=np.ones(1), **fields)
     return ir.LIF(tau=tau, r=tau.copy(), v_leak=np.zeros(1), **fields)
@@ -177,8 +124,8 @@ def _leaky_node(module: Any, features: Shape, late_zero: str) -> ir.Node:
 def _synaptic_node(module: Any, features: Shape) -> ir.Node:
     # A delayed reset to zero takes the whole new membrane, its input included.
     fields = firing(module, features, "hold")
-    tau_syn = time_constant(module.alpha, features, "alpha")
-    tau_mem = time_constant(module.beta, features, "beta")
+    tau_syn = time_constant(module.alpha.clamp(0, 1), features, "alpha")
+    tau_mem = time_constant(module.beta.clamp(0, 1), features, "beta")
     if tau_syn is None or tau_mem is None:
         name = "alpha" if tau_syn is None else "beta"
         raise refuse(
@@ -242,6 +189,28 @@ def _with_membrane(module: Any, made: ir.Node | Fragment) -> Fragment:
     edges = (("", "spk"), *(("spk", b) for _, b in fragment.edges))
     both = Fragment({"": integrator, "spk": spikes, **rest}, edges, leave=fragment.leave or "spk")
     return replace(fragment, membrane=both)
+
+
+@exports(snn.SpikingNeuron, snn.LeakyParallel, family=True)
+def _other(module: Any, entering: Shape, leaving: Shape) -> ir.Node:
+    raise refuse(
+        f"snnTorch's {type(module).__name__}",
+        "Leaky, Lapicque, Synaptic, Alpha, RLeaky or RSynaptic",
+        "Pass custom_map for the class.",
+    )
+
+
+@watches(snn.SpikingNeuron)
+def _watch(module: Any, note: Note) -> Tensor:
+    fire = module.fire
+
+    def noting(mem: Tensor) -> Any:
+        note(mem)
+        return fire(mem)
+
+    vars(module)["fire"] = noting
+    threshold: Tensor = module.threshold
+    return threshold
 
 
 # One function for each neuron ------------------------------------------------------------------

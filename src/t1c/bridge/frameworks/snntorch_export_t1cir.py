@@ -23,6 +23,8 @@ def export_to_ir(
     spike_mode: str = "binary",
     weight_bits: int = 8,
     accumulator_bits: int = 16,
+    *,
+    verify: Any = None,
 ) -> Graph:
     """Turn a network of snnTorch and torch modules into the graph of one of its steps.
 
@@ -37,6 +39,7 @@ def export_to_ir(
         spike_mode: 'binary', 'graded' or 'rate'.
         weight_bits: Of the hardware's weights.
         accumulator_bits: Of its sums.
+        verify: Inputs (T, B, ...) on which model and graph must agree.
 
     Returns:
         The graph. Write it with `t1c.ir.write("model.t1c", graph)`.
@@ -53,4 +56,5 @@ def export_to_ir(
         spike_mode=spike_mode,
         weight_bits=weight_bits,
         accumulator_bits=accumulator_bits,
+        verify=verify,
     )

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from t1c import ir, nir
 from t1c.ir.errors import InputError, Problem
 
+from .. import frameworks
 from ..executor import GraphExecutor
 from ..from_ir import ir_to_torch
 from .causes import Cause, Search
@@ -88,6 +89,7 @@ def verify(
         >>> report.parting.step, report.parting.node, report.causes[0].kind
         (1, 'if', 'threshold')
     """
+    frameworks.load()
     pair = _loaded(a, dt), _loaded(b, dt)
     dtype = dtype or _dtype(*pair, xs)
     xs = _inputs(xs, dtype)

@@ -8,10 +8,9 @@ from typing import TypeVar
 import torch
 from torch import Tensor, nn
 
-M = TypeVar("M", bound=nn.Module)
+from ..frameworks import forget
 
-_RESETS = {"snntorch": "reset_mem", "sinabs": "reset_states", "spikingjelly": "reset"}
-"""Framework -> the method by which its neurons forget what they kept from earlier calls."""
+M = TypeVar("M", bound=nn.Module)
 
 
 def fresh(module: M, dtype: torch.dtype | None = None) -> M:
@@ -22,16 +21,14 @@ def fresh(module: M, dtype: torch.dtype | None = None) -> M:
     """
     memo: dict[int, object] = {}
     for part in module.modules():
-        for value in (*vars(part).values(), *part._buffers.values()):
+        # SpikingJelly keeps its states in a dict of its own.
+        kept = [v for d in vars(part).values() if isinstance(d, dict) for v in d.values()]
+        for value in (*vars(part).values(), *kept):
             if isinstance(value, Tensor) and not value.is_leaf:
                 memo[id(value)] = value.detach().clone()
     copied = copy.deepcopy(module, memo).eval()
     if dtype is not None:
         copied = copied.to(dtype)
     for part in copied.modules():
-        for cls in type(part).__mro__:
-            reset = getattr(part, _RESETS.get(cls.__module__.split(".")[0], ""), None)
-            if callable(reset):
-                reset()
-                break
+        forget(part)
     return copied

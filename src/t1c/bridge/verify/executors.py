@@ -17,7 +17,7 @@ from ..sequence import Values
 from ..state_checks import States
 from ..stateful import State
 from .copying import fresh
-from .trace import Trace, Xs, device_of, each, threshold_of, watch_firing
+from .trace import Trace, Xs, device_of, each, watch_firing
 
 
 class ExecutorSide:
@@ -70,16 +70,16 @@ class ExecutorSide:
         executor = fresh(self.executor)
         xs = each(xs, lambda x: x.to(device_of(executor)))
         tested: dict[str, list[Tensor]] = {name: [] for name in executor.plan.order}
-        for name, noted in tested.items():
-            watch_firing(executor.node(name), noted)
+        compared = {name: watch_firing(executor.node(name), t) for name, t in tested.items()}
         inputs = executor._inputs(xs, 2)
         values = executor.trace(xs) if self.kind == "sequence" else _stepped(executor, inputs)
         borders = [n for n in values if isinstance(node_of(executor.node(n)), ir.Input | ir.Output)]
         potentials, thresholds = _potentials(executor, inputs, values)
         for name, noted in tested.items():
-            if noted:
+            threshold = compared[name]
+            if noted and threshold is not None:
                 potentials[name] = torch.stack(noted)
-                thresholds[name] = threshold_of(executor.node(name))
+                thresholds[name] = threshold
         return Trace(
             outputs={name: values[name].cpu() for name in executor.plan.outputs},
             values={

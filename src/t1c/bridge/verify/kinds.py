@@ -10,6 +10,8 @@ from torch import nn
 
 from t1c.ir.errors import InputError, Problem
 
+from ..exporting import is_stepped
+from ..over_time import layout_of
 from ..stateful import StatefulModule
 from .modules import ModuleSide
 from .trace import Trace, Xs, each, tensors
@@ -39,6 +41,9 @@ def module_side(
         return side("sequence", "with a time loop of its own")
     if kind == "step":
         return side("step", "called step by step")
+    layout = layout_of(model)
+    if layout is not None:
+        return side("sequence", f"which takes sequences {layout}")
     steps = len(tensors(xs)[0])
     whole, whole_error = _attempt(side("sequence", "tried on the whole sequence"), xs)
     single, single_error = _attempt(side("step", "tried on one step"), each(xs, lambda x: x[:1]))
@@ -94,7 +99,11 @@ def _attempt(side: ModuleSide, xs: Xs) -> tuple[Attempt | None, str]:
 def _one_step_neuron(model: nn.Module, calls: dict[str, int]) -> str | None:
     """A neuron that knows one step at a time, and was called once."""
     for path, part in model.named_modules():
-        one_step = isinstance(part, StatefulModule) or callable(getattr(part, "fire", None))
+        one_step = (
+            isinstance(part, StatefulModule)
+            or callable(getattr(part, "fire", None))
+            or is_stepped(part)
+        )
         if one_step and (not path or calls.get(path) == 1):
             return path or type(part).__name__
     return None

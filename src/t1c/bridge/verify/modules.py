@@ -11,8 +11,9 @@ from torch import Tensor, nn
 
 from t1c.ir.errors import InputError, Problem
 
+from ..over_time import Layout, batch_of, layout_of
 from .copying import fresh
-from .trace import Trace, Xs, device_of, each, tensors, threshold_of, watch_firing
+from .trace import Trace, Xs, device_of, each, tensors, watch_firing
 
 
 class ModuleSide:
@@ -62,15 +63,24 @@ class ModuleSide:
         xs = each(xs, lambda x: x.to(device_of(model)))
         sent: dict[str, list[Tensor]] = {}
         tested: dict[str, list[Tensor]] = {}
+        compared: dict[str, Tensor] = {}
         for path, part in model.named_modules():
             if path:
-                watch_firing(part, tested.setdefault(path, []))
+                threshold = watch_firing(part, tested.setdefault(path, []))
+                if threshold is not None:
+                    compared[path] = threshold
                 _watch_output(part, path, sent)
+        steps, batch = tensors(xs)[0].shape[:2]
+        layout = layout_of(model) or Layout.TIME_FIRST
         if self.kind == "sequence":
-            outputs = self._named(model(*tensors(xs)))[0]
+            self._check_batch(model, layout, steps, batch)
+            given = [layout.pack(x) for x in tensors(xs)]
+            outputs = {
+                name: layout.unpack(value, steps, batch)
+                for name, value in self._named(model(*given))[0].items()
+            }
         else:
             outputs = self._stepped(model, tensors(xs))
-        steps, batch = tensors(xs)[0].shape[:2]
         for name, value in outputs.items():
             if tuple(value.shape[:2]) != (steps, batch):
                 raise InputError(
@@ -80,19 +90,29 @@ class ModuleSide:
                         where=f"{self.name} ({self.label})",
                     )
                 )
-        kept = {p: _sequence(calls, steps, batch, self.kind) for p, calls in sent.items()}
-        membranes = {p: _sequence(calls, steps, batch, self.kind) for p, calls in tested.items()}
-        parts = dict(model.named_modules())
+        shape = steps, batch, self.kind
+        kept = {p: _sequence(calls, *shape, layout) for p, calls in sent.items()}
+        membranes = {p: _sequence(calls, *shape) for p, calls in tested.items()}
         found = {p: u for p, u in membranes.items() if u is not None}
         return (
             Trace(
                 outputs={name: value.cpu() for name, value in outputs.items()},
                 values={p: value for p, value in kept.items() if value is not None},
                 potentials=found,
-                thresholds={p: threshold_of(parts[p]).cpu() for p in found},
+                thresholds={p: compared[p].cpu() for p in found},
             ),
             {path: len(calls) for path, calls in sent.items()},
         )
+
+    def _check_batch(self, model: nn.Module, layout: Layout, steps: int, batch: int) -> None:
+        if layout is Layout.MERGED and batch_of(model, steps * batch) != batch:
+            raise InputError(
+                Problem(
+                    f"{steps} steps of {batch} samples",
+                    f"{batch_of(model, steps * batch)} samples: its modules fix how many there are",
+                    where=f"{self.name} ({self.label})",
+                )
+            )
 
     def _stepped(self, model: nn.Module, xs: list[Tensor]) -> dict[str, Tensor]:
         missing = max(_arguments(model)[0] - len(xs), 0)
@@ -153,7 +173,13 @@ def _watch_output(module: nn.Module, path: str, sent: dict[str, list[Tensor]]) -
     module.register_forward_hook(note)
 
 
-def _sequence(calls: list[Tensor], steps: int, batch: int, kind: str) -> Tensor | None:
+def _sequence(
+    calls: list[Tensor],
+    steps: int,
+    batch: int,
+    kind: str,
+    layout: Layout = Layout.TIME_FIRST,
+) -> Tensor | None:
     """What a submodule sent as (T, B, ...); None where its calls are not the steps."""
     if len(calls) == steps and len({call.shape for call in calls}) == 1:
         if calls[0].shape[:1] == (batch,):
@@ -163,6 +189,11 @@ def _sequence(calls: list[Tensor], steps: int, batch: int, kind: str) -> Tensor 
     if len(calls) != 1 or kind == "step":
         return None
     whole = calls[0].cpu()
+    if layout is not Layout.TIME_FIRST:
+        lengths = (batch, steps) if layout is Layout.BATCH_FIRST else (steps * batch,)
+        return (
+            layout.unpack(whole, steps, batch) if whole.shape[: len(lengths)] == lengths else None
+        )
     if whole.shape[:2] == (steps, batch):
         return whole
     folded = whole.shape[:1] == (steps * batch,)

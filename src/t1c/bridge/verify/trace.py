@@ -9,6 +9,8 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor, nn
 
+from ..watching import watch
+
 Xs = Any
 """An input sequence: a tensor (T, B, ...), a dict of them by Input name, or a tuple."""
 
@@ -69,24 +71,13 @@ def device_of(module: nn.Module) -> torch.device:
     return torch.device("cpu") if found is None else found.device
 
 
-def watch_firing(module: nn.Module, tested: list[Tensor]) -> None:
-    """Let a snnTorch neuron note the membrane each time it tests for a spike.
+def watch_firing(module: nn.Module, tested: list[Tensor]) -> Tensor | None:
+    """Let a framework's neuron note the membrane each time it tests for a spike.
 
-    Replaces ``module.fire`` on this very object: hand in a copy.
+    Changes this very object: hand in a copy.
+
+    Returns:
+        What it compares the membrane with; None if it is no neuron that can be watched.
     """
-    fire = getattr(module, "fire", None)
-    if not callable(fire):
-        return
-
-    def noting(mem: Tensor) -> Any:
-        tested.append(mem.detach().clone())
-        return fire(mem)
-
-    vars(module)["fire"] = noting
-
-
-def threshold_of(module: nn.Module) -> Tensor:
-    """What a watched neuron compares its membrane with."""
-    found = module.threshold
-    assert isinstance(found, Tensor)
-    return found.detach()
+    threshold = watch(module, lambda membrane: tested.append(membrane.detach().clone()))
+    return None if threshold is None else threshold.detach()

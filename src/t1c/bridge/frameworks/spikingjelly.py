@@ -1,0 +1,155 @@
+"""SpikingJelly's neurons and layers -> nodes, with the meaning they have in SpikingJelly.
+
+They fire at ``v >= v_threshold``, reset in the same step (to v_reset, or by subtraction where it is
+None), and start from v_reset, towards which they also decay. A graph starts from 0: the membrane of
+an exported neuron is counted from v_reset, its threshold is v_threshold - v_reset.
+
+Import this module only where SpikingJelly is installed.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from spikingjelly.activation_based import base, layer, neuron
+from torch import Tensor, nn
+
+from t1c import ir
+
+from ..exporting import Shape, channels, exporter_of, exports, refuse
+from ..over_time import Layout, over_time
+from ..watching import Note, watches
+from .shared import refuse_no_step, refuse_own_methods, time_constant_of_rate
+
+_METHODS = (
+    *("forward", "single_step_forward", "multi_step_forward", "reset"),
+    *("single_step_functional_forward", "multi_step_functional_forward", "materialize_states"),
+    *("neuronal_charge", "neuronal_fire", "neuronal_reset"),
+)
+"""What a subclass may not change, to be what its parent is."""
+
+_HUGE = 1e30
+"""A threshold that no membrane reaches, and that a product with 0 leaves harmless."""
+
+
+def _rest(module: Any) -> tuple[float]:
+    return (0.0 if module.v_reset is None else float(module.v_reset),)
+
+
+def _firing(module: Any) -> dict[str, Any]:
+    """Threshold, firing and reset of a neuron as fields of a node.
+
+    ``detach_reset``, ``backend`` and ``store_v_seq`` do not change what it computes.
+    """
+    refuse_own_methods(module, _METHODS)
+    refuse_no_step(module.surrogate_function, True, "a surrogate_function")
+    if getattr(module, "_neuron_precision", None) is not None:
+        raise refuse("a neuron precision of its own", "the precision of the model")
+    start = module.get_reset_value("v")
+    (rest,) = _rest(module)
+    if start != rest:
+        raise refuse(
+            f"a membrane that starts at {start!r} (set_reset_value)",
+            f"one that starts at {rest!r}, its v_reset",
+        )
+    threshold = np.array([float(module.v_threshold) - rest])
+    return {"v_threshold": threshold, "reset": "subtract" if module.v_reset is None else "zero"}
+
+
+@exports(neuron.IFNode, state=("v",), rest=_rest)
+def _if(module: neuron.IFNode, entering: Shape, leaving: Shape) -> ir.Node:
+    return ir.IF(r=np.ones(1), **_firing(module))
+
+
+def _leaky(module: Any, tau: Any) -> ir.Node:
+    # decay_input: the input is divided by tau as the membrane is.
+    r = np.ones(1) if module.decay_input else tau.copy()
+    return ir.LIF(tau=tau, r=r, v_leak=np.zeros(1), **_firing(module))
+
+
+@exports(neuron.LIFNode, state=("v",), rest=_rest)
+def _lif(module: neuron.LIFNode, entering: Shape, leaving: Shape) -> ir.Node:
+    tau = float(module.tau)
+    if not 1 <= tau < float("inf"):
+        raise refuse(f"tau = {tau:g}", "a finite number of steps, at least 1")
+    return _leaky(module, np.array([tau]))
+
+
+@exports(neuron.ParametricLIFNode, state=("v",), rest=_rest)
+def _plif(module: neuron.ParametricLIFNode, entering: Shape, leaving: Shape) -> ir.Node:
+    rate = module.w.detach().sigmoid()
+    return _leaky(module, time_constant_of_rate(rate, entering, "sigmoid(w)"))
+
+
+@exports(base.MemoryModule, family=True)
+def _other(module: Any, entering: Shape, leaving: Shape) -> ir.Node:
+    raise refuse(
+        f"SpikingJelly's {type(module).__name__}",
+        "IFNode, LIFNode or ParametricLIFNode",
+        "Pass custom_map for the class.",
+    )
+
+
+# Layers ----------------------------------------------------------------------------------------
+
+for _name in (
+    *("Linear", "Conv1d", "Conv2d", "BatchNorm1d", "BatchNorm2d", "Flatten", "Upsample"),
+    *("MaxPool2d", "AvgPool2d", "AdaptiveAvgPool2d"),
+):
+    exports(getattr(layer, _name))(exporter_of(getattr(nn, _name)))
+
+
+@exports(layer.Dropout, layer.Dropout2d)
+def _dropout(module: Any, entering: Shape, leaving: Shape) -> ir.Node:
+    return ir.Dropout(features=channels(entering), p=float(module.p))
+
+
+# Time ------------------------------------------------------------------------------------------
+
+
+def _layout(module: Any) -> Layout | None:
+    return Layout.TIME_FIRST if module.step_mode == "m" else None
+
+
+@over_time(base.StepModule, layout=_layout)
+def _one_step(run: Any, module: Any, *args: Any, **kwargs: Any) -> Any:
+    if "s" not in module.supported_step_mode():
+        raise refuse(
+            f"SpikingJelly's {type(module).__name__}, which takes nothing but whole sequences",
+            "modules that take one step too",
+        )
+    module.step_mode = "s"
+    try:
+        return run(module, *args, **kwargs)
+    finally:
+        module.step_mode = "m"
+
+
+@over_time(layer.MultiStepContainer, layer.SeqToANNContainer, layout=Layout.TIME_FIRST)
+def _contained(run: Any, module: nn.Sequential, x: Tensor) -> Any:
+    for part in module:
+        x = part(x)
+    return x
+
+
+@watches(neuron.IFNode, neuron.LIFNode, neuron.ParametricLIFNode)
+def _watch(module: Any, note: Note) -> Tensor:
+    """Step the neuron beside itself: without a threshold its next membrane is the tested one."""
+    threshold = module.v_threshold
+    (rest,) = _rest(module)
+
+    def before(_: nn.Module, args: Any) -> None:
+        steps = args[0] if module.step_mode == "m" else args[0].unsqueeze(0)
+        states = tuple(module._memories.values())
+        states = module.materialize_states((steps[0],), states, "s")
+        for x in steps:
+            module.v_threshold = _HUGE
+            tested = module.single_step_functional_forward((x,), states)[1][0]
+            module.v_threshold = threshold
+            note(tested - rest)
+            states = module.single_step_functional_forward((x,), states)[1]
+
+    module.register_forward_pre_hook(before)
+    return torch.tensor(threshold - rest)

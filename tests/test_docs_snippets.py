@@ -1,0 +1,68 @@
+"""Every Python snippet of the README and of the docs runs, and prints what the page says.
+
+The snippets of a page run one after the other, in one namespace and an empty folder that holds the
+files a reader would have. A ``text`` block right behind a snippet is what it prints; numbers may
+differ in their last digits, which another machine may round otherwise.
+"""
+
+import re
+import shutil
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+DATA = Path(__file__).parent / "data"
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+FILES = {
+    "README.md": {"examples/digits.t1c": ROOT / "examples" / "digits.t1c"},
+    "nir.md": {
+        "model.nir": DATA / "nir" / "lif.nir",
+        "snntorch.nir": DATA / "nir" / "producers" / "snntorch_leaky_subtract.nir",
+    },
+}
+NEEDS = {"README.md": ["snntorch"], "export.md": ["snntorch"], "verify.md": ["snntorch"]}
+SNIPPET = re.compile(
+    r"^```python\n(.*?)^```$(?:\n\n^```text\n(.*?)^```$)?", re.DOTALL | re.MULTILINE
+)
+NUMBER = re.compile(r"-?\d+\.\d+(?:e[+-]?\d+)?")
+
+
+def snippets(page):
+    return SNIPPET.findall(page.read_text())
+
+
+def tidy(text):
+    return "\n".join(line.rstrip() for line in text.strip().splitlines())
+
+
+@pytest.mark.parametrize("page", [p for p in PAGES if snippets(p)], ids=lambda page: page.name)
+def test_a_page_runs_and_prints_what_it_says(page, tmp_path, monkeypatch, capsys):
+    for package in NEEDS.get(page.name, []):
+        pytest.importorskip(package)
+    monkeypatch.chdir(tmp_path)
+    for name, source in FILES.get(page.name, {}).items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(source, tmp_path / name)
+    names = {"__name__": "example"}
+    for code, promised in snippets(page):
+        exec(compile(code, "example.py", "exec"), names)
+        printed = capsys.readouterr().out
+        if promised:
+            assert NUMBER.sub("#", tidy(printed)) == NUMBER.sub("#", tidy(promised))
+            found, expected = (list(map(float, NUMBER.findall(t))) for t in (printed, promised))
+            assert found == pytest.approx(expected, rel=1e-3)
+
+
+def test_no_snippet_is_missed():
+    for page in PAGES:
+        assert len(snippets(page)) == page.read_text().count("```python"), page.name
+        # What a page says that is printed stands right behind what prints it.
+        assert page.read_text().count("```text") == sum(bool(t) for _, t in snippets(page)), (
+            page.name
+        )
+
+
+def test_every_page_is_in_the_readme():
+    readme = (ROOT / "README.md").read_text()
+    assert [p.name for p in PAGES[1:] if f"(docs/{p.name})" not in readme] == []
