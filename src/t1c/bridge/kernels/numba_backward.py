@@ -137,7 +137,7 @@ def backward_kernel(reset: int, early: bool) -> Callable[..., None]:
     ``gx`` and, if ``learning``, adds up those of coefficients in ``gc`` (7, N).
     """
 
-    def backward(
+    def backward(  # pragma: no cover - compiled
         first: int,
         last: int,
         strict: bool,

@@ -107,7 +107,7 @@ def pool(kind: int, sums: Array, columns: int, outs: int, q: Array, y: Array) ->
 def block_kernel(reset: int, early: bool) -> Callable[..., None]:
     """The loop for a reset; ``NO_NEURON``: the convolution alone."""
 
-    def block(
+    def block(  # pragma: no cover - compiled
         first: int,
         last: int,
         strict: bool,

@@ -87,7 +87,7 @@ def forward_kernel(reset: int, early: bool) -> Callable[..., None]:
     membranes or those before a hold; and currents.
     """
 
-    def forward(
+    def forward(  # pragma: no cover - compiled
         first: int,
         last: int,
         strict: bool,
