@@ -17,7 +17,8 @@ from t1c.ir.topology import Edge
 from .blocks import inner_nodes
 from .chunks import cut
 from .collect import Collect, collector_for
-from .fast import Choice
+from .explain import Explanation, explain
+from .fast import DENSE_BYTES, Choice
 from .input_checks import Inputs, check_inputs
 from .names import module_names
 from .plan import Plan, make_plan
@@ -30,9 +31,10 @@ from .state_checks import Kept, States, check_states, fitting, for_batch, kept_b
 from .stateful import State, StatefulModule
 from .work import emits_early, feeds_back, is_stateless, step_of, trial
 
-CHUNK_BYTES, DENSE_BYTES = 32 * 2**20, 2 * 2**20
-"""What the largest value of a chunk may take; less where a convolution is worked densely, whose
-maps should stay in the cache."""
+CHUNK_BYTES, TRAINING_BYTES = 32 * 2**20, 6 * 2**20
+"""What the largest value of a chunk may take: less in training, where what a chunk leaves behind
+counts and not its own size, and where a convolution is worked densely, whose maps should stay in
+the cache."""
 
 
 class GraphExecutor(nn.Module):
@@ -86,6 +88,8 @@ class GraphExecutor(nn.Module):
         self.events: bool | None = None
         self.choices: dict[str, Choice] = {}
         self.programs: dict[tuple[Any, ...], Program | None] = {}
+        self.blocks: dict[str, tuple[str, ...]] = {}
+        self.last_chunk: int | None = None
         nodes = {name: node_of(module) for name, module in modules.items()}
         self._nodes = nodes
         self.plan: Plan = make_plan(
@@ -386,12 +390,14 @@ class GraphExecutor(nn.Module):
         """
         collector = collector_for(collect)
         state = self._states(state)
+        self.choices, self.blocks, self.last_chunk = {}, {}, None
         pieces = cut(xs, lambda x, lead: self._inputs(x, lead), self._chunk_of, chunk)
         with shown(progress, pieces.steps) as advance:
             for first, inputs in pieces:
                 if truncate and first:
                     state = {name: tuple(v.detach() for v in own) for name, own in state.items()}
                 values, state = run_chunk(self, inputs, state, self.plan.outputs)
+                self.last_chunk = self.last_chunk or len(next(iter(inputs.values())))
                 collector.take(first, pieces.steps, self._outputs(values))
                 advance(len(next(iter(inputs.values()))))
         return collector.result(), state
@@ -400,6 +406,15 @@ class GraphExecutor(nn.Module):
         """What every node sends at every step of a sequence: name -> (T, B, ...)."""
         inputs = self._inputs(xs, 2)
         return run_chunk(self, inputs, self._states(state), self.plan.order)[0]
+
+    def explain(self) -> Explanation:
+        """How the nodes were worked in the last ``run``, and why: print it.
+
+        Returns:
+            One row for each node, or for those worked as one: densities of its inputs, and the
+            density below which adding up active inputs is faster on this machine.
+        """
+        return explain(self)
 
     def _chunk_of(self, inputs: Inputs) -> int:
         """How many steps fit the caches, by the largest value that a node sends."""
@@ -410,7 +425,8 @@ class GraphExecutor(nn.Module):
         own = [tuple(x.shape[2:]) for x in inputs.values()]
         largest = max(math.prod(shape) for shape in [*shapes, *own])
         dense = any(isinstance(m, nn.Conv2d) and n not in inner for n, m in self._by_name())
-        room = DENSE_BYTES if dense else CHUNK_BYTES
+        training = torch.is_grad_enabled() and any(p.requires_grad for p in self.parameters())
+        room = DENSE_BYTES if dense else TRAINING_BYTES if training else CHUNK_BYTES
         return max(1, room // max(1, largest * like.shape[1] * like.element_size()))
 
     # What goes in and out ----------------------------------------------------------------------

@@ -12,6 +12,8 @@ from torch.utils.weak import WeakTensorKeyDictionary
 
 from .kernels.choose import choose
 
+DENSE_BYTES = 2 * 2**20
+"""What the map of a dense convolution may take: a share of the second-level cache."""
 FEW = 8
 """Rows up to which a product is bound by reading its weight, which moves the crossing."""
 
@@ -60,10 +62,20 @@ def fold(
             y = affine(rows, module.weight, module.bias)
             return y.view(*xs.shape[:-1], module.out_features), choice
         return module(x).reshape(*xs.shape[:-1], module.out_features), choice
+    if isinstance(module, nn.Conv2d) and (piece := _piece(module, xs)) < len(xs):
+        # The maps of many steps leave the cache: a few at a time are faster.
+        return torch.cat([fold(module, part)[0] for part in xs.split(piece)]), None
     y = module(x)
     if isinstance(y, tuple):
         return tuple(part.reshape(*lead, *part.shape[1:]) for part in y), None
     return y.reshape(*lead, *y.shape[1:]), None
+
+
+def _piece(layer: nn.Conv2d, xs: Tensor) -> int:
+    """How many steps of a convolution fit the cache."""
+    size = xs.shape[1] * max(xs[0].numel() // max(1, xs.shape[1]), 1)
+    growth = layer.out_channels / max(1, layer.in_channels)
+    return max(1, int(DENSE_BYTES // max(1, size * growth * xs.element_size())))
 
 
 def is_plain(module: nn.Module) -> bool:

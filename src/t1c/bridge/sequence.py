@@ -104,7 +104,10 @@ def _block(
     if block is None:
         return None
     executor.choices[name] = block.choice
-    return block if block.choice.way == "events" else None
+    if block.choice.way != "events":
+        return None
+    executor.blocks[name] = block.names
+    return block
 
 
 def _run_block(

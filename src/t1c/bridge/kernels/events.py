@@ -63,7 +63,14 @@ def _affine(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
 class _Affine(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-        ctx.save_for_backward(x, weight)
+        ctx.packed = False
+        if ctx.needs_input_grad[1]:
+            # What the caller holds anyway is kept as it is, spikes from inside as bits.
+            bits = _packed(x) if x.requires_grad else None
+            ctx.packed = bits is not None
+            ctx.save_for_backward(x if bits is None else bits, weight)
+        else:
+            ctx.save_for_backward(None, weight)
         return _affine(x, weight, bias)
 
     @staticmethod
@@ -71,18 +78,30 @@ class _Affine(torch.autograd.Function):
     def backward(ctx: Any, g: Tensor) -> Any:
         from .numba_events import affine_gradient
 
-        x, weight = ctx.saved_tensors
+        kept, weight = ctx.saved_tensors
         g = g.contiguous()
         gw = None
         if ctx.needs_input_grad[1]:
             # (in, out), as the weight lies in memory.
             gw = g.new_empty(weight.shape[1], weight.shape[0])
-            work = x.numel() + gw.numel() * 8
-            arrays = (a.detach().numpy() for a in (x, g, gw))
-            share(affine_gradient, gw.shape[1], work, *arrays, multiple=16)
+            x = g.new_empty(0, 0) if ctx.packed else kept.detach()
+            bits = kept if ctx.packed else torch.empty((0, 0), dtype=torch.uint8)
+            work = len(g) * gw.shape[0] + gw.numel() * 8
+            arrays = (a.numpy() for a in (x, bits, g, gw))
+            share(affine_gradient, gw.shape[1], work, ctx.packed, *arrays, multiple=16)
             gw = gw.t()
         gx = g @ weight if ctx.needs_input_grad[0] else None
         return gx, gw, g.sum(0) if ctx.needs_input_grad[2] else None
+
+
+def _packed(x: Tensor) -> Tensor | None:
+    """Spikes (M, N) as bits, an eighth of a byte each; None if ``x`` is not all 0 and 1."""
+    from .numba_events import pack
+
+    bits = torch.empty((len(x), -(-x.shape[1] // 8)), dtype=torch.uint8)
+    plain = torch.ones(1, dtype=torch.bool)
+    share(pack, len(x), x.numel(), x.detach().numpy(), bits.numpy(), plain.numpy())
+    return bits if plain[0] else None
 
 
 @dataclass(frozen=True)

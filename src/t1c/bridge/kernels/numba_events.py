@@ -71,32 +71,67 @@ def affine(first: int, last: int, x: Array, weight: Array, bias: Array, y: Array
 
 
 @compiled
-def affine_gradient(first: int, last: int, x: Array, g: Array, gw: Array) -> None:
+def pack(first: int, last: int, x: Array, bits: Array, plain: Array) -> None:
+    """Where rows ``first`` to ``last`` of ``x`` (M, N) are not zero, as bits (M, N / 8 rounded up).
+
+    ``plain`` (1,) becomes false if anything but 0 and 1 is met, which bits cannot tell.
+    """
+    size = x.shape[1]
+    zero, one = x.dtype.type(0), x.dtype.type(1)
+    for m in range(first, last):
+        row, out = x[m], bits[m]
+        odd = 0
+        for j in range(len(out)):
+            byte = np.uint8(0)
+            for k in range(8):
+                at = 8 * j + k
+                if at < size:
+                    a = row[at]
+                    byte |= np.uint8(a != zero) << np.uint8(k)
+                    odd += a != zero and a != one
+            out[j] = byte
+        if odd:
+            plain[0] = False
+
+
+@compiled
+def affine_gradient(
+    first: int, last: int, packed: bool, x: Array, bits: Array, g: Array, gw: Array
+) -> None:
     """Columns ``first`` to ``last`` of ``gw = x.T @ g``, the gradient of the weight (in, out).
 
     Rows are taken in blocks that stay in the cache; those in which an input is active are added up.
+    Where they are ``packed``, rows are unpacked from ``bits``.
     """
     block = 128
-    rows, inputs = x.shape
+    total, inputs = len(g), len(gw)
     size = last - first
+    rows = np.empty((block, inputs), g.dtype)
     starts = np.empty(inputs + 1, np.int64)
-    places = np.empty(block * inputs, np.int32)
+    places = np.empty(block * inputs + 1, np.int32)
     sums = np.empty(size, g.dtype)
     gw[:, first:last] = 0
-    for begin in range(0, rows, block):
-        end = min(begin + block, rows)
+    for begin in range(0, total, block):
+        end = min(begin + block, total)
+        if packed:
+            for m in range(begin, end):
+                row, own = rows[m - begin], bits[m]
+                for i in range(inputs):
+                    row[i] = (own[i >> 3] >> (i & 7)) & 1
+        else:
+            rows[: end - begin] = x[begin:end]
         # The rows in which each input is active, one input after another.
         counts = np.zeros(inputs, np.int64)
-        for m in range(begin, end):
-            row = x[m]
+        for m in range(end - begin):
+            row = rows[m]
             for i in range(inputs):
                 counts[i] += row[i] != 0
         starts[0] = 0
         for i in range(inputs):
             starts[i + 1] = starts[i] + counts[i]
         counts[:] = starts[:-1]
-        for m in range(begin, end):
-            row = x[m]
+        for m in range(end - begin):
+            row = rows[m]
             for i in range(inputs):
                 if row[i] != 0:
                     places[counts[i]] = m
@@ -108,18 +143,14 @@ def affine_gradient(first: int, last: int, x: Array, g: Array, gw: Array) -> Non
             sums[:] = gw[i, first:last]
             while k + 4 <= n:
                 m0, m1, m2, m3 = places[k], places[k + 1], places[k + 2], places[k + 3]
-                g0, g1, g2, g3 = (
-                    g[m0, first:last],
-                    g[m1, first:last],
-                    g[m2, first:last],
-                    g[m3, first:last],
-                )
-                a0, a1, a2, a3 = x[m0, i], x[m1, i], x[m2, i], x[m3, i]
+                g0, g1 = g[begin + m0, first:last], g[begin + m1, first:last]
+                g2, g3 = g[begin + m2, first:last], g[begin + m3, first:last]
+                a0, a1, a2, a3 = rows[m0, i], rows[m1, i], rows[m2, i], rows[m3, i]
                 for j in range(size):
                     sums[j] += (a0 * g0[j] + a1 * g1[j]) + (a2 * g2[j] + a3 * g3[j])
                 k += 4
             while k < n:
-                g0, a0 = g[places[k], first:last], x[places[k], i]
+                g0, a0 = g[begin + places[k], first:last], rows[places[k], i]
                 for j in range(size):
                     sums[j] += a0 * g0[j]
                 k += 1

@@ -1,0 +1,116 @@
+"""How an executor works its nodes, and why, in words."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from torch import nn
+
+from .primitives import NeuronModule
+from .stateful import StatefulModule
+from .work import can_fold
+
+if TYPE_CHECKING:
+    from .executor import GraphExecutor
+
+COLUMNS = ("nodes", "how", "density", "crossing", "why")
+
+
+@dataclass(frozen=True)
+class Row:
+    """How some nodes are worked.
+
+    Attributes:
+        nodes: their names.
+        how: in a few words.
+        density: the share of inputs that were not zero when they were last looked at.
+        crossing: the density below which adding up active inputs is faster.
+        why: the reason for it.
+    """
+
+    nodes: tuple[str, ...]
+    how: str
+    density: float | None = None
+    crossing: float | None = None
+    why: str = ""
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """What ``GraphExecutor.explain`` returns; printed, it is a table.
+
+    Attributes:
+        rows: in the order of work.
+        chunk: the steps worked at once in the last run; None before the first.
+    """
+
+    rows: tuple[Row, ...]
+    chunk: int | None
+
+    def to_dict(self) -> dict[str, Any]:
+        """The same for machines."""
+        return {"chunk": self.chunk, "rows": [vars(row) for row in self.rows]}
+
+    def __str__(self) -> str:
+        cells = [
+            (
+                ", ".join(row.nodes),
+                row.how,
+                "" if row.density is None else f"{row.density:.1%}",
+                "" if row.crossing is None else f"{row.crossing:.1%}",
+                row.why,
+            )
+            for row in self.rows
+        ]
+        table = [COLUMNS, *cells]
+        widths = [max(len(line[i]) for line in table) for i in range(len(COLUMNS))]
+        lines = [
+            "  ".join(c.ljust(w) for c, w in zip(line, widths, strict=True)).rstrip()
+            for line in table
+        ]
+        lines.insert(1, "  ".join("-" * w for w in widths))
+        chunk = "not run yet" if self.chunk is None else f"chunks of {self.chunk} steps"
+        return "\n".join([*lines, chunk])
+
+
+def explain(executor: GraphExecutor) -> Explanation:
+    """How the nodes were worked in the last run, or would be before the first."""
+    rows = []
+    inside = {name for names in executor.blocks.values() for name in names[1:]}
+    for stage in executor.plan.stages:
+        name = stage.names[0]
+        module = executor.node(name)
+        choice = executor.choices.get(name)
+        if name in inside:
+            continue
+        if stage.loop:
+            rows.append(_loop(executor, stage.names))
+        elif name in executor.blocks:
+            words = f"{len(executor.blocks[name])} nodes as one kernel, by active inputs"
+            assert choice is not None
+            reason = choice.reason
+            rows.append(Row(executor.blocks[name], words, choice.density, choice.crossing, reason))
+        elif choice is not None:
+            way = "adds up active inputs" if choice.way == "events" else "dense, a chunk at once"
+            rows.append(Row((name,), way, choice.density, choice.crossing, choice.reason))
+        else:
+            rows.append(Row((name,), _way(module)))
+    return Explanation(tuple(rows), executor.last_chunk)
+
+
+def _loop(executor: GraphExecutor, names: tuple[str, ...]) -> Row:
+    program = executor.programs.get((names, names))
+    if program is not None:
+        return Row(names, "loop, step by step in one kernel")
+    return Row(names, "loop, step by step", why="gradients, or a node that no instruction serves")
+
+
+def _way(module: nn.Module) -> str:
+    if isinstance(module, NeuronModule):
+        return "scan over a chunk in one kernel"
+    if isinstance(module, StatefulModule):
+        return "a chunk at once, with its state"
+    if isinstance(module, nn.Identity):
+        return "passes on"
+    return "a chunk at once" if can_fold(module) else "step by step: a module of your own"
