@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
-from .fast import Choice, is_plain, obstacle_to_events
+from .fast import Choice, is_plain, obstacle_to_events, way_of_affine
 from .kernels.rule import Rule
 from .kernels.scan import Coefficients, State, scan
 from .primitives import NeuronModule
@@ -54,6 +54,50 @@ class Block:
         return convolution_block(xs, weight, bias, self.shape, neuron, self.pool)
 
 
+@dataclass(frozen=True)
+class AffineBlock:
+    """A Linear and its neuron, worked as one.
+
+    Attributes:
+        names: of the two nodes.
+        layer: the Linear.
+        neuron: the name of the neuron.
+        choice: whether and why it is worked by events.
+    """
+
+    names: tuple[str, str]
+    layer: nn.Linear
+    neuron: str
+    choice: Choice
+
+    @property
+    def features(self) -> tuple[int]:
+        """The shape of what the neuron is given."""
+        return (self.layer.out_features,)
+
+    def run(self, xs: Tensor, neuron: Neuron | None) -> tuple[Tensor, State]:
+        """Work ``xs`` (T, B, in); the spikes and the neuron's state."""
+        from .kernels.events import affine_block
+
+        assert neuron is not None
+        return affine_block(xs, self.layer.weight, self.layer.bias, *neuron)
+
+
+def find_affine_block(
+    executor: GraphExecutor, name: str, xs: Tensor, keep: Collection[str]
+) -> AffineBlock | None:
+    """The block that begins at the Linear ``name``; None if its kernel does not serve."""
+    layer = executor.node(name)
+    if type(layer) is not nn.Linear or xs.ndim != 3 or _obstacle(executor, layer, xs):
+        return None
+    following = _only_target(executor, name, keep)
+    module = executor.node(following) if following is not None else None
+    if following is None or not isinstance(module, NeuronModule) or not is_plain(module):
+        return None
+    choice = way_of_affine(layer, xs, executor.kernels, executor.events)
+    return AffineBlock((name, following), layer, following, choice)
+
+
 def inner_nodes(executor: GraphExecutor, like: Tensor) -> set[str]:
     """The nodes whose values need not exist if every block is worked as one.
 
@@ -77,14 +121,18 @@ def inner_nodes(executor: GraphExecutor, like: Tensor) -> set[str]:
 
 def _serves(executor: GraphExecutor, layer: nn.Conv2d, xs: Tensor) -> bool:
     """Whether the kernel serves a convolution, and nobody wants a gradient."""
+    served = type(layer) is nn.Conv2d and layer.groups == 1 and layer.padding_mode == "zeros"
+    return served and not _obstacle(executor, layer, xs)
+
+
+def _obstacle(executor: GraphExecutor, layer: nn.Conv2d | nn.Linear, xs: Tensor) -> bool:
+    """Whether a gradient is wanted, or something but its parameters says what a layer does."""
     grad = torch.is_grad_enabled() and (
         xs.requires_grad or any(p.requires_grad for p in executor.parameters())
     )
-    plain = type(layer) is nn.Conv2d and is_plain(layer)
-    served = plain and layer.groups == 1 and layer.padding_mode == "zeros"
-    if grad or not served or executor.events is False:
-        return False
-    return obstacle_to_events(layer.weight, xs, executor.kernels) is None
+    if grad or not is_plain(layer) or executor.events is False:
+        return True
+    return obstacle_to_events(layer.weight, xs, executor.kernels) is not None
 
 
 def find_block(

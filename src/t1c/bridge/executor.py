@@ -31,7 +31,7 @@ from .state_checks import Kept, States, check_states, fitting, for_batch, kept_b
 from .stateful import State, StatefulModule
 from .work import emits_early, feeds_back, is_stateless, step_of, trial
 
-CHUNK_BYTES, TRAINING_BYTES = 32 * 2**20, 6 * 2**20
+CHUNK_BYTES, TRAINING_BYTES = 8 * 2**20, 6 * 2**20
 """What the largest value of a chunk may take: less in training, where what a chunk leaves behind
 counts and not its own size, and where a convolution is worked densely, whose maps should stay in
 the cache."""
@@ -174,33 +174,15 @@ class GraphExecutor(nn.Module):
 
     def _step_whole(self, inputs: Inputs, state: States) -> tuple[Values, States] | None:
         """One step as one list of instructions, if they serve this graph."""
-        like = next(iter(inputs.values())).unsqueeze(0)
+        like = next(iter(inputs.values()))
         program = program_for(self, self.plan.order, self.plan.outputs, like)
         if program is None:
             return None
         feeds = {
-            key: inputs[key[0]].unsqueeze(0)
-            if key[0] in inputs
-            else self._nothing(key[0], inputs, 0)
+            key: inputs[key[0]] if key[0] in inputs else self._nothing(key[0], inputs, 0)
             for key in program.feeds
         }
-        done = program.run(feeds, state, like)
-        if done is None:
-            return None
-        return {name: y[0] for name, y in done[0].items()}, done[1]
-
-    def fresh(self, name: str, v: Tensor | None, like: Tensor, shape: torch.Size) -> Tensor:
-        """A copy of a state variable of node ``name``, to be worked in place; zeros for None.
-
-        Raises:
-            InputError: it has another shape or dtype than the input (T, B, ...) asks for.
-        """
-        if v is None:
-            return like.new_zeros(shape)
-        if v.shape != shape or v.dtype != like.dtype or v.device != like.device:
-            v = fitting(name, v, like[0] if len(like) else like.new_zeros(like.shape[1:]), shape)
-        copy = v.detach().clone(memory_format=torch.contiguous_format)
-        return copy
+        return program.run(feeds, state, like, like.shape[:1])
 
     def _step(self, inputs: Inputs, state: States) -> tuple[Values, States]:
         values: Values = {}

@@ -100,8 +100,7 @@ def explain(executor: GraphExecutor) -> Explanation:
 
 
 def _loop(executor: GraphExecutor, names: tuple[str, ...]) -> Row:
-    program = executor.programs.get((names, names))
-    if program is not None:
+    if any(p is not None and p.names == names for p in executor.programs.values()):
         return Row(names, "loop, step by step in one kernel")
     return Row(names, "loop, step by step", why="gradients, or a node that no instruction serves")
 

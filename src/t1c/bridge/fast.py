@@ -54,7 +54,7 @@ def fold(
     x = xs.flatten(0, 1)
     lead = xs.shape[:2]
     if type(module) is nn.Linear and events is not False and is_plain(module):
-        choice = _way_of_affine(module, xs, kernels, events)
+        choice = way_of_affine(module, xs, kernels, events)
         if choice.way == "events":
             from .kernels.events import affine
 
@@ -62,7 +62,7 @@ def fold(
             y = affine(rows, module.weight, module.bias)
             return y.view(*xs.shape[:-1], module.out_features), choice
         return module(x).reshape(*xs.shape[:-1], module.out_features), choice
-    if isinstance(module, nn.Conv2d) and (piece := _piece(module, xs)) < len(xs):
+    if isinstance(module, nn.Conv2d) and len(xs) > 1 and (piece := _piece(module, xs)) < len(xs):
         # The maps of many steps leave the cache: a few at a time are faster.
         return torch.cat([fold(module, part)[0] for part in xs.split(piece)]), None
     y = module(x)
@@ -90,9 +90,10 @@ def is_plain(module: nn.Module) -> bool:
     )
 
 
-def _way_of_affine(
+def way_of_affine(
     module: nn.Linear, xs: Tensor, kernels: str | None, events: bool | None
 ) -> Choice:
+    """How a Linear is best worked on ``xs`` (T, B, ..., in); arguments as for ``fold``."""
     obstacle = obstacle_to_events(module.weight, xs, kernels)
     if obstacle is not None:
         return Choice("dense", None, None, obstacle)
@@ -141,7 +142,7 @@ _FINITE: Any = WeakTensorKeyDictionary()
 def finite(weight: Tensor) -> bool:
     """Whether all weights are finite, which is told anew when they are written to."""
     if weight.is_inference():
-        return bool(weight.isfinite().all())
+        return math.isfinite(float(weight.sum()))
     kept: tuple[int, bool] | None = _FINITE.get(weight)
     if kept is None or kept[0] != weight._version:
         # A sum is finite only if its terms are, unless it overflows, which errs on the safe side.

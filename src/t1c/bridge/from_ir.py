@@ -92,7 +92,8 @@ def ir_to_torch(
     executor = GraphExecutor(modules, flat.edges, return_state, feedback=flat.feedback_edges())
     executor.graph = graph
     executor.kernels, executor.events = kernels, events
-    teach(executor, surrogate, detach_reset, learn)
+    with torch.inference_mode(False):
+        teach(executor, surrogate, detach_reset, learn)
     return executor.eval()
 
 
@@ -157,7 +158,9 @@ def node_to_module(node: ir.Node, *, dtype: torch.dtype | None = None) -> nn.Mod
     importer = importer_of(node)
     if importer is None:
         return None
-    made = importer(node, dtype or torch.get_default_dtype()).eval()
+    # Parameters that can be trained, whatever mode this is called in.
+    with torch.inference_mode(False):
+        made = importer(node, dtype or torch.get_default_dtype()).eval()
     return remember(mark_default(made), node)
 
 

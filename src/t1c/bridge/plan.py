@@ -5,6 +5,7 @@ Names and edges only, no tensors: the same plan serves one step and a whole sequ
 
 from __future__ import annotations
 
+import functools
 from collections import Counter
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
@@ -68,7 +69,7 @@ class Plan:
     early: frozenset[str]
     targets: dict[str, tuple[str, ...]]
 
-    @property
+    @functools.cached_property
     def order(self) -> tuple[str, ...]:
         """All nodes, each after those it needs in the same step."""
         return tuple(name for stage in self.stages for name in stage.names)

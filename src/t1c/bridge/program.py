@@ -22,7 +22,7 @@ from .kernels.rule import RESETS
 from .kernels.scan import constants
 from .kernels.threads import share
 from .primitives import MergeModule, NeuronModule, ScaleModule, SkipModule, SplitModule
-from .state_checks import States
+from .state_checks import States, fitting
 from .surrogate import ATAN
 
 if TYPE_CHECKING:
@@ -288,27 +288,32 @@ class Program:
         return True
 
     def run(
-        self, feeds: Mapping[tuple[str, int], Tensor], state: States, like: Tensor
+        self,
+        feeds: Mapping[tuple[str, int], Tensor],
+        state: States,
+        like: Tensor,
+        lead: tuple[int, ...],
     ) -> tuple[dict[str, Tensor], States] | None:
         """All steps.
 
         Args:
-            feeds: (node, port) -> what enters (T, B, *features).
+            feeds: (node, port) -> what enters (*lead, *features).
             state: the state before the first step, checked for names.
-            like: any input (T, B, ...), which tells steps, batch and dtype.
+            like: any input, which tells the dtype.
+            lead: (T, B), or (B,) for one step.
 
         Returns:
-            (kept values (T, B, *features), the state after the last step); None where a weight
+            (kept values (*lead, *features), the state after the last step); None where a weight
             lies otherwise in memory than instructions need, or is not finite.
         """
         from .kernels.numba_program import carry_out
 
-        steps, batch = like.shape[:2]
-        key = (steps, batch, like.dtype)
+        steps, batch = lead if len(lead) == 2 else (1, lead[0])
+        key = (lead, like.dtype)
         frame = self.frames.get(key)
         if frame is None:
             self.frames.clear()
-            frame = self.frames[key] = self._frame(like)
+            frame = self.frames[key] = self._frame(like, lead)
         addresses = [0] * len(self.sizes)
         for layer in self.weights:
             if not layer.holds(like.dtype):
@@ -349,7 +354,13 @@ class Program:
                 looked.look(module, like, self.features[v])
                 frame.program[row, 6:11] = looked.words
             addresses[c] = looked.laid.data_ptr()
-            own = self._own(name, state, like, frame.states[v], 1 if i < 0 else 2)
+            given, shape = state.get(name), frame.states[v]
+            own: tuple[Tensor, ...]
+            if given is None:
+                own = tuple(like.new_zeros(shape) for _ in module.state_names)
+            else:
+                count = len(module.state_names)
+                own = tuple([fresh(name, part, like, shape) for part in given[:count]])
             addresses[v] = own[-1].data_ptr()
             if i >= 0:
                 addresses[i] = own[0].data_ptr()
@@ -357,7 +368,7 @@ class Program:
         for name, place in self.before.items():
             kept = state.get(name)
             sent = None if kept is None else kept[-1]
-            now = self.executor.fresh(name, sent, like, frame.states[place])
+            now = fresh(name, sent, like, frame.states[place])
             addresses[place] = now.data_ptr()
             after[name] = (*after.get(name, ()), now)
         share(
@@ -372,9 +383,9 @@ class Program:
         )
         return values, after
 
-    def _frame(self, like: Tensor) -> _Frame:
+    def _frame(self, like: Tensor, lead: tuple[int, ...]) -> _Frame:
         """What follows from steps, batch and dtype."""
-        steps, batch = like.shape[:2]
+        batch = lead[-1]
         places = np.zeros((len(self.sizes), 2), np.int64)
         places[:, 1] = [0 if place in self.constant else n for place, n in enumerate(self.sizes)]
         moving = {*self.feeds.values(), *self.kept.values()}
@@ -385,20 +396,24 @@ class Program:
             self.program.copy(),
             places,
             constants(ATAN, like.dtype),
-            {p: torch.Size((steps, batch, *self.features[p])) for p in moving},
+            {p: torch.Size((*lead, *self.features[p])) for p in moving},
             {p: torch.Size((batch, *self.features[p])) for p in still},
-            {n: torch.Size((steps, batch, *self._shape(n))) for n in self.kept},
+            {n: torch.Size((*lead, *self._shape(n))) for n in self.kept},
             [_Looked() for _ in self.neurons],
         )
 
-    def _own(
-        self, name: str, state: States, like: Tensor, shape: torch.Size, count: int
-    ) -> tuple[Tensor, ...]:
-        """Copies of a neuron's state variables, to be worked in place."""
-        given = state.get(name)
-        if given is None:
-            return tuple(like.new_zeros(shape) for _ in range(count))
-        return tuple(self.executor.fresh(name, v, like, shape) for v in given[:count])
+
+def fresh(name: str, v: Tensor | None, like: Tensor, shape: torch.Size) -> Tensor:
+    """A copy of a state variable of node ``name``, to be worked in place; zeros for None.
+
+    Raises:
+        InputError: it has another shape or dtype than it would have after a step.
+    """
+    if v is None:
+        return like.new_zeros(shape)
+    if v.shape != shape or v.dtype != like.dtype or v.device != like.device:
+        v = fitting(name, v, like.new_empty(1).expand(shape), shape)
+    return v.clone() if v.is_contiguous() else v.contiguous()
 
 
 def program_for(

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
-from .blocks import Block, find_block
+from .blocks import AffineBlock, Block, find_affine_block, find_block
 from .fast import fold
 from .input_checks import Inputs
 from .plan import Source
@@ -50,7 +50,7 @@ def run_chunk(
         elif not stage.loop and (block := _block(executor, name, inputs, values, keep)):
             skipped |= _run_block(executor, block, values, state, after)
         elif stage.loop or not _whole(executor, name, inputs, values, state, after):
-            _stepwise(executor, stage.names, inputs, values, state, after)
+            _stepwise(executor, stage.names, inputs, values, state, after, keep)
         for done in stage.last_uses:
             if done not in keep:
                 values.pop(done, None)
@@ -93,14 +93,14 @@ def _whole(
 
 def _block(
     executor: GraphExecutor, name: str, inputs: Inputs, values: Values, keep: Collection[str]
-) -> Block | None:
+) -> Block | AffineBlock | None:
     """The block that begins at a node, if what reaches it is worked faster as one."""
-    if not isinstance(executor.node(name), nn.Conv2d):
+    layer = executor.node(name)
+    sources = executor.plan.sources[name]
+    if not isinstance(layer, nn.Conv2d | nn.Linear) or name in inputs or len(sources) != 1:
         return None
-    (*sources,) = executor.plan.sources[name]
-    if name in inputs or len(sources) != 1:
-        return None
-    block = find_block(executor, name, at_port(values, sources[0]), keep)
+    find = find_block if isinstance(layer, nn.Conv2d) else find_affine_block
+    block = find(executor, name, at_port(values, sources[0]), keep)
     if block is None:
         return None
     executor.choices[name] = block.choice
@@ -111,7 +111,11 @@ def _block(
 
 
 def _run_block(
-    executor: GraphExecutor, block: Block, values: Values, state: States, after: States
+    executor: GraphExecutor,
+    block: Block | AffineBlock,
+    values: Values,
+    state: States,
+    after: States,
 ) -> set[str]:
     """Work a block; the names of those of its nodes whose values are not there."""
     (source,) = executor.plan.sources[block.names[0]]
@@ -119,11 +123,10 @@ def _run_block(
     neuron = None
     if block.neuron is not None:
         module = executor.neuron(block.neuron)
-        features = block.features
+        features = torch.Size(block.features)
         like = xs.new_empty(1).expand(xs.shape[1], *features)
         own = executor._state_of(block.neuron, state, like) or module.initial_state(like)
-        laid = module.laid(torch.Size(features), xs.dtype, xs.device)
-        neuron = own, laid, module.rule
+        neuron = own, module.laid(features, xs.dtype, xs.device), module.rule
     values[block.names[-1]], own = block.run(xs, neuron)
     if block.neuron is not None:
         after[block.neuron] = own
@@ -137,11 +140,12 @@ def _stepwise(
     values: Values,
     state: States,
     after: States,
+    keep: Collection[str],
 ) -> None:
     """The nodes of a loop, or a module of the user's, one step after another."""
     like = next(iter(inputs.values()))
     steps = len(like)
-    if steps and _by_program(executor, names, inputs, values, state, after):
+    if steps and _by_program(executor, names, inputs, values, state, after, keep):
         return
     before = {s.name for n in names for s in executor.plan.sources[n]} - set(names)
     own = {name: state[name] for name in names if name in state}
@@ -169,10 +173,14 @@ def _by_program(
     values: Values,
     state: States,
     after: States,
+    keep: Collection[str],
 ) -> bool:
     """Work a loop as one list of instructions, if they serve its nodes."""
     like = next(iter(inputs.values()))
-    program = program_for(executor, names, names, like)
+    seen = tuple(
+        name for name in names if name in keep or not set(executor.plan.targets[name]) <= set(names)
+    )
+    program = program_for(executor, names, seen, like)
     if program is None:
         return False
     feeds = {}
@@ -183,7 +191,7 @@ def _by_program(
             )
         else:
             feeds[name, port] = at_port(values, Source(name, port, False))
-    done = program.run(feeds, state, like)
+    done = program.run(feeds, state, like, like.shape[:2])
     if done is None:
         return False
     values.update(done[0])

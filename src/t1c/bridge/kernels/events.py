@@ -56,7 +56,7 @@ def _affine(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
     y = x.new_empty(len(x), w.shape[1])
     b = x.new_zeros(w.shape[1]) if bias is None else bias.detach().contiguous()
     work = x.numel() + y.numel() * 8
-    share(kernel, len(x), work, *(a.detach().numpy() for a in (x, w, b, y)))
+    share(kernel, len(x), work, *(a.detach().numpy() for a in (x, w.view(-1), b, y)))
     return y
 
 
@@ -102,6 +102,49 @@ def _packed(x: Tensor) -> Tensor | None:
     plain = torch.ones(1, dtype=torch.bool)
     share(pack, len(x), x.numel(), x.detach().numpy(), bits.numpy(), plain.numpy())
     return bits if plain[0] else None
+
+
+def affine_block(
+    xs: Tensor, weight: Tensor, bias: Tensor | None, state: State, c: Coefficients, rule: Rule
+) -> tuple[Tensor, State]:
+    """A Linear and the neuron behind it; no gradient.
+
+    Args:
+        xs: (T, B, in).
+        weight: (out, in), lying in memory as (in, out) for speed.
+        bias: (out,).
+        state: the neuron's state.
+        c: its coefficients.
+        rule: its options.
+
+    Returns:
+        (spikes (T, B, out), the neuron's state).
+    """
+    from .numba_affine import affine_kernel
+
+    x = xs.detach().contiguous()
+    steps, batch = x.shape[:2]
+    w = weight.detach().t().contiguous()
+    outs = w.shape[1]
+    b = x.new_zeros(outs) if bias is None else bias.detach().contiguous()
+    v = copied(state[-1].detach().contiguous())
+    i = copied(state[0].detach().contiguous()) if rule.synapse else v
+    y = x.new_empty(steps, batch, outs)
+    # With fewer samples than threads, the neurons of a sample are shared out.
+    parts = 1 if batch >= torch.get_num_threads() else -(-outs // 128)
+    share(
+        affine_kernel(RESETS.index(rule.reset), rule.delay),
+        batch * parts,
+        steps * batch * (x.shape[2] + 16 * outs),
+        parts,
+        rule.strict,
+        rule.synapse,
+        *(a.numpy() for a in (x, w.view(-1), b, i, v)),
+        c.laid(torch.Size((outs,)), False).numpy(),
+        y.numpy(),
+        constants(rule.surrogate, x.dtype),
+    )
+    return y, ((i, v) if rule.synapse else (v,))
 
 
 @dataclass(frozen=True)

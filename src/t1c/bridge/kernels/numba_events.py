@@ -38,35 +38,61 @@ def active(row: Array, index: Array) -> int:
 
 
 @compiled
-def affine(first: int, last: int, x: Array, weight: Array, bias: Array, y: Array) -> None:
-    """Rows ``first`` to ``last`` of ``y = x @ weight + bias``; ``weight`` is (in, out).
+def add_rows(
+    row: Array, index: Array, n: int, weight: Array, outs: int, start: int, sums: Array
+) -> None:
+    """Add to ``sums`` the ``n`` rows of a weight that ``index`` names, each times its input.
 
-    Four rows of the weight are added in one pass over ``y``, which saves loads and stores of it.
+    Four are added in one pass over ``sums``, which saves loads and stores of it.
+
+    Args:
+        row: the inputs (in,).
+        index: which of them are active.
+        n: how many that are.
+        weight: (in * out,), flat: its slices are known to be runs of memory.
+        outs: the length of its rows.
+        start: where the part of them begins that is added up.
+        sums: that part.
     """
-    size = weight.shape[1]
-    index = np.empty(x.shape[1] + 1, np.int32)
-    sums = np.empty(size, y.dtype)
-    for m in range(first, last):
-        row = x[m]
-        n = active(row, index)
-        sums[:] = bias
-        k = 0
-        while k + 4 <= n:
-            i0, i1, i2, i3 = index[k], index[k + 1], index[k + 2], index[k + 3]
-            w0, w1, w2, w3 = weight[i0], weight[i1], weight[i2], weight[i3]
-            a0, a1, a2, a3 = row[i0], row[i1], row[i2], row[i3]
-            if a0 == 1 and a1 == 1 and a2 == 1 and a3 == 1:
-                for j in range(size):
-                    sums[j] += (w0[j] + w1[j]) + (w2[j] + w3[j])
-            else:
-                for j in range(size):
-                    sums[j] += (a0 * w0[j] + a1 * w1[j]) + (a2 * w2[j] + a3 * w3[j])
-            k += 4
-        while k < n:
-            w0, a0 = weight[index[k]], row[index[k]]
+    size = len(sums)
+    k = 0
+    while k + 4 <= n:
+        i0, i1, i2, i3 = index[k], index[k + 1], index[k + 2], index[k + 3]
+        at0, at1, at2, at3 = (
+            i0 * outs + start,
+            i1 * outs + start,
+            i2 * outs + start,
+            i3 * outs + start,
+        )
+        w0, w1 = weight[at0 : at0 + size], weight[at1 : at1 + size]
+        w2, w3 = weight[at2 : at2 + size], weight[at3 : at3 + size]
+        a0, a1, a2, a3 = row[i0], row[i1], row[i2], row[i3]
+        if a0 == 1 and a1 == 1 and a2 == 1 and a3 == 1:
             for j in range(size):
-                sums[j] += a0 * w0[j]
-            k += 1
+                sums[j] += (w0[j] + w1[j]) + (w2[j] + w3[j])
+        else:
+            for j in range(size):
+                sums[j] += (a0 * w0[j] + a1 * w1[j]) + (a2 * w2[j] + a3 * w3[j])
+        k += 4
+    while k < n:
+        i0 = index[k]
+        at0 = i0 * outs + start
+        w0, a0 = weight[at0 : at0 + size], row[i0]
+        for j in range(size):
+            sums[j] += a0 * w0[j]
+        k += 1
+
+
+@compiled
+def affine(first: int, last: int, x: Array, weight: Array, bias: Array, y: Array) -> None:
+    """Rows ``first`` to ``last`` of ``y = x @ weight + bias``; ``weight`` is (in * out,)."""
+    index = np.empty(x.shape[1] + 1, np.int32)
+    outs = y.shape[1]
+    sums = np.empty(outs, y.dtype)
+    for m in range(first, last):
+        n = active(x[m], index)
+        sums[:] = bias
+        add_rows(x[m], index, n, weight, outs, 0, sums)
         y[m] = sums
 
 

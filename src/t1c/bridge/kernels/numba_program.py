@@ -17,7 +17,7 @@ from numba import carray, types  # type: ignore[attr-defined]
 from numba.extending import intrinsic
 
 from .compiled import compiled
-from .numba_events import active
+from .numba_events import active, add_rows
 from .numba_scan import (
     NO_FIRE,
     SUBTRACT,
@@ -29,6 +29,8 @@ from .numba_scan import (
 COPY, ADD, SCALE, AFFINE, NEURON = range(5)
 ROOM = 2048
 """Elements of the largest value that are worked side by side."""
+SHORT = 128
+"""Rows of a weight up to this are added one by one."""
 WIDTH = 12
 """Columns of an instruction: its code, the places of result and operand, and what else it takes."""
 
@@ -46,23 +48,16 @@ pointer: Any = intrinsic(_pointer)
 
 
 @compiled
-def add_rows(row: Array, index: Array, weight: Array, sums: Array) -> None:
-    """Add to ``sums`` the rows of ``weight`` (in, out) that ``row`` is not zero at, times it."""
-    size = len(sums)
-    n = active(row, index)
-    k = 0
-    while k + 4 <= n:
-        i0, i1, i2, i3 = index[k], index[k + 1], index[k + 2], index[k + 3]
-        w0, w1, w2, w3 = weight[i0], weight[i1], weight[i2], weight[i3]
-        a0, a1, a2, a3 = row[i0], row[i1], row[i2], row[i3]
-        for j in range(size):
-            sums[j] += (a0 * w0[j] + a1 * w1[j]) + (a2 * w2[j] + a3 * w3[j])
-        k += 4
-    while k < n:
-        w0, a0 = weight[index[k]], row[index[k]]
-        for j in range(size):
-            sums[j] += a0 * w0[j]
-        k += 1
+def add_short_rows(x: Array, width: int, weight: Array, size: int, y: Array) -> None:
+    """The same for several samples, where rows are so short that gathering them takes longer."""
+    for s in range(len(x) // width):
+        row, sums = x[s * width : (s + 1) * width], y[s * size : (s + 1) * size]
+        for i in range(width):
+            a = row[i]
+            if a != 0:
+                w = weight[i * size : (i + 1) * size]
+                for j in range(size):
+                    sums[j] += a * w[j]
 
 
 @compiled
@@ -166,14 +161,22 @@ def carry_out(
                         for k in range(size):
                             y[s * size + k] = factor[k] * x[s * size + k]
                 elif code == AFFINE:
-                    w = carray(pointer(addresses[program[o, 3]]), (width, size), kind)
+                    w = carray(pointer(addresses[program[o, 3]]), (width * size,), kind)
+                    if program[o, 4] >= 0:
+                        bias = carray(pointer(addresses[program[o, 4]]), (size,), kind)
+                        for s in range(samples):
+                            sums = y[s * size : (s + 1) * size]
+                            for k in range(size):
+                                sums[k] = bias[k]
+                    else:
+                        y[:] = constants[0]
+                    if size <= SHORT:
+                        add_short_rows(x, width, w, size, y)
+                        continue
                     for s in range(samples):
-                        sums = y[s * size : (s + 1) * size]
-                        if program[o, 4] >= 0:
-                            sums[:] = carray(pointer(addresses[program[o, 4]]), (size,), kind)
-                        else:
-                            sums[:] = constants[0]
-                        add_rows(x[s * width : (s + 1) * width], index, w, sums)
+                        row = x[s * width : (s + 1) * width]
+                        n = active(row, index)
+                        add_rows(row, index, n, w, size, 0, y[s * size : (s + 1) * size])
                 else:
                     start = addresses[program[o, 3]] + b * size * item
                     v = carray(pointer(start), (samples * size,), kind)
