@@ -72,6 +72,10 @@ class Backend(Protocol):
 
 def backend(name: str) -> Backend:
     """The kernels that ``choose`` named; imported only where they run."""
+    if name == "triton":
+        from . import triton_launch
+
+        return triton_launch
     from . import numba_launch
 
     return numba_launch
