@@ -58,7 +58,7 @@ def choose(x: Tensor, wanted: str | None = None) -> str:
                 f"pip install {forced}, or leave kernels and {VARIABLE} out.",
             )
         )
-    if forced != "torch" and kind != _DEVICES[forced]:
+    if forced != "torch" and kind != _DEVICES[forced] and not _interpreted(forced):
         raise UnsupportedError(
             Problem(
                 f"kernels={forced!r} on a tensor on {kind}",
@@ -67,3 +67,8 @@ def choose(x: Tensor, wanted: str | None = None) -> str:
             )
         )
     return forced if forced == "torch" or x.dtype in _DTYPES[forced] else "torch"
+
+
+def _interpreted(name: str) -> bool:
+    """Whether Triton only acts its kernels out in Python, which is how they are tested on a CPU."""
+    return name == "triton" and os.environ.get("TRITON_INTERPRET") == "1"

@@ -29,10 +29,12 @@ def unflat(x: Tensor, shape: torch.Size, last: bool) -> Tensor:
 
 
 def copied(x: Tensor) -> Tensor:
-    """A copy of a contiguous tensor on a CPU, made by this thread alone.
+    """A copy of a contiguous tensor; on a CPU made by this thread alone.
 
     Torch shares out even small copies among its threads, which then are waited for.
     """
+    if x.device.type != "cpu" or x.dtype not in (torch.float32, torch.float64):
+        return x.clone()
     return torch.from_numpy(x.numpy().copy())
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
@@ -13,13 +13,72 @@ from ..surrogate import SLOPES, Surrogate
 from . import definition
 from .choose import choose
 from .layout import channels_last, copied, flat, periodic, unflat
-from .rule import COEFFICIENTS, RESETS, Rule
-from .threads import share
+from .rule import COEFFICIENTS, Rule
 
 State = tuple[Tensor, ...]
 SURROGATES = tuple(SLOPES)
-COST = 4
-"""What one update costs, in elements of a plain loop."""
+
+
+class Backend(Protocol):
+    """The kernels of one kind. Arrays are (T, N), states (N,), coefficients (7, P).
+
+    What a rule does not need is some array of that dtype, which is left alone.
+    """
+
+    def launch_forward(
+        self,
+        rule: Rule,
+        keep: bool,
+        x: Tensor,
+        i: Tensor,
+        v: Tensor,
+        c: Tensor,
+        out: Tensor,
+        tested: Tensor,
+        beside: Tensor,
+        currents: Tensor,
+        /,
+    ) -> None:
+        """Walk ``i`` and ``v``, in place, through all steps of ``x``; fill ``out``.
+
+        With ``keep``, note what the way back needs: membranes ``tested``; ``beside`` them, carried
+        membranes or those before a hold; and ``currents``.
+        """
+
+    def launch_backward(
+        self,
+        rule: Rule,
+        learning: bool,
+        grads: Tensor,
+        gi: Tensor,
+        gv: Tensor,
+        x: Tensor,
+        i0: Tensor,
+        v0: Tensor,
+        c: Tensor,
+        tested: Tensor,
+        beside: Tensor,
+        currents: Tensor,
+        gx: Tensor,
+        gc: Tensor,
+        /,
+    ) -> None:
+        """Walk ``gi`` and ``gv``, in place, back from the gradients after the last step.
+
+        Fills ``gx``, the gradients of ``x``; with ``learning``, adds those of coefficients to
+        ``gc`` (7, N), in the dtype of the arithmetic.
+        """
+
+
+def backend(name: str) -> Backend:
+    """The kernels that ``choose`` named; imported only where they run."""
+    if name == "triton":
+        from . import triton_launch
+
+        return triton_launch
+    from . import numba_launch
+
+    return numba_launch
 
 
 class Coefficients:
@@ -73,18 +132,16 @@ def scan(
     i = state[0] if rule.synapse else None
     v = state[-1]
     if grad:
-        out, i, v = _Scan.apply(xs, i, v, c, rule, *c.tensors)  # type: ignore[no-untyped-call]
+        out, i, v = _Scan.apply(xs, i, v, c, rule, name, *c.tensors)  # type: ignore[no-untyped-call]
     else:
-        out, i, v, *_ = forward(xs, i, v, c, rule, keep=False)
+        out, i, v, *_ = forward(xs, i, v, c, rule, name, keep=False)
     return out, ((v,) if i is None else (i, v))
 
 
 def forward(
-    xs: Tensor, i: Tensor | None, v: Tensor, c: Coefficients, rule: Rule, keep: bool
+    xs: Tensor, i: Tensor | None, v: Tensor, c: Coefficients, rule: Rule, name: str, keep: bool
 ) -> tuple[Tensor, Tensor | None, Tensor, Tensor, Tensor, Tensor]:
     """Outputs, states, and what the way back needs: membranes tested, those beside, currents."""
-    from .numba_scan import forward_kernel
-
     last = channels_last(xs)
     x = flat(xs.detach(), last)
     first_v = flat(v.detach().unsqueeze(0), last)
@@ -95,24 +152,17 @@ def forward(
     tested = torch.empty_like(x) if keep else empty
     beside = torch.empty_like(x) if keep and rule.reset in ("hold", "carry") else empty
     currents = torch.empty_like(x) if keep and rule.synapse else empty
-    kernel = forward_kernel(RESETS.index(rule.reset), rule.delay)
-    size = x.shape[1]
     arrays = (x, cs[0], vs[0], c.laid(xs.shape[2:], last), out, tested, beside, currents)
-    share(
-        kernel,
-        size,
-        COST * size * len(x),
-        rule.strict,
-        rule.synapse,
-        keep,
-        *(a.numpy() for a in arrays),
-        constants(rule.surrogate, x.dtype),
-        multiple=16,
-    )
+    backend(name).launch_forward(rule, keep, *arrays)
     shape = torch.Size((1, *v.shape))
     after_v = unflat(vs, shape, last)[0]
     after_i = unflat(cs, shape, last)[0] if i is not None else None
     return unflat(out, xs.shape, last), after_i, after_v, tested, beside, currents
+
+
+def of_arithmetic(dtype: torch.dtype) -> torch.dtype:
+    """What kernels compute in and add up gradients of coefficients in: half types in float32."""
+    return torch.float32 if dtype in (torch.float16, torch.bfloat16) else dtype
 
 
 _CONSTANTS: dict[tuple[Any, ...], Any] = {}
@@ -138,22 +188,21 @@ class _Scan(torch.autograd.Function):
         v: Tensor,
         c: Coefficients,
         rule: Rule,
+        name: str,
         *tensors: Tensor,
     ) -> Any:
-        out, after_i, after_v, tested, beside, currents = forward(xs, i, v, c, rule, keep=True)
-        ctx.learning = any(ctx.needs_input_grad[5:])
+        out, after_i, after_v, *kept = forward(xs, i, v, c, rule, name, keep=True)
+        ctx.learning = any(ctx.needs_input_grad[6:])
         # The input is needed for the gradients of gain and weight alone.
         x = xs if ctx.learning else xs.new_empty((1, 1))
-        ctx.save_for_backward(x, i, v, tested, beside, currents, *tensors)
-        ctx.c, ctx.rule, ctx.shape, ctx.last = c, rule, xs.shape, channels_last(xs)
+        ctx.save_for_backward(x, i, v, *kept, *tensors)
+        ctx.c, ctx.rule, ctx.name, ctx.shape, ctx.last = c, rule, name, xs.shape, channels_last(xs)
         ctx.set_materialize_grads(False)
         return out, after_i, after_v
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, g_out: Tensor | None, g_i: Tensor | None, g_v: Tensor | None) -> Any:
-        from .numba_backward import backward_kernel
-
         x, i, v, tested, beside, currents, *tensors = ctx.saved_tensors
         rule, last = ctx.rule, ctx.last
         state = torch.Size((1, *v.shape))
@@ -164,10 +213,9 @@ class _Scan(torch.autograd.Function):
         gv = flat(to_flat(g_v), last).clone()
         gi = flat(to_flat(g_i), last).clone() if rule.synapse else gv
         grads = flat(v.new_zeros(ctx.shape) if g_out is None else g_out, last)
-        size = grads.shape[1]
         gx = torch.empty_like(grads)
-        gc = v.new_zeros((len(COEFFICIENTS), size)) if ctx.learning else v.new_empty((1, 1))
-        kernel = backward_kernel(RESETS.index(rule.reset), rule.delay)
+        summed = (len(COEFFICIENTS), v.numel()) if ctx.learning else (1, 1)
+        gc = v.new_zeros(summed, dtype=of_arithmetic(v.dtype))
         first_v = flat(v.detach().unsqueeze(0), last)
         first_i = flat(i.detach().unsqueeze(0), last) if i is not None else first_v
         arrays = (
@@ -184,31 +232,19 @@ class _Scan(torch.autograd.Function):
             gx,
             gc,
         )
-        share(
-            kernel,
-            size,
-            COST * size * len(grads),
-            rule.strict,
-            rule.synapse,
-            SURROGATES.index(rule.surrogate.name),
-            rule.detach_reset,
-            ctx.learning,
-            *(a.detach().numpy() for a in arrays),
-            constants(rule.surrogate, v.dtype),
-            multiple=16,
-        )
+        backend(ctx.name).launch_backward(rule, ctx.learning, *arrays)
         coefficients: list[Tensor | None] = [None] * len(COEFFICIENTS)
         if ctx.learning:
             rows = unflat(gc, torch.Size((len(COEFFICIENTS), *v.shape)), last)
             for n, tensor in enumerate(tensors):
-                if ctx.needs_input_grad[5 + n]:
-                    coefficients[n] = (
-                        rows[n].sum_to_size((1, *v.shape[1:]))[0].sum_to_size(tensor.shape)
-                    )
+                if ctx.needs_input_grad[6 + n]:
+                    total = rows[n].sum_to_size((1, *v.shape[1:]))[0].sum_to_size(tensor.shape)
+                    coefficients[n] = total.to(tensor.dtype)
         return (
             unflat(gx, ctx.shape, last),
             unflat(gi, state, last)[0] if rule.synapse else None,
             unflat(gv, state, last)[0],
+            None,
             None,
             None,
             *coefficients,
