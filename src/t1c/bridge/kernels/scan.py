@@ -199,6 +199,8 @@ class _Scan(torch.autograd.Function):
         )
         coefficients: list[Tensor | None] = [None] * len(COEFFICIENTS)
         if ctx.learning:
+            if not size:  # no steps or no samples
+                gc = v.new_zeros((len(COEFFICIENTS), v.numel()))
             rows = unflat(gc, torch.Size((len(COEFFICIENTS), *v.shape)), last)
             for n, tensor in enumerate(tensors):
                 if ctx.needs_input_grad[5 + n]:
