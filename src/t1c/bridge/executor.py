@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import Any, cast
+from typing import Any, Self, cast
 
 import torch
 from torch import Tensor, nn
@@ -19,6 +19,7 @@ from .chunks import cut
 from .collect import Collect, collector_for
 from .fast import Choice
 from .input_checks import Inputs, check_inputs
+from .kernels.choose import check_name
 from .names import module_names
 from .plan import Plan, make_plan
 from .primitives import MergeModule, NeuronModule, SplitModule
@@ -129,6 +130,7 @@ class GraphExecutor(nn.Module):
 
     @kernels.setter
     def kernels(self, wanted: str | None) -> None:
+        check_name(wanted)
         self._kernels = wanted
         for name in self._children:
             module = self.node(name)
@@ -145,6 +147,15 @@ class GraphExecutor(nn.Module):
 
     def _stateful(self, name: str) -> StatefulModule:
         return cast(StatefulModule, self.node(name))
+
+    def __getstate__(self) -> dict[str, Any]:
+        # A copy looks at its own modules anew.
+        return {**self.__dict__, "programs": {}, "_first": None}
+
+    def _apply(self, fn: Any, recurse: bool = True) -> Self:
+        # Parameters change in place, and nothing counts it.
+        self.programs, self._first = {}, None
+        return super()._apply(fn, recurse)  # type: ignore[no-untyped-call, no-any-return]
 
     # One step ------------------------------------------------------------------------------
 
