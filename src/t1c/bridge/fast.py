@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.utils.weak import WeakTensorKeyDictionary
 
 from .kernels.choose import choose
+from .work import is_plain
 
 FEW = 8
 """Rows up to which a product is bound by reading its weight, which moves the crossing."""
@@ -66,18 +67,6 @@ def fold(
     return y.reshape(*lead, *y.shape[1:]), None
 
 
-def is_plain(module: nn.Module) -> bool:
-    """Whether a call does nothing but what the parameters say: no hooks, no wrappers."""
-    return not (
-        module._forward_hooks
-        or module._forward_pre_hooks
-        or module._backward_hooks
-        or module._backward_pre_hooks
-        or "forward" in module.__dict__
-        or getattr(module, "parametrizations", None)
-    )
-
-
 def _way_of_affine(
     module: nn.Linear, xs: Tensor, kernels: str | None, events: bool | None
 ) -> Choice:
@@ -123,16 +112,20 @@ def obstacle_to_events(weight: Tensor, x: Tensor, kernels: str | None) -> str | 
 
 
 _FINITE: Any = WeakTensorKeyDictionary()
-"""Weight -> (its version, whether it is finite)."""
+"""Weight -> (its version and address, whether it is finite)."""
 
 
 def finite(weight: Tensor) -> bool:
-    """Whether all weights are finite, which is told anew when they are written to."""
+    """Whether all weights are finite, which is told anew when they are written to.
+
+    Writing through ``.data`` or a NumPy view goes unseen.
+    """
     if weight.is_inference():
         return bool(weight.isfinite().all())
-    kept: tuple[int, bool] | None = _FINITE.get(weight)
-    if kept is None or kept[0] != weight._version:
+    now = weight._version, weight.data_ptr()
+    kept: tuple[tuple[int, int], bool] | None = _FINITE.get(weight)
+    if kept is None or kept[0] != now:
         # A sum is finite only if its terms are, unless it overflows, which errs on the safe side.
-        kept = weight._version, math.isfinite(float(weight.detach().sum()))
+        kept = now, math.isfinite(float(weight.detach().sum()))
         _FINITE[weight] = kept
     return kept[1]
