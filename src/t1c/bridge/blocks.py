@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
-from .fast import Choice, is_plain, obstacle_to_events, way_of_affine
+from .fast import Choice, obstacle_to_events, way_of_affine
 from .kernels.rule import Rule
 from .kernels.scan import Coefficients, State, scan
 from .primitives import NeuronModule
+from .work import is_plain
 
 if TYPE_CHECKING:
     from .executor import GraphExecutor

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterator, Mapping
-from itertools import islice
 from typing import Any
 
 import torch
@@ -42,13 +42,14 @@ def cut(xs: Any, check: Check, fitting: Callable[[Inputs], int], chunk: int | No
     Raises:
         InputError: the inputs are wrong, or ``chunk`` is not at least 1.
     """
-    if chunk is not None and chunk < 1:
+    if chunk is not None and chunk not in range(1, sys.maxsize):
         raise InputError(Problem(repr(chunk), "at least 1 step", field="chunk"))
     if _is_stream(xs):
         return Pieces(_of_steps(iter(xs), check, fitting, chunk), None)
     inputs = check(xs, 2)
     steps = len(next(iter(inputs.values())))
-    size = chunk or fitting(inputs)
+    # What is captured as a graph is captured whole.
+    size = chunk or (steps if torch.compiler.is_compiling() else fitting(inputs))
     return Pieces(_of_tensors(inputs, steps, size), steps)
 
 
@@ -68,8 +69,25 @@ def _of_tensors(inputs: Inputs, steps: int, size: int) -> Iterator[tuple[int, In
 def _of_steps(
     steps: Iterator[Any], check: Check, fitting: Callable[[Inputs], int], chunk: int | None
 ) -> Iterator[tuple[int, Inputs]]:
-    begin = next(steps, None)
-    if begin is None:
+    first, size, batch = 0, chunk or 1, None
+    waiting: list[Inputs] = []
+    for step in steps:
+        inputs = check(step, 1)
+        found = len(next(iter(inputs.values())))
+        if batch is None:
+            batch = found
+            size = chunk or fitting({name: x.unsqueeze(0) for name, x in inputs.items()})
+        elif found != batch:
+            raise InputError(
+                Problem(f"steps of batch sizes {batch} and {found}", "one batch size for all steps")
+            )
+        waiting.append(inputs)
+        if len(waiting) == size:
+            yield first, _stacked(waiting)
+            first, waiting = first + size, []
+    if waiting:
+        yield first, _stacked(waiting)
+    if batch is None:
         raise InputError(
             Problem(
                 "an iterator without a step",
@@ -77,17 +95,10 @@ def _of_steps(
                 "For no steps pass a tensor (0, B, *shape), which tells the batch.",
             )
         )
-    first, waiting = 0, [check(begin, 1)]
-    size = chunk or fitting({name: x.unsqueeze(0) for name, x in waiting[0].items()})
-    while waiting:
-        waiting += [check(step, 1) for step in islice(steps, size - len(waiting))]
-        sizes = {len(x) for inputs in waiting for x in inputs.values()}
-        if len(sizes) > 1:
-            raise InputError(
-                Problem(f"steps of batch sizes {sorted(sizes)}", "one batch size for all steps")
-            )
-        yield first, {name: torch.stack([w[name] for w in waiting]) for name in waiting[0]}
-        first, waiting = first + len(waiting), []
-        following = next(steps, None)
-        if following is not None:
-            waiting = [check(following, 1)]
+
+
+def _stacked(steps: list[Inputs]) -> Inputs:
+    """Single steps as a sequence; the list is emptied, so that they are let go of."""
+    stacked = {name: torch.stack([step[name] for step in steps]) for name in steps[0]}
+    steps.clear()
+    return stacked

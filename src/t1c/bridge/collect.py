@@ -72,7 +72,8 @@ class _Stack:
         self.whole: Tensor | None = None
 
     def take(self, first: int, steps: int | None, y: Tensor) -> None:
-        if steps is None or len(y) == steps or y.requires_grad:
+        # Writing into one tensor is for results without a history.
+        if steps is None or len(y) == steps or torch.is_grad_enabled():
             self.parts.append(y)
             return
         if self.whole is None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import Any, cast
+from typing import Any, Self, cast
 
 import torch
 from torch import Tensor, nn
@@ -18,8 +18,9 @@ from .blocks import inner_nodes
 from .chunks import cut
 from .collect import Collect, collector_for
 from .explain import Explanation, explain
-from .fast import DENSE_BYTES, Choice
+from .fast import DENSE_BYTES, Choice, in_order_of_torch
 from .input_checks import Inputs, check_inputs
+from .kernels.choose import check_name
 from .names import module_names
 from .plan import Plan, make_plan
 from .primitives import MergeModule, NeuronModule, SplitModule
@@ -29,7 +30,7 @@ from .registry import node_of
 from .sequence import Values, at_port, run_chunk
 from .state_checks import Kept, States, check_states, fitting, for_batch, kept_by, misfit
 from .stateful import State, StatefulModule
-from .work import emits_early, feeds_back, is_stateless, step_of, trial
+from .work import emits_early, feeds_back, is_plain, is_stateless, step_of, trial
 
 CHUNK_BYTES, TRAINING_BYTES = 8 * 2**20, 6 * 2**20
 """What the largest value of a chunk may take: less in training, where what a chunk leaves behind
@@ -133,6 +134,7 @@ class GraphExecutor(nn.Module):
 
     @kernels.setter
     def kernels(self, wanted: str | None) -> None:
+        check_name(wanted)
         self._kernels = wanted
         for name in self._children:
             module = self.node(name)
@@ -149,6 +151,15 @@ class GraphExecutor(nn.Module):
 
     def _stateful(self, name: str) -> StatefulModule:
         return cast(StatefulModule, self.node(name))
+
+    def __getstate__(self) -> dict[str, Any]:
+        # A copy looks at its own modules anew.
+        return {**self.__dict__, "programs": {}, "_first": None}
+
+    def _apply(self, fn: Any, recurse: bool = True) -> Self:
+        # Parameters change in place, and nothing counts it.
+        self.programs, self._first = {}, None
+        return super()._apply(fn, recurse)  # type: ignore[no-untyped-call, no-any-return]
 
     # One step ------------------------------------------------------------------------------
 
@@ -204,7 +215,12 @@ class GraphExecutor(nn.Module):
                 values[name] = self._stateful(name).emit(self._line(name, inputs, state))
                 continue
             x = inputs[name] if name in inputs else self._arriving(name, values, state, inputs)
-            values[name], own = step_of(name, self.node(name), x, self._state_of(name, state, x))
+            module = self.node(name)
+            own: State | None = None
+            if self.events is False and type(module) is nn.Linear and is_plain(module):
+                values[name] = in_order_of_torch(module, x)
+            else:
+                values[name], own = step_of(name, module, x, self._state_of(name, state, x))
             if own is not None:
                 after[name] = own
         for name in names:

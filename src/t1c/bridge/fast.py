@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.utils.weak import WeakTensorKeyDictionary
 
 from .kernels.choose import choose
+from .work import is_plain
 
 DENSE_BYTES = 2 * 2**20
 """What the map of a dense convolution may take: a share of the second-level cache."""
@@ -62,6 +63,8 @@ def fold(
             y = affine(rows, module.weight, module.bias)
             return y.view(*xs.shape[:-1], module.out_features), choice
         return module(x).reshape(*xs.shape[:-1], module.out_features), choice
+    if type(module) is nn.Linear and is_plain(module):
+        return in_order_of_torch(module, x).reshape(*xs.shape[:-1], module.out_features), None
     if isinstance(module, nn.Conv2d) and len(xs) > 1 and (piece := _piece(module, xs)) < len(xs):
         # The maps of many steps leave the cache: a few at a time are faster.
         return torch.cat([fold(module, part)[0] for part in xs.split(piece)]), None
@@ -71,23 +74,16 @@ def fold(
     return y.reshape(*lead, *y.shape[1:]), None
 
 
+def in_order_of_torch(module: nn.Linear, x: Tensor) -> Tensor:
+    """What a ``Linear`` of torch's own gives, bit for bit: its sums depend on how weights lie."""
+    return nn.functional.linear(x, module.weight.contiguous(), module.bias)
+
+
 def _piece(layer: nn.Conv2d, xs: Tensor) -> int:
     """How many steps of a convolution fit the cache."""
     size = xs.shape[1] * max(xs[0].numel() // max(1, xs.shape[1]), 1)
     growth = layer.out_channels / max(1, layer.in_channels)
     return max(1, int(DENSE_BYTES // max(1, size * growth * xs.element_size())))
-
-
-def is_plain(module: nn.Module) -> bool:
-    """Whether a call does nothing but what the parameters say: no hooks, no wrappers."""
-    return not (
-        module._forward_hooks
-        or module._forward_pre_hooks
-        or module._backward_hooks
-        or module._backward_pre_hooks
-        or "forward" in module.__dict__
-        or getattr(module, "parametrizations", None)
-    )
 
 
 def way_of_affine(
@@ -136,16 +132,20 @@ def obstacle_to_events(weight: Tensor, x: Tensor, kernels: str | None) -> str | 
 
 
 _FINITE: Any = WeakTensorKeyDictionary()
-"""Weight -> (its version, whether it is finite)."""
+"""Weight -> (its version and address, whether it is finite)."""
 
 
 def finite(weight: Tensor) -> bool:
-    """Whether all weights are finite, which is told anew when they are written to."""
+    """Whether all weights are finite, which is told anew when they are written to.
+
+    Writing through ``.data`` or a NumPy view goes unseen.
+    """
     if weight.is_inference():
         return math.isfinite(float(weight.sum()))
-    kept: tuple[int, bool] | None = _FINITE.get(weight)
-    if kept is None or kept[0] != weight._version:
+    now = weight._version, weight.data_ptr()
+    kept: tuple[tuple[int, int], bool] | None = _FINITE.get(weight)
+    if kept is None or kept[0] != now:
         # A sum is finite only if its terms are, unless it overflows, which errs on the safe side.
-        kept = weight._version, math.isfinite(float(weight.detach().sum()))
+        kept = now, math.isfinite(float(weight.detach().sum()))
         _FINITE[weight] = kept
     return kept[1]

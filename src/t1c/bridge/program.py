@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from .fast import finite, is_plain
+from .fast import finite
 from .kernels.choose import choose
 from .kernels.rule import RESETS
 from .kernels.scan import constants
@@ -24,6 +24,7 @@ from .kernels.threads import share
 from .primitives import MergeModule, NeuronModule, ScaleModule, SkipModule, SplitModule
 from .state_checks import States, fitting
 from .surrogate import ATAN
+from .work import is_plain
 
 if TYPE_CHECKING:
     from .executor import GraphExecutor
@@ -49,13 +50,15 @@ class _Weight:
         self.b: Tensor | None = layer.bias
         self.shape = (layer.out_features, layer.in_features)
         self.stride = (1, layer.out_features)
-        self.version = -1
+        self.found: tuple[int, int] | None = None
 
     def holds(self, dtype: torch.dtype) -> bool:
         """Whether they may be read as instructions do: all there, in that order, finite."""
         parameters = self.layer._parameters
-        w, b = parameters["weight"], parameters["bias"]
-        if w is None or w.dtype != dtype or w.shape != self.shape or w.stride() != self.stride:
+        w, b = parameters.get("weight"), parameters.get("bias")
+        if w is None or w.dtype != dtype or w.shape != self.shape:
+            return False
+        if w.stride() != self.stride and not w.t().is_contiguous():
             return False
         if (b is None) != (self.bias < 0):
             return False
@@ -63,50 +66,52 @@ class _Weight:
             b.dtype != dtype or b.shape != self.shape[:1] or not b.is_contiguous()
         ):
             return False
-        unknown = w is not self.w or self.version < 0 or w.is_inference()
-        if unknown or w._version != self.version:
+        state = None if w.is_inference() else (w._version, w.data_ptr())
+        if w is not self.w or state is None or state != self.found:
             if not finite(w):
                 return False
-            self.version = -1 if w.is_inference() else w._version
+            self.found = state
         self.w, self.b = w, b
         return True
 
 
 class _Looked:
-    """The coefficients and options of a neuron, and whether they still are as they were."""
+    """The coefficients and options of a neuron as they were found; never changed afterwards.
 
-    def __init__(self) -> None:
-        self.laid: Tensor = torch.empty(0)
-        self.words: tuple[int, ...] = ()
-        self.options: tuple[Any, ...] = ()
-        self.parameters: list[tuple[Any, str, Tensor, int]] = []
+    Attributes:
+        laid: the coefficients as compiled loops take them.
+        words: the period of the coefficients and the options, as columns of an instruction.
+    """
 
-    def holds(self, module: NeuronModule) -> bool:
-        """Whether nothing changed."""
-        if self.options != (module.reset_mode, module.reset_delay, module.fires_at):
-            return False
-        for home, name, t, version in self.parameters:
-            if home.get(name) is not t or t._version != version:
-                return False
-        return True
-
-    def look(self, module: NeuronModule, like: Tensor, features: tuple[int, ...]) -> None:
-        """Look them up."""
+    def __init__(self, module: NeuronModule, like: Tensor, features: tuple[int, ...]) -> None:
         shape = torch.Size(features)
+        found = [(self._home(module, name), name) for name in module.exact]
+        # Before the coefficients are folded: what is written meanwhile is then seen.
+        self.parameters = [
+            (home, name, t, None if t.is_inference() else (t._version, t.data_ptr()))
+            for home, name in found
+            if (t := home[name]) is not None
+        ]
         self.laid = module.laid(shape, like.dtype, like.device).laid(shape, False)
         rule = module.rule
         reset = RESETS.index(rule.reset)
         self.words = (self.laid.shape[1], reset, rule.delay, rule.strict, rule.synapse)
         self.options = (module.reset_mode, module.reset_delay, module.fires_at)
-        self.parameters = []
-        for name in module.exact:
-            home: Any = module._buffers if name in module._buffers else module._parameters
-            t = home[name]
-            if t is not None and t.is_inference():  # nothing tells when it is written to
-                self.options = ()
-                return
-            if t is not None:
-                self.parameters.append((home, name, t, t._version))
+
+    @staticmethod
+    def _home(module: NeuronModule, name: str) -> Any:
+        return module._buffers if name in module._buffers else module._parameters
+
+    def holds(self, module: NeuronModule) -> bool:
+        """Whether nothing changed; False where nothing would tell (inference tensors)."""
+        if self.options != (module.reset_mode, module.reset_delay, module.fires_at):
+            return False
+        for home, name, t, state in self.parameters:
+            if home.get(name) is not t or state is None:
+                return False
+            if t._version != state[0] or t.data_ptr() != state[1]:
+                return False
+        return True
 
 
 @dataclass(frozen=True)
@@ -119,7 +124,7 @@ class _Frame:
     shapes: dict[int, torch.Size]
     states: dict[int, torch.Size]
     kept: dict[str, torch.Size]
-    neurons: list[_Looked]
+    neurons: list[_Looked | None]
 
 
 class Program:
@@ -180,19 +185,14 @@ class Program:
 
     def _instruct(self, name: str) -> None:
         module = self.modules[name] = self.executor.node(name)
-        if not is_plain(module):
-            raise UnsuitedError
         x, arriving = self._arriving(name, module)
         shape = self._shape(name)
-        passes = isinstance(module, nn.Identity | SkipModule) or (
-            isinstance(module, nn.Dropout) and not module.training
-        )
-        if passes or isinstance(module, nn.Flatten):
+        if isinstance(module, nn.Identity | SkipModule | nn.Dropout | nn.Flatten):
             if math.prod(arriving) != math.prod(shape):
                 raise UnsuitedError
             self.place_of[name] = x
         elif type(module) is nn.Linear:
-            if arriving != (module.in_features,):
+            if arriving != (module.in_features,) or shape != (module.out_features,):
                 raise UnsuitedError
             y = self.place_of[name] = self._place(shape)
             weight = self._place((module.in_features * module.out_features,))
@@ -276,16 +276,18 @@ class Program:
 
     # Running -----------------------------------------------------------------------------------
 
-    def suits(self) -> bool:
-        """Whether the modules are still the ones that were looked at, and do nothing more."""
+    def current(self) -> bool:
+        """Whether the modules are still the ones that were looked at."""
         children = self.executor._children
         now = self.executor._modules
-        for name, module in self.modules.items():
-            if now[children[name]] is not module or module.training:
-                return False
-            if module._forward_hooks or module._forward_pre_hooks:
-                return False
-        return True
+        return all(now[children[name]] is module for name, module in self.modules.items())
+
+    def suits(self) -> bool:
+        """Whether the modules do nothing but what the instructions say."""
+        return all(
+            is_plain(module) and not (module.training and isinstance(module, nn.Dropout))
+            for module in self.modules.values()
+        )
 
     def run(
         self,
@@ -303,8 +305,9 @@ class Program:
             lead: (T, B), or (B,) for one step.
 
         Returns:
-            (kept values (*lead, *features), the state after the last step); None where a weight
-            lies otherwise in memory than instructions need, or is not finite.
+            (kept values (*lead, *features), the state after the last step); None where a tensor
+            is not what instructions need: of another shape or dtype, laid out otherwise in
+            memory, or a weight that is not finite.
         """
         from .kernels.numba_program import carry_out
 
@@ -331,6 +334,10 @@ class Program:
             addresses[place] = laid.data_ptr()
         for node, place in self.feeds.items():
             x = feeds[node].contiguous()
+            if x.dtype != like.dtype or x.device != like.device:
+                return None
+            if x.numel() != steps * batch * self.sizes[place]:
+                return None
             alive.append(x)
             addresses[place] = x.data_ptr()
         buffer = like.new_empty(batch * self.room)
@@ -349,10 +356,14 @@ class Program:
             y, shape = made[place], frame.kept[name]
             values[name] = y if y.shape == shape else y.view(shape)
         after: States = {}
-        for (name, module, v, i, c, row), looked in zip(self.neurons, frame.neurons, strict=True):
-            if not looked.holds(module):
-                looked.look(module, like, self.features[v])
+        for n, (name, module, v, i, c, row) in enumerate(self.neurons):
+            looked = frame.neurons[n]
+            if looked is None or not looked.holds(module):
+                looked = _Looked(module, like, self.features[v])
                 frame.program[row, 6:11] = looked.words
+                # Last: another thread may wait for it.
+                frame.neurons[n] = looked
+            alive.append(looked.laid)
             addresses[c] = looked.laid.data_ptr()
             given, shape = state.get(name), frame.states[v]
             own: tuple[Tensor, ...]
@@ -399,7 +410,7 @@ class Program:
             {p: torch.Size((*lead, *self.features[p])) for p in moving},
             {p: torch.Size((batch, *self.features[p])) for p in still},
             {n: torch.Size((*lead, *self._shape(n))) for n in self.kept},
-            [_Looked() for _ in self.neurons],
+            [None] * len(self.neurons),
         )
 
 
@@ -432,14 +443,11 @@ def program_for(
     ):
         return None
     key = (tuple(names), tuple(keep))
-    if key in executor.programs:
-        kept = executor.programs[key]
-        if kept is None or kept.suits():
-            return kept
-    try:
-        made: Program | None = Program(executor, names, keep)
-        suited = made is not None and made.suits()
-    except UnsuitedError:
-        made, suited = None, False
-    executor.programs[key] = made
-    return made if suited else None
+    kept = executor.programs.get(key)
+    if key not in executor.programs or (kept is not None and not kept.current()):
+        try:
+            kept = Program(executor, names, keep)
+        except UnsuitedError:
+            kept = None
+        executor.programs[key] = kept
+    return kept if kept is not None and kept.suits() else None

@@ -16,7 +16,7 @@ from .plan import Source
 from .program import program_for
 from .state_checks import States
 from .stateful import StatefulModule
-from .work import can_fold, trial
+from .work import can_fold, is_plain, trial
 
 if TYPE_CHECKING:
     from .executor import GraphExecutor
@@ -67,7 +67,7 @@ def _whole(
 ) -> bool:
     """All steps of one node at once; False if the module must be stepped."""
     module = executor.node(name)
-    if not isinstance(module, StatefulModule) and not can_fold(module):
+    if not (is_plain(module) if isinstance(module, StatefulModule) else can_fold(module)):
         return False
     if name in inputs:
         xs = inputs[name]

@@ -107,7 +107,12 @@ def fitting(name: str, v: Tensor, x: Tensor, shape: torch.Size) -> Tensor:
 
 
 def for_batch(name: str, v: Tensor, x: Tensor) -> Tensor:
-    """A state variable for the batch of ``x``; a state of batch 1 serves every sample."""
+    """A state variable for the batch of ``x``; a state of batch 1 serves every sample.
+
+    Under autocast its dtype may differ from that of what arrives, and it is cast.
+    """
+    if v.dtype != x.dtype and torch.is_autocast_enabled(x.device.type):
+        v = v.to(x.dtype)
     if v.shape[:1] == x.shape[:1]:
         return v
     if v.shape[:1] == (1,):

@@ -52,6 +52,18 @@ def is_stateless(module: nn.Module) -> bool:
     return next(module.children(), None) is None and not isinstance(module, _RECURRENT)
 
 
+def is_plain(module: nn.Module) -> bool:
+    """Whether a call does nothing but what the parameters say: no hooks, no wrappers."""
+    return not (
+        module._forward_hooks
+        or module._forward_pre_hooks
+        or module._backward_hooks
+        or module._backward_pre_hooks
+        or "forward" in module.__dict__
+        or "parametrizations" in module._modules
+    )
+
+
 def can_fold(module: nn.Module) -> bool:
     """Whether T steps of a batch may pass through ``module`` as one batch of T*B.
 
@@ -133,7 +145,11 @@ def trial(modules: Iterable[nn.Module]) -> Iterator[None]:
 def step_of(name: str, module: nn.Module, x: Tensor, own: State) -> tuple[Any, State | None]:
     """One step of a module: its output, and its new state if it has any."""
     if isinstance(module, StatefulModule):
-        return module.step(x, own or module.initial_state(x))
+        own = own or module.initial_state(x)
+        if is_plain(module):
+            return module.step(x, own)
+        output, *after = module(x, *own)
+        return output, tuple(after)
     if is_stateless(module):
         return module(x), None
     if not own:

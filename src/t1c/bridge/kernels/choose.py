@@ -28,6 +28,16 @@ def installed(name: str) -> bool:
     return name == "torch" or importlib.util.find_spec(name) is not None
 
 
+def check_name(wanted: str | None) -> None:
+    """Refuse kernels that do not exist.
+
+    Raises:
+        InputError: there are none of that name.
+    """
+    if wanted is not None and wanted not in KERNELS:
+        raise InputError(Problem(repr(wanted), f"one of {', '.join(KERNELS)}", field="kernels"))
+
+
 def choose(x: Tensor, wanted: str | None = None) -> str:
     """The kernels for a tensor: 'numba' on a CPU, 'triton' on a GPU, 'torch' where neither serves.
 
@@ -48,8 +58,7 @@ def choose(x: Tensor, wanted: str | None = None) -> str:
             if kind == _DEVICES[name] and x.dtype in _DTYPES[name] and installed(name):
                 return name
         return "torch"
-    if forced not in KERNELS:
-        raise InputError(Problem(repr(forced), f"one of {', '.join(KERNELS)}", field="kernels"))
+    check_name(forced)
     if not installed(forced):
         raise UnsupportedError(
             Problem(

@@ -32,7 +32,7 @@ _lock = threading.Lock()
 def cache_file() -> Path:
     """Where crossings are kept."""
     folder = os.environ.get(VARIABLE)
-    if folder is None:
+    if not folder:
         base = os.environ.get("XDG_CACHE_HOME") or os.path.join(os.path.expanduser("~"), ".cache")
         folder = os.path.join(base, "t1c")
     return Path(folder) / "crossings.json"
@@ -97,14 +97,22 @@ def _processor() -> str:
 def _load() -> dict[str, float]:
     global _known
     if _known is None:
-        _known = {}
-        with contextlib.suppress(OSError, ValueError):
-            kept = json.loads(cache_file().read_text())
-            _known = {str(k): float(v) for k, v in kept.items()}
+        _known = _read()
     return _known
 
 
+def _read() -> dict[str, float]:
+    """What the file holds; nothing where it cannot be read, or holds something else."""
+    with contextlib.suppress(OSError, ValueError):
+        kept = json.loads(cache_file().read_text())
+        if isinstance(kept, dict):
+            return {k: float(v) for k, v in kept.items() if isinstance(v, int | float)}
+    return {}
+
+
 def _save(known: dict[str, float]) -> None:
+    # Other processes may have measured other layers since the file was read.
+    known |= {k: v for k, v in _read().items() if k not in known}
     # Without a place to write it is measured again by the next process.
     with contextlib.suppress(OSError):
         path = cache_file()

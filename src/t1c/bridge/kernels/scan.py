@@ -123,6 +123,10 @@ def scan(
     Returns:
         (outputs (T, B, *features), state after the last step).
     """
+    if torch.compiler.is_compiling():
+        from .op import scan_in_graph
+
+        return scan_in_graph(xs, state, c.tensors, rule, kernels)
     name = choose(xs, kernels)
     if name == "torch":
         return definition.scan(xs, state, c.tensors, rule)
@@ -204,48 +208,84 @@ class _Scan(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, g_out: Tensor | None, g_i: Tensor | None, g_v: Tensor | None) -> Any:
         x, i, v, tested, beside, currents, *tensors = ctx.saved_tensors
-        rule, last = ctx.rule, ctx.last
-        state = torch.Size((1, *v.shape))
-
-        def to_flat(g: Tensor | None) -> Tensor:
-            return v.new_zeros(state) if g is None else g.reshape(state)
-
-        gv = flat(to_flat(g_v), last).clone()
-        gi = flat(to_flat(g_i), last).clone() if rule.synapse else gv
-        grads = flat(v.new_zeros(ctx.shape) if g_out is None else g_out, last)
-        gx = torch.empty_like(grads)
-        summed = (len(COEFFICIENTS), v.numel()) if ctx.learning else (1, 1)
-        gc = v.new_zeros(summed, dtype=of_arithmetic(v.dtype))
-        first_v = flat(v.detach().unsqueeze(0), last)
-        first_i = flat(i.detach().unsqueeze(0), last) if i is not None else first_v
-        arrays = (
-            grads,
-            gi[0],
-            gv[0],
-            flat(x.detach(), last) if ctx.learning else x,
-            first_i[0],
-            first_v[0],
-            ctx.c.laid(ctx.shape[2:], last),
-            tested,
-            beside,
-            currents,
-            gx,
-            gc,
+        kept = (tested, beside, currents)
+        gx, gi, gv, gc = backward(
+            (g_out, g_i, g_v),
+            x if ctx.learning else None,
+            (i, v),
+            kept,
+            ctx.c,
+            ctx.rule,
+            ctx.name,
+            (ctx.shape, ctx.last),
         )
-        backend(ctx.name).launch_backward(rule, ctx.learning, *arrays)
-        coefficients: list[Tensor | None] = [None] * len(COEFFICIENTS)
-        if ctx.learning:
-            rows = unflat(gc, torch.Size((len(COEFFICIENTS), *v.shape)), last)
-            for n, tensor in enumerate(tensors):
-                if ctx.needs_input_grad[6 + n]:
-                    total = rows[n].sum_to_size((1, *v.shape[1:]))[0].sum_to_size(tensor.shape)
-                    coefficients[n] = total.to(tensor.dtype)
-        return (
-            unflat(gx, ctx.shape, last),
-            unflat(gi, state, last)[0] if rule.synapse else None,
-            unflat(gv, state, last)[0],
-            None,
-            None,
-            None,
-            *coefficients,
-        )
+        wanted = ctx.needs_input_grad[6:]
+        coefficients = [
+            reduced(g, tensor) if needed else None
+            for g, tensor, needed in zip(gc, tensors, wanted, strict=True)
+        ]
+        return (gx, gi if ctx.rule.synapse else None, gv, None, None, None, *coefficients)
+
+
+def backward(
+    grads: tuple[Tensor | None, Tensor | None, Tensor | None],
+    x: Tensor | None,
+    state: tuple[Tensor | None, Tensor],
+    kept: tuple[Tensor, Tensor, Tensor],
+    c: Coefficients,
+    rule: Rule,
+    name: str,
+    shape: tuple[torch.Size, bool],
+) -> tuple[Tensor, Tensor, Tensor, list[Tensor]]:
+    """Gradients of the input, of both state variables, and of each coefficient (B, *features).
+
+    Args:
+        grads: of the outputs, and of i and v after the last step.
+        x: the input, if gradients of coefficients are wanted.
+        state: i and v before the first step.
+        kept: what ``forward`` noted.
+        c: the coefficients.
+        rule: the options.
+        name: of the kernels.
+        shape: of the input, and whether it lies channels last.
+    """
+    i, v = state
+    size, last = shape
+    one = torch.Size((1, *v.shape))
+
+    def to_flat(g: Tensor | None) -> Tensor:
+        return flat(v.new_zeros(one) if g is None else g.reshape(one), last).clone()
+
+    gv = to_flat(grads[2])
+    gi = to_flat(grads[1]) if rule.synapse else gv
+    g_out = flat(v.new_zeros(size) if grads[0] is None else grads[0], last)
+    gx = torch.empty_like(g_out)
+    learning = x is not None
+    summed = (len(COEFFICIENTS), v.numel()) if learning else (1, 1)
+    gc = v.new_zeros(summed, dtype=of_arithmetic(v.dtype))
+    first_v = flat(v.detach().unsqueeze(0), last)
+    first_i = flat(i.detach().unsqueeze(0), last) if i is not None else first_v
+    backend(name).launch_backward(
+        rule,
+        learning,
+        g_out,
+        gi[0],
+        gv[0],
+        flat(x.detach(), last) if x is not None else gx,
+        first_i[0],
+        first_v[0],
+        c.laid(size[2:], last),
+        kept[0],
+        kept[1],
+        kept[2],
+        gx,
+        gc,
+    )
+    rows = [*unflat(gc, torch.Size((len(COEFFICIENTS), *v.shape)), last)] if learning else []
+    rows += [gc] * (len(COEFFICIENTS) - len(rows))
+    return unflat(gx, size, last), unflat(gi, one, last)[0], unflat(gv, one, last)[0], rows
+
+
+def reduced(g: Tensor, like: Tensor) -> Tensor:
+    """A gradient (B, *features) of a coefficient that was broadcast over them."""
+    return g.sum_to_size((1, *g.shape[1:]))[0].sum_to_size(like.shape).to(like.dtype)

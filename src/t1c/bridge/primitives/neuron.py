@@ -61,7 +61,7 @@ class NeuronModule(StatefulModule):
                 setattr(self, name, value)
         self.state_names = node.state_names
         self.reset_mode = node.reset_mode if isinstance(node, SpikingNeuron) else None
-        self._laid: dict[tuple[Any, ...], tuple[list[tuple[Tensor, int]], Laid]] = {}
+        self._laid: dict[tuple[Any, ...], tuple[list[tuple[Tensor, int, int]], Laid]] = {}
 
     def coefficients(self, x: Tensor) -> Coefficients:
         """The folded coefficients, threshold and reset value, laid over ``x`` in its dtype."""
@@ -79,15 +79,15 @@ class NeuronModule(StatefulModule):
             return _complete(self._folded(features, dtype, device))
         key = (features, dtype, device)
         kept = self._laid.get(key)
+        state = [(t, t._version, t.data_ptr()) for t in now]
         if kept is not None and all(
-            old is new and version == new._version
-            for (old, version), new in zip(kept[0], now, strict=True)
+            old[0] is new[0] and old[1:] == new[1:] for old, new in zip(kept[0], state, strict=True)
         ):
             return kept[1]
         # What is kept must serve training too, which inference tensors cannot.
         with torch.inference_mode(False), torch.no_grad():
             made = _complete(self._folded(features, dtype, device))
-        self._laid[key] = [(t, t._version) for t in now], made
+        self._laid[key] = state, made
         return made
 
     def _folded(
