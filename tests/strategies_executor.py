@@ -1,4 +1,4 @@
-"""Random networks for the executor's tests: every merge, border and LIF option, with cycles.
+"""Random networks for the executor's tests: every merge, border and neuron option, with cycles.
 
 On the grid, weights and inputs are k/256 and a neuron stands between any two layers that sum, so
 that float32 holds every sum exactly, in whatever order it is taken. Elementwise work needs no grid:
@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 
 from t1c import ir
 from t1c.ir.fields import Array
+from t1c.ir.primitives.neuron import Neuron, SpikingNeuron
 
 Shape = tuple[int, ...]
 # Names as users write them: as attributes, with dots, blanks, and as a module's own methods.
@@ -38,6 +39,7 @@ class Network:
 
     rng: np.random.Generator
     grid: bool
+    every: bool = False
     nodes: dict[str, ir.Node] = field(default_factory=dict)
     edges: list[tuple[str, str]] = field(default_factory=list)
     values: list[Value] = field(default_factory=list)
@@ -52,7 +54,7 @@ class Network:
         self.edges += [(source, name) for source in sources]
         value = Value(name, shape, sums)
         self.values.append(value)
-        if isinstance(node, ir.LIF):
+        if isinstance(node, Neuron):
             self.neurons.append(value)
         return value
 
@@ -64,8 +66,14 @@ class Network:
         return normal
 
 
-def lif(draw: Any, net: Network, shape: Shape, leaks: bool = False, plain: bool = False) -> ir.LIF:
+def neuron(
+    draw: Any, net: Network, shape: Shape, leaks: bool = False, plain: bool = False
+) -> Neuron:
     """A neuron with parameters of any form; dyadic, so that spikes at the very threshold occur."""
+    kinds: list[type[Neuron]] = [ir.LIF]
+    if net.every:
+        kinds += [ir.CubaLIF] if leaks else [ir.LI, ir.IF, ir.I, ir.CubaLIF, ir.CubaLI]
+    kind = draw(st.sampled_from(kinds))
     shapes = [(), (1,), shape]
     if len(shape) == 3:
         shapes += [shape[:1], (shape[0], 1, 1), (math.prod(shape),)]
@@ -74,22 +82,29 @@ def lif(draw: Any, net: Network, shape: Shape, leaks: bool = False, plain: bool 
         drawn: Array = net.rng.choice(options, draw(st.sampled_from(shapes)))
         return drawn
 
-    given: dict[str, Any] = {}
-    if not plain:
+    ranges = {
+        "tau": (1.0, 2.0, 4.0),
+        "tau_mem": (1.0, 2.0, 4.0),
+        "tau_syn": (1.0, 2.0, 4.0),
+        "r": (1.0, 2.0, 4.0),
+        "v_leak": (0.5, 2.0) if leaks else (-0.25, 0.0, 0.25),
+        "v_threshold": (0.125, 0.25, 0.5),
+        "w_in": (0.5, 1.0, 2.0),
+    }
+    given: dict[str, Any] = {n: pick(*values) for n, values in ranges.items() if n in kind.kinds}
+    if not plain and issubclass(kind, SpikingNeuron):
         given["fires_at"] = draw(st.sampled_from(["ge", "gt"]))
         given["reset_delay"] = draw(st.booleans())
-        reset = draw(st.sampled_from([None, "zero", "value", "subtract", "none"]))
+        resets = [None, "zero", "value", "subtract", "none"]
+        if net.every:
+            resets += ["hold"] if given["reset_delay"] else ["carry"]
+        reset = draw(st.sampled_from(resets))
         if reset == "value":
             given["v_reset"] = pick(-0.25, 0.0, 0.125)
         given["reset"] = reset
-    return ir.LIF(
-        tau=pick(1.0, 2.0, 4.0),
-        r=pick(1.0, 2.0, 4.0),
-        v_leak=pick(0.5, 2.0) if leaks else pick(-0.25, 0.0, 0.25),
-        v_threshold=pick(0.125, 0.25, 0.5),
-        input_type={"input": np.array(shape)} if leaks else None,
-        **given,
-    )
+    given["input_type"] = {"input": np.array(shape)} if leaks else None
+    made: Neuron = kind(**given)
+    return made
 
 
 def summing(draw: Any, net: Network, source: Value) -> tuple[ir.Node, Shape]:
@@ -153,7 +168,7 @@ def grow(draw: Any, net: Network, plain: bool) -> None:
     kind = draw(st.sampled_from(["sum", "sum", "neuron", "neuron", "reshape", "join", "leak"]))
     if kind == "leak" and not plain:
         shape = draw(st.sampled_from([source.shape, (3,)]))
-        net.add(draw, lif(draw, net, shape, leaks=True), [], shape, True)
+        net.add(draw, neuron(draw, net, shape, leaks=True), [], shape, True)
     elif kind == "join":
         rest = source.shape[1:]
         fits = [v for v in net.values if v is not source and v.shape[1:] == rest]
@@ -174,7 +189,8 @@ def grow(draw: Any, net: Network, plain: bool) -> None:
         moved, shape = reshaping(draw, source)
         net.add(draw, moved, sources, shape, sums)
     else:
-        net.add(draw, lif(draw, net, source.shape, plain=plain), sources, source.shape, True)
+        cell = neuron(draw, net, source.shape, plain=plain)
+        net.add(draw, cell, sources, source.shape, isinstance(cell, SpikingNeuron))
 
 
 def feed_back(draw: Any, net: Network) -> None:
@@ -182,29 +198,47 @@ def feed_back(draw: Any, net: Network) -> None:
     late, early = (draw(st.integers(0, len(net.neurons) - 1)) for _ in range(2))
     source, target = net.neurons[max(late, early)], net.neurons[min(late, early)]
     flat = len(source.shape) == len(target.shape) == 1
-    if flat and draw(st.booleans()):
+    if flat and source.sums and draw(st.booleans()):
         weight = net.weights(target.shape[0], source.shape[0])
         back = net.add(
             draw, ir.Affine(weight, net.weights(len(weight))), [source.name], target.shape, False
         )
+        if net.every and draw(st.booleans()):
+            back = moderate(draw, net, back)
         net.edges.append((back.name, target.name))
+    elif net.every and source.shape == target.shape and draw(st.booleans()):
+        net.edges.append((moderate(draw, net, source).name, target.name))
     elif source.shape == target.shape and (source.name, target.name) not in net.edges:
         net.edges.append((source.name, target.name))
 
 
+def moderate(draw: Any, net: Network, source: Value) -> Value:
+    """A node on the way back that works on each value by itself."""
+    scale = net.rng.choice([0.25, 0.5, -1.0], draw(st.sampled_from([(1,), source.shape])))
+    delay = np.array(draw(st.integers(0, 2)))
+    nodes: list[ir.Node] = [ir.Scale(scale), ir.Skip("passthrough"), ir.Delay(delay)]
+    return net.add(draw, draw(st.sampled_from(nodes)), [source.name], source.shape, False)
+
+
 @st.composite
 def networks(
-    draw: Any, grid: bool = True, cyclic: bool = False, plain: bool = False, inputs: int = 2
+    draw: Any,
+    grid: bool = True,
+    cyclic: bool = False,
+    plain: bool = False,
+    inputs: int = 2,
+    every: bool = False,
 ) -> ir.Graph:
     """A graph of a few nodes; every value that nothing takes becomes an Output.
 
     Args:
         grid: parameters on the grid.
         cyclic: with feedback; networks whose loop is ambiguous are left out.
-        plain: no LIF options.
+        plain: no options of neurons.
         inputs: up to how many Inputs.
+        every: neurons of every kind, not LIF alone.
     """
-    net = Network(np.random.default_rng(draw(st.integers(0, 2**32))), grid)
+    net = Network(np.random.default_rng(draw(st.integers(0, 2**32))), grid, every)
     for _ in range(draw(st.integers(1, inputs))):
         shape = draw(st.sampled_from([(1,), (3,), (5,), (2, 3, 4), (1, 4, 2), (3, 3, 3)]))
         net.add(draw, ir.Input(shape), [], shape, True)
@@ -217,7 +251,9 @@ def networks(
                 weight = net.weights(draw(st.integers(1, 3)), last.shape[0])
                 node = ir.Affine(weight, net.weights(len(weight)))
                 last = net.add(draw, node, [last.name], (len(weight),), False)
-            net.add(draw, lif(draw, net, last.shape, plain=plain), [last.name], last.shape, True)
+            cell = neuron(draw, net, last.shape, plain=plain)
+            spikes = isinstance(cell, SpikingNeuron)
+            net.add(draw, cell, [last.name], last.shape, spikes)
     used = {source for source, _ in net.edges}
     leaves = [value for value in net.values if value.name not in used]
     if cyclic:

@@ -190,6 +190,11 @@ class Program:
         if isinstance(module, nn.Identity | SkipModule | nn.Dropout | nn.Flatten):
             if math.prod(arriving) != math.prod(shape):
                 raise UnsuitedError
+            if x in self.before.values():
+                # That place is one step's, and written to at its end.
+                y = self._place(shape)
+                self._add(COPY, y, x)
+                x = y
             self.place_of[name] = x
         elif type(module) is nn.Linear:
             if arriving != (module.in_features,) or shape != (module.out_features,):
