@@ -285,14 +285,17 @@ class Program:
         """Whether the modules are still the ones that were looked at."""
         children = self.executor._children
         now = self.executor._modules
-        return all(now[children[name]] is module for name, module in self.modules.items())
+        for name, module in self.modules.items():  # noqa: SIM110 - every step asks
+            if now[children[name]] is not module:
+                return False
+        return True
 
     def suits(self) -> bool:
         """Whether the modules do nothing but what the instructions say."""
-        return all(
-            is_plain(module) and not (module.training and isinstance(module, nn.Dropout))
-            for module in self.modules.values()
-        )
+        for module in self.modules.values():
+            if not is_plain(module) or (module.training and isinstance(module, nn.Dropout)):
+                return False
+        return True
 
     def run(
         self,
@@ -433,7 +436,7 @@ def fresh(name: str, v: Tensor | None, like: Tensor, shape: torch.Size) -> Tenso
 
 
 def program_for(
-    executor: GraphExecutor, names: Sequence[str], keep: Collection[str], like: Tensor
+    executor: GraphExecutor, names: tuple[str, ...], keep: tuple[str, ...], like: Tensor
 ) -> Program | None:
     """The program for some nodes, if instructions serve them and nobody wants a gradient.
 
@@ -447,7 +450,7 @@ def program_for(
         or choose(like, executor.kernels) != "numba"
     ):
         return None
-    key = (tuple(names), tuple(keep))
+    key = (names, keep)
     kept = executor.programs.get(key)
     if key not in executor.programs or (kept is not None and not kept.current()):
         try:

@@ -54,13 +54,14 @@ def is_stateless(module: nn.Module) -> bool:
 
 def is_plain(module: nn.Module) -> bool:
     """Whether a call does nothing but what the parameters say: no hooks, no wrappers."""
+    own = module.__dict__  # at hand, where attributes of a module are looked for
     return not (
-        module._forward_hooks
-        or module._forward_pre_hooks
-        or module._backward_hooks
-        or module._backward_pre_hooks
-        or "forward" in module.__dict__
-        or "parametrizations" in module._modules
+        own["_forward_hooks"]
+        or own["_forward_pre_hooks"]
+        or own["_backward_hooks"]
+        or own["_backward_pre_hooks"]
+        or "forward" in own
+        or "parametrizations" in own["_modules"]
     )
 
 
