@@ -92,7 +92,7 @@ def ir_to_torch(
     executor = GraphExecutor(modules, flat.edges, return_state, feedback=flat.feedback_edges())
     executor.graph = graph
     executor.kernels, executor.events = kernels, events
-    teach(executor, surrogate, detach_reset, learn)
+    teach(executor, surrogate, detach_reset, learn, dtype)
     return executor.eval()
 
 
