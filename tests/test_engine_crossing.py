@@ -22,7 +22,7 @@ def fresh(monkeypatch, tmp_path):
 
         return room.crossing(layer, (4, 5), dtype, way("dense"), way("sparse"))
 
-    ask.calls = calls  # type: ignore[attr-defined]
+    ask.calls = calls
     return ask
 
 

@@ -96,7 +96,7 @@ class Taken:
         return self
 
     def __next__(self) -> torch.Tensor:
-        x = next(self.xs)
+        x: torch.Tensor = next(self.xs)
         self.count += 1
         return x
 
