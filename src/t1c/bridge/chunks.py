@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
@@ -42,7 +41,7 @@ def cut(xs: Any, check: Check, fitting: Callable[[Inputs], int], chunk: int | No
     Raises:
         InputError: the inputs are wrong, or ``chunk`` is not at least 1.
     """
-    if chunk is not None and chunk not in range(1, sys.maxsize):
+    if chunk is not None and not (hasattr(chunk, "__index__") and chunk >= 1):
         raise InputError(Problem(repr(chunk), "at least 1 step", field="chunk"))
     if _is_stream(xs):
         return Pieces(_of_steps(iter(xs), check, fitting, chunk), None)

@@ -436,7 +436,12 @@ class GraphExecutor(nn.Module):
 
     def _states(self, state: Any) -> States:
         """The caller's state, checked for names and types."""
-        return check_states(state, self._children, self._kept)
+        states = check_states(state, self._children, self._kept)
+        if torch.is_grad_enabled():
+            # Autograd refuses tensors that were made in inference mode; copies serve.
+            for name, own in states.items():
+                states[name] = tuple(v.clone() if v.is_inference() else v for v in own)
+        return states
 
     def _inputs(self, x: Any, lead: int) -> Inputs:
         """The caller's tensors by Input name, checked; ``lead`` counts time and batch."""

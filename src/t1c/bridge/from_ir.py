@@ -93,7 +93,7 @@ def ir_to_torch(
     executor.graph = graph
     executor.kernels, executor.events = kernels, events
     with torch.inference_mode(False):
-        teach(executor, surrogate, detach_reset, learn)
+        teach(executor, surrogate, detach_reset, learn, dtype)
     return executor.eval()
 
 

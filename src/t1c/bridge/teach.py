@@ -14,7 +14,11 @@ from .surrogate import Surrogate
 
 
 def teach(
-    model: nn.Module, surrogate: str | Surrogate, detach_reset: bool, learn: Collection[str]
+    model: nn.Module,
+    surrogate: str | Surrogate,
+    detach_reset: bool,
+    learn: Collection[str],
+    dtype: torch.dtype | None = None,
 ) -> None:
     """Set these options on all neurons in ``model``; see ``ir_to_torch``.
 
@@ -23,9 +27,9 @@ def teach(
     """
     slope = Surrogate(surrogate) if isinstance(surrogate, str) else surrogate
     wanted = {learn} if isinstance(learn, str) else set(learn)
-    dtype = next(
-        (p.dtype for p in model.parameters() if p.is_floating_point()), torch.get_default_dtype()
-    )
+    if dtype is None:
+        found = (p.dtype for p in model.parameters() if p.is_floating_point())
+        dtype = next(found, torch.get_default_dtype())
     known: set[str] = set()
     for module in model.modules():
         if isinstance(module, ThresholdModule):

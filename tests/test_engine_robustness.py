@@ -1,0 +1,412 @@
+"""What may happen to an executor between two calls, and around one."""
+
+import copy
+import os
+import pickle
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+from torch.nn.utils import parametrize
+
+from t1c import bridge, ir
+from t1c.ir.errors import InputError, ShapeError, UnsupportedError
+
+from .engine_helpers import (
+    assert_equal,
+    every_way,
+    imported,
+    inputs,
+    lif,
+    mlp,
+    recurrent,
+    referred,
+    stepped,
+    threads,
+)
+
+
+@pytest.fixture(autouse=True)
+def _one_thread():
+    with threads(1):
+        yield
+
+
+def plain(executor: Any, xs: torch.Tensor) -> Any:
+    """The numbers of a copy that takes no fast way, step by step."""
+    other = copy.deepcopy(executor)
+    other.kernels, other.events = "torch", False
+    return stepped(other, xs)
+
+
+def assert_follows(executor: Any, xs: torch.Tensor, before: Any) -> None:
+    """Every way gives the numbers of the modules as they are now, which are not those before."""
+    with torch.no_grad():
+        expected = plain(executor, xs)
+        assert not torch.equal(expected[1]["lif"][0], before[1]["lif"][0])
+        for way, found in every_way(executor, xs):
+            assert_equal(found, expected, way)
+
+
+def used(make: Any, **options: Any) -> tuple[Any, torch.Tensor, Any]:
+    """An executor that has run and stepped, its input, and what it gave."""
+    executor, xs = imported(make(), **options), inputs()
+    with torch.no_grad():
+        stepped(executor, xs)
+        return executor, xs, executor.run(xs)
+
+
+# What changes between calls -------------------------------------------------------------------
+
+
+def in_place(executor):
+    with torch.no_grad():
+        executor.fc.weight.mul_(0.5)
+
+
+def through_data(executor):
+    executor.fc.weight.data.mul_(0.5)
+
+
+def data_replaced(executor):
+    executor.fc.weight.data = executor.fc.weight.data * 0.5
+
+
+def parameter_replaced(executor):
+    executor.fc.weight = nn.Parameter(executor.fc.weight.detach() * 0.5)
+
+
+def row_major(executor):
+    executor.fc.weight = nn.Parameter((executor.fc.weight.detach() * 0.5).contiguous())
+
+
+def module_replaced(executor):
+    weight = executor.fc.weight.detach() * 0.5
+    executor.fc = nn.Linear(4, 6)
+    executor.fc.weight = nn.Parameter(weight)
+
+
+def bias_removed(executor):
+    executor.fc.bias = None
+
+
+def threshold_in_place(executor):
+    executor.lif.v_threshold.fill_(0.125)
+
+
+def threshold_replaced(executor):
+    executor.lif.v_threshold = torch.tensor([0.125], dtype=torch.float64)
+
+
+def threshold_data_replaced(executor):
+    executor.lif.v_threshold.data = torch.tensor([0.125], dtype=torch.float64)
+
+
+def threshold_loaded(executor):
+    kept = executor.state_dict()
+    kept["lif.v_threshold"] = torch.tensor([0.125], dtype=torch.float64)
+    executor.load_state_dict(kept)
+
+
+def neuron_replaced(executor):
+    executor.lif = bridge.node_to_module(lif(0.125, reset="subtract"))
+
+
+def forward_replaced(executor):
+    executor.fc.forward = lambda x: nn.Linear.forward(executor.fc, x) * 0.5
+
+
+class Half(nn.Module):
+    def forward(self, w: torch.Tensor) -> torch.Tensor:
+        return w * 0.5
+
+
+def parametrized(executor):
+    parametrize.register_parametrization(executor.fc, "weight", Half())
+
+
+def hooked(executor):
+    executor.fc.register_forward_hook(lambda module, args, y: y * 0.5)
+
+
+def neuron_hooked(executor):
+    executor.lif.register_forward_pre_hook(lambda module, args: (args[0] * 0.5, *args[1:]))
+
+
+CHANGES = [
+    in_place,
+    through_data,
+    data_replaced,
+    parameter_replaced,
+    row_major,
+    module_replaced,
+    bias_removed,
+    threshold_in_place,
+    threshold_replaced,
+    threshold_data_replaced,
+    threshold_loaded,
+    neuron_replaced,
+    parametrized,
+    hooked,
+    neuron_hooked,
+]
+
+
+@pytest.mark.parametrize("change", CHANGES)
+@pytest.mark.parametrize("make", [mlp, recurrent])
+def test_what_changed_is_what_counts(make, change):
+    executor, xs, before = used(make, events=True)
+    change(executor)
+    assert_follows(executor, xs, before)
+
+
+def test_a_forward_replaced_on_the_instance_is_called():
+    executor, xs, _ = used(mlp, events=True)
+    half = imported(mlp(), events=True)
+    in_place(half)
+    with torch.no_grad():
+        half.fc.bias.mul_(0.5)
+        forward_replaced(executor)
+        for way, found in every_way(executor, xs):
+            assert_equal(found, half.run(xs), way)
+
+
+@torch.no_grad()
+def test_a_layer_of_another_size_is_refused_and_read_no_further():
+    for make in (mlp, recurrent):
+        executor, xs, _ = used(make)
+        for sizes in ((4, 5), (4, 7)):
+            executor.fc = nn.Linear(*sizes)
+            executor.fc.weight = nn.Parameter(executor.fc.weight.detach().t().contiguous().t())
+            with pytest.raises((ShapeError, RuntimeError)):
+                executor.run(xs)
+            with pytest.raises((ShapeError, RuntimeError)):
+                executor(xs[0])
+
+
+@pytest.mark.parametrize("make", [mlp, recurrent])
+@torch.no_grad()
+def test_hooks_are_called_while_they_are_there(make):
+    executor, xs, before = used(make)
+    calls: list[str] = []
+    handles = [
+        executor.node(name).register_forward_hook(lambda *_, n=name: calls.append(n))
+        for name in ("fc", "lif")
+    ]
+    assert_equal(executor.run(xs), before)
+    assert calls.count("fc") >= 1
+    assert calls.count("lif") == len(xs)
+    calls.clear()
+    assert_equal(stepped(executor, xs), before)
+    assert calls.count("fc") == calls.count("lif") == len(xs)
+    for handle in handles:
+        handle.remove()
+    calls.clear()
+    for _, found in every_way(executor, xs):
+        assert_equal(found, before)
+    assert not calls
+
+
+@pytest.mark.parametrize("bad", [float("nan"), float("inf")])
+@pytest.mark.parametrize("make", [mlp, recurrent])
+@torch.no_grad()
+def test_weights_that_are_not_finite_give_what_a_product_gives(make, bad):
+    """An inactive input times NaN is NaN, which adding up active inputs would not see."""
+    executor, xs, _ = used(make, events=True)
+    xs = xs.clone()
+    xs[..., 0] = 0
+    executor.fc.weight[1, 0] = bad
+    expected = plain(executor, xs)[1]["lif"][0]
+    assert expected.isnan().any()
+    for _, (_, state) in every_way(executor, xs):
+        assert torch.equal(state["lif"][0].isnan(), expected.isnan())
+
+
+# Copies and dtypes ----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("make", [mlp, recurrent])
+@pytest.mark.parametrize("way", [copy.deepcopy, lambda e: pickle.loads(pickle.dumps(e))])
+@torch.no_grad()
+def test_a_copy_goes_its_own_way(make, way):
+    executor, xs, before = used(make)
+    other = way(executor)
+    assert_equal(other.run(xs), before)
+    assert_equal(stepped(other, xs), before)
+    other.fc.weight.mul_(0.5)
+    other.lif.v_threshold.fill_(0.125)
+    assert_follows(other, xs, before)
+    assert_equal(stepped(executor, xs), before)
+
+
+@torch.no_grad()
+def test_a_state_dict_makes_another_network_the_same():
+    executor, xs, before = used(mlp)
+    other, _, _ = used(lambda: mlp(3))
+    other.load_state_dict(executor.state_dict())
+    for _, found in every_way(other, xs):
+        assert_equal(found, before)
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16, torch.float16], ids=str)
+@pytest.mark.parametrize("make", [mlp, recurrent])
+@torch.no_grad()
+def test_it_runs_in_the_dtype_it_is_moved_to(make, dtype):
+    executor, xs, before = used(make)
+    executor.to(dtype)
+    expected = plain(executor, xs.to(dtype))
+    for way, found in every_way(executor, xs.to(dtype)):
+        assert_equal(found, expected, way)
+    executor.float()
+    # Weights on the grid survive a half type.
+    for _, found in every_way(executor, xs):
+        assert_equal(found, before)
+
+
+@torch.no_grad()
+def test_a_replaced_module_moves_with_the_rest():
+    executor, xs, _ = used(mlp)
+    executor.fc = nn.Linear(4, 6)
+    executor.double()
+    assert executor.run(xs.double())[0].dtype == torch.float64
+
+
+@torch.no_grad()
+def test_inputs_of_two_dtypes_are_not_read_as_one():
+    nodes = {"a": ir.Input((4,)), "b": ir.Input((4,)), "lif": lif(), "output": ir.Output((4,))}
+    graph = ir.Graph(nodes, [("a", "lif"), ("b", "lif"), ("lif", "output")])
+    executor = imported(graph)
+    x = inputs()[0]
+    found, _ = executor((x, x.double()))
+    expected, _ = executor((x.double(), x.double()))
+    assert torch.equal(found.double(), expected)
+
+
+def test_inference_then_training():
+    for make in (mlp, recurrent):
+        executor, xs = imported(make(), learn=("tau",)), inputs()
+        with torch.inference_mode():
+            before = executor.run(xs)
+            stepped(executor, xs)
+        y, _ = executor.run(xs)
+        assert torch.equal(y, before[0])
+        y.sum().backward()
+        assert executor.fc.weight.grad.any()
+        # A state that was made in inference mode goes on.
+        executor.run(xs, before[1])[0].sum().backward()
+
+
+@pytest.mark.parametrize("make", [mlp, recurrent])
+@pytest.mark.parametrize("grad", [False, True])
+def test_autocast_runs_in_every_way(make, grad):
+    executor, xs = imported(make()), inputs()
+    with torch.set_grad_enabled(grad), torch.autocast("cpu", dtype=torch.bfloat16):
+        expected = stepped(executor, xs)
+        for way, found in every_way(executor, xs):
+            assert torch.equal(found[0].float(), expected[0].float()), way
+    with torch.no_grad():
+        assert_equal(executor.run(xs), referred(make(), xs, torch.float32))
+
+
+# Which kernels --------------------------------------------------------------------------------
+
+
+@torch.no_grad()
+def test_the_variable_and_the_argument_force_kernels(monkeypatch):
+    executor, xs, before = used(recurrent)
+    monkeypatch.setenv("T1C_KERNELS", "torch")
+    forced = imported(recurrent())
+    for _, found in every_way(forced, xs):
+        assert_equal(found, before)
+    assert not forced.programs
+    argued = imported(recurrent(), kernels="numba")
+    assert_equal(argued.run(xs), before)
+    assert argued.programs
+    monkeypatch.setenv("T1C_KERNELS", "numpy")
+    with pytest.raises(InputError, match="numpy"):
+        executor.run(xs)
+
+
+@pytest.mark.parametrize(
+    "options", [{"kernels": "cuda"}, {"surrogate": "step"}, {"learn": ("beta",)}]
+)
+def test_unknown_names_are_refused_when_a_graph_is_imported(options):
+    (name,) = options
+    with pytest.raises(InputError, match=name):
+        imported(mlp(), **options)
+
+
+def test_kernels_for_another_device_are_refused():
+    with pytest.raises(UnsupportedError):
+        imported(mlp(), kernels="triton").run(inputs())
+
+
+def test_without_numba_everything_runs_with_equal_numbers(tmp_path):
+    script = """
+import sys, importlib.util
+find = importlib.util.find_spec
+importlib.util.find_spec = lambda name, *a: None if name == "numba" else find(name, *a)
+sys.modules["numba"] = None  # an import raises
+import torch
+from tests.engine_helpers import every_way, imported, inputs, mlp, recurrent
+results = []
+for make in (mlp, recurrent):
+    executor = imported(make())
+    y, _ = executor.run(inputs())
+    y.sum().backward()
+    with torch.no_grad():
+        results += [found for _, found in every_way(executor, inputs())]
+        imported(make(), events=True).run(inputs())
+torch.save(results, sys.argv[1])
+"""
+    path = tmp_path / "results"
+    root = os.path.dirname(os.path.dirname(__file__))
+    source = os.path.dirname(os.path.dirname(os.path.abspath(bridge.__file__)))
+    paths = os.pathsep.join([os.path.dirname(source), root])
+    command = [sys.executable, "-c", script, str(path)]
+    done = subprocess.run(
+        command, env={**os.environ, "PYTHONPATH": paths}, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    found = iter(torch.load(path))
+    with torch.no_grad():
+        for make in (mlp, recurrent):
+            for way, expected in every_way(imported(make()), inputs()):
+                assert_equal(next(found), expected, way)
+
+
+# Threads --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("make", [mlp, recurrent])
+def test_one_executor_serves_several_threads(make):
+    executor = imported(make(), events=True)
+    sequences = [inputs(12, batch).roll(batch, 0) for batch in range(1, 9)]
+
+    def work(xs: torch.Tensor) -> Any:
+        with torch.no_grad():
+            return executor.run(xs, chunk=5), stepped(executor, xs), executor.run(xs)
+
+    with torch.no_grad():
+        expected = [plain(executor, xs) for xs in sequences]
+    with ThreadPoolExecutor(8) as pool:
+        for _ in range(3):
+            for results, right in zip(pool.map(work, sequences), expected, strict=True):
+                for found in results:
+                    assert_equal(found, right)
+
+
+@torch.no_grad()
+def test_the_number_of_threads_changes_no_number():
+    rng = np.random.default_rng(0)
+    xs = torch.from_numpy((rng.random((40, 96, 4)) < 0.3).astype(np.float32))
+    for make in (mlp, recurrent):
+        expected = referred(make(), xs, torch.float32)
+        for count in (1, 2, 3):
+            with threads(count):
+                assert_equal(imported(make(), events=True).run(xs), expected, count)
