@@ -100,16 +100,15 @@ def way_of_affine(
     if events:
         return Choice("events", found, None, "asked for")
     weight = module.weight.detach()
-    bias: Tensor | None = module.bias
-    b = bias.detach() if bias is not None else None
+    given: Tensor | None = module.bias
+    bias = given.detach() if given is not None else None
     few = xs.shape[0] * xs.shape[1] <= FEW
-    size = (1 if few else 256, weight.shape[1])
     limit = crossing(
         f"affine {weight.shape[1]}-{weight.shape[0]}, {'few rows' if few else 'many rows'}",
-        size,
+        (1 if few else 256, weight.shape[1]),
         xs.dtype,
-        lambda z: nn.functional.linear(z, weight, b),
-        lambda z: affine(z, weight, b),
+        lambda z: nn.functional.linear(z, weight, bias),
+        lambda z: affine(z, weight, bias),
     )
     return Choice("events" if found < limit else "dense", found, limit, "measured")
 

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from .crossing import crossing
 from .layout import channels_last, copied, flat, unflat
 from .rule import RESETS, Rule
 from .scan import Coefficients, State, constants
@@ -76,22 +77,51 @@ class _Affine(torch.autograd.Function):
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, g: Tensor) -> Any:
-        from .numba_events import affine_gradient
-
         kept, weight = ctx.saved_tensors
         g = g.contiguous()
         gw = None
         if ctx.needs_input_grad[1]:
-            # (in, out), as the weight lies in memory.
-            gw = g.new_empty(weight.shape[1], weight.shape[0])
-            x = g.new_empty(0, 0) if ctx.packed else kept.detach()
-            bits = kept if ctx.packed else torch.empty((0, 0), dtype=torch.uint8)
-            work = len(g) * gw.shape[0] + gw.numel() * 8
-            arrays = (a.numpy() for a in (x, bits, g, gw))
-            share(affine_gradient, gw.shape[1], work, ctx.packed, *arrays, multiple=16)
-            gw = gw.t()
+            x = _unpacked(kept, weight.shape[1], g.dtype) if ctx.packed else kept.detach()
+            gw = weight_gradient(x, g)
         gx = g @ weight if ctx.needs_input_grad[0] else None
         return gx, gw, g.sum(0) if ctx.needs_input_grad[2] else None
+
+
+def weight_gradient(x: Tensor, g: Tensor) -> Tensor:
+    """The gradient (out, in) of a weight, which lies in memory as (in, out).
+
+    Args:
+        x: the inputs (M, in).
+        g: the gradients of the outputs (M, out).
+    """
+    if not x.numel() or not g.numel():
+        return g.new_zeros(x.shape[1], g.shape[1]).t()
+    limit = crossing(
+        f"gradient of an affine {x.shape[1]}-{g.shape[1]}",
+        (1024, x.shape[1]),
+        x.dtype,
+        lambda z: z.t() @ z.new_ones(len(z), g.shape[1]),
+        lambda z: _by_events(z, z.new_ones(len(z), g.shape[1])),
+    )
+    found = density(x.unsqueeze(0))
+    return (_by_events(x, g) if found < limit else x.t() @ g).t()
+
+
+def _by_events(x: Tensor, g: Tensor) -> Tensor:
+    from .numba_events import affine_gradient
+
+    gw = g.new_empty(x.shape[1], g.shape[1])
+    work = x.numel() + gw.numel() * 8
+    share(affine_gradient, gw.shape[1], work, *(a.numpy() for a in (x, g, gw)), multiple=16)
+    return gw
+
+
+def _unpacked(bits: Tensor, size: int, dtype: torch.dtype) -> Tensor:
+    from .numba_events import unpack
+
+    x = torch.empty((len(bits), size), dtype=dtype)
+    share(unpack, len(x), x.numel(), bits.numpy(), x.numpy())
+    return x
 
 
 def _packed(x: Tensor) -> Tensor | None:

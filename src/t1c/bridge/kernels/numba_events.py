@@ -121,31 +121,30 @@ def pack(first: int, last: int, x: Array, bits: Array, plain: Array) -> None:
 
 
 @compiled
-def affine_gradient(
-    first: int, last: int, packed: bool, x: Array, bits: Array, g: Array, gw: Array
-) -> None:
+def unpack(first: int, last: int, bits: Array, x: Array) -> None:
+    """Rows ``first`` to ``last`` of what ``pack`` packed."""
+    for m in range(first, last):
+        row, own = x[m], bits[m]
+        for j in range(len(row)):
+            row[j] = (own[j >> 3] >> (j & 7)) & 1
+
+
+@compiled
+def affine_gradient(first: int, last: int, x: Array, g: Array, gw: Array) -> None:
     """Columns ``first`` to ``last`` of ``gw = x.T @ g``, the gradient of the weight (in, out).
 
     Rows are taken in blocks that stay in the cache; those in which an input is active are added up.
-    Where they are ``packed``, rows are unpacked from ``bits``.
     """
     block = 128
     total, inputs = len(g), len(gw)
     size = last - first
-    rows = np.empty((block, inputs), g.dtype)
     starts = np.empty(inputs + 1, np.int64)
     places = np.empty(block * inputs + 1, np.int32)
     sums = np.empty(size, g.dtype)
     gw[:, first:last] = 0
     for begin in range(0, total, block):
         end = min(begin + block, total)
-        if packed:
-            for m in range(begin, end):
-                row, own = rows[m - begin], bits[m]
-                for i in range(inputs):
-                    row[i] = (own[i >> 3] >> (i & 7)) & 1
-        else:
-            rows[: end - begin] = x[begin:end]
+        rows = x[begin:end]
         # The rows in which each input is active, one input after another.
         counts = np.zeros(inputs, np.int64)
         for m in range(end - begin):
