@@ -32,7 +32,7 @@ from .state_checks import Kept, States, check_states, fitting, for_batch, kept_b
 from .stateful import State, StatefulModule
 from .work import emits_early, feeds_back, is_plain, is_stateless, step_of, trial
 
-CHUNK_BYTES, TRAINING_BYTES = 8 * 2**20, 6 * 2**20
+CHUNK_BYTES, TRAINING_BYTES = 20 * 2**20, 5 * 2**20
 """What the largest value of a chunk may take: less in training, where what a chunk leaves behind
 counts and not its own size, and where a convolution is worked densely, whose maps should stay in
 the cache."""

@@ -33,6 +33,8 @@ if TYPE_CHECKING:
 COPY, ADD, SCALE, AFFINE, NEURON = range(5)
 WIDTH = 12
 NOWHERE = -1
+SIDE_BY_SIDE = 32
+"""Samples that are worked side by side at least, where there are so many."""
 COST = 64
 """What one element of a step costs, in elements of a plain loop."""
 
@@ -399,6 +401,7 @@ class Program:
             np.array(addresses, np.int64),
             frame.places,
             frame.constants,
+            multiple=SIDE_BY_SIDE,
         )
         return values, after
 

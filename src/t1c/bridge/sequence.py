@@ -125,7 +125,9 @@ def _run_block(
         module = executor.neuron(block.neuron)
         features = torch.Size(block.features)
         like = xs.new_empty(1).expand(xs.shape[1], *features)
-        own = executor._state_of(block.neuron, state, like) or module.initial_state(like)
+        # Zeros that take no room: a kernel works on a copy.
+        rest = tuple(xs.new_zeros(1).expand(like.shape) for _ in module.state_names)
+        own = executor._state_of(block.neuron, state, like) or rest
         neuron = own, module.laid(features, xs.dtype, xs.device), module.rule
     values[block.names[-1]], own = block.run(xs, neuron)
     if block.neuron is not None:

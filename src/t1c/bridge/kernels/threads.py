@@ -10,6 +10,8 @@ from typing import Any
 
 import torch
 
+PIECES = 4
+"""Pieces of work for each thread."""
 WORTH = 50_000
 """Elements that one thread works in less time than it takes to wake another."""
 
@@ -34,13 +36,21 @@ def share(
         if size:
             kernel(0, size, *arguments)
         return
-    part = -(-size // threads)
+    part = -(-size // (threads * PIECES))
     part += -part % multiple
-    starts = range(part, size, part)
-    waiting = [_pool().submit(kernel, a, min(a + part, size), *arguments) for a in starts]
-    kernel(0, min(part, size), *arguments)
+    # Whoever is ready takes the next piece: threads start late, and cores are not equally free.
+    starts = iter(range(0, size, part))
+
+    def work_off() -> None:
+        for first in starts:
+            kernel(first, min(first + part, size), *arguments)
+
+    waiting = [_pool().submit(work_off) for _ in range(threads - 1)]
+    work_off()
     for future in waiting:
-        future.result()
+        # One that has not begun finds nothing left, and need not be waited for.
+        if not future.cancel():
+            future.result()
 
 
 def _pool() -> ThreadPoolExecutor:
