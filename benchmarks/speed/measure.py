@@ -147,7 +147,8 @@ def _stream_record(
     title = f"{row.title}: " + ("peak memory" if what == "memory" else "time per step")
     target = Target((f"{OURS}, T={STEPS[0]:,}",), 1.1, most=True, title=f"its own T={STEPS[0]:,}")
     unit = "B" if what == "memory" else "s"
-    return _record(f"{row.key}-{what}", title, unit, said, values, (target,))
+    own = {name: dict(words) for name, words in said.items()}
+    return _record(f"{row.key}-{what}", title, unit, own, values, (target,))
 
 
 def _apart(option: str, what: str, device: torch.device) -> Record:
