@@ -33,6 +33,10 @@ Model = Annotated[
     Path, typer.Argument(metavar="MODEL.t1c", help="The network.", show_default=False)
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")]
+DType = Annotated[
+    Literal["float32", "float64", "bfloat16"],
+    typer.Option(metavar="TYPE", help="Of the arithmetic: float32, float64 or bfloat16."),
+]
 AllowNonfinite = Annotated[
     bool, typer.Option("--allow-nonfinite", help="Accept NaN and infinite numbers.")
 ]
@@ -150,10 +154,7 @@ def run(
         int,
         typer.Option(min=1, metavar="B", help="Samples at once; results do not depend on it."),
     ] = 256,
-    dtype: Annotated[
-        Literal["float32", "float64", "bfloat16"],
-        typer.Option(metavar="TYPE", help="Of the arithmetic: float32, float64 or bfloat16."),
-    ] = "float32",
+    dtype: DType = "float32",
     keep_steps: Annotated[
         bool, typer.Option("--keep-steps", help="Write the output of every step as well.")
     ] = False,
@@ -270,10 +271,7 @@ def verify(
             show_default=False,
         ),
     ] = None,
-    dtype: Annotated[
-        Literal["float32", "float64", "bfloat16"],
-        typer.Option(metavar="TYPE", help="Of the arithmetic: float32, float64 or bfloat16."),
-    ] = "float32",
+    dtype: DType = "float32",
     tolerance: Annotated[
         float | None,
         typer.Option(

@@ -173,8 +173,8 @@ def _only_target(executor: GraphExecutor, name: str, keep: Collection[str]) -> s
     targets = plan.targets[name]
     if len(targets) != 1 or name in keep or name in plan.remembered:
         return None
-    stage = next(stage for stage in plan.stages if targets[0] in stage.names)
-    return targets[0] if len(plan.sources[targets[0]]) == 1 and not stage.loop else None
+    alone = len(plan.sources[targets[0]]) == 1 and targets[0] not in plan.looping
+    return targets[0] if alone else None
 
 
 def _convolution(layer: nn.Conv2d, inputs: tuple[int, ...]) -> Convolution:

@@ -141,10 +141,6 @@ class GraphExecutor(nn.Module):
             if isinstance(module, NeuronModule):
                 module.kernels = wanted
 
-    def joins(self, name: str) -> bool:
-        """Whether a node joins its inputs itself, where others are given their sum."""
-        return isinstance(self.node(name), MergeModule)
-
     def neuron(self, name: str) -> NeuronModule:
         """The module of a node that is a neuron."""
         return cast(NeuronModule, self.node(name))
@@ -190,8 +186,7 @@ class GraphExecutor(nn.Module):
         if program is None:
             return None
         feeds = {
-            key: inputs[key[0]] if key[0] in inputs else self._nothing(key[0], inputs, 0)
-            for key in program.feeds
+            n: inputs[n] if n in inputs else self._nothing(n, inputs, 0) for n in program.feeds
         }
         return program.run(feeds, state, like, like.shape[:1])
 

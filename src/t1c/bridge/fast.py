@@ -37,7 +37,11 @@ class Choice:
 
 
 def fold(
-    module: nn.Module, xs: Tensor, kernels: str | None = None, events: bool | None = None
+    module: nn.Module,
+    xs: Tensor,
+    kernels: str | None = None,
+    events: bool | None = None,
+    choice: Choice | None = None,
 ) -> tuple[Any, Choice | None]:
     """What ``module`` gives for every step of ``xs`` (T, B, *features), time folded into the batch.
 
@@ -46,6 +50,7 @@ def fold(
         xs: its input.
         kernels: which are used; see ``kernels.choose``.
         events: whether a layer adds up active inputs only; None: where that is faster.
+        choice: how it is to be worked, if that was decided already.
 
     Returns:
         (the output, a tuple where the module has several; how it was worked, if there was a choice)
@@ -55,7 +60,7 @@ def fold(
     x = xs.flatten(0, 1)
     lead = xs.shape[:2]
     if type(module) is nn.Linear and events is not False and is_plain(module):
-        choice = way_of_affine(module, xs, kernels, events)
+        choice = choice or way_of_affine(module, xs, kernels, events)
         if choice.way == "events":
             from .kernels.events import affine
 
@@ -67,11 +72,11 @@ def fold(
         return in_order_of_torch(module, x).reshape(*xs.shape[:-1], module.out_features), None
     if isinstance(module, nn.Conv2d) and len(xs) > 1 and (piece := _piece(module, xs)) < len(xs):
         # The maps of many steps leave the cache: a few at a time are faster.
-        return torch.cat([fold(module, part)[0] for part in xs.split(piece)]), None
+        return torch.cat([fold(module, part)[0] for part in xs.split(piece)]), choice
     y = module(x)
     if isinstance(y, tuple):
-        return tuple(part.reshape(*lead, *part.shape[1:]) for part in y), None
-    return y.reshape(*lead, *y.shape[1:]), None
+        return tuple(part.reshape(*lead, *part.shape[1:]) for part in y), choice
+    return y.reshape(*lead, *y.shape[1:]), choice
 
 
 def in_order_of_torch(module: nn.Linear, x: Tensor) -> Tensor:

@@ -59,6 +59,7 @@ class Plan:
         remembered: the nodes whose output is needed again in the next step.
         early: the nodes in loops that send before their input of the same step is known (Delays).
         targets: node name -> the nodes that take what it sends.
+        looping: the nodes that lie in loops.
     """
 
     stages: tuple[Stage, ...]
@@ -68,6 +69,7 @@ class Plan:
     remembered: tuple[str, ...]
     early: frozenset[str]
     targets: dict[str, tuple[str, ...]]
+    looping: frozenset[str]
 
     @functools.cached_property
     def order(self) -> tuple[str, ...]:
@@ -126,7 +128,8 @@ def make_plan(
     if problems:
         raise GraphError(problems)
     loops = {frozenset(loop) for loop in topology.loops()}
-    early = frozenset(delays) & frozenset().union(*loops)
+    looping = frozenset[str]().union(*loops)
+    early = frozenset(delays) & looping
     forward = Topology(names, [e for e in edges if e not in back and e[1] not in early])
     rank = {name: i for i, name in enumerate(forward.order())}
     ports: dict[Edge, int] = {}
@@ -150,6 +153,7 @@ def make_plan(
         remembered=tuple(name for name in names if any(s == name for s, _ in back)),
         early=early,
         targets={name: tuple(topology.after[name]) for name in names},
+        looping=looping,
     )
 
 

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from .fast import finite
 from .kernels.choose import choose
+from .kernels.instructions import ADD, AFFINE, COPY, NEURON, SCALE, WIDTH
 from .kernels.rule import RESETS
 from .kernels.scan import constants
 from .kernels.threads import share
@@ -29,9 +30,6 @@ from .work import is_plain
 if TYPE_CHECKING:
     from .executor import GraphExecutor
 
-# Mirrors kernels.numba_program, which is imported only where it runs.
-COPY, ADD, SCALE, AFFINE, NEURON = range(5)
-WIDTH = 12
 NOWHERE = -1
 SIDE_BY_SIDE = 32
 """Samples that are worked side by side at least, where there are so many."""
@@ -148,7 +146,7 @@ class Program:
         self.names = tuple(names)
         self.features: list[tuple[int, ...]] = []
         self.rows: list[list[int]] = []
-        self.feeds: dict[tuple[str, int], int] = {}
+        self.feeds: dict[str, int] = {}
         self.modules: dict[str, nn.Module] = {}
         self.affine: list[tuple[nn.Linear, int, int]] = []
         self.scales: list[tuple[ScaleModule, int]] = []
@@ -230,8 +228,8 @@ class Program:
             if name not in plan.inputs and not isinstance(module, NeuronModule):
                 raise UnsuitedError
             shape = self._shape(name)
-            self.feeds[name, 0] = self._place(shape)
-            return self.feeds[name, 0], shape
+            self.feeds[name] = self._place(shape)
+            return self.feeds[name], shape
         if isinstance(module, MergeModule) and (
             not isinstance(module, SkipModule)
             or module.skip_type == "concatenate"
@@ -247,10 +245,9 @@ class Program:
             elif source.name in self.place_of:
                 places.append(self.place_of[source.name])
             else:
-                key = (source.name, 0)
-                if key not in self.feeds:
-                    self.feeds[key] = self._place(self._shape(source.name))
-                places.append(self.feeds[key])
+                if source.name not in self.feeds:
+                    self.feeds[source.name] = self._place(self._shape(source.name))
+                places.append(self.feeds[source.name])
         shapes = {self._shape(source.name) for source in sources}
         if len(shapes) != 1:
             raise UnsuitedError
@@ -301,7 +298,7 @@ class Program:
 
     def run(
         self,
-        feeds: Mapping[tuple[str, int], Tensor],
+        feeds: Mapping[str, Tensor],
         state: States,
         like: Tensor,
         lead: tuple[int, ...],
@@ -309,7 +306,7 @@ class Program:
         """All steps.
 
         Args:
-            feeds: (node, port) -> what enters (*lead, *features).
+            feeds: node -> what enters (*lead, *features).
             state: the state before the first step, checked for names.
             like: any input, which tells the dtype.
             lead: (T, B), or (B,) for one step.

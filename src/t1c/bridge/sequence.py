@@ -10,9 +10,10 @@ import torch
 from torch import Tensor, nn
 
 from .blocks import AffineBlock, Block, find_affine_block, find_block
-from .fast import fold
+from .fast import Choice, fold
 from .input_checks import Inputs
-from .plan import Source
+from .plan import Source, Stage
+from .primitives import MergeModule
 from .program import program_for
 from .state_checks import States
 from .stateful import StatefulModule
@@ -42,19 +43,36 @@ def run_chunk(
     """
     values: Values = {}
     after: States = {}
-    skipped: set[str] = set()
+    worked: set[str] = set()
     for stage in executor.plan.stages:
-        name = stage.names[0]
-        if name in values or name in skipped:
-            pass  # a block did it
-        elif not stage.loop and (block := _block(executor, name, inputs, values, keep)):
-            skipped |= _run_block(executor, block, values, state, after)
-        elif stage.loop or not _whole(executor, name, inputs, values, state, after):
-            _stepwise(executor, stage.names, inputs, values, state, after, keep)
+        if not worked.issuperset(stage.names):
+            worked |= _work(executor, stage, inputs, values, state, after, keep)
         for done in stage.last_uses:
             if done not in keep:
                 values.pop(done, None)
     return values, after
+
+
+def _work(
+    executor: GraphExecutor,
+    stage: Stage,
+    inputs: Inputs,
+    values: Values,
+    state: States,
+    after: States,
+    keep: Collection[str],
+) -> set[str]:
+    """All steps of a stage, and of those behind it that are worked with it: all their names."""
+    name, choice = stage.names[0], None
+    if not stage.loop:
+        block = _block(executor, name, inputs, values, keep)
+        if block is not None and block.choice.way == "events":
+            _run_block(executor, block, values, state, after)
+            return set(block.names)
+        choice = None if block is None else block.choice
+    if stage.loop or not _whole(executor, name, inputs, values, state, after, choice):
+        _stepwise(executor, stage.names, inputs, values, state, after, keep)
+    return set(stage.names)
 
 
 def _whole(
@@ -64,8 +82,12 @@ def _whole(
     values: Values,
     state: States,
     after: States,
+    choice: Choice | None,
 ) -> bool:
-    """All steps of one node at once; False if the module must be stepped."""
+    """All steps of one node at once; False if the module must be stepped.
+
+    ``choice``: how it is worked, if that was decided already.
+    """
     module = executor.node(name)
     if not (is_plain(module) if isinstance(module, StatefulModule) else can_fold(module)):
         return False
@@ -75,7 +97,7 @@ def _whole(
         xs = executor._nothing(name, inputs, 1)
     else:
         sent = [at_port(values, s) for s in executor.plan.sources[name]]
-        if len(sent) == 1 and not executor.joins(name):
+        if len(sent) == 1 and not isinstance(module, MergeModule):
             xs = sent[0]
         else:
             folded = executor._merge(name, [v.flatten(0, 1) for v in sent])
@@ -85,7 +107,7 @@ def _whole(
         own = executor._state_of(name, state, like)
         values[name], after[name] = module.scan(xs, own or module.initial_state(like))
     else:
-        values[name], choice = fold(module, xs, executor.kernels, executor.events)
+        values[name], choice = fold(module, xs, executor.kernels, executor.events, choice)
         if choice is not None:
             executor.choices[name] = choice
     return True
@@ -94,20 +116,13 @@ def _whole(
 def _block(
     executor: GraphExecutor, name: str, inputs: Inputs, values: Values, keep: Collection[str]
 ) -> Block | AffineBlock | None:
-    """The block that begins at a node, if what reaches it is worked faster as one."""
+    """The block that begins at a node, if it does; its choice says whether to work it as one."""
     layer = executor.node(name)
     sources = executor.plan.sources[name]
     if not isinstance(layer, nn.Conv2d | nn.Linear) or name in inputs or len(sources) != 1:
         return None
     find = find_block if isinstance(layer, nn.Conv2d) else find_affine_block
-    block = find(executor, name, at_port(values, sources[0]), keep)
-    if block is None:
-        return None
-    executor.choices[name] = block.choice
-    if block.choice.way != "events":
-        return None
-    executor.blocks[name] = block.names
-    return block
+    return find(executor, name, at_port(values, sources[0]), keep)
 
 
 def _run_block(
@@ -116,9 +131,11 @@ def _run_block(
     values: Values,
     state: States,
     after: States,
-) -> set[str]:
-    """Work a block; the names of those of its nodes whose values are not there."""
-    (source,) = executor.plan.sources[block.names[0]]
+) -> None:
+    """Work a block, whose last node's value is then there, and that of no other."""
+    lead = block.names[0]
+    executor.choices[lead], executor.blocks[lead] = block.choice, block.names
+    (source,) = executor.plan.sources[lead]
     xs = at_port(values, source)
     neuron = None
     if block.neuron is not None:
@@ -132,7 +149,6 @@ def _run_block(
     values[block.names[-1]], own = block.run(xs, neuron)
     if block.neuron is not None:
         after[block.neuron] = own
-    return set(block.names[:-1])
 
 
 def _stepwise(
@@ -185,14 +201,8 @@ def _by_program(
     program = program_for(executor, names, seen, like)
     if program is None:
         return False
-    feeds = {}
-    for name, port in program.feeds:
-        if name in names:
-            feeds[name, port] = (
-                inputs[name] if name in inputs else executor._nothing(name, inputs, 1)
-            )
-        else:
-            feeds[name, port] = at_port(values, Source(name, port, False))
+    known = {**values, **inputs}
+    feeds = {n: known[n] if n in known else executor._nothing(n, inputs, 1) for n in program.feeds}
     done = program.run(feeds, state, like, like.shape[:2])
     if done is None:
         return False

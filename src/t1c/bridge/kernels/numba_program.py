@@ -17,6 +17,7 @@ from numba import carray, types  # type: ignore[attr-defined]
 from numba.extending import intrinsic
 
 from .compiled import compiled
+from .instructions import ADD, AFFINE, COPY, SCALE
 from .numba_events import active, add_rows
 from .numba_scan import (
     NO_FIRE,
@@ -26,13 +27,10 @@ from .numba_scan import (
     membrane,
 )
 
-COPY, ADD, SCALE, AFFINE, NEURON = range(5)
 ROOM = 2048
 """Elements of the largest value that are worked side by side."""
 SHORT = 128
 """Rows of a weight up to this are added one by one."""
-WIDTH = 12
-"""Columns of an instruction: its code, the places of result and operand, and what else it takes."""
 
 
 def _pointer(context: Any, address: Any) -> Any:

@@ -41,6 +41,19 @@ def scan_in_graph(
     return out, ((i, v) if rule.synapse else (v,))
 
 
+def _rule(
+    i: Tensor | None,
+    reset: str,
+    delay: bool,
+    strict: bool,
+    surrogate: str,
+    slope: float,
+    detach: bool,
+) -> Rule:
+    """The rule that an operator's plain arguments tell."""
+    return Rule(reset, delay, strict, i is not None, Surrogate(surrogate, slope), detach)
+
+
 @torch.library.custom_op("t1c::scan", mutates_args=())
 def _scan(
     xs: Tensor,
@@ -56,7 +69,7 @@ def _scan(
     kernels: str,
     keep: bool,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
-    rule = Rule(reset, delay, strict, i is not None, Surrogate(surrogate, slope), detach)
+    rule = _rule(i, reset, delay, strict, surrogate, slope, detach)
     name = choose(xs, kernels or None)
     if name == "torch":
         with torch.no_grad():
@@ -78,14 +91,9 @@ def _(
     v: Tensor,
     c: list[Tensor],
     reset: str,
-    delay: bool,
-    strict: bool,
-    surrogate: str,
-    slope: float,
-    detach: bool,
-    kernels: str,
-    keep: bool,
+    *options: Any,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
+    kernels, keep = options[-2:]
     compiled = keep and choose(xs, kernels or None) != "torch"
     whole, none = (xs.shape[0], v.numel()), (1, 1)
     after_v = torch.empty_like(v, memory_format=torch.contiguous_format)
@@ -117,7 +125,7 @@ def _scan_backward(
     detach: bool,
     kernels: str,
 ) -> list[Tensor]:
-    rule = Rule(reset, delay, strict, i is not None, Surrogate(surrogate, slope), detach)
+    rule = _rule(i, reset, delay, strict, surrogate, slope, detach)
     name = choose(xs, kernels or None)
     if name != "torch":
         of_i = g_i if i is not None else None
@@ -148,21 +156,7 @@ def _scan_backward(
 
 @_scan_backward.register_fake
 def _(
-    g_out: Tensor,
-    g_i: Tensor,
-    g_v: Tensor,
-    xs: Tensor,
-    i: Tensor | None,
-    v: Tensor,
-    c: list[Tensor],
-    kept: list[Tensor],
-    reset: str,
-    delay: bool,
-    strict: bool,
-    surrogate: str,
-    slope: float,
-    detach: bool,
-    kernels: str,
+    g_out: Tensor, g_i: Tensor, g_v: Tensor, xs: Tensor, i: Any, v: Tensor, c: list[Tensor], *_: Any
 ) -> list[Tensor]:
     shapes = (xs, v, v, *c)
     return [torch.empty_like(t, memory_format=torch.contiguous_format) for t in shapes]
