@@ -1,11 +1,17 @@
-"""Compiled loops shared out among threads, as many as torch uses."""
+"""Compiled loops shared out among threads, as many as torch uses, and the same ones.
+
+After its own work a thread of torch's waits for more without sleeping, for some milliseconds. Other
+threads would have to share the processor with it, and would be woken late.
+"""
 
 from __future__ import annotations
 
+import ctypes
 import functools
 import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -14,6 +20,8 @@ PIECES = 4
 """Pieces of work for each thread."""
 WORTH = 50_000
 """Elements that one thread works in less time than it takes to wake another."""
+_HOME = os.getpid()
+"""Where OpenMP's threads are: it hangs in a fork of a process that used them."""
 
 
 def share(
@@ -21,11 +29,8 @@ def share(
 ) -> None:
     """Call ``kernel(first, last, *arguments)`` for ranges that make up ``range(size)``.
 
-    Compiled loops let go of Python's lock, so plain threads run them side by side; unlike the
-    thread pools of compilers, these may be used from several threads of the caller's at once.
-
     Args:
-        kernel: a compiled loop over a range.
+        kernel: a compiled loop over a range, which lets go of Python's lock.
         size: the end of the whole range.
         work: elements worked in all; little work stays in the caller's thread.
         arguments: what every call is given.
@@ -45,16 +50,58 @@ def share(
         for first in starts:
             kernel(first, min(first + part, size), *arguments)
 
-    waiting = [_pool().submit(work_off) for _ in range(threads - 1)]
-    work_off()
+    if os.getpid() == _HOME and _openmp() is not None:
+        _by_openmp(work_off, threads)
+    else:
+        _by_pool(work_off, threads)
+
+
+Task = Callable[[], None]
+
+
+def _by_openmp(task: Task, threads: int) -> None:
+    """Run ``task`` in each of some of torch's threads, of which the caller's is one."""
+    failed: list[BaseException] = []
+
+    def guarded(_: object) -> None:
+        try:
+            task()
+        except BaseException as error:
+            failed.append(error)
+
+    region = _openmp()
+    assert region is not None
+    region(_BODY(guarded), None, threads, 0)
+    if failed:
+        raise failed[0]
+
+
+_BODY = ctypes.CFUNCTYPE(None, ctypes.c_void_p)
+
+
+@functools.cache
+def _openmp() -> Callable[[Any, None, int, int], None] | None:
+    """A parallel region of the OpenMP library that torch itself uses; None if it is not GNU's."""
+    library = Path(torch.__file__).parent / "lib" / "libtorch_cpu.so"
+    try:
+        # A symbol is looked for in a library and what it is linked with.
+        region = ctypes.CDLL(str(library)).GOMP_parallel
+    except (OSError, AttributeError):
+        return None
+    region.argtypes = [_BODY, ctypes.c_void_p, ctypes.c_uint, ctypes.c_uint]
+    region.restype = None
+    found: Callable[[Any, None, int, int], None] = region
+    return found
+
+
+def _by_pool(task: Task, threads: int) -> None:
+    """Run ``task`` in the caller's thread and in others of our own."""
+    waiting = [_pool_of(os.getpid()).submit(task) for _ in range(threads - 1)]
+    task()
     for future in waiting:
         # One that has not begun finds nothing left, and need not be waited for.
         if not future.cancel():
             future.result()
-
-
-def _pool() -> ThreadPoolExecutor:
-    return _pool_of(os.getpid())
 
 
 @functools.cache
