@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
-from .fast import Choice, obstacle_to_events, way_of_affine
+from .fast import Choice, measured, obstacle_to_events, sample_of_affine
 from .kernels.rule import Rule
 from .kernels.scan import Coefficients, State, scan
 from .primitives import NeuronModule
@@ -95,7 +95,20 @@ def find_affine_block(
     module = executor.node(following) if following is not None else None
     if following is None or not isinstance(module, NeuronModule) or not is_plain(module):
         return None
-    choice = way_of_affine(layer, xs, executor.kernels, executor.events)
+    from .kernels.events import affine_block
+
+    weight, given = layer.weight.detach(), layer._parameters["bias"]
+    bias = given.detach() if given is not None else None
+
+    def sparse(z: Tensor) -> object:
+        return affine_block(z, weight, bias, *_at_rest(module, z, (layer.out_features,)))
+
+    def dense(z: Tensor) -> object:
+        y = nn.functional.linear(z, weight, bias)
+        return scan(y, *_at_rest(module, z, (layer.out_features,)))
+
+    words, shape = sample_of_affine(layer, xs)
+    choice = measured(xs, executor.events, f"{words}, neuron", shape, dense, sparse)
     return AffineBlock((name, following), layer, following, choice)
 
 
@@ -163,7 +176,7 @@ def find_block(
         if after is not None and module.reset_mode is not None:
             pool = _pool(executor.node(after), shape.outputs)
             names += [after] * (pool is not None)
-    choice = _choice(executor, layer, xs, shape, neuron, pool)
+    choice = _choice_of_convolution(executor, layer, xs, shape, neuron, pool)
     return Block(tuple(names), layer, shape, neuron, pool, choice)
 
 
@@ -233,7 +246,14 @@ def _pool(module: nn.Module, inputs: tuple[int, int, int]) -> Pool | None:
     return Pool(kind, window, stride, (inputs[0], rows, columns))
 
 
-def _choice(
+def _at_rest(module: NeuronModule, xs: Tensor, features: tuple[int, ...]) -> Neuron:
+    """What works a neuron that is given ``features`` for each sample of ``xs`` (T, B, ...)."""
+    like = xs.new_empty(1).expand(xs.shape[1], *features)
+    laid = module.laid(torch.Size(features), xs.dtype, xs.device)
+    return module.initial_state(like), laid, module.rule
+
+
+def _choice_of_convolution(
     executor: GraphExecutor,
     layer: nn.Conv2d,
     xs: Tensor,
@@ -241,21 +261,12 @@ def _choice(
     neuron: str | None,
     pool: Pool | None,
 ) -> Choice:
-    from .kernels.crossing import crossing
-    from .kernels.events import convolution_block, density
+    from .kernels.events import convolution_block
 
-    found = density(xs)
-    if executor.events:
-        return Choice("events", found, None, "asked for")
-    batch = 8
     module = executor.neuron(neuron) if neuron is not None else None
 
     def own(z: Tensor) -> Neuron | None:
-        if module is None:
-            return None
-        like = z.new_empty(1).expand(z.shape[1], *shape.outputs)
-        laid = module.laid(torch.Size(shape.outputs), z.dtype, z.device)
-        return module.initial_state(like), laid, module.rule
+        return _at_rest(module, z, shape.outputs) if module is not None else None
 
     def sparse(z: Tensor) -> object:
         return convolution_block(z, layer.weight, layer.bias, shape, own(z), pool)
@@ -273,5 +284,4 @@ def _choice(
         return y
 
     words = f"convolution {shape}, {'no neuron' if neuron is None else 'neuron'}, {pool}"
-    limit = crossing(words, (2, batch, *shape.inputs), xs.dtype, dense, sparse)
-    return Choice("events" if found < limit else "dense", found, limit, "measured")
+    return measured(xs, executor.events, words, (2, 8, *shape.inputs), dense, sparse)

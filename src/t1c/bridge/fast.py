@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,6 +16,8 @@ from .work import is_plain
 
 DENSE_BYTES = 2 * 2**20
 """What the map of a dense convolution may take: a share of the second-level cache."""
+SAMPLE = 2**20
+"""Elements in and out of a layer when it is timed."""
 FEW = 8
 """Rows up to which a product is bound by reading its weight, which moves the crossing."""
 
@@ -98,23 +101,61 @@ def way_of_affine(
     obstacle = obstacle_to_events(module.weight, xs, kernels)
     if obstacle is not None:
         return Choice("dense", None, None, obstacle)
+    from .kernels.events import affine
+
+    weight = module.weight.detach()
+    given: Tensor | None = module.bias
+    bias = given.detach() if given is not None else None
+    words, shape = sample_of_affine(module, xs)
+    return measured(
+        xs,
+        events,
+        words,
+        shape,
+        lambda z: nn.functional.linear(z, weight, bias),
+        lambda z: affine(z.flatten(0, 1), weight, bias),
+    )
+
+
+def sample_of_affine(module: nn.Linear, xs: Tensor) -> tuple[str, tuple[int, int, int]]:
+    """On which input (T, B, in) the ways of working a Linear are timed, and what that is called.
+
+    So much that calling the kernels counts for little; but little where ``xs`` is little.
+    """
+    inputs, outs = module.in_features, module.out_features
+    few = xs.shape[0] * xs.shape[1] <= FEW
+    rows = 1 if few else min(max(SAMPLE // (inputs + outs), 256), 8192)
+    return (
+        f"affine {inputs}-{outs}, {'few rows' if few else 'many rows'}",
+        (max(1, rows // 8), min(rows, 8), inputs),
+    )
+
+
+def measured(
+    xs: Tensor,
+    events: bool | None,
+    words: str,
+    shape: tuple[int, ...],
+    dense: Callable[[Tensor], object],
+    sparse: Callable[[Tensor], object],
+) -> Choice:
+    """Which of two ways is taken for ``xs``, by its density.
+
+    Args:
+        xs: (T, B, *features).
+        events: as for ``fold``.
+        words: what is worked, as for ``crossing``.
+        shape: of the input that the ways are timed on.
+        dense: one way.
+        sparse: the other.
+    """
     from .kernels.crossing import crossing
-    from .kernels.events import affine, density
+    from .kernels.events import density
 
     found = density(xs)
     if events:
         return Choice("events", found, None, "asked for")
-    weight = module.weight.detach()
-    given: Tensor | None = module.bias
-    bias = given.detach() if given is not None else None
-    few = xs.shape[0] * xs.shape[1] <= FEW
-    limit = crossing(
-        f"affine {weight.shape[1]}-{weight.shape[0]}, {'few rows' if few else 'many rows'}",
-        (1 if few else 256, weight.shape[1]),
-        xs.dtype,
-        lambda z: nn.functional.linear(z, weight, bias),
-        lambda z: affine(z, weight, bias),
-    )
+    limit = crossing(words, shape, xs.dtype, dense, sparse)
     return Choice("events" if found < limit else "dense", found, limit, "measured")
 
 

@@ -18,6 +18,8 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from t1c import __version__
+
 VARIABLE = "T1C_CACHE"
 """The environment variable that names the folder of the file."""
 LOW, HIGH = 0.05, 0.25
@@ -55,7 +57,8 @@ def crossing(
         sparse: the other.
     """
     threads = torch.get_num_threads()
-    key = f"{_processor()}, {threads} threads: {layer}, {str(dtype).removeprefix('torch.')}"
+    kind = str(dtype).removeprefix("torch.")
+    key = f"{__version__}, {_processor()}, {threads} threads: {layer}, {kind}"
     with _lock:
         known = _load()
         if key not in known:
