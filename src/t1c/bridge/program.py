@@ -25,7 +25,8 @@ from .kernels.threads import share
 from .primitives import MergeModule, NeuronModule, ScaleModule, SkipModule, SplitModule
 from .state_checks import States, fitting
 from .surrogate import ATAN
-from .work import is_plain
+from .watched import Watched
+from .work import hooks_of, is_wrapped
 
 if TYPE_CHECKING:
     from .executor import GraphExecutor
@@ -41,82 +42,22 @@ class UnsuitedError(Exception):
     """These nodes cannot be worked as instructions; a reason that nobody needs to see."""
 
 
-class _Weight:
-    """The parameters of a Linear, and whether they still are as they were found to be."""
-
-    def __init__(self, layer: nn.Linear, weight: int, bias: int) -> None:
-        self.layer, self.weight, self.bias = layer, weight, bias
-        self.w: Tensor = layer.weight
-        self.b: Tensor | None = layer.bias
-        self.shape = (layer.out_features, layer.in_features)
-        self.stride = (1, layer.out_features)
-        self.found: tuple[int, int] | None = None
-
-    def holds(self, dtype: torch.dtype) -> bool:
-        """Whether they may be read as instructions do: all there, in that order, finite."""
-        parameters = self.layer._parameters
-        w, b = parameters.get("weight"), parameters.get("bias")
-        if w is None or w.dtype != dtype or w.shape != self.shape:
-            return False
-        if w.stride() != self.stride and not w.t().is_contiguous():
-            return False
-        if (b is None) != (self.bias < 0):
-            return False
-        if b is not None and (
-            b.dtype != dtype or b.shape != self.shape[:1] or not b.is_contiguous()
-        ):
-            return False
-        state = None if w.is_inference() else (w._version, w.data_ptr())
-        if w is not self.w or state is None or state != self.found:
-            if not finite(w):
-                return False
-            self.found = state
-        self.w, self.b = w, b
-        return True
-
-
-class _Looked:
-    """The coefficients and options of a neuron as they were found; never changed afterwards.
-
-    Attributes:
-        laid: the coefficients as compiled loops take them.
-        words: the period of the coefficients and the options, as columns of an instruction.
-    """
-
-    def __init__(self, module: NeuronModule, like: Tensor, features: tuple[int, ...]) -> None:
-        shape = torch.Size(features)
-        found = [(self._home(module, name), name) for name in module.exact]
-        # Before the coefficients are folded: what is written meanwhile is then seen.
-        self.parameters = [
-            (home, name, t, None if t.is_inference() else (t._version, t.data_ptr()))
-            for home, name in found
-            if (t := home[name]) is not None
-        ]
-        self.laid = module.laid(shape, like.dtype, like.device).laid(shape, False)
-        rule = module.rule
-        reset = RESETS.index(rule.reset)
-        self.words = (self.laid.shape[1], reset, rule.delay, rule.strict, rule.synapse)
-        self.options = (module.reset_mode, module.reset_delay, module.fires_at)
-
-    @staticmethod
-    def _home(module: NeuronModule, name: str) -> Any:
-        return module._buffers if name in module._buffers else module._parameters
-
-    def holds(self, module: NeuronModule) -> bool:
-        """Whether nothing changed; False where nothing would tell (inference tensors)."""
-        if self.options != (module.reset_mode, module.reset_delay, module.fires_at):
-            return False
-        for home, name, t, state in self.parameters:
-            if home.get(name) is not t or state is None:
-                return False
-            if t._version != state[0] or t.data_ptr() != state[1]:
-                return False
-        return True
-
-
 @dataclass(frozen=True)
 class _Frame:
-    """What a program keeps for one number of steps, batch size and dtype."""
+    """What a program keeps for one number of steps, batch size and dtype.
+
+    Attributes:
+        program: the instructions, with the options of neurons.
+        places: as compiled loops take them.
+        constants: zero and one.
+        shapes: place -> the shape of all its steps.
+        states: place -> the shape of a state variable.
+        kept: node -> the shape of its value.
+        addresses: where parameters are; 0 where values will be.
+        alive: tensors made of parameters, which lie there.
+        watched: the parameters.
+        options: those of neurons.
+    """
 
     program: Any
     places: Any
@@ -124,7 +65,10 @@ class _Frame:
     shapes: dict[int, torch.Size]
     states: dict[int, torch.Size]
     kept: dict[str, torch.Size]
-    neurons: list[_Looked | None]
+    addresses: list[int]
+    alive: list[Tensor]
+    watched: Watched
+    options: list[tuple[Any, ...]]
 
 
 class Program:
@@ -272,11 +216,14 @@ class Program:
             if place not in outside:
                 self.offset[place] = total
                 total += size
-        self.room = total
         self.work = COST * sum(self.sizes[row[1]] for row in self.rows)
+        self.hooks = [hooks for module in self.modules.values() for hooks in hooks_of(module)]
         self.feeding = {place: key for key, place in self.feeds.items()}
         self.frames: dict[tuple[Any, ...], _Frame] = {}
-        self.weights = [_Weight(*layer) for layer in self.affine]
+        layers = [(layer, name) for layer, *_ in self.affine for name in ("weight", "bias")]
+        factors = [(scale, "scale") for scale, _ in self.scales]
+        own = [(module, name) for _, module, *_ in self.neurons for name in module.exact]
+        self.parameters: list[tuple[nn.Module, str]] = [*layers, *factors, *own]
 
     # Running -----------------------------------------------------------------------------------
 
@@ -291,8 +238,10 @@ class Program:
 
     def suits(self) -> bool:
         """Whether the modules do nothing but what the instructions say."""
+        if any(self.hooks):
+            return False
         for module in self.modules.values():
-            if not is_plain(module) or (module.training and isinstance(module, nn.Dropout)):
+            if is_wrapped(module) or (module.training and isinstance(module, nn.Dropout)):
                 return False
         return True
 
@@ -321,36 +270,22 @@ class Program:
         steps, batch = lead if len(lead) == 2 else (1, lead[0])
         key = (lead, like.dtype)
         frame = self.frames.get(key)
-        if frame is None:
+        if frame is None or not frame.watched.holds() or frame.options != self._options():
+            frame = self._frame(like, lead)
+            if frame is None:
+                return None
             self.frames.clear()
-            frame = self.frames[key] = self._frame(like, lead)
-        addresses = [0] * len(self.sizes)
-        for layer in self.weights:
-            if not layer.holds(like.dtype):
-                return None
-            addresses[layer.weight] = layer.w.data_ptr()
-            if layer.b is not None:
-                addresses[layer.bias] = layer.b.data_ptr()
+            self.frames[key] = frame
+        addresses = frame.addresses.copy()
         alive: list[Tensor] = []
-        for scale, place in self.scales:
-            features = self.features[place]
-            laid = scale.over(features).expand(features).contiguous()
-            if laid.dtype != like.dtype:
-                return None
-            alive.append(laid)
-            addresses[place] = laid.data_ptr()
         for node, place in self.feeds.items():
             x = feeds[node].contiguous()
-            if x.dtype != like.dtype or x.device != like.device:
+            if x.dtype != like.dtype or not x.is_cpu:
                 return None
             if x.numel() != steps * batch * self.sizes[place]:
                 return None
             alive.append(x)
             addresses[place] = x.data_ptr()
-        buffer = like.new_empty(batch * self.room)
-        start, item = buffer.data_ptr(), like.element_size()
-        for place, offset in self.offset.items():
-            addresses[place] = start + offset * batch * item
         values: dict[str, Tensor] = {}
         made: dict[int, Tensor] = {}
         for name, place in self.kept.items():
@@ -358,24 +293,17 @@ class Program:
                 values[name] = feeds[self.feeding[place]].reshape(frame.kept[name])
                 continue
             if place not in made:
-                made[place] = like.new_empty(frame.shapes[place])
+                # Sooner there than a tensor that torch makes.
+                made[place] = torch.from_numpy(np.empty(frame.shapes[place], frame.constants.dtype))
                 addresses[place] = made[place].data_ptr()
             y, shape = made[place], frame.kept[name]
             values[name] = y if y.shape == shape else y.view(shape)
         after: States = {}
-        for n, (name, module, v, i, c, row) in enumerate(self.neurons):
-            looked = frame.neurons[n]
-            if looked is None or not looked.holds(module):
-                looked = _Looked(module, like, self.features[v])
-                frame.program[row, 6:11] = looked.words
-                # Last: another thread may wait for it.
-                frame.neurons[n] = looked
-            alive.append(looked.laid)
-            addresses[c] = looked.laid.data_ptr()
+        for name, module, v, i, _, _ in self.neurons:
             given, shape = state.get(name), frame.states[v]
             own: tuple[Tensor, ...]
             if given is None:
-                own = tuple(like.new_zeros(shape) for _ in module.state_names)
+                own = tuple([like.new_zeros(shape) for _ in module.state_names])
             else:
                 count = len(module.state_names)
                 own = tuple([fresh(name, part, like, shape) for part in given[:count]])
@@ -402,24 +330,67 @@ class Program:
         )
         return values, after
 
-    def _frame(self, like: Tensor, lead: tuple[int, ...]) -> _Frame:
-        """What follows from steps, batch and dtype."""
+    def _options(self) -> list[tuple[Any, ...]]:
+        return [(m.reset_mode, m.reset_delay, m.fires_at) for _, m, *_ in self.neurons]
+
+    def _frame(self, like: Tensor, lead: tuple[int, ...]) -> _Frame | None:
+        """What follows from steps, batch, dtype and parameters; None as for ``run``."""
+        # Before anything is made of the parameters: what is written meanwhile is then seen.
+        watched, options = Watched(self.parameters), self._options()
+        addresses, alive, program = [0] * len(self.sizes), list[Tensor](), self.program.copy()
+        for layer, weight, bias in self.affine:
+            if not _serves(layer, like.dtype, bias >= 0):
+                return None
+            addresses[weight] = layer.weight.data_ptr()
+            if bias >= 0:
+                addresses[bias] = layer.bias.data_ptr()
+        for scale, place in self.scales:
+            features = self.features[place]
+            laid = scale.over(features).expand(features).contiguous()
+            if laid.dtype != like.dtype:
+                return None
+            alive.append(laid)
+            addresses[place] = laid.data_ptr()
+        for _, module, v, _, c, row in self.neurons:
+            shape, rule = torch.Size(self.features[v]), module.rule
+            laid = module.laid(shape, like.dtype, like.device).laid(shape, False)
+            alive.append(laid)
+            addresses[c] = laid.data_ptr()
+            reset = RESETS.index(rule.reset)
+            program[row, 6:11] = laid.shape[1], reset, rule.delay, rule.strict, rule.synapse
         batch = lead[-1]
-        places = np.zeros((len(self.sizes), 2), np.int64)
+        places = np.zeros((len(self.sizes), 3), np.int64)
         places[:, 1] = [0 if place in self.constant else n for place, n in enumerate(self.sizes)]
+        places[:, 2] = [self.offset.get(place, NOWHERE) for place in range(len(self.sizes))]
         moving = {*self.feeds.values(), *self.kept.values()}
         for place in moving:
             places[place, 0] = batch * self.sizes[place]
         still = [*self.before.values(), *(p for n in self.neurons for p in n[2:4] if p >= 0)]
         return _Frame(
-            self.program.copy(),
+            program,
             places,
             constants(ATAN, like.dtype),
             {p: torch.Size((*lead, *self.features[p])) for p in moving},
             {p: torch.Size((batch, *self.features[p])) for p in still},
             {n: torch.Size((*lead, *self._shape(n))) for n in self.kept},
-            [None] * len(self.neurons),
+            addresses,
+            alive,
+            watched,
+            options,
         )
+
+
+def _serves(layer: nn.Linear, dtype: torch.dtype, has_bias: bool) -> bool:
+    """Whether parameters may be read as instructions do: all there, in that order, finite."""
+    parameters = layer._parameters
+    w, b = parameters.get("weight"), parameters.get("bias")
+    if w is None or w.dtype != dtype or w.shape != (layer.out_features, layer.in_features):
+        return False
+    if not w.t().is_contiguous() or (b is not None) != has_bias or not finite(w):
+        return False
+    return b is None or (
+        b.dtype == dtype and b.shape == (layer.out_features,) and b.is_contiguous()
+    )
 
 
 def fresh(name: str, v: Tensor | None, like: Tensor, shape: torch.Size) -> Tensor:
@@ -430,7 +401,7 @@ def fresh(name: str, v: Tensor | None, like: Tensor, shape: torch.Size) -> Tenso
     """
     if v is None:
         return like.new_zeros(shape)
-    if v.shape != shape or v.dtype != like.dtype or v.device != like.device:
+    if v.shape != shape or v.dtype != like.dtype or not v.is_cpu:
         v = fitting(name, v, like.new_empty(1).expand(shape), shape)
     return v.clone() if v.is_contiguous() else v.contiguous()
 

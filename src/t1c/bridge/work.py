@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -52,17 +52,26 @@ def is_stateless(module: nn.Module) -> bool:
     return next(module.children(), None) is None and not isinstance(module, _RECURRENT)
 
 
+def hooks_of(module: nn.Module) -> tuple[Mapping[Any, Any], ...]:
+    """The hooks on a module: dicts that stay the same ones when hooks come and go."""
+    own = module.__dict__  # at hand, where attributes of a module are looked for
+    return (
+        own["_forward_hooks"],
+        own["_forward_pre_hooks"],
+        own["_backward_hooks"],
+        own["_backward_pre_hooks"],
+    )
+
+
+def is_wrapped(module: nn.Module) -> bool:
+    """Whether something was put in the place of a module's own ``forward`` or parameters."""
+    own = module.__dict__
+    return "forward" in own or "parametrizations" in own["_modules"]
+
+
 def is_plain(module: nn.Module) -> bool:
     """Whether a call does nothing but what the parameters say: no hooks, no wrappers."""
-    own = module.__dict__  # at hand, where attributes of a module are looked for
-    return not (
-        own["_forward_hooks"]
-        or own["_forward_pre_hooks"]
-        or own["_backward_hooks"]
-        or own["_backward_pre_hooks"]
-        or "forward" in own
-        or "parametrizations" in own["_modules"]
-    )
+    return not (is_wrapped(module) or any(hooks_of(module)))
 
 
 def can_fold(module: nn.Module) -> bool:

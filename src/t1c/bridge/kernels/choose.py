@@ -51,7 +51,9 @@ def choose(x: Tensor, wanted: str | None = None) -> str:
         InputError: there are no kernels of that name.
         UnsupportedError: those that were asked for are not installed, or not for this device.
     """
-    forced = wanted or os.environ.get(VARIABLE) or None
+    forced = wanted
+    if not forced and VARIABLE in os.environ:  # sooner answered than what is not there is got
+        forced = os.environ[VARIABLE] or None
     kind = x.device.type
     if forced is None:
         for name in ("numba", "triton"):

@@ -19,8 +19,12 @@ from .crossing import crossing
 from .layout import channels_last, copied, flat, unflat
 from .rule import RESETS, Rule
 from .scan import Coefficients, State, constants
-from .threads import share
+from .threads import PIECES, share
 
+WIDE = 512
+"""Neurons that are worked side by side."""
+MANY = 256
+"""Rows of input from which on it pays to lay a weight out anew."""
 ROWS = 64
 """Rows that are looked at to tell how dense an input is."""
 
@@ -53,12 +57,32 @@ def affine(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
 def _affine(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
     from .numba_events import affine as kernel
 
-    w = weight.detach().t().contiguous()
-    y = x.new_empty(len(x), w.shape[1])
-    b = x.new_zeros(w.shape[1]) if bias is None else bias.detach().contiguous()
+    w, tiled = _in_tiles(weight, len(x))
+    y = x.new_empty(len(x), len(weight))
+    b = x.new_zeros(len(weight)) if bias is None else bias.detach().contiguous()
     work = x.numel() + y.numel() * 8
-    share(kernel, len(x), work, *(a.detach().numpy() for a in (x, w.view(-1), b, y)))
+    share(kernel, len(x), work, x.detach().numpy(), w.numpy(), tiled, b.numpy(), y.numpy())
     return y
+
+
+def _in_tiles(weight: Tensor, rows: int) -> tuple[Tensor, bool]:
+    """A weight (out, in) flat, (in, out); for many rows of input each tile of columns by itself.
+
+    A tile that is spread over memory would use a few sets of the caches only.
+    """
+    from .numba_events import TILE
+
+    w = weight.detach().t()
+    inputs, outs = w.shape
+    tile = TILE // w.element_size()
+    if rows < MANY or outs <= tile:
+        return w.contiguous().view(-1), False
+    laid = w.new_empty(w.numel())
+    whole = outs // tile * tile
+    tiles = laid[: whole * inputs].view(whole // tile, inputs, tile)
+    tiles.copy_(w[:, :whole].unflatten(1, (-1, tile)).transpose(0, 1))
+    laid[whole * inputs :].view(inputs, -1).copy_(w[:, whole:])
+    return laid, True
 
 
 class _Affine(torch.autograd.Function):
@@ -151,25 +175,35 @@ def affine_block(
         (spikes (T, B, out), the neuron's state).
     """
     from .numba_affine import affine_kernel
+    from .numba_events import TILE
 
     x = xs.detach().contiguous()
     steps, batch = x.shape[:2]
-    w = weight.detach().t().contiguous()
-    outs = w.shape[1]
+    w, tiled = _in_tiles(weight, steps * batch)
+    outs = len(weight)
     b = x.new_zeros(outs) if bias is None else bias.detach().contiguous()
     v = copied(state[-1].detach().contiguous())
     i = copied(state[0].detach().contiguous()) if rule.synapse else v
     y = x.new_empty(steps, batch, outs)
-    # With fewer samples than threads, the neurons of a sample are shared out.
-    parts = 1 if batch >= torch.get_num_threads() else -(-outs // 128)
+    # With fewer samples than threads, the neurons of a sample are shared out, in whole tiles;
+    # with more, samples of few neurons are worked side by side.
+    threads, tile = torch.get_num_threads(), TILE // x.element_size()
+    part = outs if batch >= threads else -(-outs // (2 * threads * tile)) * tile
+    parts = -(-outs // part)
+    group = max(1, min(WIDE // max(1, outs), batch // (threads * PIECES)))
     share(
         affine_kernel(RESETS.index(rule.reset), rule.delay),
-        batch * parts,
+        -(-batch // group) * parts,
         steps * batch * (x.shape[2] + 16 * outs),
+        group,
         parts,
+        part,
         rule.strict,
         rule.synapse,
-        *(a.numpy() for a in (x, w.view(-1), b, i, v)),
+        x.numpy(),
+        w.numpy(),
+        tiled,
+        *(a.numpy() for a in (b, i, v)),
         c.laid(torch.Size((outs,)), False).numpy(),
         y.numpy(),
         constants(rule.surrogate, x.dtype),

@@ -1,7 +1,7 @@
 """A weighted sum over what fires and the neuron behind it as one loop, for CPUs.
 
-The sum of a step never leaves the first-level cache: the membranes take their step as soon as it is
-there.
+The sums of a few steps are worked where the spikes will be, and the membranes take these steps
+while they are in the cache.
 """
 
 from __future__ import annotations
@@ -12,22 +12,25 @@ from collections.abc import Callable
 import numpy as np
 
 from .compiled import compiled
-from .numba_events import active, add_rows
+from .numba_events import room_for, weighted_sums
 from .numba_scan import Array, membrane
 
 
 @functools.cache
 def affine_kernel(reset: int, early: bool) -> Callable[..., None]:
-    """The loop for a reset, over lanes: a lane is some of the neurons of one sample."""
+    """The loop for a reset, over lanes: ``group`` samples, or ``part`` of the neurons of one."""
 
     def affine(  # pragma: no cover - compiled
         first: int,
         last: int,
+        group: int,
         parts: int,
+        part: int,
         strict: bool,
         synapse: bool,
         x: Array,
         weight: Array,
+        tiled: bool,
         bias: Array,
         i: Array,
         v: Array,
@@ -35,45 +38,47 @@ def affine_kernel(reset: int, early: bool) -> Callable[..., None]:
         y: Array,
         constants: Array,
     ) -> None:
-        steps, period, size = x.shape[0], c.shape[1], y.shape[2]
+        (steps, batch, width), period, size = x.shape, c.shape[1], y.shape[2]
         zero, one = constants[0], constants[1]
-        part = -(-size // parts)
-        index = np.empty(x.shape[2] + 1, np.int32)
-        sums = np.empty(part, x.dtype)
+        of, to = x.reshape(-1), y.reshape(-1)
+        rows, index, ends, plain = room_for(steps, width)
+        # Local arrays: the compiler must see that nothing overlaps.
+        vs, cs = np.empty(group * part, x.dtype), np.empty(group * part, x.dtype)
+        beta, gain, leak = np.empty_like(vs), np.empty_like(vs), np.empty_like(vs)
+        threshold, target = np.empty_like(vs), np.empty_like(vs)
+        alpha, w = np.empty_like(vs), np.empty_like(vs)
         for lane in range(first, last):
-            b, start = lane // parts, lane % parts * part
-            width = min(part, size - start)
-            if width <= 0:
-                continue
-            # Copies: the compiler must see that nothing overlaps.
-            biases = bias[start : start + width].copy()
-            vs, cs = v[b, start : start + width].copy(), i[b, start : start + width].copy()
-            for t in range(steps):
-                row = x[t, b]
-                ss = sums[:width]
-                ss[:] = biases
-                n = active(row, index)
-                add_rows(row, index, n, weight, size, start, ss)
-                ys = y[t, b, start : start + width]
-                a = 0
-                while a < width:
-                    p = (start + a) % period
-                    m = min(width - a, period - p)
-                    beta, gain, leak = c[0, p : p + m], c[1, p : p + m], c[2, p : p + m]
-                    threshold, target = c[3, p : p + m], c[4, p : p + m]
-                    s, ms, os = ss[a : a + m], vs[a : a + m], ys[a : a + m]
+            b, start = lane // parts * group, lane % parts * part
+            samples, neurons = min(group, batch - b), min(part, size - start)
+            n = samples * neurons
+            for k in range(n):
+                s, j = b + k // neurons, start + k % neurons
+                p = j % period
+                vs[k], cs[k] = v[s, j], i[s, j]
+                beta[k], gain[k], leak[k] = c[0, p], c[1, p], c[2, p]
+                threshold[k], target[k], alpha[k], w[k] = c[3, p], c[4, p], c[5, p], c[6, p]
+            for begin in range(0, steps, rows):
+                many = min(rows, steps - begin)
+                for s in range(b, b + samples):
+                    at, sums = (begin * batch + s) * width, (begin * batch + s) * size
+                    weighted_sums(
+                        of, at, batch * width, many, width, weight, tiled, bias,
+                        to, sums, batch * size, start, start + neurons, index, ends, plain,
+                    )  # fmt: skip
+                for t in range(begin, begin + many):
+                    sums = (t * batch + b) * size + start
+                    ys = to[sums : sums + n]
                     if synapse:
-                        alpha, w, ns = c[5, p : p + m], c[6, p : p + m], cs[a : a + m]
-                        for k in range(m):
-                            ns[k] = alpha[k] * ns[k] + w[k] * s[k]
-                            s[k] = ns[k]
-                    for k in range(m):
-                        drive = gain[k] * s[k] + leak[k]
-                        os[k], ms[k], _, _ = membrane(
+                        for k in range(n):
+                            cs[k] = alpha[k] * cs[k] + w[k] * ys[k]
+                            ys[k] = cs[k]
+                    for k in range(n):
+                        drive = gain[k] * ys[k] + leak[k]
+                        ys[k], vs[k], _, _ = membrane(
                             reset,
                             early,
                             strict,
-                            ms[k],
+                            vs[k],
                             drive,
                             beta[k],
                             threshold[k],
@@ -81,9 +86,10 @@ def affine_kernel(reset: int, early: bool) -> Callable[..., None]:
                             zero,
                             one,
                         )
-                    a += m
-            v[b, start : start + width] = vs
-            if synapse:
-                i[b, start : start + width] = cs
+            for k in range(n):
+                s, j = b + k // neurons, start + k % neurons
+                v[s, j] = vs[k]
+                if synapse:
+                    i[s, j] = cs[k]
 
     return compiled(affine)

@@ -13,8 +13,8 @@ from collections.abc import Callable
 import numpy as np
 
 from .compiled import compiled
-from .numba_events import active
 from .numba_scan import Array, membrane
+from .vectors import active, add_run, pool_window
 
 NO_POOL, MAX, MEAN = range(3)
 NO_NEURON = -1
@@ -26,7 +26,7 @@ def scatter(row: Array, index: Array, places: Array, weight: Array, sums: Array,
 
     Args:
         row: the input map, flat.
-        index: room for as many integers, and one more.
+        index: room for as many integers, and eight more.
         places: (elements of the map, 3): channel, row and column of each.
         weight: (in * kH * kW * out,), the columns of the kernel in reverse.
         sums: (rows * columns * out,), channels last.
@@ -34,43 +34,31 @@ def scatter(row: Array, index: Array, places: Array, weight: Array, sums: Array,
     """
     rows, columns, outs, high, wide = g[0], g[1], g[2], g[3], g[4]
     down, right, top, left, reach_down, reach_right = g[5], g[6], g[7], g[8], g[9], g[10]
-    plain = down == 1 and right == 1 and reach_right == 1
-    n = active(row, index)
+    plain = down == 1 and right == 1 and reach_down == 1 and reach_right == 1
+    n, _ = active(row, 0, len(row), index, 0)
     for e in range(n):
         k = index[e]
         a = row[k]
         c, y, x = places[k, 0], places[k, 1] + top, places[k, 2] + left
-        # Columns x - kW + 1 to x of the map, clipped at its borders.
-        begin, end = max(x - wide + 1, 0), min(x + 1, columns)
-        run = (end - begin) * outs
-        skip = (begin - (x - wide + 1)) * outs
+        of = c * high * wide * outs
+        if plain:
+            # Columns x - kW + 1 to x of rows y - kH + 1 to y, clipped at the borders of the map.
+            begin, end = max(x - wide + 1, 0), min(x + 1, columns)
+            run, of = (end - begin) * outs, of + (begin - (x - wide + 1)) * outs
+            for at in range(max(y - high + 1, 0), min(y + 1, rows)):
+                to = (at * columns + begin) * outs
+                add_run(sums, to, run, weight, of + (y - at) * wide * outs, a)
+            continue
         for dy in range(high):
             at = y - dy * reach_down
             if at < 0 or at % down != 0 or at // down >= rows:
-                continue
-            at = at // down
-            of = (c * high + dy) * wide * outs
-            if plain:
-                of += skip
-                to = (at * columns + begin) * outs
-                # Slices: an index that may count from the end keeps a loop from being vectorised.
-                s, w = sums[to : to + run], weight[of : of + run]
-                if a == 1:
-                    for j in range(run):
-                        s[j] += w[j]
-                else:
-                    for j in range(run):
-                        s[j] += a * w[j]
                 continue
             for dx in range(wide):
                 column = x - (wide - 1 - dx) * reach_right
                 if column < 0 or column % right != 0 or column // right >= columns:
                     continue
-                to = (at * columns + column // right) * outs
-                start = of + dx * outs
-                s, w = sums[to : to + outs], weight[start : start + outs]
-                for j in range(outs):
-                    s[j] += a * w[j]
+                to = (at // down * columns + column // right) * outs
+                add_run(sums, to, outs, weight, of + (dy * wide + dx) * outs, a)
 
 
 @compiled
@@ -84,23 +72,9 @@ def pool(kind: int, sums: Array, columns: int, outs: int, q: Array, y: Array) ->
     for r in range(pooled_rows):
         for c in range(pooled_columns):
             to = (r * pooled_columns + c) * outs
-            ys = y[to : to + outs]
-            for dy in range(high):
-                for dx in range(wide):
-                    of = ((r * down + dy) * columns + c * right + dx) * outs
-                    s = sums[of : of + outs]
-                    if dy == 0 and dx == 0:
-                        for j in range(outs):
-                            ys[j] = s[j]
-                    elif kind == MAX:
-                        for j in range(outs):
-                            ys[j] = max(ys[j], s[j])
-                    else:
-                        for j in range(outs):
-                            ys[j] += s[j]
-            if kind == MEAN:
-                for j in range(outs):
-                    ys[j] = ys[j] / area
+            at = (r * down * columns + c * right) * outs
+            row = columns * outs
+            pool_window(y, to, outs, sums, at, high, wide, row, outs, kind == MEAN, area)
 
 
 @functools.cache
@@ -129,7 +103,7 @@ def block_kernel(reset: int, early: bool) -> Callable[..., None]:
         rows, columns, outs = geometry[0], geometry[1], geometry[2]
         size = rows * columns * outs
         zero, one = constants[0], constants[1]
-        index = np.empty(x.shape[2] + 1, np.int32)
+        index = np.empty(x.shape[2] + 8, np.int32)
         # Local arrays: the compiler must see that nothing overlaps.
         sums, biases = np.empty(size, x.dtype), np.empty(size, x.dtype)
         vs, cs = np.zeros(size, x.dtype), np.zeros(size if synapse else 1, x.dtype)

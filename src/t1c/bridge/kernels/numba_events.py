@@ -8,8 +8,13 @@ import numpy as np
 import numpy.typing as npt
 
 from .compiled import compiled
+from .vectors import active, add_graded_rows, add_rows
 
 Array = npt.NDArray[Any]
+TILE = 256
+"""Bytes of a row of a weight that are worked at once: what fits the registers."""
+ROWS, ROOM = 64, 2**18
+"""Inputs that are worked at once at most, and elements of them."""
 
 
 @compiled
@@ -27,73 +32,86 @@ def count(x: Array, step: int) -> tuple[int, int]:
 
 
 @compiled
-def active(row: Array, index: Array) -> int:
-    """Write where ``row`` is not zero into ``index``; how many places that are."""
-    n = 0
-    for j in range(len(row)):
-        # No branch: at 10 % it would be guessed wrong too often.
-        index[n] = j
-        n += row[j] != 0
-    return n
-
-
-@compiled
-def add_rows(
-    row: Array, index: Array, n: int, weight: Array, outs: int, start: int, sums: Array
+def weighted_sums(
+    x: Array,
+    at: int,
+    step: int,
+    rows: int,
+    width: int,
+    weight: Array,
+    tiled: bool,
+    bias: Array,
+    y: Array,
+    to: int,
+    down: int,
+    begin: int,
+    end: int,
+    index: Array,
+    ends: Array,
+    plain: Array,
 ) -> None:
-    """Add to ``sums`` the ``n`` rows of a weight that ``index`` names, each times its input.
+    """Weighted sums of ``rows`` inputs, of which only the active ones are looked at.
 
-    Four are added in one pass over ``sums``, which saves loads and stores of it.
+    One tile of columns is worked for all rows before the next: its weights stay in the cache.
 
     Args:
-        row: the inputs (in,).
-        index: which of them are active.
-        n: how many that are.
-        weight: (in * out,), flat: its slices are known to be runs of memory.
-        outs: the length of its rows.
-        start: where the part of them begins that is added up.
-        sums: that part.
+        x: the inputs, flat.
+        at: where the first row of them is.
+        step: from row to row.
+        rows: how many.
+        width: elements of a row.
+        weight: (width * outs,), by rows; if ``tiled``, tile by tile.
+        tiled: whether each tile of columns lies by itself.
+        bias: (outs,).
+        y: the sums, flat.
+        to: where those of the first row are.
+        down: from row to row.
+        begin: the first column that is wanted, at the beginning of a tile.
+        end: the one after the last.
+        index: room for the places of what is active in all rows, and eight more.
+        ends: room for ``rows + 1`` numbers.
+        plain: room for ``rows`` flags.
     """
-    size = len(sums)
-    k = 0
-    while k + 4 <= n:
-        i0, i1, i2, i3 = index[k], index[k + 1], index[k + 2], index[k + 3]
-        at0, at1, at2, at3 = (
-            i0 * outs + start,
-            i1 * outs + start,
-            i2 * outs + start,
-            i3 * outs + start,
-        )
-        w0, w1 = weight[at0 : at0 + size], weight[at1 : at1 + size]
-        w2, w3 = weight[at2 : at2 + size], weight[at3 : at3 + size]
-        a0, a1, a2, a3 = row[i0], row[i1], row[i2], row[i3]
-        if a0 == 1 and a1 == 1 and a2 == 1 and a3 == 1:
-            for j in range(size):
-                sums[j] += (w0[j] + w1[j]) + (w2[j] + w3[j])
-        else:
-            for j in range(size):
-                sums[j] += (a0 * w0[j] + a1 * w1[j]) + (a2 * w2[j] + a3 * w3[j])
-        k += 4
-    while k < n:
-        i0 = index[k]
-        at0 = i0 * outs + start
-        w0, a0 = weight[at0 : at0 + size], row[i0]
-        for j in range(size):
-            sums[j] += a0 * w0[j]
-        k += 1
+    tile, outs = TILE // y.itemsize, len(bias)
+    ends[0] = 0
+    for m in range(rows):
+        ends[m + 1], plain[m] = active(x, at + m * step, width, index, ends[m])
+    for a in range(begin, end, tile):
+        count = min(tile, end - a)
+        start, stride = (a * width, min(tile, outs - a)) if tiled else (a, outs)
+        for m in range(rows):
+            sums, k, n = to + m * down + a, ends[m], ends[m + 1]
+            if plain[m]:
+                add_rows(y, sums, count, bias, a, weight, start, stride, index, k, n)
+            else:
+                of = at + m * step
+                add_graded_rows(
+                    y, sums, count, bias, a, weight, start, stride, index, k, n, x, of, 1
+                )
 
 
 @compiled
-def affine(first: int, last: int, x: Array, weight: Array, bias: Array, y: Array) -> None:
-    """Rows ``first`` to ``last`` of ``y = x @ weight + bias``; ``weight`` is (in * out,)."""
-    index = np.empty(x.shape[1] + 1, np.int32)
-    outs = y.shape[1]
-    sums = np.empty(outs, y.dtype)
-    for m in range(first, last):
-        n = active(x[m], index)
-        sums[:] = bias
-        add_rows(x[m], index, n, weight, outs, 0, sums)
-        y[m] = sums
+def room_for(rows: int, width: int) -> tuple[int, Array, Array, Array]:
+    """How many rows are worked at once, and what ``weighted_sums`` needs for them."""
+    rows = max(1, min(rows, ROWS, ROOM // max(1, width)))
+    index = np.empty(rows * width + 8, np.int32)
+    return rows, index, np.empty(rows + 1, np.int64), np.empty(rows, np.bool_)
+
+
+@compiled
+def affine(
+    first: int, last: int, x: Array, weight: Array, tiled: bool, bias: Array, y: Array
+) -> None:
+    """Rows ``first`` to ``last`` of ``y = x @ weight + bias``; see ``weighted_sums``."""
+    width, outs = x.shape[1], y.shape[1]
+    of, to = x.reshape(-1), y.reshape(-1)
+    rows, index, ends, plain = room_for(last - first, width)
+    for m in range(first, last, rows):
+        n = min(rows, last - m)
+        weighted_sums(
+            of, m * width, width, n, width, weight, tiled, bias,
+            to, m * outs, outs, 0, outs, index, ends, plain,
+        )  # fmt: skip
 
 
 @compiled
@@ -122,7 +140,7 @@ def pack(first: int, last: int, x: Array, bits: Array, plain: Array) -> None:
 
 @compiled
 def unpack(first: int, last: int, bits: Array, x: Array) -> None:
-    """Rows ``first`` to ``last`` of what ``pack`` packed."""
+    """Rows ``first`` to ``last`` of what ``pack`` tiled."""
     for m in range(first, last):
         row, own = x[m], bits[m]
         for j in range(len(row)):
@@ -136,21 +154,22 @@ def affine_gradient(first: int, last: int, x: Array, g: Array, gw: Array) -> Non
     Rows are taken in blocks that stay in the cache; those in which an input is active are added up.
     """
     block = 128
-    total, inputs = len(g), len(gw)
+    total, inputs, outs = len(g), len(gw), g.shape[1]
     size = last - first
+    of, factors, to = g.reshape(-1), x.reshape(-1), gw.reshape(-1)
     starts = np.empty(inputs + 1, np.int64)
     places = np.empty(block * inputs + 1, np.int32)
-    sums = np.empty(size, g.dtype)
     gw[:, first:last] = 0
     for begin in range(0, total, block):
         end = min(begin + block, total)
         rows = x[begin:end]
         # The rows in which each input is active, one input after another.
-        counts = np.zeros(inputs, np.int64)
+        counts, ones = np.zeros(inputs, np.int64), np.zeros(inputs, np.int64)
         for m in range(end - begin):
             row = rows[m]
             for i in range(inputs):
                 counts[i] += row[i] != 0
+                ones[i] += row[i] == 1
         starts[0] = 0
         for i in range(inputs):
             starts[i + 1] = starts[i] + counts[i]
@@ -163,20 +182,11 @@ def affine_gradient(first: int, last: int, x: Array, g: Array, gw: Array) -> Non
                     counts[i] += 1
         for i in range(inputs):
             k, n = starts[i], starts[i + 1]
-            if k == n:
-                continue
-            sums[:] = gw[i, first:last]
-            while k + 4 <= n:
-                m0, m1, m2, m3 = places[k], places[k + 1], places[k + 2], places[k + 3]
-                g0, g1 = g[begin + m0, first:last], g[begin + m1, first:last]
-                g2, g3 = g[begin + m2, first:last], g[begin + m3, first:last]
-                a0, a1, a2, a3 = rows[m0, i], rows[m1, i], rows[m2, i], rows[m3, i]
-                for j in range(size):
-                    sums[j] += (a0 * g0[j] + a1 * g1[j]) + (a2 * g2[j] + a3 * g3[j])
-                k += 4
-            while k < n:
-                g0, a0 = g[begin + places[k], first:last], rows[places[k], i]
-                for j in range(size):
-                    sums[j] += a0 * g0[j]
-                k += 1
-            gw[i, first:last] = sums
+            sums, start = i * outs + first, begin * outs + first
+            if n - k == ones[i]:
+                add_rows(to, sums, size, to, sums, of, start, outs, places, k, n)
+            else:
+                at = begin * inputs + i
+                add_graded_rows(
+                    to, sums, size, to, sums, of, start, outs, places, k, n, factors, at, inputs
+                )

@@ -17,8 +17,8 @@ from numba import carray, types  # type: ignore[attr-defined]
 from numba.extending import intrinsic
 
 from .compiled import compiled
-from .instructions import ADD, AFFINE, COPY, SCALE
-from .numba_events import active, add_rows
+from .instructions import ADD, AFFINE, COPY, NEURON, SCALE
+from .numba_events import room_for, weighted_sums
 from .numba_scan import (
     NO_FIRE,
     SUBTRACT,
@@ -29,8 +29,6 @@ from .numba_scan import (
 
 ROOM = 2048
 """Elements of the largest value that are worked side by side."""
-SHORT = 128
-"""Rows of a weight up to this are added one by one."""
 
 
 def _pointer(context: Any, address: Any) -> Any:
@@ -46,66 +44,79 @@ pointer: Any = intrinsic(_pointer)
 
 
 @compiled
-def add_short_rows(x: Array, width: int, weight: Array, size: int, y: Array) -> None:
-    """The same for several samples, where rows are so short that gathering them takes longer."""
-    for s in range(len(x) // width):
-        row, sums = x[s * width : (s + 1) * width], y[s * size : (s + 1) * size]
-        for i in range(width):
-            a = row[i]
-            if a != 0:
-                w = weight[i * size : (i + 1) * size]
-                for j in range(size):
-                    sums[j] += a * w[j]
-
-
-@compiled
 def advance(
-    reset: int, early: bool, strict: bool, x: Array, v: Array, c: Array, y: Array, constants: Array
+    reset: int,
+    early: bool,
+    strict: bool,
+    x: Array,
+    v: Array,
+    c: Array,
+    y: Array,
+    vs: Array,
+    constants: Array,
 ) -> None:
-    """One step of neurons that ``x`` drives: membranes in place, outputs into ``y``."""
-    zero, one = constants[0], constants[1]
-    period = c.shape[1]
-    for a in range(0, len(x), period):
-        m = min(period, len(x) - a)
-        beta, gain, leak = c[0, :m], c[1, :m], c[2, :m]
-        threshold, target = c[3, :m], c[4, :m]
-        xs, ys = x[a : a + m], y[a : a + m]
-        # A copy: the compiler must see that nothing overlaps.
-        vs = v[a : a + m].copy()
-        # The commonest neurons by themselves: the compiler then knows their options.
-        if reset == ZERO and not early:
-            for k in range(m):
-                d = gain[k] * xs[k] + leak[k]
-                ys[k], vs[k], _, _ = membrane(
-                    ZERO, False, strict, vs[k], d, beta[k], threshold[k], target[k], zero, one
-                )
-        elif reset == SUBTRACT and early:
-            for k in range(m):
-                d = gain[k] * xs[k] + leak[k]
-                ys[k], vs[k], _, _ = membrane(
-                    SUBTRACT, True, strict, vs[k], d, beta[k], threshold[k], target[k], zero, one
-                )
-        elif reset == NO_FIRE:
-            for k in range(m):
-                vs[k] = beta[k] * vs[k] + (gain[k] * xs[k] + leak[k])
-                ys[k] = vs[k]
-        else:
-            for k in range(m):
-                d = gain[k] * xs[k] + leak[k]
-                ys[k], vs[k], _, _ = membrane(
-                    reset, early, strict, vs[k], d, beta[k], threshold[k], target[k], zero, one
-                )
-        v[a : a + m] = vs
+    """One step of neurons that ``x`` drives: membranes in place, outputs into ``y``.
+
+    Args:
+        reset: which one.
+        early: whether it is applied in the next step.
+        strict: whether neurons fire above the threshold only.
+        x: (N,).
+        v: (N,).
+        c: (7, N or more).
+        y: (N,).
+        vs: room for the membranes: the compiler sees that it overlaps nothing.
+        constants: zero and one.
+    """
+    zero, one, n = constants[0], constants[1], len(x)
+    beta, gain, leak, threshold, target = c[0, :n], c[1, :n], c[2, :n], c[3, :n], c[4, :n]
+    for k in range(n):
+        vs[k] = v[k]
+    # The commonest neurons by themselves: the compiler then knows their options.
+    if reset == ZERO and not early:
+        for k in range(n):
+            d = gain[k] * x[k] + leak[k]
+            y[k], vs[k], _, _ = membrane(
+                ZERO, False, strict, vs[k], d, beta[k], threshold[k], target[k], zero, one
+            )
+    elif reset == SUBTRACT and early:
+        for k in range(n):
+            d = gain[k] * x[k] + leak[k]
+            y[k], vs[k], _, _ = membrane(
+                SUBTRACT, True, strict, vs[k], d, beta[k], threshold[k], target[k], zero, one
+            )
+    elif reset == NO_FIRE:
+        for k in range(n):
+            vs[k] = beta[k] * vs[k] + (gain[k] * x[k] + leak[k])
+            y[k] = vs[k]
+    else:
+        for k in range(n):
+            d = gain[k] * x[k] + leak[k]
+            y[k], vs[k], _, _ = membrane(
+                reset, early, strict, vs[k], d, beta[k], threshold[k], target[k], zero, one
+            )
+    for k in range(n):
+        v[k] = vs[k]
 
 
 @compiled
 def filter_current(x: Array, i: Array, c: Array) -> None:
     """One step of synapses that ``x`` drives: currents in place."""
+    for k in range(len(x)):
+        i[k] = c[5, k] * i[k] + c[6, k] * x[k]
+
+
+@compiled
+def spread(c: Array, out: Array, samples: int, size: int) -> None:
+    """Coefficients (7, period) of neurons of which a sample has ``size``, over some samples."""
     period = c.shape[1]
-    for a in range(0, len(x), period):
-        m = min(period, len(x) - a)
-        for k in range(m):
-            i[a + k] = c[5, k] * i[a + k] + c[6, k] * x[a + k]
+    for j in range(len(c)):
+        for s in range(samples):
+            for a in range(0, size, period):
+                m = min(period, size - a)
+                own, to = c[j, :m], out[j, s * size + a : s * size + a + m]
+                for k in range(m):
+                    to[k] = own[k]
 
 
 @compiled
@@ -128,28 +139,50 @@ def carry_out(
             more; SCALE: place of the factors; AFFINE: places of weight and bias, and the number
             of inputs; NEURON: places of v, i and coefficients, their period, and the rule.
         addresses: (places,).
-        places: (places, 2): elements from step to step, and size of a sample.
+        places: (places, 3): elements from step to step, size of a sample, and where it begins
+            among the values that nobody else sees; -1 for the others, which have an address.
         constants: zero and one, in the dtype of all values.
     """
-    longest = 1
+    longest, room = 1, 0
     for p in range(len(places)):
         longest = max(longest, places[p, 1])
-    index = np.empty(longest + 1, np.int32)
+        if places[p, 2] >= 0:
+            room = max(room, places[p, 2] + places[p, 1])
+    none = np.zeros(longest, constants.dtype)
     # As many samples side by side as fit the first-level cache a few times over.
-    block = max(1, ROOM // longest)
+    block = min(max(1, ROOM // longest), last - first)
+    rows, index, ends, plain = room_for(block, longest)
     kind, item = constants.dtype, constants.itemsize
+    inside = np.empty(block * room, kind)
+    vs, neuron = np.empty(block * longest, kind), 0
+    laid = np.empty((np.sum(program[:, 0] == NEURON), 7, block * longest), kind)
+    for o in range(len(program)):
+        if program[o, 0] == NEURON:
+            c = carray(pointer(addresses[program[o, 5]]), (7, program[o, 6]), kind)
+            size = places[program[o, 1], 1]
+            if block * size > program[o, 6]:
+                spread(c, laid[neuron], block, size)
+            neuron += 1
     for b in range(first, last, block):
         samples = min(block, last - b)
         for t in range(steps):
+            neuron = 0
             for o in range(len(program)):
                 code, to, of = program[o, 0], program[o, 1], program[o, 2]
                 size, width = places[to, 1], places[of, 1]
-                start = addresses[to] + (t * places[to, 0] + b * size) * item
-                y = carray(pointer(start), (samples * size,), kind)
-                start = addresses[of] + (t * places[of, 0] + b * width) * item
-                x = carray(pointer(start), (samples * width,), kind)
+                if places[to, 2] >= 0:
+                    y = inside[places[to, 2] * block :][: samples * size]
+                else:
+                    start = addresses[to] + (t * places[to, 0] + b * size) * item
+                    y = carray(pointer(start), (samples * size,), kind)
+                if places[of, 2] >= 0:
+                    x = inside[places[of, 2] * block :][: samples * width]
+                else:
+                    start = addresses[of] + (t * places[of, 0] + b * width) * item
+                    x = carray(pointer(start), (samples * width,), kind)
                 if code == COPY:
-                    y[:] = x
+                    for k in range(len(y)):
+                        y[k] = x[k]
                 elif code == ADD:
                     for k in range(len(y)):
                         y[k] = y[k] + x[k]
@@ -160,29 +193,26 @@ def carry_out(
                             y[s * size + k] = factor[k] * x[s * size + k]
                 elif code == AFFINE:
                     w = carray(pointer(addresses[program[o, 3]]), (width * size,), kind)
+                    bias = none[:size]
                     if program[o, 4] >= 0:
                         bias = carray(pointer(addresses[program[o, 4]]), (size,), kind)
-                        for s in range(samples):
-                            sums = y[s * size : (s + 1) * size]
-                            for k in range(size):
-                                sums[k] = bias[k]
-                    else:
-                        y[:] = constants[0]
-                    if size <= SHORT:
-                        add_short_rows(x, width, w, size, y)
-                        continue
-                    for s in range(samples):
-                        row = x[s * width : (s + 1) * width]
-                        n = active(row, index)
-                        add_rows(row, index, n, w, size, 0, y[s * size : (s + 1) * size])
+                    for m in range(0, samples, rows):
+                        n = min(rows, samples - m)
+                        weighted_sums(
+                            x, m * width, width, n, width, w, False, bias,
+                            y, m * size, size, 0, size, index, ends, plain,
+                        )  # fmt: skip
                 else:
                     start = addresses[program[o, 3]] + b * size * item
                     v = carray(pointer(start), (samples * size,), kind)
-                    c = carray(pointer(addresses[program[o, 5]]), (7, program[o, 6]), kind)
+                    c = laid[neuron]
+                    if block * size <= program[o, 6]:
+                        c = carray(pointer(addresses[program[o, 5]]), (7, program[o, 6]), kind)
+                    neuron += 1
                     if program[o, 10] != 0:
                         start = addresses[program[o, 4]] + b * size * item
                         i = carray(pointer(start), (samples * size,), kind)
                         filter_current(x, i, c)
                         x = i
                     reset, early, strict = program[o, 7], program[o, 8] != 0, program[o, 9] != 0
-                    advance(reset, early, strict, x, v, c, y, constants)
+                    advance(reset, early, strict, x, v, c, y, vs, constants)

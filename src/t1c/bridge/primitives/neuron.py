@@ -20,6 +20,7 @@ from ..kernels.scan import scan
 from ..registry import imports
 from ..stateful import State, StatefulModule
 from ..surrogate import ATAN, Surrogate
+from ..watched import Watched
 
 Numbers = Sequence[float] | float | np.ndarray[Any, Any] | Tensor
 Coefficients = dict[str, Tensor]
@@ -61,7 +62,7 @@ class NeuronModule(StatefulModule):
                 setattr(self, name, value)
         self.state_names = node.state_names
         self.reset_mode = node.reset_mode if isinstance(node, SpikingNeuron) else None
-        self._laid: dict[tuple[Any, ...], tuple[list[tuple[Tensor, int, int]], Laid]] = {}
+        self._laid: dict[tuple[Any, ...], tuple[Watched, Laid]] = {}
 
     def coefficients(self, x: Tensor) -> Coefficients:
         """The folded coefficients, threshold and reset value, laid over ``x`` in its dtype."""
@@ -79,15 +80,14 @@ class NeuronModule(StatefulModule):
             return _complete(self._folded(features, dtype, device))
         key = (features, dtype, device)
         kept = self._laid.get(key)
-        state = [(t, t._version, t.data_ptr()) for t in now]
-        if kept is not None and all(
-            old[0] is new[0] and old[1:] == new[1:] for old, new in zip(kept[0], state, strict=True)
-        ):
+        if kept is not None and kept[0].holds():
             return kept[1]
+        # Before they are folded: what is written meanwhile is then seen.
+        watched = Watched((self, name) for name in self.exact)
         # What is kept must serve training too, which inference tensors cannot.
         with torch.inference_mode(False), torch.no_grad():
             made = _complete(self._folded(features, dtype, device))
-        self._laid[key] = state, made
+        self._laid[key] = watched, made
         return made
 
     def _folded(
