@@ -84,13 +84,15 @@ def explain(executor: GraphExecutor) -> Explanation:
         choice = executor.choices.get(name)
         if name in inside:
             continue
-        if stage.loop:
+        block = executor.blocks.get(name, ())
+        if block and choice is not None:
+            words = f"{len(block)} nodes as one kernel, by active inputs"
+            rows.append(Row(block, words, choice.density, choice.crossing, choice.reason))
+        elif block:
+            words = f"{len(block)} nodes step by step in one kernel"
+            rows.append(Row(block, words, why="a loop, and few neurons around it"))
+        elif stage.loop:
             rows.append(_loop(executor, stage.names))
-        elif name in executor.blocks:
-            words = f"{len(executor.blocks[name])} nodes as one kernel, by active inputs"
-            assert choice is not None
-            reason = choice.reason
-            rows.append(Row(executor.blocks[name], words, choice.density, choice.crossing, reason))
         elif choice is not None:
             way = "adds up active inputs" if choice.way == "events" else "dense, a chunk at once"
             rows.append(Row((name,), way, choice.density, choice.crossing, choice.reason))

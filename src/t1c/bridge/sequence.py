@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection
 from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any
@@ -22,6 +23,8 @@ from .work import can_fold, is_plain, trial
 if TYPE_CHECKING:
     from .executor import GraphExecutor
 
+NARROW = 128
+"""Elements of a value up to which the nodes around a loop are worked with it."""
 Sent = Any
 """What a node sends: a tensor, or a tuple of tensors where it has several outputs."""
 Values = dict[str, Sent]
@@ -43,6 +46,11 @@ def run_chunk(
     """
     values: Values = {}
     after: States = {}
+    if _narrow_loop(executor, keep):
+        order = executor.plan.order
+        if _by_program(executor, order, inputs, values, state, after, keep):
+            executor.blocks[order[0]] = order
+            return values, after
     worked: set[str] = set()
     for stage in executor.plan.stages:
         if not worked.issuperset(stage.names):
@@ -51,6 +59,18 @@ def run_chunk(
             if done not in keep:
                 values.pop(done, None)
     return values, after
+
+
+def _narrow_loop(executor: GraphExecutor, keep: Collection[str]) -> bool:
+    """Whether a graph with a loop is so narrow that all of it is best worked with the loop.
+
+    What its nodes send one another then never leaves the cache.
+    """
+    plan = executor.plan
+    if not plan.looping or not set(keep) <= {*plan.outputs}:
+        return False
+    shapes = [executor._shape_of(name) for name in plan.order]
+    return all(shape is not None and math.prod(shape) <= NARROW for shape in shapes)
 
 
 def _work(
@@ -163,7 +183,7 @@ def _stepwise(
     """The nodes of a loop, or a module of the user's, one step after another."""
     like = next(iter(inputs.values()))
     steps = len(like)
-    if steps and _by_program(executor, names, inputs, values, state, after, keep):
+    if _by_program(executor, names, inputs, values, state, after, keep):
         return
     before = {s.name for n in names for s in executor.plan.sources[n]} - set(names)
     own = {name: state[name] for name in names if name in state}
@@ -195,6 +215,8 @@ def _by_program(
 ) -> bool:
     """Work a loop as one list of instructions, if they serve its nodes."""
     like = next(iter(inputs.values()))
+    if not len(like):
+        return False
     seen = tuple(
         name for name in names if name in keep or not set(executor.plan.targets[name]) <= set(names)
     )
