@@ -176,10 +176,11 @@ def test_a_forward_replaced_on_the_instance_is_called():
             assert_equal(found, half.run(xs), way)
 
 
+@pytest.mark.parametrize("events", [None, True])
 @torch.no_grad()
-def test_a_layer_of_another_size_is_refused_and_read_no_further():
+def test_a_layer_of_another_size_is_refused_and_read_no_further(events):
     for make in (mlp, recurrent):
-        executor, xs, _ = used(make)
+        executor, xs, _ = used(make, events=events)
         for sizes in ((4, 5), (4, 7)):
             executor.fc = nn.Linear(*sizes)
             executor.fc.weight = nn.Parameter(executor.fc.weight.detach().t().contiguous().t())
@@ -187,6 +188,53 @@ def test_a_layer_of_another_size_is_refused_and_read_no_further():
                 executor.run(xs)
             with pytest.raises((ShapeError, RuntimeError)):
                 executor(xs[0])
+
+
+def bias_of_another_size(executor):
+    executor.fc.bias = nn.Parameter(torch.zeros(len(executor.fc.bias) - 1))
+
+
+def bias_of_another_dtype(executor):
+    executor.fc.bias = nn.Parameter(executor.fc.bias.detach().double())
+
+
+def weight_of_another_size(executor):
+    columns = executor.fc.weight.shape[1]
+    executor.fc.weight = nn.Parameter(executor.fc.weight.detach()[:, : columns - 1].contiguous())
+
+
+MISFITS = [bias_of_another_size, bias_of_another_dtype, weight_of_another_size]
+
+
+@pytest.mark.parametrize("change", MISFITS)
+@pytest.mark.parametrize("make", [mlp, recurrent])
+@torch.no_grad()
+def test_parameters_that_do_not_fit_are_refused_by_torch(make, change):
+    executor, xs, _ = used(make, events=True)
+    change(executor)
+    with pytest.raises(RuntimeError):
+        executor.run(xs)
+    with pytest.raises(RuntimeError):
+        executor(xs[0])
+
+
+@pytest.mark.parametrize("change", MISFITS)
+@torch.no_grad()
+def test_parameters_of_a_convolution_that_do_not_fit_are_refused_by_torch(change):
+    nodes = {
+        "input": ir.Input((2, 5, 5)),
+        "fc": ir.Conv2d(np.ones((3, 2, 3, 3)), np.ones(3), padding=1),
+        "lif": lif(),
+        "output": ir.Output((3, 5, 5)),
+    }
+    edges = [("input", "fc"), ("fc", "lif"), ("lif", "output")]
+    executor = imported(ir.Graph(nodes, edges), events=True)
+    xs = torch.ones(2, 3, 2, 5, 5)
+    executor.run(xs)
+    assert "kernel" in str(executor.explain())
+    change(executor)
+    with pytest.raises(RuntimeError):
+        executor.run(xs)
 
 
 @pytest.mark.parametrize("make", [mlp, recurrent])

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
-from .fast import Choice, measured, obstacle_to_events, sample_of_affine
+from .fast import Choice, fits, measured, obstacle_to_events, sample_of_affine
 from .kernels.rule import Rule
 from .kernels.scan import Coefficients, State, scan
 from .primitives import NeuronModule
@@ -91,6 +91,8 @@ def find_affine_block(
     layer = executor.node(name)
     if type(layer) is not nn.Linear or xs.ndim != 3 or _obstacle(executor, layer, xs):
         return None
+    if not fits(layer, xs.shape[2]) or len(layer.weight) != layer.out_features:
+        return None
     following = _only_target(executor, name, keep)
     module = executor.node(following) if following is not None else None
     if following is None or not isinstance(module, NeuronModule) or not is_plain(module):
@@ -164,7 +166,9 @@ def find_block(
     """
     layer = executor.node(name)
     assert isinstance(layer, nn.Conv2d)
-    if xs.ndim != 5 or not _serves(executor, layer, xs):
+    if xs.ndim != 5 or not _serves(executor, layer, xs) or not fits(layer, xs.shape[2]):
+        return None
+    if layer.weight.shape[0] != layer.out_channels or layer.weight.shape[2:] != layer.kernel_size:
         return None
     shape = _convolution(layer, tuple(xs.shape[2:]))
     names, neuron, pool = [name], None, None

@@ -99,6 +99,8 @@ def way_of_affine(
 ) -> Choice:
     """How a Linear is best worked on ``xs`` (T, B, ..., in); arguments as for ``fold``."""
     obstacle = obstacle_to_events(module.weight, xs, kernels)
+    if obstacle is None and not fits(module, xs.shape[-1]):
+        obstacle = "parameters that do not fit its input"
     if obstacle is not None:
         return Choice("dense", None, None, obstacle)
     from .kernels.events import affine
@@ -157,6 +159,19 @@ def measured(
         return Choice("events", found, None, "asked for")
     limit = crossing(words, shape, xs.dtype, dense, sparse)
     return Choice("events" if found < limit else "dense", found, limit, "measured")
+
+
+def fits(layer: nn.Linear | nn.Conv2d, channels: int) -> bool:
+    """Whether parameters have the shapes that kernels go by, which check nothing.
+
+    Args:
+        layer: whose parameters may have been replaced.
+        channels: of its input; features of a Linear's.
+    """
+    weight, bias = layer.weight, layer._parameters.get("bias")
+    if channels != weight.shape[1]:
+        return False
+    return bias is None or (bias.dtype == weight.dtype and bias.shape == weight.shape[:1])
 
 
 def obstacle_to_events(weight: Tensor, x: Tensor, kernels: str | None) -> str | None:
