@@ -228,4 +228,5 @@ def test_a_layer_with_one_output_or_input_is_served(outputs):
     (x,) = torch.ones(1, 2, 3 - outputs, dtype=torch.float64)
     executor(x)
     (program,) = executor.programs.values()
-    assert program is not None and program.frames
+    assert program is not None
+    assert program.frames

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.utils.hooks import RemovableHandle
 
 from .fast import finite
 from .kernels.choose import choose
@@ -26,7 +27,7 @@ from .primitives import MergeModule, NeuronModule, ScaleModule, SkipModule, Spli
 from .state_checks import States, fitting
 from .surrogate import ATAN
 from .watched import Watched
-from .work import hooks_of, is_wrapped
+from .work import hooks_of
 
 if TYPE_CHECKING:
     from .executor import GraphExecutor
@@ -52,6 +53,7 @@ class _Frame:
         constants: zero and one.
         shapes: place -> the shape of all its steps.
         states: place -> the shape of a state variable.
+        blank: place -> zeros of its shape, for states and the values of one step.
         kept: node -> the shape of its value.
         addresses: where parameters are; 0 where values will be.
         alive: tensors made of parameters, which lie there.
@@ -64,6 +66,7 @@ class _Frame:
     constants: Any
     shapes: dict[int, torch.Size]
     states: dict[int, torch.Size]
+    blank: dict[int, Tensor]
     kept: dict[str, torch.Size]
     addresses: list[int]
     alive: list[Tensor]
@@ -217,7 +220,13 @@ class Program:
                 self.offset[place] = total
                 total += size
         self.work = COST * sum(self.sizes[row[1]] for row in self.rows)
-        self.hooks = [hooks for module in self.modules.values() for hooks in hooks_of(module)]
+        modules = self.modules.values()
+        self.hooks = [hooks for module in modules for hooks in hooks_of(module)]
+        self.hooked = -1
+        names = self.executor._children
+        self.children = [(names[name], module) for name, module in self.modules.items()]
+        self.owns = [(module.__dict__, module._modules) for module in modules]
+        self.dropouts = [module for module in modules if isinstance(module, nn.Dropout)]
         self.feeding = {place: key for key, place in self.feeds.items()}
         self.frames: dict[tuple[Any, ...], _Frame] = {}
         layers = [(layer, name) for layer, *_ in self.affine for name in ("weight", "bias")]
@@ -229,21 +238,23 @@ class Program:
 
     def current(self) -> bool:
         """Whether the modules are still the ones that were looked at."""
-        children = self.executor._children
         now = self.executor._modules
-        for name, module in self.modules.items():  # noqa: SIM110 - every step asks
-            if now[children[name]] is not module:
+        for child, module in self.children:  # noqa: SIM110 - every step asks
+            if now[child] is not module:
                 return False
         return True
 
     def suits(self) -> bool:
         """Whether the modules do nothing but what the instructions say."""
-        if any(self.hooks):
-            return False
-        for module in self.modules.values():
-            if is_wrapped(module) or (module.training and isinstance(module, nn.Dropout)):
+        # Looking at every hook takes longer than anything else; torch numbers them.
+        if self.hooked != RemovableHandle.next_id:
+            if any(self.hooks):
                 return False
-        return True
+            self.hooked = RemovableHandle.next_id
+        for own, parts in self.owns:
+            if "forward" in own or "parametrizations" in parts:
+                return False
+        return not any(dropout.training for dropout in self.dropouts)
 
     def run(
         self,
@@ -293,19 +304,21 @@ class Program:
                 values[name] = feeds[self.feeding[place]].reshape(frame.kept[name])
                 continue
             if place not in made:
-                # Sooner there than a tensor that torch makes.
-                made[place] = torch.from_numpy(np.empty(frame.shapes[place], frame.constants.dtype))
+                blank = frame.blank.get(place)
+                made[place] = (
+                    like.new_empty(frame.shapes[place]) if blank is None else blank.clone()
+                )
                 addresses[place] = made[place].data_ptr()
             y, shape = made[place], frame.kept[name]
             values[name] = y if y.shape == shape else y.view(shape)
         after: States = {}
-        for name, module, v, i, _, _ in self.neurons:
+        for name, _, v, i, _, _ in self.neurons:
             given, shape = state.get(name), frame.states[v]
             own: tuple[Tensor, ...]
+            count = 1 if i < 0 else 2
             if given is None:
-                own = tuple([like.new_zeros(shape) for _ in module.state_names])
+                own = tuple([frame.blank[v].clone() for _ in range(count)])
             else:
-                count = len(module.state_names)
                 own = tuple([fresh(name, part, like, shape) for part in given[:count]])
             addresses[v] = own[-1].data_ptr()
             if i >= 0:
@@ -366,12 +379,18 @@ class Program:
         for place in moving:
             places[place, 0] = batch * self.sizes[place]
         still = [*self.before.values(), *(p for n in self.neurons for p in n[2:4] if p >= 0)]
+        states = {p: torch.Size((batch, *self.features[p])) for p in still}
+        # A copy of a tensor is there sooner than a new one.
+        blank = {p: like.new_zeros(shape) for p, shape in states.items()}
+        if len(lead) == 1:
+            blank |= {p: like.new_zeros((*lead, *self.features[p])) for p in self.kept.values()}
         return _Frame(
             program,
             places,
             constants(ATAN, like.dtype),
             {p: torch.Size((*lead, *self.features[p])) for p in moving},
-            {p: torch.Size((batch, *self.features[p])) for p in still},
+            states,
+            blank,
             {n: torch.Size((*lead, *self._shape(n))) for n in self.kept},
             addresses,
             alive,
@@ -421,7 +440,8 @@ def program_for(
         or choose(like, executor.kernels) != "numba"
     ):
         return None
-    key = (names, keep)
+    # The first tells stretches of the same length apart: they do not overlap.
+    key = (names[0], len(names), keep)
     kept = executor.programs.get(key)
     if key not in executor.programs or (kept is not None and not kept.current()):
         try:

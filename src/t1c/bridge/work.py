@@ -63,15 +63,11 @@ def hooks_of(module: nn.Module) -> tuple[Mapping[Any, Any], ...]:
     )
 
 
-def is_wrapped(module: nn.Module) -> bool:
-    """Whether something was put in the place of a module's own ``forward`` or parameters."""
-    own = module.__dict__
-    return "forward" in own or "parametrizations" in own["_modules"]
-
-
 def is_plain(module: nn.Module) -> bool:
     """Whether a call does nothing but what the parameters say: no hooks, no wrappers."""
-    return not (is_wrapped(module) or any(hooks_of(module)))
+    own = module.__dict__
+    wrapped = "forward" in own or "parametrizations" in own["_modules"]
+    return not (wrapped or any(hooks_of(module)))
 
 
 def can_fold(module: nn.Module) -> bool:

@@ -51,15 +51,13 @@ def choose(x: Tensor, wanted: str | None = None) -> str:
         InputError: there are no kernels of that name.
         UnsupportedError: those that were asked for are not installed, or not for this device.
     """
-    forced = wanted
-    if not forced and VARIABLE in os.environ:  # sooner answered than what is not there is got
-        forced = os.environ[VARIABLE] or None
-    kind = x.device.type
+    # In this order because every step asks, and to get a variable that is not there takes long.
+    forced = wanted or (VARIABLE in os.environ and os.environ[VARIABLE]) or None
     if forced is None:
-        for name in ("numba", "triton"):
-            if kind == _DEVICES[name] and x.dtype in _DTYPES[name] and installed(name):
-                return name
-        return "torch"
+        name = "numba" if x.is_cpu else "triton"
+        suits = x.dtype in _DTYPES[name] and (x.is_cpu or x.is_cuda) and installed(name)
+        return name if suits else "torch"
+    kind = x.device.type
     check_name(forced)
     if not installed(forced):
         raise UnsupportedError(

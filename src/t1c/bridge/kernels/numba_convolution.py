@@ -14,7 +14,8 @@ import numpy as np
 
 from .compiled import compiled
 from .numba_scan import Array, membrane
-from .vectors import active, add_run, pool_window
+from .vector_sums import active, add_run
+from .vector_windows import pool_window
 
 NO_POOL, MAX, MEAN = range(3)
 NO_NEURON = -1

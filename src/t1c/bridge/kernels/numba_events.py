@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from .compiled import compiled
-from .vectors import active, add_graded_rows, add_rows
+from .vector_sums import active, add_graded_rows, add_rows
 
 Array = npt.NDArray[Any]
 TILE = 256
@@ -76,13 +76,15 @@ def weighted_sums(
     ends[0] = 0
     for m in range(rows):
         ends[m + 1], plain[m] = active(x, at + m * step, width, index, ends[m])
+    # A single row asks for what is next itself, for which it must see all columns.
+    tile = max(1, outs) if rows == 1 and not tiled else tile
     for a in range(begin, end, tile):
         count = min(tile, end - a)
         start, stride = (a * width, min(tile, outs - a)) if tiled else (a, outs)
         for m in range(rows):
             sums, k, n = to + m * down + a, ends[m], ends[m + 1]
             if plain[m]:
-                add_rows(y, sums, count, bias, a, weight, start, stride, index, k, n)
+                add_rows(y, sums, count, bias, a, weight, start, stride, index, k, n, rows == 1)
             else:
                 of = at + m * step
                 add_graded_rows(
@@ -140,7 +142,7 @@ def pack(first: int, last: int, x: Array, bits: Array, plain: Array) -> None:
 
 @compiled
 def unpack(first: int, last: int, bits: Array, x: Array) -> None:
-    """Rows ``first`` to ``last`` of what ``pack`` tiled."""
+    """Rows ``first`` to ``last`` of what ``pack`` packed."""
     for m in range(first, last):
         row, own = x[m], bits[m]
         for j in range(len(row)):
@@ -184,7 +186,7 @@ def affine_gradient(first: int, last: int, x: Array, g: Array, gw: Array) -> Non
             k, n = starts[i], starts[i + 1]
             sums, start = i * outs + first, begin * outs + first
             if n - k == ones[i]:
-                add_rows(to, sums, size, to, sums, of, start, outs, places, k, n)
+                add_rows(to, sums, size, to, sums, of, start, outs, places, k, n, False)
             else:
                 at = begin * inputs + i
                 add_graded_rows(

@@ -1,0 +1,113 @@
+"""Windows of a map pooled in vector registers, for CPUs."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy.typing as npt
+from llvmlite import ir as llvm  # type: ignore[import-untyped]
+from numba import types
+from numba.extending import intrinsic
+
+from .compiled import compiled
+from .vectors import LANES, WORD, Memory, build
+
+Array = npt.NDArray[Any]
+
+
+def _window(lanes: int, mean: bool) -> Any:
+    """A function that pools a window of pixels, ``lanes`` channels of it; 0: a few channels."""
+
+    def typing(
+        _: Any,
+        y: Any,
+        to: Any,
+        count: Any,
+        x: Any,
+        at: Any,
+        high: Any,
+        wide: Any,
+        down: Any,
+        right: Any,
+        area: Any,
+    ) -> Any:
+        def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+            memory = Memory(context, builder, signature, arguments)
+            _, to, count, _, at, high, wide, down, right, area = arguments
+            what = lanes or memory.first(count)
+            first = memory.load(3, at, what)
+            start = llvm.Constant(first.type, None) if mean else first
+            total = build.alloca_once_value(builder, start)
+            zero, one = llvm.Constant(WORD, 0), llvm.Constant(WORD, 1)
+            with build.for_range_slice(builder, zero, high, one, WORD) as (row, _):
+                begin = builder.add(at, builder.mul(row, down))
+                with build.for_range_slice(builder, zero, wide, one, WORD) as (column, _):
+                    place = builder.add(begin, builder.mul(column, right))
+                    found, best = memory.load(3, place, what), builder.load(total)
+                    if mean:
+                        best = builder.fadd(best, found)
+                    else:
+                        more = builder.fcmp_ordered(">", found, best)
+                        best = builder.select(more, found, best)
+                    builder.store(best, total)
+            result = builder.load(total)
+            if mean:
+                result = builder.fdiv(result, memory.spread(area, lanes or LANES))
+            memory.store(0, to, result, what)
+            return context.get_dummy_value()
+
+        word = types.int64
+        return types.void(y, word, word, x, *[word] * 5, y.dtype), generate
+
+    return intrinsic(typing)
+
+
+_highest_16, _highest_8, _highest_few = (_window(n, False) for n in (16, 8, 0))
+_mean_8, _mean_few = (_window(n, True) for n in (8, 0))
+
+
+@compiled
+def pool_window(
+    y: Array,
+    to: int,
+    count: int,
+    x: Array,
+    at: int,
+    high: int,
+    wide: int,
+    down: int,
+    right: int,
+    mean: bool,
+    area: Any,
+) -> None:
+    """Pool a window of ``high`` times ``wide`` pixels of ``count`` channels to ``y[to:]``.
+
+    Args:
+        y: what comes out.
+        to: where.
+        count: the channels.
+        x: the map, channels last.
+        at: where the window begins in it.
+        high: rows of the window.
+        wide: columns of it.
+        down: from row to row.
+        right: from column to column.
+        mean: the mean; else the highest.
+        area: pixels of the window, in the dtype of the arithmetic.
+    """
+    end = to + count
+    if mean:
+        while to + 8 <= end:
+            _mean_8(y, to, 8, x, at, high, wide, down, right, area)
+            to, at = to + 8, at + 8
+        if to < end:
+            _mean_few(y, to, end - to, x, at, high, wide, down, right, area)
+        return
+    while to + 16 <= end:
+        _highest_16(y, to, 16, x, at, high, wide, down, right, area)
+        to, at = to + 16, at + 16
+    if to + 8 <= end:
+        _highest_8(y, to, 8, x, at, high, wide, down, right, area)
+        to, at = to + 8, at + 8
+    if to < end:
+        _highest_few(y, to, end - to, x, at, high, wide, down, right, area)

@@ -1,0 +1,248 @@
+"""The loops in vectors beside NumPy, and the threads that share them."""
+
+import os
+import subprocess
+import sys
+import textwrap
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from t1c.bridge.kernels import threads as room
+from t1c.bridge.kernels.numba_events import affine, affine_gradient
+from t1c.bridge.kernels.threads import share
+from t1c.bridge.kernels.vector_sums import active, add_graded_rows, add_rows, add_run
+from t1c.bridge.kernels.vector_windows import pool_window
+
+from .engine_helpers import grid, spikes, threads
+
+GUARD = 7.0
+dtypes = st.sampled_from([np.float32, np.float64])
+few = settings(max_examples=200, deadline=None)
+
+
+def guarded(size, dtype):
+    """Zeros between elements that must stay as they are."""
+    y = np.full(size + 20, GUARD, dtype)
+    y[10 : 10 + size] = 0
+    return y
+
+
+def assert_only(y, expected):
+    """The elements between the guards, and nothing else."""
+    np.testing.assert_array_equal(y[10:-10], expected)
+    assert (y[:10] == GUARD).all()
+    assert (y[-10:] == GUARD).all()
+
+
+@few
+@given(st.integers(1, 300), st.integers(0, 9), st.integers(0, 200), dtypes, st.booleans())
+def test_rows_add_up(count, rows, seed, dtype, graded):
+    rng = np.random.default_rng(seed)
+    weight = grid(rng, 12, count + 5).astype(dtype)
+    base, factors = grid(rng, count + 2).astype(dtype), grid(rng, 12, 3).astype(dtype)
+    index = rng.integers(0, 12, rows + 4).astype(np.int32)
+    chosen = index[2 : 2 + rows]
+    y = guarded(count, dtype)
+    place = (y, 10, count, base, 2, weight.reshape(-1), 5, count + 5, index, 2, 2 + rows)
+    if graded:
+        add_graded_rows(*place, factors.reshape(-1), 1, 3)
+        own = factors[chosen, 1][:, None] * weight[chosen, 5:]
+    else:
+        add_rows(*place, seed % 2 == 0)
+        own = weight[chosen, 5:]
+    assert_only(y, base[2:] + own.sum(0))
+
+
+@few
+@given(st.integers(1, 70), st.integers(0, 200), dtypes, st.sampled_from([1.0, -0.5]))
+def test_runs_add_up(count, seed, dtype, factor):
+    weight = grid(np.random.default_rng(seed), count + 3).astype(dtype)
+    y = guarded(count, dtype)
+    add_run(y, 10, count, weight, 3, dtype(factor))
+    assert_only(y, factor * weight[3:])
+
+
+@few
+@given(st.integers(0, 70), st.integers(0, 200), dtypes, st.booleans())
+def test_what_is_active_is_found(width, seed, dtype, graded):
+    rng = np.random.default_rng(seed)
+    x = spikes(rng, width + 2, graded=graded).astype(dtype)
+    index = np.full(width + 12, -1, np.int32)
+    n, plain = active(x, 2, width, index, 3)
+    (expected,) = np.nonzero(x[2:])
+    np.testing.assert_array_equal(index[3:n], expected)
+    assert plain == (x[2:][expected] == 1).all()
+    assert (index[:3] == -1).all()
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_what_is_not_a_number_is_active_and_a_negative_zero_is_not(dtype):
+    x = np.array([np.nan, -0.0, np.inf, 0.0, 1.0, -np.inf, 0.0, 0.0, np.nan, -0.0], dtype)
+    index = np.zeros(20, np.int32)
+    n, plain = active(x, 0, len(x), index, 0)
+    np.testing.assert_array_equal(index[:n], [0, 2, 4, 5, 8])
+    assert not plain
+
+
+@few
+@given(
+    st.integers(1, 30),
+    st.tuples(st.integers(1, 3), st.integers(1, 4)),
+    st.integers(0, 200),
+    dtypes,
+    st.booleans(),
+)
+def test_windows_are_pooled(channels, window, seed, dtype, mean):
+    high, wide = window
+    x = np.random.default_rng(seed).integers(-8, 9, (5, 6, channels)).astype(dtype)
+    part = x[1 : 1 + high, 2 : 2 + wide]
+    y = guarded(channels, dtype)
+    row = 6 * channels
+    at = row + 2 * channels
+    area = dtype(high * wide)
+    pool_window(y, 10, channels, x.reshape(-1), at, high, wide, row, channels, mean, area)
+    assert_only(y, part.sum((0, 1)) / area if mean else part.max((0, 1)))
+
+
+@few
+@given(
+    st.tuples(st.integers(1, 150), st.integers(1, 20), st.integers(1, 140)),
+    st.integers(0, 200),
+    dtypes,
+    st.booleans(),
+)
+def test_a_layer_and_its_gradient(shape, seed, dtype, graded):
+    rows, inputs, outs = shape
+    rng = np.random.default_rng(seed)
+    x = spikes(rng, rows, inputs, graded=graded).astype(dtype)
+    weight, bias = grid(rng, inputs, outs).astype(dtype), grid(rng, outs).astype(dtype)
+    y = np.zeros((rows, outs), dtype)
+    cut = rows // 2
+    for part in ((0, cut), (cut, rows)):
+        affine(*part, x, weight.reshape(-1), False, bias, y)
+    np.testing.assert_array_equal(y, x @ weight + bias)
+    tile = 256 // y.itemsize
+    tiles = [weight[:, a : a + tile].reshape(-1) for a in range(0, outs, tile)]
+    affine(0, rows, x, np.concatenate(tiles), True, bias, y)
+    np.testing.assert_array_equal(y, x @ weight + bias)
+    g = rng.integers(-4, 5, (rows, outs)).astype(dtype)
+    gw = np.zeros((inputs, outs), dtype)
+    for part in ((0, outs // 2), (outs // 2, outs)):
+        affine_gradient(*part, x, g, gw)
+    np.testing.assert_array_equal(gw, x.T @ g)
+
+
+def run_apart(code):
+    """Run code in a process of its own, which may crash or hang; what it printed."""
+    return subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(code)],
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=True,
+    ).stdout.split()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="protects memory as Linux does")
+def test_nothing_behind_an_array_is_read():
+    """Arrays end where a page ends, and the next one must not be touched."""
+    code = """
+        import ctypes, mmap
+        import numpy as np
+        from t1c.bridge.kernels.vector_sums import active, add_graded_rows, add_rows, add_run
+        from t1c.bridge.kernels.vector_windows import pool_window
+
+        def at_the_end(array):
+            pages = mmap.mmap(-1, 3 * mmap.PAGESIZE)
+            whole = np.frombuffer(pages, np.uint8)
+            end = 2 * mmap.PAGESIZE
+            libc = ctypes.CDLL(None, use_errno=True)
+            behind = ctypes.c_void_p(whole.ctypes.data + end)
+            assert libc.mprotect(behind, mmap.PAGESIZE, 0) == 0
+            place = whole[end - array.nbytes : end].view(array.dtype)
+            place[:] = array
+            return place
+
+        for dtype in (np.float32, np.float64):
+            for count in (*range(1, 70), 128, 200):
+                w = at_the_end(np.ones(3 * count, dtype))
+                y, b = at_the_end(np.zeros(count, dtype)), at_the_end(np.zeros(count, dtype))
+                index = at_the_end(np.arange(3, dtype=np.int32))
+                add_rows(y, 0, count, b, 0, w, 0, count, index, 0, 3, count % 2 == 0)
+                assert (y == 3).all()
+                add_graded_rows(y, 0, count, b, 0, w, 0, count, index, 0, 3, w[:3], 0, 1)
+                add_run(y, 0, count, w, 2 * count, dtype(1))
+                assert (y == 4).all()
+                found = np.zeros(count + 8, np.int32)
+                assert active(w, 2 * count, count, found, 0) == (count, True)
+                pool_window(y, 0, count, w, 0, 1, 3, 0, count, False, dtype(3))
+                pool_window(y, 0, count, w, 0, 1, 3, 0, count, True, dtype(3))
+                assert (y == 1).all()
+        print("untouched")
+    """
+    assert run_apart(code) == ["untouched"]
+
+
+def tell(first, last, seen):
+    """A kernel that notes its ranges."""
+    seen.append((first, last))
+
+
+@pytest.mark.parametrize("openmp", [True, False])
+@pytest.mark.parametrize("count", [1, 2, 3])
+@pytest.mark.parametrize("size", [0, 1, 7, 64])
+def test_work_is_shared_out_once(openmp, count, size, monkeypatch):
+    if not openmp:
+        monkeypatch.setattr(room, "_openmp", lambda: None)
+    seen = []
+    with threads(count):
+        share(tell, size, 10**9, seen, multiple=2)
+    done = sorted(k for first, last in seen for k in range(first, last))
+    assert done == list(range(size))
+    assert all(first % 2 == 0 for first, _ in seen)
+
+
+@pytest.mark.parametrize("openmp", [True, False])
+def test_an_error_in_any_thread_reaches_the_caller(openmp, monkeypatch):
+    if not openmp:
+        monkeypatch.setattr(room, "_openmp", lambda: None)
+
+    def fail(first, last):
+        raise ValueError(f"{first} to {last}")
+
+    with threads(2), pytest.raises(ValueError, match="to"):
+        share(fail, 64, 10**9)
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork")
+def test_a_fork_works_on():
+    """OpenMP's threads do not follow into a fork, where its next region would wait for ever."""
+    code = """
+        import os
+        import torch
+        from t1c.bridge.kernels.threads import share
+
+        torch.set_num_threads(2)
+        big = torch.rand(1000, 1000) + 1
+        seen = []
+        share(lambda first, last: seen.append((first, last)), 64, 10**9)
+        child = os.fork()
+        if child == 0:
+            own = []
+            share(lambda first, last: own.append((first, last)), 64, 10**9)
+            print(sorted(own) == sorted(seen), flush=True)
+            os._exit(0)
+        assert os.waitpid(child, 0)[1] == 0
+    """
+    assert run_apart(code) == ["True"]
+
+
+def test_torch_and_the_engine_use_the_same_threads():
+    """On the wheels of PyPI for Linux; elsewhere a pool of threads serves."""
+    if sys.platform != "linux" or "OpenMP" not in torch.__config__.parallel_info():
+        pytest.skip("torch has other threads here")
+    assert room._openmp() is not None
