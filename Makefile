@@ -22,6 +22,7 @@ help: ## list the targets (the default)
 demo: $(VENV)/.demo ## run a trained network on handwritten digits
 	@$(BIN)/python examples/digits_demo.py
 
+# Several processes with threads of their own share the cores: waiting threads had better sleep.
 test: $(VENV)/.dev ## lint, types, tests, coverage
 	@echo "== lint (ruff check)"
 	@$(BIN)/ruff check .
@@ -30,7 +31,7 @@ test: $(VENV)/.dev ## lint, types, tests, coverage
 	@echo "== types (mypy)"
 	@$(BIN)/mypy
 	@echo "== tests (pytest, coverage)"
-	@$(BIN)/python -m pytest -q --cov --cov-report=term
+	@OMP_WAIT_POLICY=passive $(BIN)/python -m pytest -q -n auto --dist worksteal --cov --cov-report=term
 
 format: $(VENV)/.dev ## rewrite the code in the project's format, mend what lint can mend
 	@$(BIN)/ruff format .
@@ -41,6 +42,7 @@ peers: $(PEERS)/.done ## compare with other frameworks on the same NIR files
 
 bench: $(PEERS)/.done ## measure speed and memory beside other frameworks (ROWS=mlp,step: some rows; DEVICE=cuda)
 	@$(PEERS)/bin/python benchmarks/bench.py --rows '$(ROWS)' --device '$(or $(DEVICE),cpu)' --pages
+	@$(PEERS)/bin/python benchmarks/step_parts.py --page docs/performance.md
 
 clean: ## remove the environment and everything generated
 	@rm -rf $(VENV) $(PEERS) build dist htmlcov .coverage .coverage.* \

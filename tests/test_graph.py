@@ -386,10 +386,10 @@ def test_notes_are_kept_as_what_a_file_makes_of_them(given_note, kept):
 
 @pytest.mark.parametrize(
     "note",
-    [object(), {1, 2}, b"x", 1j, 2**63, -(2**63) - 1, "\0", "a\ud800", ["a\0"], [1, "a"],
+    [..., {1, 2}, b"x", 1j, 2**63, -(2**63) - 1, "\0", "a\ud800", ["a\0"], [1, "a"],
      [[1], [1, 2]], [None], [{}], np.array([None]), np.zeros(2, np.longdouble), np.array([["a"]]),
      np.datetime64("2024-01-01"), np.zeros(2, complex), np.array(["a\ud800"]),
-     {"a": {"b": object()}},
+     {"a": {"b": ...}},
      {"": 1}, {"a/b": 1}, {".": 1}, {1: 1}, {"a\ud800": 1}],
     ids=repr,
 )  # fmt: skip

@@ -129,7 +129,7 @@ ROWS = (
         "step",
         "one step of the MLP, B=1",
         "step",
-        _mlp(1, 50),
+        _mlp(1, 500),
         (T1C, TALON, SNNTORCH, SNNTORCH_DEFAULT, SPIKINGJELLY_SINGLE, NORSE, PLAIN),
         (Target((TALON.name,), 5), Target(BOTH_SNNTORCH, 5, title="snnTorch")),
     ),
