@@ -10,7 +10,7 @@ from llvmlite import ir as llvm  # type: ignore[import-untyped]
 from numba import types
 from numba.extending import intrinsic
 
-from .compiled import compiled
+from .compiled import compiled, inlined
 from .vectors import HALF, LANES, WORD, Memory, build
 
 Array = npt.NDArray[Any]
@@ -75,7 +75,7 @@ _rows_64_ahead = _rows(64, False, ahead=True)
 _graded_32, _graded_8, _graded_few = (_rows(n, True) for n in (32, 8, 0))
 
 
-@compiled
+@inlined
 def add_rows(
     y: Array,
     to: int,
@@ -188,33 +188,38 @@ def _table() -> Array:
 BITS = _table()
 
 
-def _found(_: Any, x: Any, at: Any, table: Any, base: Any, index: Any, n: Any, ones: Any) -> Any:
-    """Notes which of eight elements are not zero, and counts them and the ones among them."""
+def _noting(whole: bool) -> Any:
+    """A function that notes which of eight elements are not zero; not ``whole``: of fewer."""
 
-    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        memory = Memory(context, builder, signature, arguments)
-        _, at, _, base, _, n, _ = arguments
-        x = memory.load(0, at, LANES)
-        zero, one = (llvm.Constant(x.type, [value] * LANES) for value in (0.0, 1.0))
-        mask = builder.bitcast(builder.fcmp_unordered("!=", x, zero), llvm.IntType(8))
-        plain = builder.bitcast(builder.fcmp_ordered("==", x, one), llvm.IntType(8))
-        mask, plain = builder.zext(mask, WORD), builder.zext(plain, WORD)
-        bits = memory.load(2, builder.mul(mask, llvm.Constant(WORD, LANES)), LANES)
-        places = builder.add(bits, memory.spread(builder.trunc(base, HALF), LANES))
-        memory.store(4, n, places, LANES)
-        done = builder.add(n, builder.ctpop(mask))
-        ones = builder.add(arguments[6], builder.ctpop(plain))
-        return context.make_tuple(builder, signature.return_type, [done, ones])
+    def typing(
+        _: Any, x: Any, at: Any, count: Any, table: Any, base: Any, index: Any, n: Any, ones: Any
+    ) -> Any:
+        def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+            memory = Memory(context, builder, signature, arguments)
+            _, at, count, _, base, _, n, ones = arguments
+            x = memory.load(0, at, LANES if whole else memory.first(count))
+            zero, one = (llvm.Constant(x.type, [value] * LANES) for value in (0.0, 1.0))
+            mask = builder.bitcast(builder.fcmp_unordered("!=", x, zero), llvm.IntType(8))
+            plain = builder.bitcast(builder.fcmp_ordered("==", x, one), llvm.IntType(8))
+            mask, plain = builder.zext(mask, WORD), builder.zext(plain, WORD)
+            bits = memory.load(3, builder.mul(mask, llvm.Constant(WORD, LANES)), LANES)
+            places = builder.add(bits, memory.spread(builder.trunc(base, HALF), LANES))
+            memory.store(5, n, places, LANES)
+            done = builder.add(n, builder.ctpop(mask))
+            ones = builder.add(ones, builder.ctpop(plain))
+            return context.make_tuple(builder, signature.return_type, [done, ones])
 
-    word = types.int64
-    pair: Any = types.UniTuple
-    return pair(word, 2)(x, word, table, word, index, word, word), generate
+        word = types.int64
+        pair: Any = types.UniTuple
+        return pair(word, 2)(x, word, word, table, word, index, word, word), generate
+
+    return intrinsic(typing)
 
 
-_note_eight: Any = intrinsic(_found)
+_note_eight, _note_few = _noting(True), _noting(False)
 
 
-@compiled
+@inlined
 def active(x: Array, at: int, width: int, index: Array, n: int) -> tuple[int, bool]:
     """Write the places of what is not zero in ``x[at : at + width]`` to ``index[n:]``.
 
@@ -225,14 +230,10 @@ def active(x: Array, at: int, width: int, index: Array, n: int) -> tuple[int, bo
     """
     begin, ones, k = n, 0, 0
     while k + 8 <= width:
-        n, ones = _note_eight(x, at + k, BITS, k, index, n, ones)
+        n, ones = _note_eight(x, at + k, 8, BITS, k, index, n, ones)
         k += 8
-    while k < width:
-        a = x[at + k]
-        index[n] = k
-        n += a != 0
-        ones += a == 1
-        k += 1
+    if k < width:
+        n, ones = _note_few(x, at + k, width - k, BITS, k, index, n, ones)
     return n, n - begin == ones
 
 
@@ -260,7 +261,7 @@ _run_8, _run_few = (_run(n, False) for n in (8, 0))
 _graded_run_8, _graded_run_few = (_run(n, True) for n in (8, 0))
 
 
-@compiled
+@inlined
 def add_run(y: Array, to: int, count: int, weight: Array, start: int, factor: Any) -> None:
     """Add ``weight[start : start + count]`` times ``factor`` to ``y[to : to + count]``."""
     end = to + count

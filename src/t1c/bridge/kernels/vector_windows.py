@@ -9,7 +9,7 @@ from llvmlite import ir as llvm  # type: ignore[import-untyped]
 from numba import types
 from numba.extending import intrinsic
 
-from .compiled import compiled
+from .compiled import inlined
 from .vectors import LANES, WORD, Memory, build
 
 Array = npt.NDArray[Any]
@@ -66,7 +66,7 @@ _highest_16, _highest_8, _highest_few = (_window(n, False) for n in (16, 8, 0))
 _mean_8, _mean_few = (_window(n, True) for n in (8, 0))
 
 
-@compiled
+@inlined
 def pool_window(
     y: Array,
     to: int,
