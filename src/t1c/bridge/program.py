@@ -8,7 +8,7 @@ parameter that was written to, replaced or moved is the one that counts.
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -48,6 +48,7 @@ class _Frame:
     """What a program keeps for one number of steps, batch size and dtype.
 
     Attributes:
+        kernel: what carries the instructions out, imported when it is first needed.
         program: the instructions, with the options of neurons.
         places: as compiled loops take them.
         constants: zero and one.
@@ -61,6 +62,7 @@ class _Frame:
         options: those of neurons.
     """
 
+    kernel: Callable[..., None]
     program: Any
     places: Any
     constants: Any
@@ -276,8 +278,6 @@ class Program:
             is not what instructions need: of another shape or dtype, laid out otherwise in
             memory, or a weight that is not finite.
         """
-        from .kernels.numba_program import carry_out
-
         steps, batch = lead if len(lead) == 2 else (1, lead[0])
         key = (lead, like.dtype)
         frame = self.frames.get(key)
@@ -331,7 +331,7 @@ class Program:
             addresses[place] = now.data_ptr()
             after[name] = (*after.get(name, ()), now)
         share(
-            carry_out,
+            frame.kernel,
             batch,
             self.work * steps * batch,
             steps,
@@ -348,6 +348,8 @@ class Program:
 
     def _frame(self, like: Tensor, lead: tuple[int, ...]) -> _Frame | None:
         """What follows from steps, batch, dtype and parameters; None as for ``run``."""
+        from .kernels.numba_program import carry_out
+
         # Before anything is made of the parameters: what is written meanwhile is then seen.
         watched, options = Watched(self.parameters), self._options()
         addresses, alive, program = [0] * len(self.sizes), list[Tensor](), self.program.copy()
@@ -385,6 +387,7 @@ class Program:
         if len(lead) == 1:
             blank |= {p: like.new_zeros((*lead, *self.features[p])) for p in self.kept.values()}
         return _Frame(
+            carry_out,
             program,
             places,
             constants(ATAN, like.dtype),

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Iterable
 from typing import Any
 
 from torch import Tensor, nn
+
+_version = operator.attrgetter("_version")
 
 
 class Watched:
@@ -38,11 +41,10 @@ class Watched:
         self._marks = self._now() if self._tells else ()
 
     def _now(self) -> tuple[list[Any], ...]:
-        tensors = self._tensors
         return (
-            [t._version for t in tensors],
-            [t.data_ptr() for t in tensors],
-            [t.stride() for t in self._matrices],
+            list(map(_version, self._tensors)),
+            list(map(Tensor.data_ptr, self._tensors)),
+            list(map(Tensor.stride, self._matrices)),
         )
 
     def holds(self) -> bool:
