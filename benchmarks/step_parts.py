@@ -95,7 +95,7 @@ def _products(x: torch.Tensor, weights: list[Any]) -> torch.Tensor:
 def _table(times: dict[str, float]) -> str:
     lines = ["| what is left | µs |", "| --- | ---: |"]
     lines += [f"| {name} | {time:.3g} |" for name, time in times.items()]
-    return "\n" + "\n".join(lines) + "\n\n"
+    return "\n".join(lines) + "\n"
 
 
 if __name__ == "__main__":
