@@ -12,9 +12,11 @@ import numpy as np
 import pytest
 import torch
 from torch import nn
+from torch.nn.modules.module import register_module_forward_hook
 from torch.nn.utils import parametrize
 
 from t1c import bridge, ir
+from t1c.bridge.kernels.events import weight_gradient
 from t1c.ir.errors import InputError, ShapeError, UnsupportedError
 
 from .engine_helpers import (
@@ -201,6 +203,113 @@ def bias_of_another_dtype(executor):
 def weight_of_another_size(executor):
     columns = executor.fc.weight.shape[1]
     executor.fc.weight = nn.Parameter(executor.fc.weight.detach()[:, : columns - 1].contiguous())
+
+
+def layer_cut_down(executor):
+    """As pruning does, which tells the layer."""
+    executor.fc.out_features = 1
+    executor.fc.weight = nn.Parameter(torch.ones(executor.fc.in_features, 1).t())
+    executor.fc.bias = nn.Parameter(torch.zeros(1))
+
+
+def data_cut_down(executor):
+    """Address, version and strides stay."""
+    executor.fc.weight.data = executor.fc.weight.data[:4]
+
+
+@pytest.mark.parametrize("change", [layer_cut_down, data_cut_down])
+@pytest.mark.parametrize("make", [mlp, recurrent])
+@torch.no_grad()
+def test_a_layer_that_was_cut_down_is_refused(make, change):
+    executor, xs, _ = used(make, events=True)
+    change(executor)
+    with pytest.raises((InputError, ShapeError, RuntimeError)):
+        executor(xs[0])
+    with pytest.raises((InputError, ShapeError, RuntimeError)):
+        executor.run(xs)
+
+
+class Doubled(nn.Identity):
+    def forward(self, x):
+        return 2 * x
+
+
+class Silent(bridge.LIFModule):
+    def step(self, x, state):
+        return torch.zeros_like(x), state
+
+    def scan(self, xs, state):
+        return torch.zeros_like(xs), state
+
+
+@pytest.mark.parametrize("make", [mlp, recurrent])
+@torch.no_grad()
+def test_a_subclass_is_not_taken_for_its_base(make):
+    executor, xs, _ = used(make, events=True)
+    node = make().nodes["lif"]
+    executor.lif = Silent(**node.values())
+    for way in (lambda: executor.run(xs)[1], lambda: executor(xs[0])[1]):
+        assert not way()["lif"][0].any()
+    plain, _, _ = used(make, kernels="torch")
+    executor, _, _ = used(make, events=True)
+    plain.input = executor.input = Doubled()
+    for way, found in every_way(executor, xs):
+        assert_equal(found, plain.run(xs), way)
+
+
+@pytest.mark.parametrize("make", [mlp, recurrent])
+@torch.no_grad()
+def test_a_scan_replaced_on_the_instance_is_called(make):
+    executor, xs, _ = used(make, events=True)
+    silent = Silent(**make().nodes["lif"].values())
+    executor.lif.scan, executor.lif.step = silent.scan, silent.step
+    assert not executor(xs[0])[1]["lif"][0].any()
+
+
+@torch.no_grad()
+def test_hooks_on_all_modules_are_called():
+    executor, xs, _ = used(mlp, events=True)
+    seen = set()
+    handle = register_module_forward_hook(lambda module, *_: seen.add(type(module)))
+    try:
+        executor(xs[0])
+        assert {nn.Linear, bridge.LIFModule} <= seen
+    finally:
+        handle.remove()
+
+
+@torch.no_grad()
+def test_a_state_on_another_device_is_refused():
+    executor, xs, _ = used(mlp)
+    executor(xs[0])
+    state = {"lif": (torch.zeros(3, 6, device="meta"),)}
+    for way in (lambda: executor(xs[0], state), lambda: executor.run(xs, state)):
+        with pytest.raises(InputError, match="meta"):
+            way()
+
+
+@pytest.mark.parametrize("events", [None, True, False])
+def test_a_state_that_wants_a_gradient_gets_it(events):
+    executor, xs, _ = used(mlp, events=events)
+    executor.requires_grad_(False)
+    v = torch.zeros(3, 6, requires_grad=True)
+    _, state = executor.run(xs, {"lif": (v,)})
+    assert state["lif"][0].requires_grad
+
+
+@pytest.mark.parametrize("options", [{"kernel_size": 4}, {"kernel_size": 3, "padding": -1}])
+@torch.no_grad()
+def test_a_convolution_that_torch_refuses_is_refused(options):
+    modules = {"input": nn.Identity(), "conv": nn.Conv2d(1, 2, **options), "out": nn.Identity()}
+    executor = bridge.GraphExecutor(modules, [("input", "conv"), ("conv", "out")])
+    executor.events = True
+    with pytest.raises(RuntimeError):
+        executor.run(torch.ones(2, 2, 1, 3, 3))
+
+
+def test_a_gradient_that_is_not_finite_is_torchs():
+    x, g = torch.tensor([[0.0, 1.0], [1.0, 0.0]]), torch.tensor([[torch.inf], [1.0]])
+    assert torch.equal(weight_gradient(x, g).isnan(), (x.t() @ g).t().isnan())
 
 
 MISFITS = [bias_of_another_size, bias_of_another_dtype, weight_of_another_size]

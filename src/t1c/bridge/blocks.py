@@ -1,4 +1,4 @@
-"""A convolution, its neuron and the pooling behind it, worked as one where that is faster."""
+"""A layer, its neuron and the pooling behind a map, worked as one where that is faster."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from .fast import Choice, fits, measured, obstacle_to_events, sample_of_affine
 from .kernels.rule import Rule
 from .kernels.scan import Coefficients, State, scan
 from .primitives import NeuronModule
+from .primitives.neuron import is_own_neuron
 from .work import is_plain
 
 if TYPE_CHECKING:
@@ -95,7 +96,7 @@ def find_affine_block(
         return None
     following = _only_target(executor, name, keep)
     module = executor.node(following) if following is not None else None
-    if following is None or not isinstance(module, NeuronModule) or not is_plain(module):
+    if following is None or module is None or not is_own_neuron(module) or not is_plain(module):
         return None
     from .kernels.events import affine_block
 
@@ -126,7 +127,7 @@ def inner_nodes(executor: GraphExecutor, like: Tensor) -> set[str]:
             continue
         following = _only_target(executor, name, executor.plan.outputs)
         module = executor.node(following) if following is not None else None
-        if following is None or not isinstance(module, NeuronModule):
+        if following is None or module is None or not is_own_neuron(module):
             continue
         inner.add(name)
         after = _only_target(executor, following, executor.plan.outputs)
@@ -146,6 +147,7 @@ def _obstacle(executor: GraphExecutor, layer: nn.Conv2d | nn.Linear, xs: Tensor)
     grad = torch.is_grad_enabled() and (
         xs.requires_grad or any(p.requires_grad for p in executor.parameters())
     )
+    grad = grad or (torch.is_grad_enabled() and any(b.requires_grad for b in executor.buffers()))
     if grad or not is_plain(layer) or executor.events is False:
         return True
     return obstacle_to_events(layer.weight, xs, executor.kernels) is not None
@@ -171,10 +173,12 @@ def find_block(
     if layer.weight.shape[0] != layer.out_channels or layer.weight.shape[2:] != layer.kernel_size:
         return None
     shape = _convolution(layer, tuple(xs.shape[2:]))
+    if min(shape.outputs[1:]) < 1 or min(shape.padding) < 0:
+        return None
     names, neuron, pool = [name], None, None
     following = _only_target(executor, name, keep)
     module = executor.node(following) if following is not None else None
-    if following is not None and isinstance(module, NeuronModule) and is_plain(module):
+    if following is not None and module is not None and is_own_neuron(module) and is_plain(module):
         names, neuron = [name, following], following
         after = _only_target(executor, following, keep)
         if after is not None and module.reset_mode is not None:

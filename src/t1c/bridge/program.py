@@ -24,10 +24,11 @@ from .kernels.rule import RESETS
 from .kernels.scan import constants
 from .kernels.threads import share
 from .primitives import MergeModule, NeuronModule, ScaleModule, SkipModule, SplitModule
+from .primitives.neuron import is_own_neuron
 from .state_checks import States, fitting
 from .surrogate import ATAN
 from .watched import Watched
-from .work import hooks_of
+from .work import hooks_of, is_wrapped
 
 if TYPE_CHECKING:
     from .executor import GraphExecutor
@@ -97,7 +98,7 @@ class Program:
         self.rows: list[list[int]] = []
         self.feeds: dict[str, int] = {}
         self.modules: dict[str, nn.Module] = {}
-        self.affine: list[tuple[nn.Linear, int, int]] = []
+        self.affine: list[tuple[nn.Linear, int, int, tuple[int, int]]] = []
         self.scales: list[tuple[ScaleModule, int]] = []
         self.neurons: list[tuple[str, NeuronModule, int, int, int, int]] = []
         self.place_of: dict[str, int] = {}
@@ -136,7 +137,8 @@ class Program:
         module = self.modules[name] = self.executor.node(name)
         x, arriving = self._arriving(name, module)
         shape = self._shape(name)
-        if isinstance(module, nn.Identity | SkipModule | nn.Dropout | nn.Flatten):
+        # Types themselves: a subclass may do anything.
+        if type(module) in (nn.Identity, SkipModule, nn.Dropout, nn.Flatten):
             if math.prod(arriving) != math.prod(shape):
                 raise UnsuitedError
             if x in self.before.values():
@@ -153,13 +155,13 @@ class Program:
             given: Tensor | None = module.bias
             bias = self._place((module.out_features,)) if given is not None else NOWHERE
             self._add(AFFINE, y, x, weight, bias, module.in_features)
-            self.affine.append((module, weight, bias))
-        elif isinstance(module, ScaleModule):
+            self.affine.append((module, weight, bias, (module.out_features, module.in_features)))
+        elif type(module) is ScaleModule:
             y = self.place_of[name] = self._place(shape)
             factor = self._place(shape)
             self._add(SCALE, y, x, factor)
             self.scales.append((module, factor))
-        elif isinstance(module, NeuronModule):
+        elif is_own_neuron(module):
             y = self.place_of[name] = self._place(shape)
             v, i, c = self._place(shape), NOWHERE, self._place((7,))
             if len(module.state_names) > 1:
@@ -212,7 +214,7 @@ class Program:
     def _lay(self) -> None:
         """Give every place that only this program sees room in one buffer."""
         outside = {*self.feeds.values(), *self.kept.values(), *self.before.values()}
-        self.constant = {p for _, *places in self.affine for p in places}
+        self.constant = {p for _, *places, _ in self.affine for p in places}
         self.constant |= {n[4] for n in self.neurons}
         outside |= self.constant | {p for _, p in self.scales}
         outside |= {p for n in self.neurons for p in n[2:4]}
@@ -254,7 +256,7 @@ class Program:
                 return False
             self.hooked = RemovableHandle.next_id
         for own, parts in self.owns:
-            if "forward" in own or "parametrizations" in parts:
+            if is_wrapped(own, parts):
                 return False
         return not any(dropout.training for dropout in self.dropouts)
 
@@ -353,8 +355,8 @@ class Program:
         # Before anything is made of the parameters: what is written meanwhile is then seen.
         watched, options = Watched(self.parameters), self._options()
         addresses, alive, program = [0] * len(self.sizes), list[Tensor](), self.program.copy()
-        for layer, weight, bias in self.affine:
-            if not _serves(layer, like.dtype, bias >= 0):
+        for layer, weight, bias, sizes in self.affine:
+            if not _serves(layer, like.dtype, bias >= 0, sizes):
                 return None
             addresses[weight] = layer.weight.data_ptr()
             if bias >= 0:
@@ -402,17 +404,18 @@ class Program:
         )
 
 
-def _serves(layer: nn.Linear, dtype: torch.dtype, has_bias: bool) -> bool:
-    """Whether parameters may be read as instructions do: all there, in that order, finite."""
+def _serves(layer: nn.Linear, dtype: torch.dtype, has_bias: bool, sizes: tuple[int, int]) -> bool:
+    """Whether parameters may be read as instructions do: all there, in that order, finite.
+
+    ``sizes``: out and in, as the instructions have them; a layer's own may have changed since.
+    """
     parameters = layer._parameters
     w, b = parameters.get("weight"), parameters.get("bias")
-    if w is None or w.dtype != dtype or w.shape != (layer.out_features, layer.in_features):
+    if w is None or w.dtype != dtype or w.shape != sizes:
         return False
     if not w.t().is_contiguous() or (b is not None) != has_bias or not finite(w):
         return False
-    return b is None or (
-        b.dtype == dtype and b.shape == (layer.out_features,) and b.is_contiguous()
-    )
+    return b is None or (b.dtype == dtype and b.shape == sizes[:1] and b.is_contiguous())
 
 
 def fresh(name: str, v: Tensor | None, like: Tensor, shape: torch.Size) -> Tensor:

@@ -85,7 +85,7 @@ def _work(
     """All steps of a stage, and of those behind it that are worked with it: all their names."""
     name, choice = stage.names[0], None
     if not stage.loop:
-        block = _block(executor, name, inputs, values, keep)
+        block = _block(executor, name, inputs, values, state, keep)
         if block is not None and block.choice.way == "events":
             _run_block(executor, block, values, state, after)
             return set(block.names)
@@ -134,12 +134,19 @@ def _whole(
 
 
 def _block(
-    executor: GraphExecutor, name: str, inputs: Inputs, values: Values, keep: Collection[str]
+    executor: GraphExecutor,
+    name: str,
+    inputs: Inputs,
+    values: Values,
+    state: States,
+    keep: Collection[str],
 ) -> Block | AffineBlock | None:
     """The block that begins at a node, if it does; its choice says whether to work it as one."""
     layer = executor.node(name)
     sources = executor.plan.sources[name]
     if not isinstance(layer, nn.Conv2d | nn.Linear) or name in inputs or len(sources) != 1:
+        return None
+    if torch.is_grad_enabled() and any(v.requires_grad for own in state.values() for v in own):
         return None
     find = find_block if isinstance(layer, nn.Conv2d) else find_affine_block
     return find(executor, name, at_port(values, sources[0]), keep)

@@ -111,6 +111,8 @@ def for_batch(name: str, v: Tensor, x: Tensor) -> Tensor:
 
     Under autocast its dtype may differ from that of what arrives, and it is cast.
     """
+    if v.device != x.device:
+        raise misfit(name, v, x)
     if v.dtype != x.dtype and torch.is_autocast_enabled(x.device.type):
         v = v.to(x.dtype)
     if v.shape[:1] == x.shape[:1]:
@@ -122,11 +124,12 @@ def for_batch(name: str, v: Tensor, x: Tensor) -> Tensor:
 
 def misfit(name: str, v: Tensor, x: Tensor) -> InputError:
     """The error for a state that does not fit what arrives."""
+    devices = (f" on {v.device}", f" on {x.device}") if v.device != x.device else ("", "")
     return InputError(
         Problem(
-            f"a state of shape {tuple(v.shape)} and dtype {v.dtype} for an input of shape "
-            f"{tuple(x.shape)} and dtype {x.dtype}",
-            "the same batch size, shape and dtype",
+            f"a state of shape {tuple(v.shape)} and dtype {v.dtype}{devices[0]} for an input of "
+            f"shape {tuple(x.shape)} and dtype {x.dtype}{devices[1]}",
+            "the same batch size, shape, dtype and device",
             "Start from rest with state=None, or keep the batch size.",
             f"node {name!r}",
         )

@@ -8,7 +8,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-_version = operator.attrgetter("_version")
+_version, _shape = operator.attrgetter("_version"), operator.attrgetter("shape")
 
 
 class Watched:
@@ -35,7 +35,7 @@ class Watched:
         found: list[Tensor | None] = [home.get(name) for home, name in self._homes]
         self._found = found
         self._tensors = [t for t in found if t is not None]
-        self._matrices = [t for t in self._tensors if t.ndim > 1]
+        self._sized = [t for t in self._tensors if t.numel() > 1]
         # Nothing tells when an inference tensor is written to.
         self._tells = not any(t.is_inference() for t in self._tensors)
         self._marks = self._now() if self._tells else ()
@@ -44,7 +44,8 @@ class Watched:
         return (
             list(map(_version, self._tensors)),
             list(map(Tensor.data_ptr, self._tensors)),
-            list(map(Tensor.stride, self._matrices)),
+            list(map(_shape, self._sized)),
+            list(map(Tensor.stride, self._sized)),
         )
 
     def holds(self) -> bool:

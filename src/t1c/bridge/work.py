@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.modules import module as torch_module
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.modules.instancenorm import _InstanceNorm
 
@@ -34,6 +35,12 @@ _STATELESS = (
     SumPool2dModule,
     ThresholdModule,
 )
+_GLOBAL_HOOKS: tuple[Mapping[Any, Any], ...] = (
+    torch_module._global_forward_hooks,
+    torch_module._global_forward_pre_hooks,
+    torch_module._global_backward_hooks,
+    torch_module._global_backward_pre_hooks,
+)
 _RECURRENT = (nn.RNNBase, nn.RNNCellBase)
 
 
@@ -52,22 +59,32 @@ def is_stateless(module: nn.Module) -> bool:
     return next(module.children(), None) is None and not isinstance(module, _RECURRENT)
 
 
+def is_wrapped(own: Mapping[str, Any], parts: Mapping[str, Any]) -> bool:
+    """Whether a method was replaced on a module itself, or a parameter is computed from others.
+
+    Args:
+        own: the module's ``__dict__``.
+        parts: its children.
+    """
+    replaced = "forward" in own or "step" in own or "scan" in own
+    return replaced or "parametrizations" in parts
+
+
 def hooks_of(module: nn.Module) -> tuple[Mapping[Any, Any], ...]:
-    """The hooks on a module: dicts that stay the same ones when hooks come and go."""
+    """The hooks on a module and on all: dicts that stay the same ones when hooks come and go."""
     own = module.__dict__  # at hand, where attributes of a module are looked for
     return (
         own["_forward_hooks"],
         own["_forward_pre_hooks"],
         own["_backward_hooks"],
         own["_backward_pre_hooks"],
+        *_GLOBAL_HOOKS,
     )
 
 
 def is_plain(module: nn.Module) -> bool:
     """Whether a call does nothing but what the parameters say: no hooks, no wrappers."""
-    own = module.__dict__
-    wrapped = "forward" in own or "parametrizations" in own["_modules"]
-    return not (wrapped or any(hooks_of(module)))
+    return not (is_wrapped(module.__dict__, module._modules) or any(hooks_of(module)))
 
 
 def can_fold(module: nn.Module) -> bool:

@@ -22,5 +22,8 @@ def compiled(function: F) -> F:
 
 
 def inlined(function: F) -> F:
-    """The same, compiled into each function that calls it: a call would take longer than it."""
+    """Compile into each function that calls it, because a call would take longer than it does.
+
+    What is kept on disk goes by the file of the caller: remove its ``*.nbi`` after a change here.
+    """
     return cast(F, numba.njit(inline="always", **_HOW)(function))

@@ -7,6 +7,7 @@ give NaN: callers make sure that weights are finite.
 from __future__ import annotations
 
 import functools
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -128,6 +129,9 @@ def weight_gradient(x: Tensor, g: Tensor) -> Tensor:
         lambda z: _by_events(z, z.new_ones(len(z), g.shape[1])),
     )
     found = density(x.unsqueeze(0))
+    if not math.isfinite(float(g.sum())):
+        # Times an input of zero it is not a number, which events would not see.
+        return (x.t() @ g).t()
     return (_by_events(x, g) if found < limit else x.t() @ g).t()
 
 
@@ -188,7 +192,7 @@ def affine_block(
     # With fewer samples than threads, the neurons of a sample are shared out, in whole tiles;
     # with more, samples of few neurons are worked side by side.
     threads, tile = torch.get_num_threads(), TILE // x.element_size()
-    part = outs if batch >= threads else -(-outs // (2 * threads * tile)) * tile
+    part = max(1, outs if batch >= threads else -(-outs // (2 * threads * tile)) * tile)
     parts = -(-outs // part)
     group = max(1, min(WIDE // max(1, outs), batch // (threads * PIECES)))
     share(

@@ -21,7 +21,11 @@ PIECES = 4
 WORTH = 50_000
 """Elements that one thread works in less time than it takes to wake another."""
 _HOME = os.getpid()
-"""Where OpenMP's threads are: it hangs in a fork of a process that used them."""
+"""Where OpenMP's threads are: it hangs in a fork of a process that used them.
+
+As torch itself does. A fork that imports t1c first is not told from others: it should, as the
+workers of a loader do, set torch's threads to one.
+"""
 
 
 def share(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar, Self, cast
+from typing import Any, ClassVar, Self, TypeGuard, cast
 
 import numpy as np
 import torch
@@ -302,6 +302,14 @@ _MODULES: Mapping[type[Neuron], type[NeuronModule]] = {
     module.node_type: module
     for module in (LIFModule, LIModule, IFModule, IModule, CubaLIFModule, CubaLIModule)
 }
+
+
+def is_own_neuron(module: nn.Module) -> TypeGuard[NeuronModule]:
+    """Whether a module is one of these neurons, and not a subclass that may step otherwise."""
+    return type(module) in _OWN
+
+
+_OWN = frozenset(_MODULES.values())
 
 
 @imports(*_MODULES)
