@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Collection
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -94,10 +95,10 @@ def find_affine_block(
         return None
     if not fits(layer, xs.shape[2]) or len(layer.weight) != layer.out_features:
         return None
-    following = _only_target(executor, name, keep)
-    module = executor.node(following) if following is not None else None
-    if following is None or module is None or not is_own_neuron(module) or not is_plain(module):
+    behind = _neuron_behind(executor, name, keep)
+    if behind is None or not is_plain(behind[1]):
         return None
+    following, module = behind
     from .kernels.events import affine_block
 
     weight, given = layer.weight.detach(), layer._parameters["bias"]
@@ -125,10 +126,10 @@ def inner_nodes(executor: GraphExecutor, like: Tensor) -> set[str]:
         layer = executor.node(name)
         if type(layer) is not nn.Conv2d or not _serves(executor, layer, like):
             continue
-        following = _only_target(executor, name, executor.plan.outputs)
-        module = executor.node(following) if following is not None else None
-        if following is None or module is None or not is_own_neuron(module):
+        behind = _neuron_behind(executor, name, executor.plan.outputs)
+        if behind is None:
             continue
+        following, _ = behind
         inner.add(name)
         after = _only_target(executor, following, executor.plan.outputs)
         if after is not None and isinstance(executor.node(after), nn.MaxPool2d | nn.AvgPool2d):
@@ -144,10 +145,8 @@ def _serves(executor: GraphExecutor, layer: nn.Conv2d, xs: Tensor) -> bool:
 
 def _obstacle(executor: GraphExecutor, layer: nn.Conv2d | nn.Linear, xs: Tensor) -> bool:
     """Whether a gradient is wanted, or something but its parameters says what a layer does."""
-    grad = torch.is_grad_enabled() and (
-        xs.requires_grad or any(p.requires_grad for p in executor.parameters())
-    )
-    grad = grad or (torch.is_grad_enabled() and any(b.requires_grad for b in executor.buffers()))
+    own = itertools.chain((xs,), executor.parameters(), executor.buffers())
+    grad = torch.is_grad_enabled() and any(t.requires_grad for t in own)
     if grad or not is_plain(layer) or executor.events is False:
         return True
     return obstacle_to_events(layer.weight, xs, executor.kernels) is not None
@@ -176,9 +175,9 @@ def find_block(
     if min(shape.outputs[1:]) < 1 or min(shape.padding) < 0:
         return None
     names, neuron, pool = [name], None, None
-    following = _only_target(executor, name, keep)
-    module = executor.node(following) if following is not None else None
-    if following is not None and module is not None and is_own_neuron(module) and is_plain(module):
+    behind = _neuron_behind(executor, name, keep)
+    if behind is not None and is_plain(behind[1]):
+        following, module = behind
         names, neuron = [name, following], following
         after = _only_target(executor, following, keep)
         if after is not None and module.reset_mode is not None:
@@ -186,6 +185,17 @@ def find_block(
             names += [after] * (pool is not None)
     choice = _choice_of_convolution(executor, layer, xs, shape, neuron, pool)
     return Block(tuple(names), layer, shape, neuron, pool, choice)
+
+
+def _neuron_behind(
+    executor: GraphExecutor, name: str, keep: Collection[str]
+) -> tuple[str, NeuronModule] | None:
+    """The neuron that alone takes what ``name`` sends: its name and its module."""
+    following = _only_target(executor, name, keep)
+    module = executor.node(following) if following is not None else None
+    if following is None or module is None or not is_own_neuron(module):
+        return None
+    return following, module
 
 
 def _only_target(executor: GraphExecutor, name: str, keep: Collection[str]) -> str | None:

@@ -128,11 +128,9 @@ def weight_gradient(x: Tensor, g: Tensor) -> Tensor:
         lambda z: z.t() @ z.new_ones(len(z), g.shape[1]),
         lambda z: _by_events(z, z.new_ones(len(z), g.shape[1])),
     )
-    found = density(x.unsqueeze(0))
-    if not math.isfinite(float(g.sum())):
-        # Times an input of zero it is not a number, which events would not see.
-        return (x.t() @ g).t()
-    return (_by_events(x, g) if found < limit else x.t() @ g).t()
+    # An infinite gradient times an input of zero is not a number, which events would not see.
+    events = density(x.unsqueeze(0)) < limit and math.isfinite(float(g.sum()))
+    return (_by_events(x, g) if events else x.t() @ g).t()
 
 
 def _by_events(x: Tensor, g: Tensor) -> Tensor:
