@@ -13,8 +13,8 @@ from torch import Tensor, nn
 from .fast import Choice, fits, measured, obstacle_to_events, sample_of_affine
 from .kernels.rule import Rule
 from .kernels.scan import Coefficients, State, scan
-from .primitives import NeuronModule
-from .primitives.neuron import is_own_neuron
+from .modules import NeuronModule
+from .modules.neuron import is_own_neuron
 from .work import is_plain
 
 if TYPE_CHECKING:

@@ -21,9 +21,9 @@ from .explain import Explanation, explain
 from .fast import DENSE_BYTES, Choice, in_order_of_torch
 from .input_checks import Inputs, check_inputs
 from .kernels.choose import check_name
+from .modules import MergeModule, NeuronModule, SplitModule
 from .names import module_names
 from .plan import Plan, make_plan
-from .primitives import MergeModule, NeuronModule, SplitModule
 from .program import Program, program_for
 from .progress import shown
 from .registry import node_of

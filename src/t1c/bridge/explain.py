@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from torch import nn
 
-from .primitives import NeuronModule
+from .modules import NeuronModule
 from .stateful import StatefulModule
 from .work import can_fold
 

@@ -1,4 +1,4 @@
-"""Which node a module is: filled by ``bridge.primitives`` and ``bridge.frameworks``.
+"""Which node a module is: filled by ``bridge.modules`` and ``bridge.frameworks``.
 
 The counterpart of ``registry``, which knows the other direction.
 """

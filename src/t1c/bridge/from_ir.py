@@ -15,7 +15,7 @@ from t1c.ir.errors import InputError, Problem, UnsupportedError
 
 from .custom_map import NodeMap, module_from_map
 from .executor import GraphExecutor
-from .primitives import LIFModule, SepConv2dModule, SkipModule
+from .modules import LIFModule, SepConv2dModule, SkipModule
 from .registry import importer_of, mark_default, remember
 from .surrogate import ATAN, Surrogate
 from .teach import teach

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from t1c import ir
 
 from .exporting import Shape, array, module_to_node, over_features, refuse
-from .primitives.linear import NO_BIAS
+from .modules.linear import NO_BIAS
 
 IsConstant = Callable[[Any], bool]
 

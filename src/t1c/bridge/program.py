@@ -23,8 +23,8 @@ from .kernels.instructions import ADD, AFFINE, COPY, NEURON, SCALE, WIDTH
 from .kernels.rule import RESETS
 from .kernels.scan import constants
 from .kernels.threads import share
-from .primitives import MergeModule, NeuronModule, ScaleModule, SkipModule, SplitModule
-from .primitives.neuron import is_own_neuron
+from .modules import MergeModule, NeuronModule, ScaleModule, SkipModule, SplitModule
+from .modules.neuron import is_own_neuron
 from .state_checks import States, fitting
 from .surrogate import ATAN
 from .watched import Watched

@@ -1,4 +1,4 @@
-"""Which module runs which primitive: filled by ``bridge.primitives``, asked by ``from_ir``."""
+"""Which module runs which primitive: filled by ``bridge.modules``, asked by ``from_ir``."""
 
 from __future__ import annotations
 

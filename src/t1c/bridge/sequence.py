@@ -13,8 +13,8 @@ from torch import Tensor, nn
 from .blocks import AffineBlock, Block, find_affine_block, find_block
 from .fast import Choice, fold
 from .input_checks import Inputs
+from .modules import MergeModule
 from .plan import Source, Stage
-from .primitives import MergeModule
 from .program import program_for
 from .state_checks import States
 from .stateful import StatefulModule

@@ -9,7 +9,7 @@ from torch import nn
 
 from t1c.ir.errors import InputError, Problem
 
-from .primitives import NeuronModule, ThresholdModule
+from .modules import NeuronModule, ThresholdModule
 from .surrogate import Surrogate
 
 

@@ -16,7 +16,7 @@ from torch.nn.modules.instancenorm import _InstanceNorm
 
 from t1c.ir.errors import Problem, UnsupportedError
 
-from .primitives import (
+from .modules import (
     MergeModule,
     ScaleModule,
     SepConv2dModule,

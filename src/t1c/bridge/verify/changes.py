@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from ..executor import GraphExecutor
-from ..primitives import NeuronModule, ThresholdModule
+from ..modules import NeuronModule, ThresholdModule
 from ..registry import node_of, remember
 from .compare import Place
 from .executors import ExecutorSide

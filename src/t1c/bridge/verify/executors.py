@@ -11,7 +11,7 @@ from t1c import ir
 from t1c.ir.primitives.neuron import parameter_shape
 
 from ..executor import GraphExecutor
-from ..primitives import NeuronModule, ThresholdModule
+from ..modules import NeuronModule, ThresholdModule
 from ..registry import node_of
 from ..sequence import Values
 from ..state_checks import States

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from ..primitives import MergeModule, NeuronModule
+from ..modules import MergeModule, NeuronModule
 from ..sequence import Sent
 from ..stateful import StatefulModule
 from ..work import can_fold
