@@ -53,7 +53,14 @@ FIRST_VERSION = {
     "Output": {"shape"},
 }  # fmt: skip
 
-LIF_OPTIONS = {"v_reset", "reset", "reset_delay", "fires_at"}
+OPTIONS_SINCE = {
+    **dict.fromkeys(["v_reset", "reset", "reset_delay", "fires_at"], "0.1.0"),
+    **dict.fromkeys(["hold", "final", "initial"], "0.2.0"),
+}
+"""Field -> the version that brought it; absent from the file where it is not used."""
+PRIMITIVES_SINCE = {"Delay": "0.1.0", "Accumulate": "0.2.0"}
+ABSENT = {"v_reset": None, "reset": None, "reset_delay": False, "fires_at": "ge", "hold": None,
+          "final": False}  # fmt: skip
 
 
 def chain(**middle):
@@ -209,22 +216,28 @@ def content(path):
 # The layout --------------------------------------------------------------------------------------
 
 
-def uses_later(graph):
+def used_options(node):
+    """The fields of later versions that say something."""
+    used = {name for name, value in ABSENT.items() if getattr(node, name, value) != value}
+    initial = getattr(node, "initial", None)
+    if initial is not None and (initial.shape or initial.dtype != np.float64 or initial.any()):
+        used.add("initial")
+    return used
+
+
+def expected_version(graph):
+    versions = ["0.0.1"]
     for node in graph.nodes.values():
         if isinstance(node, ir.Graph):
-            return True
-        if isinstance(node, ir.LIF) and (
-            node.v_reset is not None
-            or node.reset is not None
-            or node.reset_delay
-            or node.fires_at != "ge"
-        ):
-            return True
-    return False
+            versions += ["0.1.0", expected_version(node)]
+        else:
+            versions += [PRIMITIVES_SINCE.get(node.primitive, "0.0.1")]
+            versions += [OPTIONS_SINCE[name] for name in used_options(node)]
+    return max(versions)
 
 
 def check_layout(group, graph, kind="Graph"):
-    """The group is what readers of the first version expect, but for LIF options."""
+    """The group is what readers of the first version expect, but for what came later."""
     extra = {"metadata", "allow_cycles"} & set(group)
     assert set(group) == {"type", "nodes", "edges"} | extra
     assert group["type"].asstr()[()] == kind
@@ -240,13 +253,14 @@ def check_layout(group, graph, kind="Graph"):
             continue
         kind = stored["type"].asstr()[()]
         fields = set(stored) - {"type", "metadata", "input_type", "output_type"}
-        if LIF_OPTIONS & fields:
-            assert kind == "LIF@0.1.0"
+        options = used_options(node)
+        if options:
+            assert kind == f"{node.primitive}@{max(OPTIONS_SINCE[name] for name in options)}"
         else:
             assert kind == node.primitive
-            assert fields <= FIRST_VERSION[kind]
+            assert kind in PRIMITIVES_SINCE or fields <= FIRST_VERSION[kind]
         present = {field for field, value in node.values().items() if value is not None}
-        assert present - LIF_OPTIONS <= fields
+        assert present - (OPTIONS_SINCE.keys() - options) == fields
         for field in fields:
             check_field(stored[field], getattr(node, field))
 
@@ -284,8 +298,7 @@ def test_the_layout_is_that_of_the_first_readers(tmp_path_factory, graph):
         assert file["version"].shape == ()
         assert file["version"].dtype == h5py.string_dtype("utf-8")
         check_layout(file["graph"], graph)
-    expected = "0.1.0" if uses_later(graph) else "0.0.1"
-    assert ir.read_version(path) == expected
+    assert ir.read_version(path) == expected_version(graph)
 
 
 @pytest.mark.parametrize(

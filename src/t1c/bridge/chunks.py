@@ -33,8 +33,10 @@ def cut(xs: Any, check: Check, fitting: Callable[[Inputs], int], chunk: int | No
     """The pieces of what a caller passed to ``run``.
 
     Args:
-        xs: tensors (T, B, *shape), or an iterator over steps (B, *shape).
-        check: makes checked inputs of tensors, given how many dimensions come before the shape.
+        xs: tensors (T, B, *shape), or (B, *shape) of an Input that is held still; or an iterator
+            over steps (B, *shape).
+        check: makes checked inputs (T, B, *shape) of tensors, or (B, *shape) of one step, given how
+            many dimensions come before the shape.
         fitting: how many steps of such inputs should be worked at once.
         chunk: what the caller wants instead.
 
@@ -43,7 +45,7 @@ def cut(xs: Any, check: Check, fitting: Callable[[Inputs], int], chunk: int | No
     """
     if chunk is not None and not (hasattr(chunk, "__index__") and chunk >= 1):
         raise InputError(Problem(repr(chunk), "at least 1 step", field="chunk"))
-    if _is_stream(xs):
+    if is_stream(xs):
         return Pieces(_of_steps(iter(xs), check, fitting, chunk), None)
     inputs = check(xs, 2)
     steps = len(next(iter(inputs.values())))
@@ -52,7 +54,8 @@ def cut(xs: Any, check: Check, fitting: Callable[[Inputs], int], chunk: int | No
     return Pieces(_of_tensors(inputs, steps, size), steps)
 
 
-def _is_stream(xs: Any) -> bool:
+def is_stream(xs: Any) -> bool:
+    """Whether ``xs`` brings its steps one after another."""
     known = isinstance(xs, Tensor | Mapping | tuple | list | str | bytes)
     return not known and hasattr(xs, "__iter__") and not hasattr(xs, "__array__")
 

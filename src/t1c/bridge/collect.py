@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any, Literal, Protocol
 
 import torch
@@ -25,18 +25,24 @@ class Collector(Protocol):
         """What is left at the end."""
 
 
-def collector_for(collect: Collect) -> Collector:
+def collector_for(
+    collect: Collect | None, outputs: Collection[str], final: Collection[str]
+) -> Collector:
     """The collector for an argument of ``GraphExecutor.run``.
+
+    Args:
+        collect: the argument; None for what each output says.
+        outputs: the names of the outputs.
+        final: those of them whose answer is the value at the last step.
 
     Raises:
         InputError: there is no such collector.
     """
-    if collect == "stack":
-        return _Each(_Stack)
-    if collect == "sum":
-        return _Each(_Sum)
-    if collect == "last":
-        return _Each(_Last)
+    makers: dict[Any, Callable[[], _Part]] = {"stack": _Stack, "sum": _Sum, "last": _Last}
+    if collect is None:
+        return _Each({name: _Last() if name in final else _Stack() for name in outputs})
+    if isinstance(collect, str) and collect in makers:
+        return _Each({name: makers[collect]() for name in outputs})
     if callable(collect):
         return _HandOver(collect)
     raise InputError(
@@ -44,26 +50,31 @@ def collector_for(collect: Collect) -> Collector:
     )
 
 
+class _Part(Protocol):
+    """Takes what one output sent, chunk after chunk."""
+
+    def take(self, first: int, steps: int | None, y: Tensor) -> None:
+        """As of ``Collector``."""
+
+    def result(self) -> Any:
+        """As of ``Collector``."""
+
+
 class _Each:
     """One collector for each output."""
 
-    def __init__(self, make: Callable[[], Any]) -> None:
-        self.make = make
-        self.parts: Any = None
+    def __init__(self, parts: dict[str, _Part]) -> None:
+        self.parts = parts
+        self.single = True
 
     def take(self, first: int, steps: int | None, outputs: Outputs) -> None:
-        if isinstance(outputs, dict):
-            self.parts = self.parts or {name: self.make() for name in outputs}
-            for name, y in outputs.items():
-                self.parts[name].take(first, steps, y)
-        else:
-            self.parts = self.parts or self.make()
-            self.parts.take(first, steps, outputs)
+        self.single = not isinstance(outputs, dict)
+        for name, part in self.parts.items():
+            part.take(first, steps, outputs if self.single else outputs[name])
 
     def result(self) -> Outputs:
-        if isinstance(self.parts, dict):
-            return {name: part.result() for name, part in self.parts.items()}
-        return self.parts.result()
+        results = {name: part.result() for name, part in self.parts.items()}
+        return next(iter(results.values())) if self.single else results
 
 
 class _Stack:

@@ -15,11 +15,11 @@ from t1c.ir.node import as_shape
 from t1c.ir.topology import Edge
 
 from .blocks import inner_nodes
-from .chunks import cut
+from .chunks import cut, is_stream
 from .collect import Collect, collector_for
 from .explain import Explanation, explain
 from .fast import DENSE_BYTES, Choice, in_order_of_torch
-from .input_checks import Inputs, check_inputs
+from .input_checks import Inputs, check_inputs, check_sequence
 from .kernels.choose import check_name
 from .modules import MergeModule, NeuronModule, SplitModule
 from .names import module_names
@@ -107,6 +107,14 @@ class GraphExecutor(nn.Module):
         self._input_shapes = {
             name: as_shape(node.shape) for name, node in nodes.items() if isinstance(node, ir.Input)
         }
+        self._holds = {
+            name: node.hold
+            for name, node in nodes.items()
+            if isinstance(node, ir.Input) and node.hold is not None
+        }
+        self._final = frozenset(
+            name for name, node in nodes.items() if isinstance(node, ir.Output) and node.final
+        )
         self._children: dict[str, str] = {}
         self._kept: dict[str, Kept] = {}
         self._kernels: str | None = None
@@ -342,7 +350,8 @@ class GraphExecutor(nn.Module):
         xs: Any,
         state: States | None = None,
         *,
-        collect: Collect = "stack",
+        steps: int | None = None,
+        collect: Collect | None = None,
         chunk: int | None = None,
         truncate: bool = False,
         progress: bool | Callable[[int, int | None], None] = False,
@@ -355,13 +364,17 @@ class GraphExecutor(nn.Module):
 
         Args:
             xs: tensor (T, B, *shape); a dict by Input name, or a tuple in their order, where there
-                are several. Or an iterator over single steps (B, *shape), in any of these forms,
-                of which only one chunk is held at a time.
+                are several. An Input with ``hold`` also takes one value (B, *shape), which it holds
+                for so many steps, or for those of the sequences beside it. Or an iterator over
+                single steps (B, *shape), in any of these forms, of which only one chunk is held at
+                a time.
             state: what an earlier call returned; None or {} is rest.
+            steps: how many steps values are held for, in the place of ``hold``.
             collect: what becomes of the outputs: 'stack' returns those of all steps (T, B, ...),
                 'sum' their sum over time (B, ...), 'last' those of the last step; a function is
                 called for each chunk with the number of its first step and the outputs
-                (chunk, B, ...), of which nothing is kept.
+                (chunk, B, ...), of which nothing is kept. None is 'last' for an Output with
+                ``final`` and 'stack' for others.
             chunk: steps worked at once; None: as many as fit the caches.
             truncate: let no gradient pass from one chunk to the one before: truncated
                 backpropagation through time, if ``collect`` calls ``backward``.
@@ -381,10 +394,18 @@ class GraphExecutor(nn.Module):
             >>> counts.shape
             torch.Size([4, 2])
         """
-        collector = collector_for(collect)
+        collector = collector_for(collect, self.plan.outputs, self._final)
         state = self._states(state)
         self.choices, self.blocks, self.last_chunk = {}, {}, None
-        pieces = cut(xs, lambda x, lead: self._inputs(x, lead), self._chunk_of, chunk)
+        if steps is not None and is_stream(xs):
+            raise InputError(
+                Problem(f"steps={steps} beside an iterator", "an iterator that ends by itself")
+            )
+
+        def check(x: Any, lead: int) -> Inputs:
+            return self._sequence(x, steps) if lead == 2 else self._inputs(x, 1)
+
+        pieces = cut(xs, check, self._chunk_of, chunk)
         with shown(progress, pieces.steps) as advance:
             for first, inputs in pieces:
                 if truncate and first:
@@ -397,7 +418,7 @@ class GraphExecutor(nn.Module):
 
     def trace(self, xs: Any, state: States | None = None) -> Values:
         """What every node sends at every step of a sequence: name -> (T, B, ...)."""
-        inputs = self._inputs(xs, 2)
+        inputs = self._sequence(xs)
         return run_chunk(self, inputs, self._states(state), self.plan.order)[0]
 
     def explain(self) -> Explanation:
@@ -448,6 +469,13 @@ class GraphExecutor(nn.Module):
                 return {name: x}
         shapes = {name: self._input_shapes.get(name) for name in self.plan.inputs}
         return check_inputs(x, shapes, lead, dtype)
+
+    def _sequence(self, xs: Any, steps: int | None = None) -> Inputs:
+        """The caller's tensors of all steps by Input name, (T, B, *shape), checked."""
+        if not self._holds and steps is None:
+            return self._inputs(xs, 2)
+        shapes = {name: self._input_shapes.get(name) for name in self.plan.inputs}
+        return check_sequence(xs, shapes, self._holds, steps, self._dtype())
 
     def _dtype(self) -> torch.dtype | None:
         """Of the first floating-point parameter, which is where it was, if it is still there."""

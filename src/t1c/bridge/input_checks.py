@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from t1c.ir.errors import InputError, Problem
+from t1c.ir.primitives.border import how_many_steps
 
 Shape = tuple[int, ...]
 Inputs = dict[str, Tensor]
@@ -28,7 +29,55 @@ def check_inputs(
     Raises:
         InputError: a name, a type, a dtype or a shape is wrong; it says which and what to do.
     """
-    names = list(shapes)
+    given = _named(x, list(shapes))
+    for name, shape in shapes.items():
+        _check_tensor(name, given[name], dtype)
+        _check_shape(name, tuple(given[name].shape), shape, lead)
+    _check_sizes({name: tuple(x.shape[:lead]) for name, x in given.items()})
+    return given
+
+
+def check_sequence(
+    x: Any,
+    shapes: Mapping[str, Shape | None],
+    holds: Mapping[str, int],
+    steps: int | None,
+    dtype: torch.dtype | None,
+) -> Inputs:
+    """The tensors of a sequence by Input name, each of them (T, B, *shape).
+
+    An Input with ``hold`` may be given one value (B, *shape): every step then has that value, in
+    the memory of one.
+
+    Args:
+        x: as for ``check_inputs``.
+        shapes: likewise.
+        holds: Input name -> how many steps it holds its value for, for those that do.
+        steps: how many steps the caller wants held values to be held for, if not so many.
+        dtype: as for ``check_inputs``.
+
+    Raises:
+        InputError: as there, or the numbers of steps contradict each other.
+    """
+    given = _named(x, list(shapes))
+    still = {}
+    for name, shape in shapes.items():
+        _check_tensor(name, given[name], dtype)
+        found = tuple(given[name].shape)
+        lead = 2
+        if name in holds and shape is not None and len(found) == 1 + len(shape):
+            still[name], lead = holds[name], 1
+        _check_shape(name, found, shape, lead)
+    if not still and steps is None:
+        _check_sizes({name: tuple(x.shape[:2]) for name, x in given.items()})
+        return given
+    T = how_many_steps({n: len(x) for n, x in given.items() if n not in still}, still, steps)
+    given |= {name: given[name].expand(T, *given[name].shape) for name in still}
+    _check_sizes({name: tuple(x.shape[:2]) for name, x in given.items()})
+    return given
+
+
+def _named(x: Any, names: list[str]) -> Inputs:
     if isinstance(x, Mapping):
         given = dict(x)
     elif isinstance(x, tuple | list):
@@ -41,15 +90,14 @@ def check_inputs(
         found = f"inputs {sorted(map(str, x))}" if named else f"a {type(x).__name__}{count}"
         remedy = "Pass a dict by name, or a tuple in this order."
         raise InputError(Problem(found, f"a tensor for each of {names}", remedy))
-    for name, shape in shapes.items():
-        _check_tensor(name, given[name], dtype)
-        _check_shape(name, tuple(given[name].shape), shape, lead)
-    sizes = {name: tuple(given[name].shape[:lead]) for name in names}
+    return {name: given[name] for name in names}
+
+
+def _check_sizes(sizes: Mapping[str, Shape]) -> None:
     if len(set(sizes.values())) > 1:
         raise InputError(
-            Problem(f"inputs of different batch or time sizes: {sizes}", "the same for all")
+            Problem(f"inputs of different batch or time sizes: {dict(sizes)}", "the same for all")
         )
-    return {name: given[name] for name in names}
 
 
 def _check_tensor(name: str, x: Any, dtype: torch.dtype | None) -> None:
@@ -82,6 +130,7 @@ def _check_shape(name: str, found: Shape, shape: Shape | None, lead: int) -> Non
     if found[len(found) - len(shape) :] == shape:
         if missing == 1 and lead == 2:
             remedy = "Add the batch with x.unsqueeze(1), or the time with x.unsqueeze(0)."
+            remedy += " One value for all steps is what Input(shape, hold=N) takes."
         elif missing == 1:
             remedy = "Add the batch with x.unsqueeze(0)."
         elif missing == -1 and lead == 1:

@@ -20,6 +20,9 @@ class StatefulModule(nn.Module):
     emits_early: bool = False
     """The output of a step never depends on the input of the same step (a Delay)."""
 
+    breaks_cycles: bool = True
+    """A cycle may be cut at this module's output: it is a neuron."""
+
     def state_shapes(self, shape: torch.Size) -> tuple[torch.Size, ...]:
         """The shape of each state variable for an input of ``shape`` (B, *features)."""
         return (shape,) * len(self.state_names)

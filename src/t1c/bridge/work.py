@@ -112,6 +112,8 @@ def feeds_back(module: nn.Module) -> bool:
     node = node_of(module)
     if node is not None:
         return node.breaks_cycles
+    if isinstance(module, StatefulModule):
+        return module.breaks_cycles
     return not is_stateless(module)
 
 

@@ -8,7 +8,7 @@ in time delivers what its source sent in the step before, zeros at first.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -16,6 +16,7 @@ from .errors import InputError, Problem
 from .fields import Array
 from .graph import Graph
 from .node import State, as_shape
+from .primitives.border import how_many_steps
 from .topology import Topology
 
 States = dict[str, State]
@@ -77,22 +78,49 @@ class Reference:
         outputs = {name: values[name] for name in self.graph.outputs()}
         return _single(outputs), state
 
-    def run(self, xs: Any, state: States | None = None) -> tuple[Any, States]:
-        """All steps of a sequence (T, B, *shape); returns outputs (T, B, ...) and final state."""
-        inputs = self._inputs(xs, "T", "B")
-        steps = len(next(iter(inputs.values())))
-        outputs: list[dict[str, Array]] = []
+    def run(
+        self,
+        xs: Any,
+        state: States | None = None,
+        *,
+        steps: int | None = None,
+        collect: Literal["stack", "last"] | None = None,
+    ) -> tuple[Any, States]:
+        """All steps of a sequence.
+
+        Args:
+            xs: array (T, B, *shape), or a dict of them by Input name where there are several. An
+                Input with ``hold`` also takes one value (B, *shape) for all steps.
+            state: as for ``step``.
+            steps: how many steps held values are held; None: as many as the sequences beside them
+                have, or else ``hold``.
+            collect: 'stack' for the outputs of all steps (T, B, ...), 'last' for those of the last
+                (B, ...); None: what each Output says.
+
+        Returns:
+            The outputs (a dict by Output name where there are several) and the final state.
+        """
+        inputs, T = self._sequences(xs, steps)
+        outputs: dict[str, list[Array]] = {name: [] for name in self.graph.outputs()}
         state = dict(state or {})
-        for t in range(steps):
+        for t in range(T):
             values, state = self.trace({name: x[t] for name, x in inputs.items()}, state)
-            outputs.append({name: values[name] for name in self.graph.outputs()})
-        stacked = {
-            name: np.stack([o[name] for o in outputs])
-            if outputs
-            else np.zeros((0, *next(iter(inputs.values())).shape[1:2], *node.shape), self.dtype)
-            for name, node in self.graph.outputs().items()
-        }
-        return _single(stacked), state
+            for name, sent in outputs.items():
+                sent.append(values[name])
+        batch = next(iter(inputs.values())).shape[1]
+        found = {}
+        for name, node in self.graph.outputs().items():
+            sent = outputs[name]
+            if collect == "last" or (collect is None and node.final):
+                if not sent:
+                    raise InputError(
+                        Problem("no steps", "at least one", where=f"the last of output {name!r}")
+                    )
+                found[name] = sent[-1]
+            else:
+                nothing = np.zeros((0, batch, *node.shape), self.dtype)
+                found[name] = np.stack(sent) if sent else nothing
+        return _single(found), state
 
     def trace(self, x: Any, state: States | None = None) -> tuple[dict[str, Array], States]:
         """One time step: what every node sent, by name, and the new state."""
@@ -158,15 +186,34 @@ class Reference:
                 )
         return state
 
-    def _inputs(self, x: Any, *lead: str) -> dict[str, Array]:
-        """The inputs by name; ``lead`` names the dimensions before those of the features."""
+    def _sequences(self, xs: Any, steps: int | None) -> tuple[dict[str, Array], int]:
+        """The inputs of all steps by name, and how many steps that are."""
+        nodes, given = self.graph.inputs(), self._named(xs)
+        held = {
+            name: node.hold
+            for name, node in nodes.items()
+            if node.hold is not None and given[name].ndim == 1 + len(node.shape)
+        }
+        T = how_many_steps(
+            {n: len(x) if x.ndim else 0 for n, x in given.items() if n not in held}, held, steps
+        )
+        for name in held:
+            given[name] = np.broadcast_to(given[name], (T, *given[name].shape))
+        return self._inputs(given, "T", "B"), T
+
+    def _named(self, x: Any) -> dict[str, Array]:
+        """The caller's arrays by Input name."""
         inputs = self.graph.inputs()
         given = x if isinstance(x, Mapping) else {next(iter(inputs)): x}
         if set(given) != set(inputs):
             raise InputError(
                 Problem(f"inputs for {sorted(given)}", f"one for each of {sorted(inputs)}")
             )
-        arrays = {name: np.asarray(given[name]) for name in inputs}
+        return {name: np.asarray(given[name]) for name in inputs}
+
+    def _inputs(self, x: Any, *lead: str) -> dict[str, Array]:
+        """The inputs by name; ``lead`` names the dimensions before those of the features."""
+        inputs, arrays = self.graph.inputs(), self._named(x)
         sizes = next(iter(arrays.values())).shape[: len(lead)]
         for name, node in inputs.items():
             array = arrays[name]

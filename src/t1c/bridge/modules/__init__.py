@@ -1,6 +1,7 @@
 """One file per family of primitives: node -> module."""
 
 from . import activation, linear, normalization, pooling, region, reshape, threshold
+from .accumulate import AccumulateModule
 from .convolution import SepConv2dModule
 from .delay import DelayModule
 from .linear import ScaleModule
@@ -19,6 +20,7 @@ from .split import SplitModule
 from .threshold import ThresholdModule
 
 __all__ = [
+    "AccumulateModule",
     "ConcatModule",
     "CubaLIFModule",
     "CubaLIModule",

@@ -18,23 +18,33 @@ class DelayModule(StatefulModule):
 
     Args:
         delay: steps of at least 0: one integer, per channel, or per element.
+        initial: what comes out before the first step: one number, per channel, or per element.
 
     State: (line,), the last D inputs, oldest first, (B, D, *features).
     """
 
     state_names = ("line",)
+    breaks_cycles = False
     delay: Tensor
+    initial: Tensor
 
-    def __init__(self, delay: Tensor | int) -> None:
+    def __init__(self, delay: Tensor | int, initial: Tensor | float = 0.0) -> None:
         super().__init__()
         node = ir.Delay(torch.as_tensor(delay).numpy())
         self.register_buffer("delay", tensor(node.delay, torch.int64))
+        self.register_buffer("initial", torch.as_tensor(initial))
         self.longest = node.longest
         self.emits_early = node.emits_early
 
     def state_shapes(self, shape: torch.Size) -> tuple[torch.Size, ...]:
         """The line for an input of ``shape``."""
         return (torch.Size((shape[0], self.longest, *shape[1:])),)
+
+    def initial_state(self, x: Tensor) -> State:
+        """A line of ``initial``."""
+        features = tuple(x.shape[1:])
+        initial = self.initial.reshape(parameter_shape(tuple(self.initial.shape), features))
+        return (initial.to(x).expand(len(x), self.longest, *features),)
 
     def forward(self, x: Tensor, line: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """One time step: (delayed, line)."""
@@ -74,9 +84,11 @@ class DelayModule(StatefulModule):
 
 @imports(ir.Delay)
 def _delay(node: ir.Delay, dtype: torch.dtype) -> nn.Module:
-    return DelayModule(tensor(node.delay, torch.int64))
+    return DelayModule(tensor(node.delay, torch.int64), tensor(node.initial, dtype))
 
 
 @exports(DelayModule)
 def _delay_node(module: DelayModule, entering: Shape, leaving: Shape) -> ir.Node:
-    return ir.Delay(array(module.delay))
+    if module.initial.numel() == 1 and not module.initial.any():
+        return ir.Delay(array(module.delay))
+    return ir.Delay(array(module.delay), array(module.initial))

@@ -1,5 +1,6 @@
 """The primitives, one file per family."""
 
+from .accumulate import Accumulate
 from .activation import ELU, GELU, PReLU, ReLU, Sigmoid, Softmax, Tanh
 from .border import Input, Output
 from .convolution import Conv1d, Conv2d, SepConv2d
@@ -22,6 +23,7 @@ __all__ = [
     "IF",
     "LI",
     "LIF",
+    "Accumulate",
     "Affine",
     "AvgPool2d",
     "BatchNorm1d",

@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
-from ..errors import Problem, ShapeError
-from ..fields import Array, integers
+from ..errors import InputError, Problem, ShapeError
+from ..fields import Array, boolean, integer, integers
 from ..node import Node, Shape, State, register_node
+
+BORDERS_SINCE = "0.2.0"
+"""The format version that brought inputs held still and answers at the last step."""
 
 
 class _Border(Node):
@@ -59,10 +62,13 @@ class _Border(Node):
 class Input(_Border):
     """Where data enters: ``shape`` without time and batch, such as ``(1, 28, 28)``.
 
-    ``Input(input_type={'input': shape})`` means the same.
+    ``Input(input_type={'input': shape})`` means the same. ``hold=N`` says that the network is given
+    one value for N steps: whoever runs the graph takes that value (B, *shape) in the place of a
+    sequence. Inside a nested graph it says nothing, because there each step brings its own value.
     """
 
     shape: tuple[int, ...] = integers(low=1, default=None)
+    hold: int | None = integer(low=1, default=None, since=BORDERS_SINCE)
     runs_alone: ClassVar[bool] = True
 
 
@@ -70,7 +76,39 @@ class Input(_Border):
 class Output(_Border):
     """Where results leave. Several edges into an Output are added.
 
-    ``Output(output_type={'output': shape})`` means the same.
+    ``Output(output_type={'output': shape})`` means the same. ``final=True`` says that the answer is
+    the value at the last step: a run returns that alone (B, *shape) unless more is asked for, and a
+    step returns the answer so far. Inside a nested graph it says nothing: every step passes on.
     """
 
     shape: tuple[int, ...] = integers(low=1, default=None)
+    final: bool = boolean(default=False, since=BORDERS_SINCE)
+
+
+def how_many_steps(sequences: Mapping[str, int], held: Mapping[str, int], steps: int | None) -> int:
+    """How many steps a graph takes on sequences, and on values that are held beside them.
+
+    Args:
+        sequences: Input name -> the steps of its sequence.
+        held: Input name -> its ``hold``, for the Inputs that are given one value.
+        steps: what the caller asks for.
+
+    Raises:
+        InputError: they contradict each other.
+    """
+    if steps is not None and not (hasattr(steps, "__index__") and steps >= 1):
+        raise InputError(Problem(repr(steps), "an integer of at least 1", field="steps"))
+    said = {f"{name!r} has {n}": n for name, n in sequences.items()}
+    if steps is not None:
+        said[f"steps={steps}"] = steps
+    if not said:
+        said = {f"{name!r} holds for {n}": n for name, n in held.items()}
+    if len(set(said.values())) == 1:
+        return next(iter(said.values()))
+    raise InputError(
+        Problem(
+            f"different numbers of steps: {', '.join(said)}",
+            "one number for all inputs",
+            "steps=N holds still inputs for N steps; a sequence has the steps that it has.",
+        )
+    )

@@ -8,21 +8,26 @@ import numpy as np
 
 from ..fields import Array, array
 from ..node import Node, Shape, State, register_node
-from .neuron import check_parameters, parameter_shape
+from .neuron import check_parameters, natural_shape, parameter_shape
+
+MEMORY_SINCE = "0.2.0"
+"""The format version that brought memory which starts elsewhere than at zero."""
 
 
 @register_node
 class Delay(Node):
-    """y[t] = x[t - delay], zeros before the first step.
+    """y[t] = x[t - delay], and ``initial`` before the first step.
 
-    delay counts steps and is at least 0: one integer, per channel, or per element. A Delay of at
-    least one step everywhere is the delay of any loop it lies in. NIR's Delay in steps of one.
-    State: (line,), the last D inputs, oldest first, of shape (B, D, *features), where D is the
-    longest delay.
+    delay counts steps and is at least 0: one integer, per channel, or per element; initial, which
+    is 0 unless given, may likewise be one number, per channel, or per element. A Delay of at least
+    one step everywhere is the delay of any loop it lies in. With initial=0 it is NIR's Delay in
+    steps of one. State: (line,), the last D inputs, oldest first, of shape (B, D, *features), where
+    D is the longest delay.
     """
 
     since = "0.1.0"
     delay: Array = array()
+    initial: Array = array(default=0.0, since=MEMORY_SINCE)
     state_names = ("line",)
 
     def check(self) -> None:
@@ -48,9 +53,8 @@ class Delay(Node):
         return int(self.delay.min()) >= 1
 
     def natural_input(self) -> Shape | None:
-        """The shape of the delay, unless it could be one number or per channel."""
-        shape = self.delay.shape
-        return shape if self.delay.size > 1 and 1 not in shape else None
+        """The shape of the larger parameter, unless it may be one number, per channel or flat."""
+        return natural_shape(self)
 
     def output_shape(self, shape: Shape) -> Shape:
         """The shape stays."""
@@ -58,8 +62,10 @@ class Delay(Node):
         return shape
 
     def initial_state(self, shape: Shape, dtype: np.dtype[Any]) -> State:
-        """A line of zeros."""
-        return (np.zeros((shape[0], self.longest, *shape[1:]), dtype),)
+        """A line of ``initial``."""
+        features = shape[1:]
+        initial = self.initial.reshape(parameter_shape(self.initial.shape, features))
+        return (np.full((shape[0], self.longest, *features), initial.astype(dtype)),)
 
     def emit(self, state: State) -> Array:
         """What comes out of the line in this step, where every delay is at least 1."""

@@ -78,15 +78,7 @@ class Neuron(Node):
 
     def natural_input(self) -> Shape | None:
         """The shape of the largest parameter, unless it may be one number, per channel or flat."""
-        several = [p.shape for p in self.parameters().values() if p.size > 1]
-        if not several:
-            return None
-        full = max(several, key=lambda shape: (math.prod(shape), len(shape)))
-        # A vector beside smaller shapes that divide it may be a whole feature map, flattened.
-        flat = len(full) == 1 and any(
-            shape != full and full[0] % math.prod(shape) == 0 for shape in several
-        )
-        return None if flat or 1 in full else full
+        return natural_shape(self)
 
     def output_shape(self, shape: Shape) -> Shape:
         """A neuron for every feature: the shape stays."""
@@ -207,6 +199,19 @@ def check_tau(node: Node, name: str, tau: Array) -> None:
             "finite values of at least 1",
             "tau is in time steps: divide a time constant in seconds by the time step.",
         )
+
+
+def natural_shape(node: Node) -> Shape | None:
+    """The shape of the largest parameter, unless it may be one number, per channel or flat."""
+    several = [p.shape for p in node.parameters().values() if p.size > 1]
+    if not several:
+        return None
+    full = max(several, key=lambda shape: (math.prod(shape), len(shape)))
+    # A vector beside smaller shapes that divide it may be a whole feature map, flattened.
+    flat = len(full) == 1 and any(
+        shape != full and full[0] % math.prod(shape) == 0 for shape in several
+    )
+    return None if flat or 1 in full else full
 
 
 def check_parameters(node: Node, shape: Shape) -> None:
