@@ -308,6 +308,18 @@ def hybrid_region(n: Numbers, shape: tuple[int, ...]) -> ir.Node:
     return ir.HybridRegion(mode, _features(n, shape), name=n.draw(st.none() | texts))
 
 
+def delay(n: Numbers, shape: tuple[int, ...]) -> ir.Node:
+    rng = np.random.default_rng(n.draw(st.integers(0, 2**32 - 1)))
+    steps = rng.integers(0, 4, n.draw(st.sampled_from([(), (1,), shape[:1], shape])))
+    if n.draw(st.booleans()):
+        return ir.Delay(steps)
+    return ir.Delay(steps, n.neuron(shape, (-0.25, 0.0, 0.5, 1.0)))
+
+
+def accumulate(n: Numbers, shape: tuple[int, ...]) -> ir.Node:
+    return ir.Accumulate(n.draw(st.sampled_from(["sum", "mean", "max", "min"])))
+
+
 ANY, FLAT, MAP = (1, 2, 3), (1, 2), (3,)
 BUILDERS = {
     "Affine": (ANY, affine),
@@ -332,13 +344,15 @@ BUILDERS = {
     "LayerNorm": (ANY, layer_norm),
     "Dropout": (ANY, dropout),
     "HybridRegion": (ANY, hybrid_region),
+    "Delay": (ANY, delay),
+    "Accumulate": (ANY, accumulate),
 }
 """Primitive -> (the ranks of shape it takes, how to draw one)."""
 
 WEIGHTED = {"Affine", "SpikingAffine", "Conv2d"}
 ON_THE_GRID = WEIGHTED | {
     "MaxPool2d", "AvgPool2d", "Upsample", "Flatten", "LIF", "Skip", "ReLU", "Dropout",
-    "HybridRegion",
+    "HybridRegion", "Delay", "Accumulate",
 }  # fmt: skip
 
 shapes = st.one_of(
@@ -377,7 +391,7 @@ def nodes(draw: Any) -> ir.Node:
         shape = draw(shapes.filter(lambda s: len(s) in ranks))
         node = draw(fitting(shape, only={kind}))
     elif draw(st.booleans()):
-        node = ir.Input(shape) if kind == "Input" else ir.Output(shape)
+        node = draw(entries(shape)) if kind == "Input" else draw(exits(shape))
     else:
         node = (
             ir.Input(input_type={"input": np.array(shape)})
@@ -386,6 +400,16 @@ def nodes(draw: Any) -> ir.Node:
         )
     noted: ir.Node = node.replace(metadata=draw(metadata()))
     return noted
+
+
+def entries(shape: tuple[int, ...]) -> st.SearchStrategy[ir.Input]:
+    """An Input, one of two held still."""
+    return st.builds(ir.Input, st.just(shape), st.none() | st.integers(1, 5))
+
+
+def exits(shape: tuple[int, ...]) -> st.SearchStrategy[ir.Output]:
+    """An Output of every step, or of the last."""
+    return st.builds(ir.Output, st.just(shape), st.booleans())
 
 
 # Graphs ------------------------------------------------------------------------------------------
@@ -434,7 +458,7 @@ def _grow(draw: Any, sketch: _Sketch, name: str, grid: bool, nested: bool) -> No
     node = draw(fitting(shape, only=only, grid=grid))
     if len(sources) > 1 and isinstance(node, ir.Skip):
         node = ir.Skip("residual")
-    weighted = type(node).__name__ in WEIGHTED | {"AvgPool2d"}
+    weighted = type(node).__name__ in WEIGHTED | {"AvgPool2d", "Accumulate"}
     sketch.add(name, node, sources, shape, isinstance(node, ir.LIF) or (exact and not weighted))
 
 
@@ -442,12 +466,12 @@ def _grow(draw: Any, sketch: _Sketch, name: str, grid: bool, nested: bool) -> No
 def chains(draw: Any, shape: tuple[int, ...], max_nodes: int = 2) -> ir.Graph:
     """A plain chain with one Input of ``shape`` and one Output."""
     sketch = _Sketch()
-    sketch.add("input", ir.Input(shape), [], shape, True)
+    sketch.add("input", draw(entries(shape)), [], shape, True)
     last = "input"
     for i in range(draw(st.integers(0, max_nodes))):
         sketch.add(f"n{i}", draw(fitting(sketch.sends[last])), [last], sketch.sends[last], False)
         last = f"n{i}"
-    sketch.add("output", ir.Output(sketch.sends[last]), [last], sketch.sends[last], False)
+    sketch.add("output", draw(exits(sketch.sends[last])), [last], sketch.sends[last], False)
     return ir.Graph(sketch.nodes, sketch.edges, metadata=draw(metadata(1)))
 
 
@@ -500,7 +524,7 @@ def graphs(
     sketch = _Sketch()
     for _ in range(draw(st.integers(1, 3))):
         shape = draw(shapes)
-        sketch.add(free.pop(), ir.Input(shape), [], shape, True)
+        sketch.add(free.pop(), draw(entries(shape)), [], shape, True)
     for _ in range(size):
         _grow(draw, sketch, free.pop(), grid, nested)
     looped = bool(cycles or (cycles is None and draw(st.booleans())))
@@ -515,7 +539,7 @@ def graphs(
         shape = sketch.sends[end]
         mates = [n for n in ends if sketch.sends[n] == shape][: draw(st.integers(0, 1))]
         ends = [n for n in ends if n not in mates]
-        sketch.add(free.pop(), ir.Output(shape), [end, *mates], shape, False)
+        sketch.add(free.pop(), draw(exits(shape)), [end, *mates], shape, False)
     plain = list(sketch.edges)
     if looped:
         spare = dict(sketch.nodes)

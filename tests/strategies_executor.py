@@ -136,8 +136,8 @@ def summing(draw: Any, net: Network, source: Value) -> tuple[ir.Node, Shape]:
     return node, node.output_shape(source.shape)
 
 
-def reshaping(draw: Any, source: Value) -> tuple[ir.Node, Shape]:
-    """A layer that moves, picks or bends values, each by itself."""
+def reshaping(draw: Any, net: Network, source: Value) -> tuple[ir.Node, Shape]:
+    """A layer that moves, picks, keeps or bends values, each by itself."""
     rank = len(source.shape)
     features = source.shape[0]
     choices: list[ir.Node] = [
@@ -151,8 +151,20 @@ def reshaping(draw: Any, source: Value) -> tuple[ir.Node, Shape]:
         kernel = tuple(draw(st.integers(1, min(2, n))) for n in source.shape[1:])
         choices += [ir.MaxPool2d(kernel, ceil_mode=draw(st.booleans())), ir.Upsample(2)]
         choices += [ir.Flatten(1), ir.Flatten(0, 1)] if max(source.shape) < 8 else []
+    if net.every:
+        choices += [ir.Accumulate(how) for how in ("sum", "mean", "max", "min")]
+        choices += [delay(draw, net, source.shape)] * 2
     node = draw(st.sampled_from(choices))
     return node, node.output_shape(source.shape)
+
+
+def delay(draw: Any, net: Network, shape: Shape) -> ir.Delay:
+    """Up to two steps, for all or for each, from zero or from elsewhere."""
+    shapes = [(), (1,), shape]
+    steps = net.rng.integers(0, 3, draw(st.sampled_from(shapes)))
+    if draw(st.booleans()):
+        return ir.Delay(steps)
+    return ir.Delay(steps, net.rng.choice([-0.25, 0.5, 1.0], draw(st.sampled_from(shapes))))
 
 
 def grow(draw: Any, net: Network, plain: bool) -> None:
@@ -186,7 +198,9 @@ def grow(draw: Any, net: Network, plain: bool) -> None:
         node_, shape = summing(draw, net, source)
         net.add(draw, node_, sources, shape, False)
     elif kind == "reshape" and len(sources) == 1 and len(source.shape) in (1, 3):
-        moved, shape = reshaping(draw, source)
+        moved, shape = reshaping(draw, net, source)
+        # What is added up over time outgrows the grid, and a mean leaves it.
+        sums = sums and not isinstance(moved, ir.Accumulate)
         net.add(draw, moved, sources, shape, sums)
     else:
         cell = neuron(draw, net, source.shape, plain=plain)
@@ -215,8 +229,8 @@ def feed_back(draw: Any, net: Network) -> None:
 def moderate(draw: Any, net: Network, source: Value) -> Value:
     """A node on the way back that works on each value by itself."""
     scale = net.rng.choice([0.25, 0.5, -1.0], draw(st.sampled_from([(1,), source.shape])))
-    delay = np.array(draw(st.integers(0, 2)))
-    nodes: list[ir.Node] = [ir.Scale(scale), ir.Skip("passthrough"), ir.Delay(delay)]
+    late = delay(draw, net, source.shape)
+    nodes: list[ir.Node] = [ir.Scale(scale), ir.Skip("passthrough"), late]
     return net.add(draw, draw(st.sampled_from(nodes)), [source.name], source.shape, False)
 
 
@@ -236,12 +250,14 @@ def networks(
         cyclic: with feedback; networks whose loop is ambiguous are left out.
         plain: no options of neurons.
         inputs: up to how many Inputs.
-        every: neurons of every kind, not LIF alone.
+        every: neurons of every kind, not LIF alone; other memory; inputs that may be held still,
+            and outputs that may be final.
     """
     net = Network(np.random.default_rng(draw(st.integers(0, 2**32))), grid, every)
     for _ in range(draw(st.integers(1, inputs))):
         shape = draw(st.sampled_from([(1,), (3,), (5,), (2, 3, 4), (1, 4, 2), (3, 3, 3)]))
-        net.add(draw, ir.Input(shape), [], shape, True)
+        hold = draw(st.none() | st.integers(1, 5)) if every else None
+        net.add(draw, ir.Input(shape, hold), [], shape, True)
     for _ in range(draw(st.integers(1, 7))):
         grow(draw, net, plain)
     if cyclic:
@@ -261,7 +277,7 @@ def networks(
             feed_back(draw, net)
     for value in leaves:
         name = f"out.{len(net.nodes)}"
-        net.nodes[name] = ir.Output(value.shape)
+        net.nodes[name] = ir.Output(value.shape, final=every and draw(st.booleans()))
         net.edges.append((value.name, name))
     names = draw(st.permutations(list(net.nodes)))
     try:

@@ -97,16 +97,17 @@ def assert_every_way_agrees(graph, xs, dtype, cut):
     assert_same(executor.trace(inputs), expected)
     outputs = {name: expected[name] for name in graph.outputs()}
 
-    whole, state = executor.run(inputs)
+    whole, state = executor.run(inputs, collect="stack")
     assert_same(by_name(whole, graph), outputs)
     assert_same_state(state, last)
+    assert_answers_agree(executor, xs, dtype, outputs)
 
     stepwise, state = stepped(executor, graph, inputs)
     assert_same(stepwise, outputs)
     assert_same_state(state, last)
 
     # In chunks, one of them stepped, one perhaps empty.
-    first, state = executor.run(each(lambda x: x[:cut], inputs))
+    first, state = executor.run(each(lambda x: x[:cut], inputs), collect="stack")
     found = by_name(first, graph)
     if cut < len(next(iter(xs.values()))):
         second, state = stepped(executor, graph, each(lambda x: x[cut:], inputs), state)
@@ -117,11 +118,30 @@ def assert_every_way_agrees(graph, xs, dtype, cut):
     # Among other samples, and alone.
     size = len(next(iter(xs.values()))[0])
     bigger = each(lambda x: torch.cat([1 - x, x], dim=1), inputs)
-    more, state = executor.run(bigger)
+    more, state = executor.run(bigger, collect="stack")
     assert_same(each(lambda y: y[:, size:], by_name(more, graph)), outputs)
     assert_same_state({n: tuple(v[size:] for v in own) for n, own in state.items()}, last)
-    alone, _ = executor.run(each(lambda x: x[:, :1], inputs))
+    alone, _ = executor.run(each(lambda x: x[:, :1], inputs), collect="stack")
     assert_same(by_name(alone, graph), each(lambda y: y[:, :1], outputs))
+
+
+def assert_answers_agree(executor, xs, dtype, outputs):
+    """What is returned unasked: of final outputs the last step; inputs held still are held."""
+    graph = executor.graph
+    final = {name for name, node in graph.outputs().items() if node.final}
+    answer, _ = executor.run(tensors(xs, dtype))
+    assert_same(by_name(answer, graph), {n: y[-1] if n in final else y for n, y in outputs.items()})
+    held = {name for name, node in graph.inputs().items() if node.hold is not None}
+    event(f"final: {bool(final)}, held: {bool(held)}")
+    if not held:
+        return
+    still = {name: x[0] if name in held else x for name, x in xs.items()}
+    steps = len(next(iter(xs.values())))
+    expected, last = ir.Reference(graph, DTYPES[dtype]).run(still, steps=steps)
+    for chunk in (None, 2):
+        found, state = executor.run(tensors(still, dtype), steps=steps, chunk=chunk)
+        assert_same(by_name(found, graph), by_name(expected, graph))
+        assert_same_state(state, last)
 
 
 @many

@@ -218,7 +218,7 @@ def content(path):
 
 def used_options(node):
     """The fields of later versions that say something."""
-    used = {name for name, value in ABSENT.items() if getattr(node, name, value) != value}
+    used = {name for name, value in ABSENT.items() if node.values().get(name, value) is not value}
     initial = getattr(node, "initial", None)
     if initial is not None and (initial.shape or initial.dtype != np.float64 or initial.any()):
         used.add("initial")

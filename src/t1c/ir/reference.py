@@ -194,12 +194,11 @@ class Reference:
             for name, node in nodes.items()
             if node.hold is not None and given[name].ndim == 1 + len(node.shape)
         }
-        T = how_many_steps(
-            {n: len(x) if x.ndim else 0 for n, x in given.items() if n not in held}, held, steps
-        )
-        for name in held:
-            given[name] = np.broadcast_to(given[name], (T, *given[name].shape))
-        return self._inputs(given, "T", "B"), T
+        if held or steps is not None:
+            T = how_many_steps({n: len(x) for n, x in given.items() if n not in held}, held, steps)
+            given |= {n: np.broadcast_to(given[n], (T, *given[n].shape)) for n in held}
+        inputs = self._inputs(given, "T", "B")
+        return inputs, len(next(iter(inputs.values())))
 
     def _named(self, x: Any) -> dict[str, Array]:
         """The caller's arrays by Input name."""
