@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +18,7 @@ from .plan import Source, Stage
 from .program import program_for
 from .state_checks import States
 from .stateful import StatefulModule
-from .work import can_fold, is_plain, trial
+from .work import can_fold, can_share, is_plain, trial
 
 if TYPE_CHECKING:
     from .executor import GraphExecutor
@@ -50,7 +50,8 @@ def run_chunk(
         order = executor.plan.order
         if _by_program(executor, order, inputs, values, state, after, keep):
             executor.blocks[order[0]] = order
-            return values, after
+            return _apart(values, keep), after
+    # What depends on nothing but held inputs is worked once: its value is still as they are.
     worked: set[str] = set()
     for stage in executor.plan.stages:
         if not worked.issuperset(stage.names):
@@ -58,7 +59,7 @@ def run_chunk(
         for done in stage.last_uses:
             if done not in keep:
                 values.pop(done, None)
-    return values, after
+    return _apart(values, keep), after
 
 
 def _narrow_loop(executor: GraphExecutor, keep: Collection[str]) -> bool:
@@ -111,26 +112,55 @@ def _whole(
     module = executor.node(name)
     if not (is_plain(module) if isinstance(module, StatefulModule) else can_fold(module)):
         return False
+    sources = executor.plan.sources[name]
     if name in inputs:
-        xs = inputs[name]
-    elif not executor.plan.sources[name]:
-        xs = executor._nothing(name, inputs, 1)
+        sent = [inputs[name]]
+    elif not sources:
+        sent = [executor._nothing(name, inputs, 1)]
     else:
-        sent = [at_port(values, s) for s in executor.plan.sources[name]]
-        if len(sent) == 1 and not isinstance(module, MergeModule):
-            xs = sent[0]
-        else:
-            folded = executor._merge(name, [v.flatten(0, 1) for v in sent])
-            xs = folded.reshape(*sent[0].shape[:2], *folded.shape[1:])
+        sent = [at_port(values, s) for s in sources]
+    steps = len(sent[0])
+    once = all(map(is_still, sent)) and can_share(module)
+    if once:
+        sent = [v[:1] for v in sent]
+    if len(sent) == 1 and not (sources and isinstance(module, MergeModule)):
+        xs = sent[0]
+    else:
+        folded = executor._merge(name, [v.flatten(0, 1) for v in sent])
+        xs = folded.reshape(*sent[0].shape[:2], *folded.shape[1:])
     if isinstance(module, StatefulModule):
         like = xs[0] if len(xs) else xs.new_zeros(xs.shape[1:])
         own = executor._state_of(name, state, like)
         values[name], after[name] = module.scan(xs, own or module.initial_state(like))
     else:
-        values[name], choice = fold(module, xs, executor.kernels, executor.events, choice)
+        value, choice = fold(module, xs, executor.kernels, executor.events, choice)
+        values[name] = _each_port(value, lambda v: _held(v, steps)) if once else value
         if choice is not None:
             executor.choices[name] = choice
     return True
+
+
+def is_still(value: Sent) -> bool:
+    """Whether every step has the same value, in the same memory, as that of a held input has."""
+    if isinstance(value, tuple) or torch.compiler.is_compiling():
+        return False
+    return len(value) > 1 and value.stride(0) == 0
+
+
+def _apart(values: Values, keep: Collection[str]) -> Values:
+    """The values that are wanted, each step in its own memory: the caller may write to them."""
+    for name in keep:
+        values[name] = _each_port(values[name], lambda v: v.clone() if is_still(v) else v)
+    return values
+
+
+def _held(once: Tensor, steps: int) -> Tensor:
+    """The value of one step (1, B, ...) at every step."""
+    return once.expand(steps, *once.shape[1:])
+
+
+def _each_port(value: Sent, function: Callable[[Tensor], Tensor]) -> Sent:
+    return tuple(map(function, value)) if isinstance(value, tuple) else function(value)
 
 
 def _block(
@@ -145,6 +175,8 @@ def _block(
     layer = executor.node(name)
     sources = executor.plan.sources[name]
     if not isinstance(layer, nn.Conv2d | nn.Linear) or name in inputs or len(sources) != 1:
+        return None
+    if is_still(at_port(values, sources[0])):
         return None
     if torch.is_grad_enabled() and any(v.requires_grad for own in state.values() for v in own):
         return None

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules import module as torch_module
 from torch.nn.modules.batchnorm import _BatchNorm
+from torch.nn.modules.dropout import _DropoutNd
 from torch.nn.modules.instancenorm import _InstanceNorm
 
 from t1c.ir.errors import Problem, UnsupportedError
@@ -94,6 +95,17 @@ def can_fold(module: nn.Module) -> bool:
     are taken per step, as stepping takes them.
     """
     return is_stateless(module) and not any(_mixes_samples(inner) for inner in module.modules())
+
+
+def can_share(module: nn.Module) -> bool:
+    """Whether steps with the same input may share one output: nothing is drawn at random."""
+    return can_fold(module) and not any(_draws(inner) for inner in module.modules())
+
+
+def _draws(module: nn.Module) -> bool:
+    if isinstance(module, _DropoutNd | nn.RReLU):
+        return module.training
+    return isinstance(module, nn.FractionalMaxPool2d | nn.FractionalMaxPool3d)
 
 
 def _mixes_samples(module: nn.Module) -> bool:
