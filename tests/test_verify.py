@@ -666,7 +666,10 @@ def test_the_evidence_is_told():
 
 
 def test_a_model_that_runs_neither_way_says_both_reasons():
-    with pytest.raises(ir.InputError, match=r"whole sequence: RuntimeError.*\n.*one step: Runtime"):
+    with pytest.raises(
+        ir.InputError,
+        match=r"whole sequence: given \(T, B, \.\.\.\): RuntimeError.*\n.*step: Runtime",
+    ):
         verify(nn.Linear(7, 5), network(), XS)
 
 

@@ -104,22 +104,22 @@ def compare(a: Trace, b: Trace, tolerance: float, order: Sequence[str]) -> Compa
         if n in a.values and n in b.values and a.values[n].shape == b.values[n].shape
     ]
     spikes = values = potentials = outputs = Count()
-    masks: list[tuple[str, bool, str, Tensor]] = []
+    masks: list[_Mask] = []
     for node in nodes:
         mine, theirs = a.potentials.get(node), b.potentials.get(node)
         mask, count = _differing(a.values[node], b.values[node], tolerance)
         binary = _binary(a.values[node]) and _binary(b.values[node])
         spikes, values = (spikes + count, values) if binary else (spikes, values + count)
-        masks.append((node, False, "spike" if binary else "value", mask))
+        masks.append(_Mask(node, False, "spike" if binary else "value", mask))
         if mine is not None and theirs is not None and mine.shape == theirs.shape:
             mask, count = _differing(mine, theirs, tolerance)
             potentials += count
-            masks.append((node, False, "potential", mask))
+            masks.append(_Mask(node, False, "potential", mask))
     for name, (mine, theirs) in pairs.items():
         mask, count = _differing(mine, theirs, tolerance)
         outputs += count
         kind = "spike" if _binary(mine) and _binary(theirs) else "value"
-        masks.append((name, True, kind, mask))
+        masks.append(_Mask(name, True, kind, mask, a.last.get(name, 0)))
     return Comparison(outputs, spikes, values, potentials, tuple(nodes), _places(masks))
 
 
@@ -140,7 +140,7 @@ def _outputs(a: Trace, b: Trace) -> dict[str, tuple[Tensor, Tensor]]:
     problems = [
         Problem(
             f"{tuple(mine.shape)} from a and {tuple(theirs.shape)} from b",
-            "equal shapes (T, B, ...)",
+            "equal shapes (T, B, ...), or (1, B, ...) of an Output that is final on both sides",
             where=f"output {name!r}",
         )
         for name, (mine, theirs) in pairs.items()
@@ -167,16 +167,34 @@ def _binary(value: Tensor) -> bool:
     return bool(((value == 0) | (value == 1)).all())
 
 
-def _places(masks: list[tuple[str, bool, str, Tensor]]) -> tuple[Place, ...]:
+@dataclass(frozen=True)
+class _Mask:
+    """Where one node differs.
+
+    Attributes:
+        node, is_output, what: as of ``Place``.
+        differs: (T, B, *features).
+        first: the number of its first step.
+    """
+
+    node: str
+    is_output: bool
+    what: str
+    differs: Tensor
+    first: int = 0
+
+
+def _places(masks: list[_Mask]) -> tuple[Place, ...]:
     """The first parting of each sample: the earliest step, and in it the first node."""
     first: dict[int, tuple[int, int]] = {}
-    for rank, (*_, mask) in enumerate(masks):
-        here = mask.flatten(2).any(2) if mask.dim() > 2 else mask
+    for rank, mask in enumerate(masks):
+        here = mask.differs.flatten(2).any(2) if mask.differs.dim() > 2 else mask.differs
         for sample in here.any(0).nonzero().flatten().tolist():
-            step = int(here[:, sample].to(torch.uint8).argmax())
+            step = mask.first + int(here[:, sample].to(torch.uint8).argmax())
             first[sample] = min(first.get(sample, (step, rank)), (step, rank))
     places = []
     for sample, (step, rank) in sorted(first.items(), key=lambda entry: (entry[1], entry[0])):
-        node, is_output, what, mask = masks[rank]
-        places.append(Place(step, node, sample, rank, is_output, what, mask[step, sample]))
+        m = masks[rank]
+        elements = m.differs[step - m.first, sample]
+        places.append(Place(step, m.node, sample, rank, m.is_output, m.what, elements))
     return tuple(places)

@@ -17,7 +17,7 @@ from ..sequence import Values
 from ..state_checks import States
 from ..stateful import State
 from .copying import fresh
-from .trace import Trace, Xs, device_of, each, watch_firing
+from .trace import Trace, Xs, device_of, each, tensors, watch_firing
 
 
 class ExecutorSide:
@@ -75,6 +75,7 @@ class ExecutorSide:
         compared = {name: watch_firing(executor.node(name), t) for name, t in tested.items()}
         inputs = executor._inputs(xs, 2)
         values = executor.trace(xs) if self.kind == "sequence" else _stepped(executor, inputs)
+        steps = len(next(iter(inputs.values())))
         borders = [n for n in values if isinstance(node_of(executor.node(n)), ir.Input | ir.Output)]
         potentials, thresholds = _potentials(executor, inputs, values)
         for name, noted in tested.items():
@@ -82,8 +83,12 @@ class ExecutorSide:
             if noted and threshold is not None:
                 potentials[name] = torch.stack(noted)
                 thresholds[name] = threshold
+        spiking = {*self.neurons(), *thresholds}
         return Trace(
-            outputs={name: values[name].cpu() for name in executor.plan.outputs},
+            outputs={
+                name: (values[name][-1:] if name in executor._final else values[name]).cpu()
+                for name in executor.plan.outputs
+            },
             values={
                 name: value.cpu()
                 for name, value in values.items()
@@ -91,7 +96,32 @@ class ExecutorSide:
             },
             potentials={name: value.cpu() for name, value in potentials.items()},
             thresholds={name: value.cpu() for name, value in thresholds.items()},
+            last=dict.fromkeys(executor._final, steps - 1),
+            fired={
+                name: bool(values[name].any()) for name in executor.plan.order if name in spiking
+            },
         )
+
+    @torch.no_grad()
+    def ran(self, xs: Xs) -> Trace:
+        """The outputs alone, of the whole sequence run at once as users run it."""
+        executor = fresh(self.executor)
+        xs = each(xs, lambda x: x.to(device_of(executor)))
+        found, _ = executor.run(xs)
+        names = executor.plan.outputs
+        outputs = found if isinstance(found, dict) else {names[0]: found}
+        steps = len(tensors(xs)[0])
+        return Trace(
+            outputs={
+                name: (value.unsqueeze(0) if name in executor._final else value).cpu()
+                for name, value in outputs.items()
+            },
+            last=dict.fromkeys(executor._final, steps - 1),
+        )
+
+    def at_once(self) -> ExecutorSide:
+        """The same side, which takes the whole sequence at once."""
+        return ExecutorSide(self.name, self.label, self.executor, "sequence")
 
 
 def _stepped(executor: GraphExecutor, inputs: dict[str, Tensor]) -> Values:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Literal
 
 import torch
@@ -13,8 +12,9 @@ from t1c.ir.errors import InputError, Problem
 from ..exporting import is_stepped
 from ..over_time import layout_of
 from ..stateful import StatefulModule
+from .layouts import Arrangement, Form, Wanted, arrange, independent, told_apart
 from .modules import ModuleSide
-from .trace import Trace, Xs, each, tensors
+from .trace import Trace, Xs, as_given, each, tensors
 
 Kind = Literal["auto", "sequence", "step"]
 
@@ -24,29 +24,49 @@ def module_side(
     model: nn.Module,
     kind: Kind,
     xs: Xs,
-    outputs: Sequence[str],
+    wanted: Wanted,
     dtype: torch.dtype | None,
 ) -> ModuleSide:
     """A module as a side; 'auto' tries both ways of calling it and looks at what happens.
+
+    One that takes all steps in one call is handed them in the form that gives what is wanted.
 
     Raises:
         InputError: the model runs neither way, or nothing tells which is meant.
     """
     title = type(model).__name__
 
-    def side(as_kind: str, remark: str) -> ModuleSide:
-        return ModuleSide(name, f"{title}, {remark}", model, as_kind, outputs, dtype)
+    def side(as_kind: str, remark: str, way: Arrangement | None = None) -> ModuleSide:
+        label = f"{title}, {remark}{way or ''}"
+        return ModuleSide(name, label, model, as_kind, wanted, dtype, way)
 
-    if kind == "sequence":
-        return side("sequence", "with a time loop of its own")
     if kind == "step":
         return side("step", "called step by step")
     layout = layout_of(model)
-    if layout is not None:
-        return side("sequence", f"which takes sequences {layout}")
+    known = None if layout is None else Form[layout.name]
+    trying = side("sequence", "tried on the whole sequence")
+    if kind == "sequence" or known is not None:
+        way = arrange(trying.call, tensors(xs), wanted, known)
+        remark = "with a time loop of its own" if kind == "sequence" else "which takes sequences"
+        if kind == "auto" and not str(way):
+            remark += f" {layout}"
+        return side("sequence", remark, way)
     steps = len(tensors(xs)[0])
-    whole, whole_error = _attempt(side("sequence", "tried on the whole sequence"), xs)
-    single, single_error = _attempt(side("step", "tried on one step"), each(xs, lambda x: x[:1]))
+    apart = as_given(xs, told_apart(tensors(xs)))
+    whole: Attempt | None = None
+    try:
+        way = arrange(trying.call, tensors(xs), wanted, None)
+    except InputError as error:
+        whole_error = "; ".join(map(str, error.problems))
+    else:
+        trying = side("sequence", "tried on the whole sequence", way)
+        whole, whole_error = _attempt(trying, apart)
+    stepping = side("step", "tried on one step")
+    single, single_error = _attempt(stepping, each(apart, lambda x: x[:1]))
+    if single is not None and whole is None:
+        first = [x[:1] for x in tensors(apart)]
+        if not independent(lambda given: stepping.trace(as_given(xs, given)).outputs, first):
+            single, single_error = None, "what becomes of a sample depends on others beside it"
     if whole is None and single is None:
         raise InputError(
             [
@@ -61,17 +81,23 @@ def module_side(
         return side("step", "called step by step (it does not take a whole sequence)")
     if steps > 1:
         alone = single[1] if single is not None else {}
-        loop = [n for n, calls in whole[1].items() if calls == steps and alone.get(n) != steps]
+        # Given one value, a model that runs a part so many times does so whenever it is called.
+        once = Form.ONCE in way.takes
+        often = [n for n, calls in whole[1].items() if calls == steps]
+        loop = [n for n in often if once or alone.get(n) != steps]
+        own = "with a time loop of its own"
         if loop:
-            return side(
-                "sequence", f"with a time loop of its own (it ran {loop[0]!r} {steps} times)"
-            )
+            return side("sequence", f"{own} (it ran {loop[0]!r} {steps} times)", way)
+        if once and any(form is not Form.ONCE for form in way.gives.values()):
+            return side("sequence", f"{own} (it makes {steps} steps of one value)", way)
         neuron = _one_step_neuron(model, whole[1])
         if neuron is not None and single is not None:
             return side(
                 "step", f"called step by step (its neuron {neuron!r} takes one step a call)"
             )
-    stepped, _ = _attempt(side("step", "tried step by step"), xs)
+    if single is None and str(way):
+        return side("sequence", "which takes no single step", way)
+    stepped, _ = _attempt(side("step", "tried step by step"), apart)
     if stepped is not None and _same(stepped[0], whole[0]):
         return side("step", "called step by step (a whole sequence gives the same)")
     raise InputError(

@@ -11,8 +11,9 @@ from torch import Tensor, nn
 
 from t1c.ir.errors import InputError, Problem
 
-from ..over_time import Layout, batch_of, layout_of
+from ..over_time import batch_of
 from .copying import fresh
+from .layouts import Arrangement, Form, Wanted
 from .trace import Trace, Xs, device_of, each, tensors, watch_firing
 
 
@@ -23,12 +24,12 @@ class ModuleSide:
         name: 'a' or 'b'.
         label: what it is, in a few words.
         model: what runs; copies of it are used.
-        kind: 'sequence' (one call takes and returns (T, B, ...)) or 'step' (one call takes
-            (B, ...) and returns an output, or (output, *state) with the state passed back
-            positionally; None is rest).
-        outputs: the names of its outputs. It returns as many values, in this order, or a dict;
-            anything behind them is state.
+        kind: 'sequence' (one call takes all steps) or 'step' (one call takes (B, ...) and returns
+            an output, or (output, *state) with the state passed back positionally; None is rest).
+        wanted: its outputs. It returns as many values, in this order, or a dict; anything behind
+            them is state.
         dtype: of the arithmetic; None: as the module has it.
+        arrangement: how a 'sequence' is handed over and given back; (T, B, ...) if None.
     """
 
     def __init__(
@@ -37,11 +38,13 @@ class ModuleSide:
         label: str,
         model: nn.Module,
         kind: str,
-        outputs: Sequence[str] = ("output",),
+        wanted: Wanted | None = None,
         dtype: torch.dtype | None = None,
+        arrangement: Arrangement | None = None,
     ) -> None:
         self.name, self.label, self.kind = name, label, kind
-        self.outputs = tuple(outputs)
+        self.wanted = wanted or Wanted()
+        self.arrangement = arrangement
         self.model = fresh(model, dtype)
 
     def module(self, node: str) -> nn.Module | None:
@@ -71,28 +74,35 @@ class ModuleSide:
                     compared[path] = threshold
                 _watch_output(part, path, sent)
         steps, batch = tensors(xs)[0].shape[:2]
-        layout = layout_of(model) or Layout.TIME_FIRST
+        final = self.wanted.final
         if self.kind == "sequence":
-            self._check_batch(model, layout, steps, batch)
-            given = [layout.pack(x) for x in tensors(xs)]
+            way = self.arrangement or Arrangement((Form.TIME_FIRST,) * len(tensors(xs)))
             outputs = {
-                name: layout.unpack(value, steps, batch)
-                for name, value in self._named(model(*given))[0].items()
+                name: way.of(name).unpack(value, steps, batch)
+                for name, value in self._called(model, tensors(xs), way).items()
             }
         else:
-            outputs = self._stepped(model, tensors(xs))
+            way = Arrangement((Form.TIME_FIRST,))
+            outputs = {
+                name: value[-1:] if name in final else value
+                for name, value in self._stepped(model, tensors(xs)).items()
+            }
         for name, value in outputs.items():
-            if tuple(value.shape[:2]) != (steps, batch):
+            lead = (1 if name in final else steps, batch)
+            if tuple(value.shape[:2]) != lead:
                 raise InputError(
                     Problem(
                         f"output {name!r} of shape {tuple(value.shape)}, time first",
-                        f"({steps}, {batch}, ...): an output for every step and sample",
+                        "(B, ...), the answer of the last step"
+                        if name in final
+                        else f"({steps}, {batch}, ...): an output for every step and sample",
                         where=f"{self.name} ({self.label})",
                     )
                 )
-        shape = steps, batch, self.kind
-        kept = {p: _sequence(calls, *shape, layout) for p, calls in sent.items()}
-        membranes = {p: _sequence(calls, *shape) for p, calls in tested.items()}
+        kept = {
+            p: _sequence(calls, steps, batch, self.kind, way.inner) for p, calls in sent.items()
+        }
+        membranes = {p: _sequence(calls, steps, batch, self.kind) for p, calls in tested.items()}
         found = {p: u for p, u in membranes.items() if u is not None}
         return (
             Trace(
@@ -100,12 +110,24 @@ class ModuleSide:
                 values={p: value for p, value in kept.items() if value is not None},
                 potentials=found,
                 thresholds={p: compared[p].cpu() for p in found},
+                last=dict.fromkeys(final, steps - 1),
+                fired={p: any(bool(y.any()) for y in sent.get(p, ())) for p in compared},
             ),
             {path: len(calls) for path, calls in sent.items()},
         )
 
-    def _check_batch(self, model: nn.Module, layout: Layout, steps: int, batch: int) -> None:
-        if layout is Layout.MERGED and batch_of(model, steps * batch) != batch:
+    @torch.no_grad()
+    def call(self, xs: Sequence[Tensor], way: Arrangement) -> dict[str, Tensor]:
+        """What a copy of the model returns for sequences (T, B, ...) in one call, by name."""
+        model = fresh(self.model)
+        device = device_of(model)
+        return self._called(model, [x.to(device) for x in xs], way)
+
+    def _called(
+        self, model: nn.Module, xs: Sequence[Tensor], way: Arrangement
+    ) -> dict[str, Tensor]:
+        steps, batch = xs[0].shape[:2]
+        if Form.MERGED in way.takes and batch_of(model, steps * batch) != batch:
             raise InputError(
                 Problem(
                     f"{steps} steps of {batch} samples",
@@ -113,6 +135,8 @@ class ModuleSide:
                     where=f"{self.name} ({self.label})",
                 )
             )
+        given = [form.pack(x) for form, x in zip(way.takes, xs, strict=True)]
+        return self._named(model(*given))[0]
 
     def _stepped(self, model: nn.Module, xs: list[Tensor]) -> dict[str, Tensor]:
         missing = max(_arguments(model)[0] - len(xs), 0)
@@ -131,8 +155,8 @@ class ModuleSide:
             return ()  # what it returns besides is for looking at; the neurons keep it themselves
         raise InputError(
             Problem(
-                f"a step returns {len(returned)} values behind its {len(self.outputs)} outputs, "
-                "and forward has no place to take them back",
+                f"a step returns {len(returned)} values behind its {len(self.wanted.outputs)} "
+                "outputs, and forward has no place to take them back",
                 "forward(x, *state) -> (output, *state)",
                 f"If it has a time loop of its own, pass {self.name}_kind='sequence'.",
                 f"{self.name} ({self.label})",
@@ -146,16 +170,16 @@ class ModuleSide:
             named = {str(name): value for name, value in result.items()}
         else:
             values = tuple(result) if isinstance(result, tuple | list) else (result,)
-            named = dict(zip(self.outputs, values, strict=False))
-            rest = values[len(self.outputs) :]
-        if set(named) != set(self.outputs) or not all(
+            named = dict(zip(self.wanted.outputs, values, strict=False))
+            rest = values[len(self.wanted.outputs) :]
+        if set(named) != set(self.wanted.outputs) or not all(
             isinstance(value, Tensor) for value in named.values()
         ):
             found = {name: type(value).__name__ for name, value in named.items()}
             raise InputError(
                 Problem(
                     f"outputs {found}",
-                    f"a tensor for each of {list(self.outputs)}",
+                    f"a tensor for each of {list(self.wanted.outputs)}",
                     where=f"{self.name} ({self.label})",
                 )
             )
@@ -174,13 +198,12 @@ def _watch_output(module: nn.Module, path: str, sent: dict[str, list[Tensor]]) -
 
 
 def _sequence(
-    calls: list[Tensor],
-    steps: int,
-    batch: int,
-    kind: str,
-    layout: Layout = Layout.TIME_FIRST,
+    calls: list[Tensor], steps: int, batch: int, kind: str, inner: Form = Form.TIME_FIRST
 ) -> Tensor | None:
-    """What a submodule sent as (T, B, ...); None where its calls are not the steps."""
+    """What a submodule sent as (T, B, ...); None where its calls are not the steps.
+
+    ``inner``: the form in which modules are likely to have sequences, where they are called once.
+    """
     if len(calls) == steps and len({call.shape for call in calls}) == 1:
         if calls[0].shape[:1] == (batch,):
             return torch.stack(calls).cpu()
@@ -189,15 +212,22 @@ def _sequence(
     if len(calls) != 1 or kind == "step":
         return None
     whole = calls[0].cpu()
-    if layout is not Layout.TIME_FIRST:
-        lengths = (batch, steps) if layout is Layout.BATCH_FIRST else (steps * batch,)
-        return (
-            layout.unpack(whole, steps, batch) if whole.shape[: len(lengths)] == lengths else None
-        )
-    if whole.shape[:2] == (steps, batch):
-        return whole
-    folded = whole.shape[:1] == (steps * batch,)
-    return whole.reshape(steps, batch, *whole.shape[1:]) if folded else None
+    leads = {
+        Form.TIME_FIRST: (steps, batch),
+        Form.BATCH_FIRST: (batch, steps),
+        Form.MERGED: (steps * batch,),
+    }
+    if inner in leads:
+        if whole.shape[: len(leads[inner])] == leads[inner]:
+            return inner.unpack(whole, steps, batch)
+        folded = inner is Form.TIME_FIRST and whole.shape[:1] == (steps * batch,)
+        return whole.reshape(steps, batch, *whole.shape[1:]) if folded else None
+    if steps == batch:
+        return None  # nothing tells its axes apart
+    for form in (Form.TIME_FIRST, Form.BATCH_FIRST):
+        if whole.shape[:2] == leads[form]:
+            return form.unpack(whole, steps, batch)
+    return None
 
 
 def _arguments(model: nn.Module) -> tuple[int, float]:

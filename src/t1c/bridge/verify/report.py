@@ -50,10 +50,28 @@ class Parting:
 
 
 @dataclass(frozen=True)
+class RunCheck:
+    """Whether an executor's ``run`` on the whole sequence gives what its steps give.
+
+    Attributes:
+        side: 'a' or 'b'.
+        differing: how many samples of the batch differ in an output.
+        rounding: in how many of these rounding explains it.
+        step, node: the first difference, one that rounding does not explain if there is one.
+    """
+
+    side: str
+    differing: int
+    rounding: int
+    step: int | None
+    node: str
+
+
+@dataclass(frozen=True)
 class Report:
     """Whether two sides agree, and if not, where they part and why.
 
-    True if they agree. ``str`` gives at most ten lines, ``to_dict`` what JSON can hold.
+    True if they agree. ``str`` gives about ten lines, ``to_dict`` what JSON can hold.
 
     Attributes:
         agree: nothing that was compared differs.
@@ -74,6 +92,10 @@ class Report:
         causes: the likely causes: all that explain everything, or the one change after which the
             first difference comes latest.
         tested: how many changed graphs were run to find them.
+        runs: for each executor, whether ``run`` gives what its steps give; where it does not, and
+            rounding does not explain it, the two do not agree.
+        silent: there are neurons, and none of them fired on either side: what agrees then may
+            agree for that reason alone.
     """
 
     agree: bool
@@ -93,6 +115,8 @@ class Report:
     parting: Parting | None
     causes: tuple[Cause, ...]
     tested: int
+    runs: tuple[RunCheck, ...] = ()
+    silent: bool = False
 
     def __bool__(self) -> bool:
         return self.agree
@@ -103,7 +127,8 @@ class Report:
 
         After it the two are in different states, and further differences are its consequences.
         """
-        return self.differing_samples == self.rounding_samples
+        runs = all(run.differing == run.rounding for run in self.runs)
+        return runs and self.differing_samples == self.rounding_samples
 
     def raise_if_different(self, *, allow_rounding: bool = False) -> None:
         """Raise unless the sides agree.
@@ -134,6 +159,12 @@ class Report:
             f"  outputs     {_counted(self.outputs)}",
             f"  nodes       {self._inside()}",
         ]
+        if self.silent:
+            lines.append(
+                "  SILENT      no neuron fires on either side, so that little is shown: give an "
+                "input that drives them"
+            )
+        lines += [_run(run, self.batch) for run in self.runs if run.differing]
         if self.parting is not None:
             lines += self._parting(self.parting)
         return "\n".join(lines)
@@ -189,6 +220,14 @@ def _counted(count: Count) -> str:
         apart = f" (largest difference {count.largest:.2g})" if count.largest else ""
         return f"all {count.compared:,} equal{apart}"
     return f"{count.differing:,} of {count.compared:,} differ, by up to {count.largest:.3g}"
+
+
+def _run(run: RunCheck, batch: int) -> str:
+    place = f"first at step {run.step}, {run.node!r}"
+    return (
+        f"  run         of {run.side} differs from its steps in {run.differing:,} of {batch:,} "
+        f"samples ({place}); rounding explains {run.rounding:,}"
+    )
 
 
 def _index(element: tuple[int, ...]) -> str:

@@ -74,9 +74,7 @@ def evidence(place: Place, a: Trace, b: Trace, xs: Xs, graph: ExecutorSide | Non
         (_over(t.thresholds[node], shape) for t in (a, b) if node in t.thresholds), None
     )
     if place.is_output:
-        pairs = [
-            (t.outputs.get(place.node, next(iter(t.outputs.values()))))[at].double() for t in (a, b)
-        ]
+        pairs = [_of_output(t, place).double() for t in (a, b)]
     else:
         pairs = [t.values[node][at].double() for t in (a, b)]
     bound = _bound(place, node, a, b, xs, graph).expand(shape)
@@ -216,6 +214,12 @@ def _positive(module: nn.Module) -> nn.Module:
     if isinstance(mean, Tensor):
         mean.copy_(-mean.abs())  # it is subtracted
     return twin
+
+
+def _of_output(trace: Trace, place: Place) -> Tensor:
+    """What an output sent at a place; where each side has one output, its name does not matter."""
+    name = place.node if place.node in trace.outputs else next(iter(trace.outputs))
+    return trace.outputs[name][place.step - trace.last.get(name, 0), place.sample]
 
 
 def _at(values: Tensor | None, at: tuple[int, int], shape: torch.Size) -> Tensor | None:

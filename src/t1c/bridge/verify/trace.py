@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -20,17 +20,21 @@ class Trace:
     """What a run left behind; every tensor is (T, B, *features).
 
     Attributes:
-        outputs: output name -> its values.
+        outputs: output name -> its values; of one that is final the last step alone, (1, B, ...).
         values: node name -> what the node sent.
         potentials: node name -> the membrane at the moment when firing is tested (before a reset
             in the same step).
         thresholds: node name -> what the potentials are compared with, without time.
+        last: outputs that are final -> the number of the last step.
+        fired: neuron -> whether it fired at all.
     """
 
     outputs: dict[str, Tensor]
     values: dict[str, Tensor] = field(default_factory=dict)
     potentials: dict[str, Tensor] = field(default_factory=dict)
     thresholds: dict[str, Tensor] = field(default_factory=dict)
+    last: dict[str, int] = field(default_factory=dict)
+    fired: dict[str, bool] = field(default_factory=dict)
 
 
 class Side(Protocol):
@@ -56,6 +60,13 @@ def tensors(xs: Xs) -> list[Tensor]:
     if isinstance(xs, dict):
         return list(xs.values())
     return list(xs) if isinstance(xs, tuple) else [xs]
+
+
+def as_given(xs: Xs, given: Sequence[Tensor]) -> Xs:
+    """Tensors in the form in which ``xs`` holds its own."""
+    if isinstance(xs, dict):
+        return dict(zip(xs, given, strict=True))
+    return tuple(given) if isinstance(xs, tuple) else given[0]
 
 
 def each(xs: Xs, function: Callable[[Any], Tensor]) -> Xs:
