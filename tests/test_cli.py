@@ -195,6 +195,8 @@ def test_info_json_is_all_there_is_and_keeps_its_keys(t1c):
             {"node": "[bold]back", "feedback": False},
         ],
         "metadata": {"core": 3},
+        "hold": None,
+        "final": False,
     }
     assert (found["edges"], found["parameters"], found["bytes"], found["state"]) == (4, 16, 80, 6)
     assert found["feedback"] == [["layer.in", "[bold]back"]]

@@ -7,6 +7,8 @@ import numpy as np
 import pytest
 
 from t1c import ir, nir
+from t1c.nir.file_write import write_raw
+from t1c.nir.raw import NirGraph, NirNode
 
 from .nir_difference import difference
 from .strategies_nir import raw_at, read
@@ -73,6 +75,8 @@ EXACT = {
 """What NIR says exactly; the last five come back as they were by t1c's notes."""
 
 LOST = {
+    "Delay from elsewhere": (graph_of(ir.Delay(np.array(2), np.array([0.5, -1.0]))), "initial="),
+    "Accumulate": (graph_of(ir.Accumulate("mean")), "NIR has no Accumulate"),
     "subtract": (graph_of(ir.LIF(**LIF, reset="subtract")), "reset='subtract'"),
     "none": (graph_of(ir.IF(**SPIKING, reset="none")), "reset='none'"),
     "delayed": (graph_of(ir.LIF(**LIF, reset_delay=True)), "reset_delay=True"),
@@ -173,6 +177,36 @@ def test_what_has_no_stand_in_is_refused_in_any_case(name, tmp_path):
     for lossy in (False, True):
         with pytest.raises(ir.UnsupportedError, match=f"NIR has no {name}"):
             nir.write(tmp_path / "a.nir", IMPOSSIBLE[name], dt=1e-3, lossy=lossy)
+
+
+def test_what_borders_say_of_time_is_refused_or_kept(tmp_path):
+    graph = graph_of(ir.LIF(**LIF))
+    graph.nodes["in"].hold, graph.nodes["out"].final = 5, True
+    with pytest.raises(ir.UnsupportedError) as error:
+        nir.write(tmp_path / "a.nir", graph, dt=1e-3)
+    assert [p.field for p in error.value.problems] == ["hold", "final"]
+    report = nir.write(tmp_path / "a.nir", graph, dt=1e-3, lossy=True)
+    assert [loss.lost for loss in report.losses] == ["hold=5", "final=True"]
+    again = read(tmp_path / "a.nir")
+    assert (again.nodes["in"].hold, again.nodes["out"].final) == (5, True)
+    nir.write(tmp_path / "b.nir", again)
+    assert difference(raw_at(tmp_path / "a.nir"), raw_at(tmp_path / "b.nir")) == []
+
+
+def test_a_border_that_was_added_is_refused_once_it_says_something(tmp_path):
+    bare = NirGraph(
+        {
+            "a": NirNode("Linear", {"weight": np.ones((2, 3))}),
+            "b": NirNode("Scale", {"scale": np.ones(2)}),
+        },
+        [("a", "b")],
+    )
+    write_raw(tmp_path / "bare.nir", bare)
+    graph = read(tmp_path / "bare.nir", dt=1e-3)
+    assert not nir.write(tmp_path / "a.nir", graph)
+    graph.nodes["input_a"].hold = 5
+    with pytest.raises(ir.UnsupportedError, match="field 'hold'"):
+        nir.write(tmp_path / "a.nir", graph)
 
 
 def test_everything_is_refused_at_once(tmp_path):

@@ -110,7 +110,8 @@ def info(model: Model, as_json: Json = False, allow_nonfinite: AllowNonfinite = 
     For each node: the shape of its output without time and batch; how many numbers its parameters
     hold, and in how many **bytes**; how many numbers of **state** it carries from step to step for
     each sample; and which nodes its input comes **from**. (t-1) marks what was sent in the step
-    before.
+    before, (hold=N) an input that is given one value for N steps, (final) an output whose answer is
+    the value at the last step.
     """
     from t1c import sdk
 
@@ -146,7 +147,8 @@ def run(
             min=1,
             metavar="T",
             help="For how many steps to show samples without a time axis. "
-            "Default: the number steps in DATA.npz, or else in the metadata of the network.",
+            "Default: the number steps in DATA.npz, or else what the network's inputs hold for, "
+            "or else the number steps in its metadata.",
             show_default=False,
         ),
     ] = None,
@@ -170,9 +172,10 @@ def run(
     has no time axis and is shown at every step. A network with several inputs takes x/NAME for
     each. With labels **y** or **labels**, integers (N,), the accuracy is told.
 
-    The results hold **out_sum**, the output summed over time (N, ...); **prediction** (N,), the
-    class with the largest sum, where the output is one number per class; and with --keep-steps
-    **out** (T, N, ...). A network with several outputs gives out_sum/NAME and so on for each.
+    The results hold **out_sum**, the output summed over time (N, ...), or **answer** (N, ...), the
+    value at the last step, of an output that is final; **prediction** (N,), the class with the
+    largest of these, where the output is one number per class; and with --keep-steps **out**
+    (T, N, ...). A network with several outputs gives out_sum/NAME and so on for each.
     """
     from t1c import sdk
     from t1c.terminal import print_run, progress_bar

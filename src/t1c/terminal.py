@@ -54,10 +54,13 @@ def print_run(report: RunReport) -> None:
     means = result.mean_output
     rates = ", ".join(f"{m:.4g}" if len(means) == 1 else f"{n} {m:.4g}" for n, m in means.items())
     arrays = ", ".join(f"{name} {array.shape}" for name, array in result.arrays().items())
+    of = "per step and neuron"
+    if result.answer:
+        of = "per neuron, at the last step" + (" (final) or per step" if result.out_sum else "")
     facts = [
         ("samples", f"{result.samples:,}, {result.steps:,} steps each, in {report.dtype}"),
         ("time", seconds),
-        ("mean output", f"{rates} per step and neuron"),
+        ("mean output", f"{rates} {of}"),
         ("results", f"{report.results}: {arrays}"),
     ]
     if result.accuracy is not None:
@@ -123,7 +126,7 @@ def _node_table(info: FileInfo) -> Table:
     for node in info.nodes:
         table.add_row(
             visible(node.name),
-            node.type,
+            node.kind,
             _ports(node.output_type),
             *(f"{n:,}" if n else "" for n in (node.parameters, node.bytes, node.state)),
             ", ".join(visible(s.node) + (" (t-1)" if s.feedback else "") for s in node.sources),

@@ -6,6 +6,7 @@ import html
 from typing import TYPE_CHECKING
 
 from .node import Node, as_shape
+from .primitives.border import Input, Output
 
 if TYPE_CHECKING:
     from .graph import Graph
@@ -28,13 +29,22 @@ def rows(graph: Graph) -> list[tuple[str, str, str, str, str]]:
         listed.append(
             (
                 printable(name),
-                node.primitive,
+                border_kind(
+                    node.primitive,
+                    node.hold if isinstance(node, Input) else None,
+                    isinstance(node, Output) and node.final,
+                ),
                 " ".join(map(str, shapes)),
                 f"{count:,}" if count else "",
                 ", ".join(sources),
             )
         )
     return listed
+
+
+def border_kind(primitive: str, hold: int | None, final: bool) -> str:
+    """The primitive, and what a border says of time: ``Input (hold=25)``, ``Output (final)``."""
+    return primitive + (f" (hold={hold})" if hold is not None else " (final)" if final else "")
 
 
 def printable(name: str) -> str:

@@ -31,6 +31,9 @@ INSTEAD = {
     "reset_delay": "it with the reset in the step of the spike",
     "ceil_mode": "it without the windows that do not fit",
     "count_include_pad": "it with the padding in the mean",
+    "initial": "it from zero",
+    "hold": "it with a value for every step",
+    "final": "it with an answer at every step",
 }
 """Option -> what readers run that do not know it."""
 
@@ -84,7 +87,12 @@ class _Exporter:
 
     def graph(self, graph: ir.Graph, where: str) -> NirGraph:
         nodes: dict[str, NirNode | NirGraph] = {}
-        added = {name for name, node in graph.nodes.items() if notes_of(node).get("added")}
+        # What the importer added is taken away again, unless it has come to say something.
+        added = {
+            name
+            for name, node in graph.nodes.items()
+            if notes_of(node).get("added") and not _unsaid_field(node, _LATER[node.primitive])
+        }
         for name, node in graph.nodes.items():
             place = f"node {name!r} ({node.primitive})"
             spot = f"{where} > {place}" if where else place
@@ -135,6 +143,8 @@ class _Exporter:
             unsaid = unsaid_options(node, self.c)
         elif node.primitive == "AvgPool2d":
             unsaid = _unsaid_pooling(node)
+        elif node.primitive in _LATER:
+            unsaid = _unsaid_field(node, _LATER[node.primitive])
         fields = nir_fields(node, self.c, complete=self.complete)
         for name, value in unsaid.items():
             if name == "v_reset" or _harmless(node, name):
@@ -192,6 +202,16 @@ def _spiking_affine(node: Any) -> tuple[NirNode, Metadata]:
         "adds": True,
         "fields": {name: getattr(node, name) for name in hints},
     }
+
+
+_LATER = {"Delay": "initial", "Input": "hold", "Output": "final"}
+"""Primitive that NIR has -> its field that NIR has not."""
+
+
+def _unsaid_field(node: ir.Node, name: str) -> dict[str, Any]:
+    """The field, where it says more than its default."""
+    value = getattr(node, name)
+    return {name: value} if np.any(value != type(node).defaults()[name]) else {}
 
 
 def _unsaid_pooling(node: Any) -> dict[str, Any]:

@@ -12,7 +12,7 @@ import numpy as np
 from t1c import ir
 from t1c.ir.metadata import Metadata
 from t1c.ir.node import Shape, as_shape
-from t1c.ir.table import parameter_count
+from t1c.ir.table import border_kind, parameter_count
 from t1c.ir.topology import Edge
 
 from .jsonable import jsonable
@@ -41,6 +41,9 @@ class NodeInfo:
             runs back in time carries that output too.
         sources: what leads to it, in the order of its inputs.
         metadata: the node's notes.
+        hold: of an Input: for how many steps it holds the one value that it is given; None
+            where it takes a sequence.
+        final: of an Output: whether its answer is the value at the last step.
     """
 
     name: str
@@ -52,6 +55,13 @@ class NodeInfo:
     state: int
     sources: tuple[Source, ...]
     metadata: Metadata
+    hold: int | None = None
+    final: bool = False
+
+    @property
+    def kind(self) -> str:
+        """The primitive, and what a border says of time, for people."""
+        return border_kind(self.type, self.hold, self.final)
 
 
 @dataclass(frozen=True)
@@ -153,6 +163,8 @@ def node_infos(graph: ir.Graph) -> tuple[NodeInfo, ...]:
             state=_state_size(node, name in remembered),
             sources=tuple(Source(s, (s, name) in back) for s in before[name]),
             metadata=node.metadata,
+            hold=node.hold if isinstance(node, ir.Input) else None,
+            final=isinstance(node, ir.Output) and node.final,
         )
         for name, node in graph.nodes.items()
     )

@@ -46,7 +46,8 @@ class RunReport:
 
         Keys: ``model``, ``data``, ``results`` (paths), ``samples``, ``steps``, ``batch_size``,
         ``dtype``, ``seconds`` (in all), ``seconds_per_sample``, ``mean_output`` (an object by
-        Output name: mean per step and neuron), ``correct`` and ``accuracy`` (null without labels)
+        Output name: mean per step and neuron, or per neuron at the last step if it is final),
+        ``correct`` and ``accuracy`` (null without labels)
         and ``arrays`` (an object: name in the results -> shape). Keys may be added in later
         versions, none will change its meaning.
         """

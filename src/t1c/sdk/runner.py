@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 import warnings
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
@@ -35,11 +35,12 @@ class RunResult:
 
     Attributes:
         out_sum: Output name -> its values summed over time, float64 (N, *shape): for a spiking
-            output, how often each neuron fired.
+            output, how often each neuron fired. Outputs that are final are not among them.
         out: Output name -> its values at every step (T, N, *shape), if they were to be kept.
         steps: T.
         seconds: how long the running took, reading and writing not counted.
         labels: the right class of each sample (N,), if known.
+        answer: Output name -> its value at the last step (N, *shape), for those that are final.
     """
 
     out_sum: dict[str, Array]
@@ -47,28 +48,38 @@ class RunResult:
     steps: int
     seconds: float
     labels: Array | None = None
+    answer: dict[str, Array] = field(default_factory=dict)
 
     @property
     def samples(self) -> int:
         """N."""
-        return len(next(iter(self.out_sum.values())))
+        return len(next(iter(self._scores.values())))
+
+    @property
+    def _scores(self) -> dict[str, Array]:
+        """What each output comes to (N, *shape): its answer, or its sum over time."""
+        return {**self.out_sum, **self.answer}
 
     @property
     def prediction(self) -> dict[str, Array]:
         """Output name -> the class with the largest sum (N,), where the output is (classes,).
 
-        Ties go to the lowest class.
+        Of a final output it is the class with the largest answer. Ties go to the lowest class.
         """
         return {
             name: total.argmax(axis=1)
-            for name, total in self.out_sum.items()
+            for name, total in self._scores.items()
             if _chooses(total.shape[1:])
         }
 
     @property
     def mean_output(self) -> dict[str, float]:
-        """Output name -> its mean per step and neuron: for a spiking output, its spike rate."""
-        return {name: float(total.mean()) / self.steps for name, total in self.out_sum.items()}
+        """Output name -> its mean per step and neuron: for a spiking output, its spike rate.
+
+        Of a final output it is the mean of the answer.
+        """
+        means = {name: float(total.mean()) / self.steps for name, total in self.out_sum.items()}
+        return means | {name: float(value.mean()) for name, value in self.answer.items()}
 
     @property
     def correct(self) -> int | None:
@@ -86,11 +97,17 @@ class RunResult:
     def arrays(self) -> dict[str, Array]:
         """The results under the names that they have in a file.
 
-        ``out_sum``, ``prediction`` where there is one, and ``out`` if it was kept; where the graph
-        has several outputs, each name is followed by ``/<output>``.
+        ``out_sum``, or ``answer`` of an output that is final; ``prediction`` where there is one;
+        and ``out`` if it was kept. Where the graph has several outputs, each name is followed by
+        ``/<output>``.
         """
-        kinds = {"out_sum": self.out_sum, "prediction": self.prediction, "out": self.out or {}}
-        single = len(self.out_sum) == 1
+        kinds = {
+            "out_sum": self.out_sum,
+            "answer": self.answer,
+            "prediction": self.prediction,
+            "out": self.out or {},
+        }
+        single = len(self._scores) == 1
         return {
             kind if single else f"{kind}/{name}": array
             for kind, arrays in kinds.items()
@@ -140,15 +157,17 @@ def run(
             state = None
             for times in _pieces(samples.steps, STEPS_AT_ONCE):
                 xs = {
-                    name: _tensor(array[times, batch], precision)
+                    name: _piece(array, times, batch, precision)
                     for name, array in samples.inputs.items()
                 }
-                ys, state = executor.run(xs, state)
+                ys, state = executor.run(xs, state, collect="stack")
                 results.add(ys, times, batch)
                 share = times.stop / samples.steps
                 tell(batch.start + share * (batch.stop - batch.start))
     seconds = time.perf_counter() - begin
-    return RunResult(results.out_sum, results.out, samples.steps, seconds, samples.labels)
+    return RunResult(
+        results.out_sum, results.out, samples.steps, seconds, samples.labels, results.answer
+    )
 
 
 class _Collector:
@@ -157,7 +176,11 @@ class _Collector:
     def __init__(self, graph: ir.Graph, samples: Samples, dtype: DType, keep_steps: bool) -> None:
         shapes = {name: tuple(node.shape) for name, node in graph.outputs().items()}
         steps, count = samples.steps, samples.count
-        self.out_sum = {name: np.zeros((count, *shape)) for name, shape in shapes.items()}
+        final = {name for name, node in graph.outputs().items() if node.final}
+        self.names = list(shapes)
+        totals = {name: np.zeros((count, *shape)) for name, shape in shapes.items()}
+        self.out_sum = {name: total for name, total in totals.items() if name not in final}
+        self.answer = {name: total for name, total in totals.items() if name in final}
         self.out: dict[str, Array] | None = None
         if keep_steps:
             # NumPy has no bfloat16, but float32 holds every number of it.
@@ -167,10 +190,13 @@ class _Collector:
     def add(self, outputs: Any, times: slice, batch: slice) -> None:
         """Take what an executor returned: a tensor, or a dict by Output name."""
         if not isinstance(outputs, dict):
-            outputs = {next(iter(self.out_sum)): outputs}
+            outputs = {self.names[0]: outputs}
         for name, y in outputs.items():
             values = y.double().numpy()
-            self.out_sum[name][batch] += values.sum(axis=0)
+            if name in self.answer:
+                self.answer[name][batch] = values[-1]
+            else:
+                self.out_sum[name][batch] += values.sum(axis=0)
             if self.out is not None:
                 self.out[name][times, batch] = values
 
@@ -196,6 +222,14 @@ def import_torch() -> ModuleType:
 def _pieces(length: int, size: int) -> Iterator[slice]:
     for start in range(0, length, size):
         yield slice(start, min(start + size, length))
+
+
+def _piece(array: Array, times: slice, batch: slice, dtype: torch.dtype) -> torch.Tensor:
+    """Some steps of some samples; what stands still over time takes the memory of one step."""
+    if array.strides[0] == 0:
+        still = _tensor(array[0, batch], dtype)
+        return still.expand(times.stop - times.start, *still.shape)
+    return _tensor(array[times, batch], dtype)
 
 
 def _tensor(array: Array, dtype: torch.dtype) -> torch.Tensor:

@@ -25,6 +25,7 @@ from t1c import ir
 from t1c.ir.errors import InputError, Problem
 from t1c.ir.fields import Array, show
 from t1c.ir.node import Shape
+from t1c.ir.primitives.border import how_many_steps
 
 LABEL_NAMES = ("y", "labels")
 
@@ -66,7 +67,8 @@ def read_samples(
         path: the file; the module's docstring says what it holds.
         graph: whose Inputs the arrays must fit.
         steps: for how many steps to show inputs without a time axis. If None, a sequence beside
-            them says, or else the file's ``steps``, or else the graph's ``metadata['steps']``.
+            them says, or else the file's ``steps``, or else the ``hold`` of the graph's Inputs, or
+            else its ``metadata['steps']``.
         allow_nonfinite: accept NaN and infinite numbers.
 
     Raises:
@@ -247,9 +249,12 @@ def _count(counts: dict[str, int]) -> int:
 
 
 def _stated_steps(file: Any, graph: ir.Graph) -> int:
-    """How many steps the file, or else the graph's metadata, asks for."""
+    """How many steps the file, or else the graph's Inputs or its metadata, ask for."""
     if "steps" in file.files:
         return _whole(_read(file, "steps"), "array 'steps'")
+    held = {name: node.hold for name, node in graph.inputs().items() if node.hold is not None}
+    if held:
+        return how_many_steps({}, held, None)
     if "steps" in graph.metadata:
         return _whole(np.asarray(graph.metadata["steps"]), "metadata 'steps' of the graph")
     raise InputError(
