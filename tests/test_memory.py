@@ -248,3 +248,36 @@ def test_a_mean_counts_each_sample_by_itself():
     assert ys.ravel().tolist() == [1.0, 4.0]
     ys, _ = executor.run(torch.zeros(1, 3, 1, dtype=torch.float64), one)
     assert ys.ravel().tolist() == [1.0] * 3
+
+
+class Whole(torch.nn.Module):
+    def __init__(self, executor):
+        super().__init__()
+        self.executor = executor
+
+    def forward(self, xs):
+        return self.executor.run(xs)[0]
+
+
+@pytest.mark.parametrize("how", HOW)
+def test_memory_is_compiled_and_exported_for_any_batch(how):
+    graph = chain(
+        ("input", ir.Input((3,), hold=5)),
+        ("lif", lif(0.25)),
+        ("late", ir.Delay(np.array([1, 2, 2]), np.array(0.5))),
+        ("so far", ir.Accumulate(how)),
+        ("output", ir.Output((3,), final=True)),
+    )
+    executor = imported(graph)
+    xs = numbers(graph, steps=6).float()
+    with torch.no_grad():
+        answer, _ = executor.run(xs)
+        assert answer.any() or how == "min"
+        program = torch.export.export(
+            Whole(executor), (xs,), dynamic_shapes=({1: torch.export.Dim("B")},)
+        )
+        more = torch.cat([xs, xs, xs], 1)
+        assert torch.equal(program.module()(more), torch.cat([answer] * 3))
+        compiled = torch.compile(Whole(executor), backend="aot_eager")
+        assert torch.equal(compiled(xs), answer)
+        assert torch.equal(compiled(xs[0]), executor.run(xs[0])[0])

@@ -94,7 +94,9 @@ def _named(x: Any, names: list[str]) -> Inputs:
 
 
 def _check_sizes(sizes: Mapping[str, Shape]) -> None:
-    if len(set(sizes.values())) > 1:
+    # Not by a set: sizes that are symbols, as in torch.export, have no hash.
+    first = next(iter(sizes.values()))
+    if any(size != first for size in sizes.values()):
         raise InputError(
             Problem(f"inputs of different batch or time sizes: {dict(sizes)}", "the same for all")
         )

@@ -44,7 +44,7 @@ class DelayModule(StatefulModule):
         """A line of ``initial``."""
         features = tuple(x.shape[1:])
         initial = self.initial.reshape(parameter_shape(tuple(self.initial.shape), features))
-        return (initial.to(x).expand(len(x), self.longest, *features),)
+        return (initial.to(x).expand(x.shape[0], self.longest, *features),)
 
     def forward(self, x: Tensor, line: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """One time step: (delayed, line)."""
@@ -71,14 +71,13 @@ class DelayModule(StatefulModule):
 
     def _read(self, past: Tensor, steps: int) -> Tensor:
         """(B, steps, *features) from a past (B, ..., *features) whose index D is the first step."""
+        if self.delay.numel() == 1:
+            return past[:, :steps]  # the one delay is the longest
         features = tuple(past.shape[2:])
         laid = self.delay.reshape(parameter_shape(tuple(self.delay.shape), features))
-        if self.delay.numel() == 1:
-            first = self.longest - int(laid)
-            return past[:, first : first + steps]
         start = (self.longest - laid).expand(features)
         at = torch.arange(steps, device=past.device).reshape(-1, *[1] * len(features))
-        index = (start + at).expand(len(past), steps, *features)
+        index = (start + at).expand(past.shape[0], steps, *features)
         return past.gather(1, index)
 
 

@@ -103,8 +103,9 @@ def how_many_steps(sequences: Mapping[str, int], held: Mapping[str, int], steps:
         said[f"steps={steps}"] = steps
     if not said:
         said = {f"{name!r} holds for {n}": n for name, n in held.items()}
-    if len(set(said.values())) == 1:
-        return next(iter(said.values()))
+    counts = list(said.values())
+    if counts and all(count == counts[0] for count in counts):
+        return counts[0]
     raise InputError(
         Problem(
             f"different numbers of steps: {', '.join(said)}",
