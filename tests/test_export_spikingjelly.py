@@ -172,7 +172,7 @@ class OverTime(nn.Module):
     ("function", "words"),
     [
         (lambda ys: ys.mean(0), "torch's mean"),
-        (lambda ys: ys.flatten(2), "(3, 2, 32) from the model and (3, 2, 2, 16) from its steps"),
+        (lambda ys: ys.flatten(2), "in another form than its single steps"),
         (lambda ys: ys.flatten(0, 1), "a reshape"),
         (lambda ys: torch.cat([ys, ys], 1), "in another form than its single steps"),
         (lambda ys: torch.softmax(ys, 1), "192 values differ, by up to"),

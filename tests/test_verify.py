@@ -762,9 +762,9 @@ def test_a_person_reads_ten_lines_and_a_machine_json():
 
 def test_the_example_on_the_page_prints_what_it_says():
     page = (Path(__file__).parent.parent / "docs" / "verify.md").read_text()
-    (code,) = re.findall(r"```python\n(.*?)```", page, re.S)
-    (text,) = re.findall(r"```text\n(.*?)```", page, re.S)
-    printed = io.StringIO()
-    with contextlib.redirect_stdout(printed):
-        exec(code, {})
-    assert printed.getvalue() == text
+    names: dict[str, Any] = {}
+    for code, text in re.findall(r"```python\n(.*?)```\n\n```text\n(.*?)```", page, re.S):
+        printed = io.StringIO()
+        with contextlib.redirect_stdout(printed):
+            exec(code, names)
+        assert printed.getvalue() == text

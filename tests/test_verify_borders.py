@@ -202,7 +202,7 @@ def test_steps_may_be_other_than_the_input_says():
 def test_a_final_output_is_no_output_of_every_step():
     with pytest.raises(ir.InputError, match="final on both sides"):
         verify(graph(final=True), graph(), sequence())
-    with pytest.raises(ir.InputError, match=r"(?s)the answer of the last step.*depends on others"):
+    with pytest.raises(ir.InputError, match=r"(?s)the answer of the last step.*depends on another"):
         verify(TimeFirst(), graph(final=True), sequence())
     with pytest.raises(ir.InputError, match="an output for every step"):
         verify(FinalSum(), graph(), sequence(), a_kind="sequence")
@@ -268,3 +268,81 @@ def test_a_run_that_does_other_than_its_steps_is_no_agreement():
 def test_what_a_run_makes_of_a_held_input_is_compared_too():
     report = verify(graph(hold=T), Held(), image())
     assert [(run.side, run.differing) for run in report.runs] == [("a", 0)]
+
+
+class ByHand(nn.Module):
+    """A neuron written out, behind a layer that is worked once; nothing is called T times."""
+
+    def __init__(self):
+        super().__init__()
+        self.fc = nn.Linear(6, 8)
+        with torch.no_grad():
+            self.fc.weight.copy_(torch.from_numpy(W1))
+            self.fc.bias.copy_(torch.from_numpy(B1))
+
+    def forward(self, image):
+        current = self.fc(image)
+        v, total = torch.zeros_like(current), torch.zeros_like(current)
+        for _ in range(T):
+            v = 0.5 * v + current
+            spike = (v > 1).float()
+            v, total = v - spike, total + spike
+        return total / T
+
+
+def test_a_neuron_written_out_in_a_loop_over_one_value():
+    reset = ir.LIF(*[np.array([2.0])] * 2, np.array([0.0]), np.array([1.0]), reset="subtract",
+                   fires_at="gt")  # fmt: skip
+    same = chain(
+        ("input", ir.Input((6,), hold=T)),
+        ("fc", ir.Affine(W1, B1)),
+        ("lif", reset),
+        ("rate", ir.Accumulate("mean")),
+        ("output", ir.Output((8,), final=True)),
+    )
+    report = verify(ByHand(), same, image())
+    assert report
+    assert not report.silent
+    assert report.outputs.compared == B * 8
+    same.nodes["lif"].reset = "zero"
+    assert not verify(ByHand(), same, image())
+
+
+@pytest.mark.parametrize("batch", [B, T])
+def test_multi_step_models_that_repeat_an_image_or_take_the_batch_first(batch):
+    layer = pytest.importorskip("spikingjelly.activation_based.layer")
+    neuron = pytest.importorskip("spikingjelly.activation_based.neuron")
+
+    class Multi(nn.Module):
+        def __init__(self, before):
+            super().__init__()
+            self.fc = layer.Linear(6, 8, step_mode="m")
+            self.lif = neuron.LIFNode(decay_input=False, step_mode="m")
+            self.before = before
+            with torch.no_grad():
+                self.fc.weight.copy_(torch.from_numpy(W1))
+                self.fc.bias.copy_(torch.from_numpy(B1))
+
+        def forward(self, x):
+            return self.lif(self.fc(self.before(x))).mean(0)
+
+    node = ir.LIF(*[np.array([2.0])] * 2, np.array([0.0]), np.array([1.0]))
+
+    def same(hold):
+        return chain(
+            ("input", ir.Input((6,), hold=hold)),
+            ("fc", ir.Affine(W1, B1)),
+            ("lif", node),
+            ("rate", ir.Accumulate("mean")),
+            ("output", ir.Output((8,), final=True)),
+        )
+
+    repeating = Multi(lambda x: x.unsqueeze(0).repeat(T, 1, 1))
+    report = verify(repeating, same(T), image(batch))
+    assert report, str(report)
+    assert "one value for all steps" in report.a
+    assert fired(report) == T * batch * 8
+    report = verify(Multi(lambda xs: xs.transpose(0, 1)), same(None), sequence(batch=batch))
+    assert report, str(report)
+    assert "given (B, T, ...), giving the last step" in report.a
+    assert not report.silent

@@ -12,7 +12,7 @@ from t1c.ir.errors import InputError, Problem
 from ..exporting import is_stepped
 from ..over_time import layout_of
 from ..stateful import StatefulModule
-from .layouts import Arrangement, Form, Wanted, arrange, independent, told_apart
+from .layouts import DEPENDS, Arrangement, Form, Wanted, arrange, independent, told_apart
 from .modules import ModuleSide
 from .trace import Trace, Xs, as_given, each, tensors
 
@@ -66,7 +66,7 @@ def module_side(
     if single is not None and whole is None:
         first = [x[:1] for x in tensors(apart)]
         if not independent(lambda given: stepping.trace(as_given(xs, given)).outputs, first):
-            single, single_error = None, "what becomes of a sample depends on others beside it"
+            single, single_error = None, DEPENDS
     if whole is None and single is None:
         raise InputError(
             [
@@ -99,6 +99,8 @@ def module_side(
         return side("sequence", "which takes no single step", way)
     stepped, _ = _attempt(side("step", "tried step by step"), apart)
     if stepped is not None and _same(stepped[0], whole[0]):
+        if Form.ONCE in way.takes:
+            return side("sequence", "which gives the same at every call", way)
         return side("step", "called step by step (a whole sequence gives the same)")
     raise InputError(
         Problem(

@@ -13,6 +13,7 @@ from torch import Tensor
 from t1c.ir.errors import InputError, Problem
 
 Shape = tuple[int, ...]
+DEPENDS = "what becomes of a sample depends on another beside it"
 
 
 class Form(StrEnum):
@@ -81,19 +82,12 @@ class Arrangement:
     Attributes:
         takes: the form of each input.
         gives: output name -> its form; the last step alone where it is final.
+        inside: the form in which the modules inside have sequences; None where it is not known.
     """
 
     takes: tuple[Form, ...]
     gives: Mapping[str, Form] = field(default_factory=dict)
-
-    @property
-    def inner(self) -> Form:
-        """The form in which modules inside are likely to have sequences."""
-        return next((f for f in self.takes if f is not Form.ONCE), Form.ONCE)
-
-    def of(self, name: str) -> Form:
-        """The form of an output."""
-        return self.gives.get(name, self.inner)
+    inside: Form | None = None
 
     def __str__(self) -> str:
         """In words, or '' for what goes without saying."""
@@ -128,28 +122,34 @@ def arrange(run: Run, xs: Sequence[Tensor], wanted: Wanted, known: Form | None) 
     first = known or Form.TIME_FIRST
     if not wanted.shapes:
         # Nothing tells a good shape from a bad one.
-        return Arrangement((first,) * len(xs), dict.fromkeys(wanted.outputs, first))
+        return Arrangement((first,) * len(xs), dict.fromkeys(wanted.outputs, first), first)
     xs = told_apart(xs)
     steps, batch = xs[0].shape[:2]
     tried: list[Problem] = []
-    fitting: list[Arrangement] = []
+    fallback: Arrangement | None = None
     for takes in _candidates(first, wanted.still or (False,) * len(xs)):
-        arrangement = Arrangement(takes)
+        form = next((form for form in takes if form is not Form.ONCE), None)
+        inside = known or (Form.TIME_FIRST if form is Form.TIME_FIRST else None)
         try:
-            found = run(xs, arrangement)
+            found = run(xs, Arrangement(takes))
+        except InputError:
+            raise  # no other form would help
         except Exception as error:
             said = (str(error).strip() or "no message").splitlines()[0]
             tried.append(Problem(f"{type(error).__name__}: {said}", where=_given(takes)))
             continue
-        gives, misfits = _forms(found, wanted, steps, batch, arrangement.inner)
+        gives, misfits = _forms(found, wanted, steps, batch, form)
         if misfits:
             tried += [Problem(said, wish, where=_given(takes)) for said, wish in misfits]
             continue
-        fitting.append(Arrangement(takes, gives))
-        if independent(partial(_unpacked, run, way=fitting[-1]), xs):
-            return fitting[-1]
-    if fitting:
-        return fitting[0]
+        made = Arrangement(takes, gives, inside)
+        plain = set(takes) == {first}
+        if (plain and known) or independent(partial(_unpacked, run, way=made), xs):
+            return made
+        tried.append(Problem(DEPENDS, where=_given(takes)))
+        fallback = made if plain else fallback
+    if fallback is not None:
+        return fallback
     raise InputError(tried, "no way of handing over the sequence gives outputs as in the graph")
 
 
@@ -165,13 +165,13 @@ def _given(takes: Sequence[Form]) -> str:
 
 
 def _forms(
-    found: Mapping[str, Tensor], wanted: Wanted, steps: int, batch: int, inner: Form
+    found: Mapping[str, Tensor], wanted: Wanted, steps: int, batch: int, taken: Form | None
 ) -> tuple[dict[str, Form], list[tuple[str, str]]]:
     """The form of each output; and for those that have none, what they are and should be."""
     gives, misfits = {}, []
     sequences = [Form.TIME_FIRST, Form.BATCH_FIRST, Form.TIME_LAST]
-    if inner is not Form.ONCE:
-        sequences = list(dict.fromkeys([inner, *sequences]))
+    if taken is not None:
+        sequences = list(dict.fromkeys([taken, *sequences]))
     for name, value in found.items():
         forms = [Form.ONCE] if name in wanted.final else sequences
         shapes = {form: form.shape(steps, batch, wanted.shapes[name]) for form in forms}
@@ -198,18 +198,17 @@ def told_apart(xs: Sequence[Tensor]) -> list[Tensor]:
 
 
 def independent(run: Callable[[list[Tensor]], Mapping[str, Tensor]], xs: Sequence[Tensor]) -> bool:
-    """Whether the last sample comes out the same alone and behind another.
+    """Whether the last sample comes out the same whatever sample is before it.
 
     Args:
         run: runs a module on inputs (T, B, ...); gives outputs (T, B, ...) by name.
         xs: the inputs.
     """
-    last = [x[:, -1:] for x in xs]
+    pair = [torch.cat([x, x], 1) if x.shape[1] == 1 else x for x in xs]
+    others = [torch.cat([1 - x[:, :-1], x[:, -1:]], 1) for x in pair]
     try:
-        alone, behind = run(last), run([torch.cat([1 - x, x], 1) for x in last])
+        one, other = run(pair), run(others)
     except Exception:
-        return True  # a model for one size of batch
-    return all(
-        torch.allclose(mine[:, 0], behind[name][:, -1], rtol=1e-3, atol=1e-3, equal_nan=True)
-        for name, mine in alone.items()
-    )
+        return False
+    # Batches of one size, so that no sum is taken in another order.
+    return all(torch.equal(y[:, -1], other[name][:, -1]) for name, y in one.items())

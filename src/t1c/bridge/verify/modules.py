@@ -76,13 +76,13 @@ class ModuleSide:
         steps, batch = tensors(xs)[0].shape[:2]
         final = self.wanted.final
         if self.kind == "sequence":
-            way = self.arrangement or Arrangement((Form.TIME_FIRST,) * len(tensors(xs)))
+            way = self.arrangement or self._time_first(len(tensors(xs)))
             outputs = {
-                name: way.of(name).unpack(value, steps, batch)
+                name: way.gives[name].unpack(value, steps, batch)
                 for name, value in self._called(model, tensors(xs), way).items()
             }
         else:
-            way = Arrangement((Form.TIME_FIRST,))
+            way = self._time_first(1)
             outputs = {
                 name: value[-1:] if name in final else value
                 for name, value in self._stepped(model, tensors(xs)).items()
@@ -100,7 +100,7 @@ class ModuleSide:
                     )
                 )
         kept = {
-            p: _sequence(calls, steps, batch, self.kind, way.inner) for p, calls in sent.items()
+            p: _sequence(calls, steps, batch, self.kind, way.inside) for p, calls in sent.items()
         }
         membranes = {p: _sequence(calls, steps, batch, self.kind) for p, calls in tested.items()}
         found = {p: u for p, u in membranes.items() if u is not None}
@@ -115,6 +115,10 @@ class ModuleSide:
             ),
             {path: len(calls) for path, calls in sent.items()},
         )
+
+    def _time_first(self, inputs: int) -> Arrangement:
+        form = Form.TIME_FIRST
+        return Arrangement((form,) * inputs, dict.fromkeys(self.wanted.outputs, form), form)
 
     @torch.no_grad()
     def call(self, xs: Sequence[Tensor], way: Arrangement) -> dict[str, Tensor]:
@@ -198,11 +202,11 @@ def _watch_output(module: nn.Module, path: str, sent: dict[str, list[Tensor]]) -
 
 
 def _sequence(
-    calls: list[Tensor], steps: int, batch: int, kind: str, inner: Form = Form.TIME_FIRST
+    calls: list[Tensor], steps: int, batch: int, kind: str, inside: Form | None = Form.TIME_FIRST
 ) -> Tensor | None:
     """What a submodule sent as (T, B, ...); None where its calls are not the steps.
 
-    ``inner``: the form in which modules are likely to have sequences, where they are called once.
+    ``inside``: the form in which modules have sequences, if it is known.
     """
     if len(calls) == steps and len({call.shape for call in calls}) == 1:
         if calls[0].shape[:1] == (batch,):
@@ -217,17 +221,14 @@ def _sequence(
         Form.BATCH_FIRST: (batch, steps),
         Form.MERGED: (steps * batch,),
     }
-    if inner in leads:
-        if whole.shape[: len(leads[inner])] == leads[inner]:
-            return inner.unpack(whole, steps, batch)
-        folded = inner is Form.TIME_FIRST and whole.shape[:1] == (steps * batch,)
-        return whole.reshape(steps, batch, *whole.shape[1:]) if folded else None
-    if steps == batch:
-        return None  # nothing tells its axes apart
-    for form in (Form.TIME_FIRST, Form.BATCH_FIRST):
-        if whole.shape[:2] == leads[form]:
+    likely = [inside] if inside else [Form.TIME_FIRST, Form.BATCH_FIRST]
+    if inside is None and steps == batch:
+        return None  # nothing tells the axes apart
+    for form in likely:
+        if form in leads and whole.shape[: len(leads[form])] == leads[form]:
             return form.unpack(whole, steps, batch)
-    return None
+    folded = inside is Form.TIME_FIRST and whole.shape[:1] == (steps * batch,)
+    return whole.reshape(steps, batch, *whole.shape[1:]) if folded else None
 
 
 def _arguments(model: nn.Module) -> tuple[int, float]:
