@@ -53,7 +53,7 @@ FIRST_VERSION = {
     "Output": {"shape"},
 }  # fmt: skip
 
-LIF_OPTIONS = {"v_reset", "reset", "reset_delay", "fires_at"}
+LIF_OPTIONS = {"v_reset", "reset", "reset_delay", "fires_at", "spikes", "v_min"}
 
 
 def chain(**middle):
@@ -209,18 +209,22 @@ def content(path):
 # The layout --------------------------------------------------------------------------------------
 
 
-def uses_later(graph):
+def lowest_version(graph):
+    """The first version that has all that the graph uses."""
+    found = "0.0.1"
     for node in graph.nodes.values():
         if isinstance(node, ir.Graph):
-            return True
-        if isinstance(node, ir.LIF) and (
-            node.v_reset is not None
-            or node.reset is not None
-            or node.reset_delay
-            or node.fires_at != "ge"
-        ):
-            return True
-    return False
+            found = max(found, "0.1.0", lowest_version(node))
+        if isinstance(node, ir.LIF):
+            found = max(found, version_of(node))
+    return found
+
+
+def version_of(node):
+    if node.spikes != "binary" or node.v_min is not None:
+        return "0.2.0"
+    options = node.v_reset is not None or node.reset is not None or node.reset_delay
+    return "0.1.0" if options or node.fires_at != "ge" else "0.0.1"
 
 
 def check_layout(group, graph, kind="Graph"):
@@ -236,12 +240,12 @@ def check_layout(group, graph, kind="Graph"):
         stored = group["nodes"][name]
         if isinstance(node, ir.Graph):
             # Early readers pass the input of a nested graph on unchanged: not under that name.
-            check_layout(stored, node, "Graph@0.1.0")
+            check_layout(stored, node, f"Graph@{max('0.1.0', lowest_version(node))}")
             continue
         kind = stored["type"].asstr()[()]
         fields = set(stored) - {"type", "metadata", "input_type", "output_type"}
         if LIF_OPTIONS & fields:
-            assert kind == "LIF@0.1.0"
+            assert kind == f"LIF@{version_of(node)}"
         else:
             assert kind == node.primitive
             assert fields <= FIRST_VERSION[kind]
@@ -284,8 +288,7 @@ def test_the_layout_is_that_of_the_first_readers(tmp_path_factory, graph):
         assert file["version"].shape == ()
         assert file["version"].dtype == h5py.string_dtype("utf-8")
         check_layout(file["graph"], graph)
-    expected = "0.1.0" if uses_later(graph) else "0.0.1"
-    assert ir.read_version(path) == expected
+    assert ir.read_version(path) == lowest_version(graph)
 
 
 @pytest.mark.parametrize(
@@ -296,13 +299,15 @@ def test_the_layout_is_that_of_the_first_readers(tmp_path_factory, graph):
         {"reset_delay": True},
         {"fires_at": "gt"},
         {"reset": "zero"},
+        {"spikes": "multiple"},
+        {"v_min": np.array([-1.0])},
     ],
     ids=str,
 )
 def test_a_lif_option_cannot_be_dropped_by_an_old_reader(tmp_path, options):
     path = tmp_path / "lif.t1c"
     ir.write(path, chain(lif=lif(**options)))
-    assert ir.read_version(path) == "0.1.0"
+    assert ir.read_version(path) == ("0.2.0" if {"spikes", "v_min"} & set(options) else "0.1.0")
     with h5py.File(path) as file:
         assert file["graph/nodes/lif/type"].asstr()[()] not in FIRST_VERSION
     assert ir.read(path).nodes["lif"].equals(lif(**options))
