@@ -309,3 +309,11 @@ def test_verify_sees_rounding_at_every_multiple_of_the_threshold():
     report = bridge.verify(*executors, xs)
     assert not report
     assert report.within_rounding
+
+
+def test_snntorch_has_no_neuron_with_a_bound():
+    from t1c.bridge.frameworks.snntorch_import import node_map
+
+    options: dict[str, Any] = {"reset": "none", "fires_at": "gt"}
+    assert node_map(lif(**options)) is not None
+    assert node_map(lif(**options, v_min=[-1.0])) is None
