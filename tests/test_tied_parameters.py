@@ -211,6 +211,21 @@ def test_what_a_tied_neuron_learns_is_one(tmp_path):
     assert back.nodes["3"].metadata == {"copy_of": "1"}
 
 
+def test_fields_of_two_names_learn_as_one_whichever_is_named():
+    def values(*numbers):
+        return [np.array(v) for v in numbers]
+
+    first = ir.LIF(*values(2.0, 2.0, 0.25, 0.5))
+    second = ir.CubaLIF(*values(3.0, 2.0, 2.0, 0.25, 0.5), metadata={"tied": {"tau_mem": "0.tau"}})
+    for name in ("tau", "tau_mem"):
+        executor = bridge.ir_to_torch(chain(first, second), learn=name)
+        (learned,) = executor.parameters()
+        assert executor.node("0").tau is learned
+        assert executor.node("1").tau_mem is learned
+        executor.double()
+        assert executor.node("0").tau is executor.node("1").tau_mem
+
+
 def test_requires_grad_survives_a_round_trip(tmp_path):
     model = dyadic(nn.Sequential(nn.Linear(4, 4), nn.Tanh(), nn.Linear(4, 4)))
     model[0].weight.requires_grad_(False)

@@ -142,12 +142,15 @@ def staying_one(model: nn.Module) -> Iterator[None]:
             for name, value in table.items():
                 if value is not None:
                     groups[id(value)].append(Slot(module, name))
+    shared = [(slots[0].get(), slots) for slots in groups.values() if len(slots) > 1]
     yield
-    for first, *others in groups.values():
-        value = first.get()
-        for slot in others:
-            if value is not None and slot.get() is not value:
-                slot.set(value)
+    for was, slots in shared:
+        # Where only some of them were replaced, the others follow.
+        found = (slot.get() for slot in slots)
+        new = next((value for value in found if value is not None and value is not was), None)
+        if new is not None:
+            for slot in slots:
+                slot.set(new)
 
 
 def _slots(
