@@ -216,7 +216,7 @@ def flatten(n: Numbers, shape: tuple[int, ...]) -> ir.Node:
 
 
 def lif(n: Numbers, shape: tuple[int, ...]) -> ir.Node:
-    options = {}
+    options: dict[str, Any] = {}
     if n.draw(st.booleans()):
         reset = n.draw(st.sampled_from([None, "zero", "value", "subtract", "none"]))
         valued = reset == "value" or (reset is None and n.draw(st.booleans()))
@@ -226,11 +226,15 @@ def lif(n: Numbers, shape: tuple[int, ...]) -> ir.Node:
             "reset_delay": n.draw(st.booleans()),
             "fires_at": n.draw(st.sampled_from(["ge", "gt"])),
         }
+    several = options.get("fires_at") != "gt" and n.draw(st.booleans())
+    if n.draw(st.booleans()):
+        options["spikes"] = "multiple" if several else "binary"
+        options["v_min"] = n.neuron(shape, (-1.0, -0.25, 0.0)) if n.draw(st.booleans()) else None
     return ir.LIF(
         tau=n.neuron(shape, (1.0, 2.0, 4.0, 8.0), low=1.0),
         r=n.neuron(shape, (1.0, 2.0, 4.0, 8.0)),
         v_leak=n.neuron(shape, (-0.25, 0.0, 0.5)),
-        v_threshold=n.neuron(shape, (0.25, 0.5, 1.0)),
+        v_threshold=n.neuron(shape, (0.25, 0.5, 1.0), low=1.0 if several else -4.0),
         **options,
     )
 

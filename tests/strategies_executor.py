@@ -102,6 +102,10 @@ def neuron(
         if reset == "value":
             given["v_reset"] = pick(-0.25, 0.0, 0.125)
         given["reset"] = reset
+        if net.every and given["fires_at"] == "ge" and draw(st.booleans()):
+            given["spikes"] = "multiple"
+        if net.every and draw(st.booleans()):
+            given["v_min"] = pick(-0.5, -0.125, 0.0)
     given["input_type"] = {"input": np.array(shape)} if leaks else None
     made: Neuron = kind(**given)
     return made

@@ -12,6 +12,7 @@ from torch import nn
 
 from t1c import bridge, ir
 from t1c.bridge.kernels import definition
+from t1c.bridge.kernels.rule import COEFFICIENTS
 from t1c.bridge.kernels.scan import Coefficients, scan
 from t1c.bridge.surrogate import SLOPES, Surrogate
 
@@ -48,7 +49,7 @@ def compare(rule_, shape=(5, 2, 6), learning=True, last=False, dtype=torch.float
     state = [torch.randn(shape[1:], dtype=dtype) for _ in range(1 + rule_.synapse)]
     column = (features[0], *[1] * (len(features) - 1))
     forms = [(), features, column]
-    c = [torch.rand(forms[n % 3], dtype=dtype) * 0.8 + 0.1 for n in range(7)]
+    c = [torch.rand(forms[n % 3], dtype=dtype) * 0.8 + 0.1 for n in range(len(COEFFICIENTS))]
     values, expected = gradients(
         lambda x, s, k: definition.scan(x, s, k, rule_), xs, state, c, learning
     )
@@ -70,6 +71,20 @@ def test_every_rule_and_surrogate_learns_as_its_definition_says(reset, delay):
             compare(rule(reset, delay, surrogate=Surrogate(name, 1.5), **options))
 
 
+@pytest.mark.parametrize(("reset", "delay"), RULES[1:])
+def test_several_spikes_and_a_bound_learn_as_their_definition_says(reset, delay):
+    for detach, name in itertools.product((False, True), SLOPES):
+        surrogate, synapse = Surrogate(name, 1.5), name == "sigmoid"
+        options = {"detach_reset": detach, "synapse": synapse, "surrogate": surrogate}
+        compare(rule(reset, delay, many=True, bounded=True, **options))
+
+
+@pytest.mark.parametrize("option", ["many", "bounded"])
+def test_several_spikes_or_a_bound_learn_as_their_definition_says(option):
+    for detach in (False, True):
+        compare(rule("subtract", False, detach_reset=detach, **{option: True}))
+
+
 @pytest.mark.parametrize(("reset", "delay"), [("zero", False), ("subtract", True)])
 @pytest.mark.parametrize("learning", [False, True])
 def test_maps_of_any_layout_learn(reset, delay, learning):
@@ -84,7 +99,7 @@ def test_threads_do_not_change_a_gradient():
     torch.manual_seed(0)
     made = rule("subtract", True)
     xs, v = torch.randn(30, 8, 500, dtype=torch.float64), torch.zeros(8, 500, dtype=torch.float64)
-    c = [torch.tensor(x, dtype=torch.float64) for x in (0.5, 1.0, 0.0, 0.5, 0.0, 0.0, 0.0)]
+    c = [torch.tensor(x, dtype=torch.float64) for x in (0.5, 1.0, 0.0, 0.5, 0.0, 0.0, 0.0, 0.0)]
     found = []
     for count in (1, 2, 3):
         with threads(count):

@@ -1,5 +1,7 @@
 """sinabs's neurons keep their meaning: against sinabs itself, over 200 steps."""
 
+import re
+
 import pytest
 import torch
 from torch import nn
@@ -22,6 +24,19 @@ NEURONS = {
     "LIF, train_alphas": lambda: layers.LIF(tau_mem=2.0, train_alphas=True, **ONCE),
     "LIF, a tau each": lambda: layers.LIF(tau_mem=torch.arange(1.0, 1 + HIDDEN), **ONCE),
     "LIF, recording": lambda: layers.LIF(tau_mem=3.0, record_states=True, **ONCE),
+    "IAF, as it comes": lambda: layers.IAF(),
+    "IAF, MaxSpike without a limit": lambda: layers.IAF(spike_fn=activation.MaxSpike()),
+    "IAF, as from_model makes it": lambda: layers.IAF(min_v_mem=-1.0),
+    "IAF, several to zero": lambda: layers.IAF(
+        reset_fn=activation.MembraneReset(), spike_threshold=torch.tensor(0.25)
+    ),
+    "LIF, several": lambda: layers.LIF(
+        tau_mem=10.0, norm_input=False, spike_threshold=torch.tensor(0.3)
+    ),
+    "LIF, bounded": lambda: layers.LIF(tau_mem=10.0, norm_input=False, min_v_mem=-0.25, **ONCE),
+    "LIF, a bound each": lambda: layers.LIF(
+        tau_mem=4.0, norm_input=False, min_v_mem=-torch.rand(HIDDEN), **ONCE
+    ),
     "LIF, synapse": lambda: layers.LIF(tau_mem=4.0, tau_syn=2.0, **ONCE),
     "LIF, synapse, not normed": lambda: layers.LIF(
         tau_mem=4.0, tau_syn=2.0, norm_input=False, **ONCE
@@ -33,9 +48,13 @@ NEURONS = {
 
 @pytest.mark.parametrize("name", NEURONS)
 def test_neuron(name, tmp_path):
-    """Batch first, as sinabs takes it; its order of operations is a graph's, but for a synapse."""
+    """Batch first, as sinabs takes it; its order of operations is a graph's, with two exceptions.
+
+    Those are a synapse, and the way in which it raises a membrane to a bound.
+    """
     model = nn.Sequential(nn.Linear(IN, HIDDEN), NEURONS[name]())
-    graph = agree(model, lambda xs: xs.transpose(0, 1)[:, :4], tmp_path, "synapse" not in name)
+    exact = not {"synapse", "bounded", "bound"} & set(re.findall(r"\w+", name))
+    graph = agree(model, lambda xs: xs.transpose(0, 1)[:, :4], tmp_path, exact)
     assert list(graph.nodes) == ["input", "0", "1", "output"]
 
 
@@ -70,6 +89,34 @@ def test_one_membrane_by_hand():
     assert executor.run(xs)[0].flatten().tolist() == [1, 1, 1, 0]
 
 
+@pytest.mark.parametrize("reset", [activation.MembraneSubtract(), activation.MembraneReset()])
+@pytest.mark.parametrize("tau", [None, 10.0])
+def test_several_spikes_and_a_bound_are_those_of_sinabs_bit_for_bit(tau, reset):
+    """On a grid, where sinabs's way of raising a membrane rounds nothing."""
+    options = {"reset_fn": reset, "min_v_mem": -0.5, "spike_threshold": torch.tensor(0.75)}
+    neuron = layers.IAF(**options) if tau is None else layers.LIF(tau, norm_input=False, **options)
+    neuron.record_states = True
+    xs = torch.randint(-384, 640, (200, 3, HIDDEN), generator=torch.Generator().manual_seed(0))
+    xs = (xs / 256).float()
+    graph = bridge.to_ir(nn.Sequential(neuron), xs.transpose(0, 1)[:, :4])
+    node = graph.nodes["0"]
+    assert (node.spikes, node.v_min.tolist()) == ("multiple", [-0.5])
+    executor = bridge.ir_to_torch(graph, return_state=True)
+    with torch.no_grad():
+        expected = neuron(xs.transpose(0, 1)).transpose(0, 1)
+        membranes = neuron.recordings["v_mem"].transpose(0, 1)
+        found, _ = executor.run(xs)
+        state = {}
+        for x, y, v in zip(xs, expected, membranes, strict=True):
+            out, state = executor(x, state)
+            assert torch.equal(out, y)
+            # A decay leaves the grid.
+            torch.testing.assert_close(state["0"][0], v, rtol=0, atol=0 if tau is None else 1e-6)
+    assert torch.equal(found, expected)
+    assert expected.max() > 1
+    assert (membranes == -0.5).any()
+
+
 def test_the_batch_that_a_squeezing_layer_fixes_is_told():
     model = nn.Sequential(layers.IAFSqueeze(batch_size=2, **ONCE))
     graph = bridge.to_ir(model, torch.rand(8, IN))
@@ -89,13 +136,14 @@ def refused(module, sample=None):
     return message
 
 
-def test_several_spikes_at_once_are_refused():
-    assert "spike_fn=MultiSpike" in refused(layers.IAF())
+def test_other_ways_of_firing_are_refused():
     assert "max_num_spikes_per_bin=2" in refused(layers.IAF(spike_fn=activation.MaxSpike(2)))
+    threshold = torch.tensor(-0.5)
+    assert "spike_threshold=-0.5" in refused(layers.IAF(spike_threshold=threshold))
 
 
-def test_a_lower_bound_is_refused():
-    assert "min_v_mem=-1" in refused(layers.LIF(2.0, min_v_mem=-1.0, **ONCE))
+def test_a_bound_of_an_integrator_that_does_not_fire_is_refused():
+    assert "min_v_mem=-1 in an ExpLeak" in refused(layers.ExpLeak(2.0, min_v_mem=-1.0))
 
 
 def test_other_resets_are_refused():

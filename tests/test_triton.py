@@ -15,7 +15,7 @@ import torch
 
 from t1c.bridge.kernels import definition
 from t1c.bridge.kernels.choose import choose
-from t1c.bridge.kernels.rule import Rule
+from t1c.bridge.kernels.rule import COEFFICIENTS, Rule
 from t1c.bridge.kernels.scan import Coefficients, scan
 from t1c.bridge.surrogate import SLOPES, Surrogate
 from t1c.ir import UnsupportedError
@@ -64,7 +64,7 @@ def draw(rule, dtype, shape, kind, seed=0):
         "channel": (features[0],) + (1,) * (len(features) - 1),
         "neuron": features,
     }[kind]
-    fields = (0.75, 1.0, 0.25, 1.0, -0.5, 0.5, 1.25)
+    fields = (0.75, 1.0, 0.25, 1.0, -0.5, 0.5, 1.25, -0.25)
     c = [
         torch.where(torch.rand(over, generator=g) < 0.5, n, n + numbers(*over) / 8) for n in fields
     ]
@@ -74,7 +74,7 @@ def draw(rule, dtype, shape, kind, seed=0):
 
 def run(name, tensors, rule):
     xs, *rest = tensors
-    state, c = tuple(rest[:-7]), tuple(rest[-7:])
+    state, c = tuple(rest[: -len(COEFFICIENTS)]), tuple(rest[-len(COEFFICIENTS) :])
     if name == "definition":
         return definition.scan(xs, state, c, rule)
     return scan(xs, state, Coefficients(c), rule, name)
@@ -103,6 +103,18 @@ def test_forwards_is_the_definition_bit_for_bit(reset, delay, dtype):
     for strict, synapse in itertools.product((False, True), repeat=2):
         rule = Rule(reset, delay, strict, synapse, Surrogate())
         assert_same_bits(draw(rule, dtype, (4, 2, 3, 5), next(kinds)), rule)
+
+
+COUNTED = [(True, True), (True, False), (False, True)]
+"""(many, bounded)"""
+
+
+@pytest.mark.parametrize("dtype", DTYPES, ids=str)
+@pytest.mark.parametrize(("reset", "delay"), RESETS[1:])
+def test_several_spikes_and_a_bound_are_the_definition_bit_for_bit(reset, delay, dtype):
+    for many, bounded in COUNTED:
+        rule = Rule(reset, delay, False, False, Surrogate(), True, many, bounded)
+        assert_same_bits(draw(rule, dtype, (4, 2, 3, 5), "neuron"), rule)
 
 
 @pytest.mark.parametrize("kind", ["scalar", "channel", "neuron"])
@@ -161,7 +173,7 @@ def test_half_types_round_at_their_ends_too(dtype):
     rule = Rule("none", False, False, True, Surrogate())
     xs = pairs[:, 0].expand(2, 1, -1)
     ones = torch.ones((), dtype=dtype, device=DEVICE)
-    c = [pairs[:, 1], ones, 0 * ones, ones, ones, ones / 3, ones * (1 + info.eps)]
+    c = [pairs[:, 1], ones, 0 * ones, ones, ones, ones / 3, ones * (1 + info.eps), ones]
     zero = torch.zeros_like(xs[0])
     with torch.no_grad():
         expected = run("definition", [xs, zero, zero, *c], rule)
@@ -182,6 +194,13 @@ def test_backwards_is_autograd_of_the_definition(reset, delay, surrogate):
         rule = Rule(reset, delay, strict, synapse, Surrogate(surrogate, 1.5), detach)
         tensors = draw(rule, torch.float64, (3, 2, 3), "neuron" if strict else "scalar")
         assert_same_gradients(tensors, rule)
+
+
+@pytest.mark.parametrize(("reset", "delay"), RESETS[1:])
+def test_backwards_of_several_spikes_and_a_bound_is_autograd_of_the_definition(reset, delay):
+    for detach, (many, bounded) in itertools.product((True, False), COUNTED):
+        rule = Rule(reset, delay, False, detach, Surrogate(), detach, many, bounded)
+        assert_same_gradients(draw(rule, torch.float64, (3, 2, 3), "neuron"), rule)
 
 
 def test_backwards_over_more_than_one_program():

@@ -12,7 +12,7 @@ from triton.backends.compiler import GPUTarget
 
 from t1c.bridge.kernels import scan as room
 from t1c.bridge.kernels import triton_launch
-from t1c.bridge.kernels.rule import Rule
+from t1c.bridge.kernels.rule import COEFFICIENTS, Rule
 from t1c.bridge.surrogate import SLOPES, Surrogate
 
 RESETS = [
@@ -57,7 +57,8 @@ class Compiled:
 def look(ptx):
     return {
         "fused": len(re.findall(r"\b(?:fma|mad)\.[a-z.]*[fb]\w*\d", ptx)),
-        "hasty": len(re.findall(r"\.ftz\b|\bdiv\.(?:full|approx)", ptx)),
+        # The whole number below is asked for of quotients from 1 on, or of what is raised to 1.
+        "hasty": len(re.findall(r"(?<!cvt\.rmi)\.ftz\b|\bdiv\.(?:full|approx)", ptx)),
     }
 
 
@@ -66,7 +67,7 @@ def compile_scan(rule, dtype, capability, learning, **options):
     triton.runtime.driver.set_active(Pretended(capability))
     state = tuple(torch.zeros(2, 3, dtype=dtype) for _ in range(1 + rule.synapse))
     xs = torch.zeros(4, 2, 3, dtype=dtype, requires_grad=True)
-    c = tuple(torch.ones((), dtype=dtype, requires_grad=learning) for _ in range(7))
+    c = tuple(torch.ones((), dtype=dtype, requires_grad=learning) for _ in range(len(COEFFICIENTS)))
     made: dict[str, dict[str, int]] = {}
     with (
         patch.object(room, "choose", lambda *_: "triton"),
@@ -89,7 +90,9 @@ def cases():
             known = [k for k in SLOPES if (dtype, k) != (torch.float64, "sigmoid")]
             strict, synapse, detach, learning = (dice.random() < 0.5 for _ in range(4))
             surrogate = Surrogate(dice.choice(known))
-            yield Rule(reset, delay, strict, synapse, surrogate, detach), dtype, learning
+            many, bounded = not strict, dice.random() < 0.5
+            rule = Rule(reset, delay, strict, synapse, surrogate, detach, many, bounded)
+            yield rule, dtype, learning
 
 
 def main():

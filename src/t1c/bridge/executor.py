@@ -30,6 +30,7 @@ from .registry import node_of
 from .sequence import Values, at_port, run_chunk
 from .state_checks import Kept, States, check_states, fitting, for_batch, kept_by, misfit
 from .stateful import State, StatefulModule
+from .tied import staying_one
 from .work import emits_early, feeds_back, is_plain, is_stateless, step_of, trial
 
 CHUNK_BYTES, TRAINING_BYTES = 20 * 2**20, 5 * 2**20
@@ -163,7 +164,9 @@ class GraphExecutor(nn.Module):
     def _apply(self, fn: Any, recurse: bool = True) -> Self:
         # Parameters change in place, and nothing counts it.
         self.programs, self._first = {}, None
-        return super()._apply(fn, recurse)  # type: ignore[no-untyped-call, no-any-return]
+        with staying_one(self):
+            super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
+        return self
 
     # One step ------------------------------------------------------------------------------
 

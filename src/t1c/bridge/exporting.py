@@ -6,7 +6,7 @@ The counterpart of ``registry``, which knows the other direction.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 import numpy as np
@@ -18,6 +18,7 @@ from t1c.ir.errors import Problem, UnsupportedError
 from t1c.ir.topology import Edge
 
 from .registry import is_default, node_of, tensor
+from .tied import with_frozen
 
 Shape = tuple[int, ...]
 
@@ -137,11 +138,29 @@ def module_to_node(module: nn.Module, entering: Shape, leaving: Shape) -> ir.Nod
     """The node of a module that takes ``entering`` and gives ``leaving`` (without batch).
 
     A module that was imported gives back its node, with the parameters as they are now: what did
-    not change keeps its array, what did is written in that array's dtype.
+    not change keeps its array, what did is written in that array's dtype. A parameter that does
+    not require a gradient is noted to be frozen.
 
     Raises:
         UnsupportedError: no node says what the module computes.
     """
+    made = _made(module, entering, leaving)
+    if isinstance(made, ir.Node):
+        return with_frozen(made, module)
+    return _with_frozen_parts(made, dict(module.named_modules()))
+
+
+def _with_frozen_parts(fragment: Fragment, modules: Mapping[str, nn.Module]) -> Fragment:
+    """Nodes of a fragment go by the names of the modules inside, where they are such."""
+    nodes = {
+        name: with_frozen(node, modules[name]) if name in modules else node
+        for name, node in fragment.nodes.items()
+    }
+    membrane = fragment.membrane and _with_frozen_parts(fragment.membrane, modules)
+    return replace(fragment, nodes=nodes, membrane=membrane)
+
+
+def _made(module: nn.Module, entering: Shape, leaving: Shape) -> ir.Node | Fragment:
     cls = known_type(module)
     if cls is None:
         raise UnsupportedError(

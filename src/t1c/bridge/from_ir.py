@@ -19,6 +19,7 @@ from .modules import LIFModule, SepConv2dModule, SkipModule
 from .registry import importer_of, mark_default, remember
 from .surrogate import ATAN, Surrogate
 from .teach import teach
+from .tied import freeze, tie
 
 __all__ = [
     "LIFModule",
@@ -113,7 +114,8 @@ def from_ir(
     """One module for each node of a graph or file, by name, in eval mode.
 
     A node ``n`` of a nested graph ``g`` is named ``g/n``, as in ``graph.flat()``, whose edges go
-    with these modules.
+    with these modules. Nodes noted to have been one module share its parameters, and those noted
+    to be frozen do not require a gradient: see ``bridge.tied``.
 
     Args:
         graph: the graph, or the path of a file.
@@ -141,6 +143,9 @@ def from_ir(
             modules[name] = remember(module, node).eval()
     if problems:
         raise UnsupportedError(problems)
+    tie(modules)
+    for module in modules.values():
+        freeze(module)
     return modules
 
 

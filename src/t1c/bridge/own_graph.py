@@ -13,6 +13,7 @@ from t1c.ir.errors import Problem, T1CError, UnsupportedError
 from .executor import GraphExecutor
 from .exporting import Fragment, known_type, module_to_node
 from .registry import is_default, node_of
+from .tied import with_ties
 
 
 def own_graph(
@@ -43,6 +44,7 @@ def own_graph(
             problems += [p.at(f"node {name!r}") for p in error.problems]
     if problems:
         raise UnsupportedError(problems)
+    nodes = with_ties(nodes, {name: executor.node(name) for name in nodes})
     if executor.graph is not None:
         return _refilled(executor.graph, nodes, "")
     loops = any(source.back for sources in executor.plan.sources.values() for source in sources)

@@ -20,7 +20,7 @@ from torch.utils.hooks import RemovableHandle
 from .fast import finite
 from .kernels.choose import choose
 from .kernels.instructions import ADD, AFFINE, COPY, NEURON, SCALE, WIDTH
-from .kernels.rule import RESETS
+from .kernels.rule import COEFFICIENTS, RESETS
 from .kernels.scan import constants
 from .kernels.threads import share
 from .modules import MergeModule, NeuronModule, ScaleModule, SkipModule, SplitModule
@@ -163,7 +163,7 @@ class Program:
             self.scales.append((module, factor))
         elif is_own_neuron(module):
             y = self.place_of[name] = self._place(shape)
-            v, i, c = self._place(shape), NOWHERE, self._place((7,))
+            v, i, c = self._place(shape), NOWHERE, self._place((len(COEFFICIENTS),))
             if len(module.state_names) > 1:
                 i = self._place(shape)
             self.neurons.append((name, module, v, i, c, len(self.rows)))
@@ -346,7 +346,7 @@ class Program:
         return values, after
 
     def _options(self) -> list[tuple[Any, ...]]:
-        return [(m.reset_mode, m.reset_delay, m.fires_at) for _, m, *_ in self.neurons]
+        return [(m.reset_mode, m.reset_delay, m.fires_at, m.spikes) for _, m, *_ in self.neurons]
 
     def _frame(self, like: Tensor, lead: tuple[int, ...]) -> _Frame | None:
         """What follows from steps, batch, dtype and parameters; None as for ``run``."""
@@ -375,6 +375,7 @@ class Program:
             addresses[c] = laid.data_ptr()
             reset = RESETS.index(rule.reset)
             program[row, 6:11] = laid.shape[1], reset, rule.delay, rule.strict, rule.synapse
+            program[row, 11:] = rule.many, rule.bounded
         batch = lead[-1]
         places = np.zeros((len(self.sizes), 3), np.int64)
         places[:, 1] = [0 if place in self.constant else n for place, n in enumerate(self.sizes)]

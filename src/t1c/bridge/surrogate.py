@@ -96,6 +96,27 @@ def spike(u: Tensor, threshold: Tensor, fires_at: str, surrogate: Surrogate = AT
     return _fires(u, threshold, fires_at)
 
 
+def spikes(u: Tensor, threshold: Tensor, surrogate: Surrogate = ATAN) -> Tensor:
+    """How many thresholds ``u`` holds: floor(u / threshold) where it reaches one, else 0.
+
+    Its gradient is that of ``surrogate`` at the nearest multiple k of the threshold, k at least 1:
+    the derivative at u - k threshold, and -k times that for the threshold.
+    """
+    if torch.is_grad_enabled() and (u.requires_grad or threshold.requires_grad):
+        fired: Tensor = _Spikes.apply(u, threshold, surrogate)  # type: ignore[no-untyped-call]
+        return fired
+    return _counted(u, threshold)
+
+
+def nearest(u: Tensor, threshold: Tensor) -> Tensor:
+    """Which multiple of the threshold is nearest to ``u``, of those from 1 on."""
+    return (u / threshold + 0.5).floor().clamp(min=1)
+
+
+def _counted(u: Tensor, threshold: Tensor) -> Tensor:
+    return torch.where(u >= threshold, (u / threshold).floor(), torch.zeros_like(u))
+
+
 def _fires(u: Tensor, threshold: Tensor, fires_at: str) -> Tensor:
     return (u >= threshold if fires_at == "ge" else u > threshold).to(u.dtype)
 
@@ -115,3 +136,19 @@ class _Spike(torch.autograd.Function):
         grad = grads[0] * ctx.surrogate.derivative(u - threshold)
         to_threshold = -grad.sum_to_size(threshold.shape) if ctx.needs_input_grad[1] else None
         return grad, to_threshold, None, None
+
+
+class _Spikes(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, u: Tensor, threshold: Tensor, surrogate: Surrogate) -> Tensor:
+        ctx.save_for_backward(u, threshold)
+        ctx.surrogate = surrogate
+        return _counted(u, threshold)
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
+        u, threshold = ctx.saved_tensors
+        k = nearest(u, threshold)
+        grad = grads[0] * ctx.surrogate.derivative(u - k * threshold)
+        to_threshold = -(k * grad).sum_to_size(threshold.shape) if ctx.needs_input_grad[1] else None
+        return grad, to_threshold, None

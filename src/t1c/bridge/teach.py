@@ -11,6 +11,7 @@ from t1c.ir.errors import InputError, Problem
 
 from .modules import NeuronModule, ThresholdModule
 from .surrogate import Surrogate
+from .tied import freeze, staying_one
 
 
 def teach(
@@ -31,13 +32,15 @@ def teach(
         found = (p.dtype for p in model.parameters() if p.is_floating_point())
         dtype = next(found, torch.get_default_dtype())
     known: set[str] = set()
-    for module in model.modules():
-        if isinstance(module, ThresholdModule):
-            module.surrogate = slope
-        if isinstance(module, NeuronModule):
-            module.surrogate, module.detach_reset = slope, detach_reset
-            known |= set(module.exact)
-            module.learn([name for name in module.exact if name in wanted], dtype)
+    with staying_one(model):
+        for module in model.modules():
+            if isinstance(module, ThresholdModule):
+                module.surrogate = slope
+            if isinstance(module, NeuronModule):
+                module.surrogate, module.detach_reset = slope, detach_reset
+                known |= set(module.exact)
+                module.learn([name for name in module.exact if name in wanted], dtype)
+                freeze(module)
     if wanted - known:
         raise InputError(
             Problem(

@@ -29,6 +29,8 @@ INSTEAD = {
     "fires_at": "it with a spike at v > v_threshold",
     "reset": "it with a reset to v_reset, 0",
     "reset_delay": "it with the reset in the step of the spike",
+    "spikes": "it with one spike at most in a step",
+    "v_min": "it with a membrane that may fall below",
     "ceil_mode": "it without the windows that do not fit",
     "count_include_pad": "it with the padding in the mean",
     "initial": "it from zero",

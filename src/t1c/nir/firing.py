@@ -54,4 +54,8 @@ def unsaid_options(node: ir.Node, c: Conventions) -> dict[str, Any]:
         unsaid["reset"] = mode
         if mode == "value":
             unsaid["v_reset"] = getattr(node, "v_reset", None)
+    if getattr(node, "spikes", "binary") != "binary":
+        unsaid["spikes"] = getattr(node, "spikes", None)
+    if getattr(node, "v_min", None) is not None:
+        unsaid["v_min"] = getattr(node, "v_min", None)
     return unsaid

@@ -1,8 +1,10 @@
 """sinabs's neurons -> nodes, with the meaning they have in sinabs.
 
 They decay by ``exp(-1/tau)``, fire at ``v_mem >= spike_threshold`` and subtract the threshold in
-the same step. By default they send ``floor(v_mem / spike_threshold)`` spikes at once (MultiSpike),
-which no primitive does: ``spike_fn=SingleSpike``, or ``MaxSpike(1)``, sends one at most.
+the same step. By default they send ``floor(v_mem / spike_threshold)`` spikes at once (MultiSpike);
+``spike_fn=SingleSpike``, or ``MaxSpike(1)``, sends one at most. After the reset they raise v_mem
+to ``min_v_mem`` by ``relu(v_mem - min_v_mem) + min_v_mem``, which off a grid may differ from the
+membrane in the last bit; a graph takes the larger of the two.
 
 Import this module only where sinabs is installed.
 """
@@ -25,28 +27,19 @@ from .shared import refuse_own_methods, time_constant
 _METHODS = ("forward", "alpha_mem_calculated", "alpha_syn_calculated", "reset_states")
 
 
-def _refuse_options(module: Any) -> None:
-    """Refuse by name what no node says; ``record_states`` and ``train_alphas`` change nothing."""
-    refuse_own_methods(module, _METHODS)
-    if module.min_v_mem is not None:
-        raise refuse(
-            f"min_v_mem={float(module.min_v_mem.max()):g}",
-            "None: no primitive keeps a membrane above a bound",
-        )
-
-
 def _firing(module: Any, features: Shape) -> dict[str, Any]:
-    """Threshold, firing and reset of a neuron as fields of a node."""
-    _refuse_options(module)
-    fire, reset = module.spike_fn, module.reset_fn
+    """Threshold, firing, reset and bound of a neuron as fields of a node.
+
+    ``record_states`` and ``train_alphas`` change nothing.
+    """
+    refuse_own_methods(module, _METHODS)
+    reset = module.reset_fn
     threshold = over_features(module.spike_threshold.detach(), features, "spike_threshold")
-    once = isinstance(fire, activation.MaxSpike) and fire.max_num_spikes_per_bin == 1
-    if fire is not activation.SingleSpike and not (once and (threshold > 0).all()):
-        raise refuse(
-            f"spike_fn={getattr(fire, '__name__', fire)}, which may send several spikes at once",
-            "SingleSpike: a neuron of a graph sends one at most",
-            "Train with spike_fn=sinabs.activation.SingleSpike.",
-        )
+    fields: dict[str, Any] = {"v_threshold": threshold}
+    if _sends_several(module.spike_fn, threshold):
+        fields["spikes"] = "multiple"
+    if module.min_v_mem is not None:
+        fields["v_min"] = over_features(module.min_v_mem.detach(), features, "min_v_mem")
     if type(reset) is activation.MembraneSubtract and reset.subtract_value is None:
         mode = "subtract"
     elif type(reset) is activation.MembraneReset and reset.reset_value == 0:
@@ -59,7 +52,33 @@ def _firing(module: Any, features: Shape) -> dict[str, Any]:
             if type(reset) is activation.MembraneReset
             else "Subtract the threshold, or pass custom_map for the class.",
         )
-    return {"v_threshold": threshold, "reset": mode}
+    return {**fields, "reset": mode}
+
+
+def _sends_several(fire: Any, threshold: Any) -> bool:
+    """Whether a spike_fn sends as many spikes as the membrane holds thresholds, or one at most.
+
+    Raises:
+        UnsupportedError: it does neither.
+    """
+    if fire is activation.SingleSpike:
+        return False
+    limit = fire.max_num_spikes_per_bin if type(fire) is activation.MaxSpike else None
+    if fire is activation.MultiSpike or type(fire) is activation.MaxSpike:
+        if not (threshold > 0).all():
+            raise refuse(
+                f"spike_threshold={threshold.min():g} with a spike_fn that counts spikes",
+                "thresholds above 0",
+                "Use spike_fn=sinabs.activation.SingleSpike.",
+            )
+        if limit is None or limit == 1:
+            return limit is None
+    raise refuse(
+        f"spike_fn={getattr(fire, '__name__', fire)}",
+        "MultiSpike, SingleSpike or MaxSpike(1): a neuron of a graph sends one spike at most, or "
+        "as many as its membrane holds thresholds",
+        "Train with one of these.",
+    )
 
 
 def _leaky(module: Any, features: Shape) -> tuple[Any, Any]:
@@ -97,7 +116,12 @@ def _lif(module: Any, entering: Shape, leaving: Shape) -> ir.Node:
 
 @exports(layers.ExpLeak, layers.ExpLeakSqueeze, state=("v_mem",))
 def _exp_leak(module: Any, entering: Shape, leaving: Shape) -> ir.Node:
-    _refuse_options(module)
+    refuse_own_methods(module, _METHODS)
+    if module.min_v_mem is not None:
+        raise refuse(
+            f"min_v_mem={float(module.min_v_mem.max()):g} in an {type(module).__name__}",
+            "None: an integrator that does not fire has no bound",
+        )
     tau, r = _leaky(module, entering)
     return ir.I(r=r) if tau is None else ir.LI(tau, r, np.zeros(1))
 

@@ -46,7 +46,7 @@ def node_map(node: ir.LIF | ir.IF | ir.CubaLIF) -> nn.Module | None:
             options = "zero", True
     elif (node.reset_mode, node.reset_delay) == ("zero", True):
         options = "zero", True
-    if options is None or node.fires_at != "gt" or not _plain(node):
+    if options is None or node.fires_at != "gt" or node.v_min is not None or not _plain(node):
         return None
     if options == ("zero", False) and (node.v_threshold < 0).any():
         return None

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from ..surrogate import spike
+from ..surrogate import spike, spikes
 from .rule import Rule
 
 State = tuple[Tensor, ...]
@@ -35,18 +35,23 @@ def step(x: Tensor, state: State, c: Sequence[Tensor], rule: Rule) -> tuple[Tens
         c: the coefficients, in the order of ``rule.COEFFICIENTS``, broadcasting over the features.
         rule: the neuron's options.
     """
-    _, gain, leak, *_, alpha, weight = c
+    _, gain, leak, _, _, alpha, weight, v_min = c
     *extra, v = state
     if rule.synapse:
         i = alpha * extra[0] + weight * x
         output, v = _settle(v, gain * i + leak, c, rule)
-        return output, (i, v)
+        return output, (i, _bounded(v, v_min, rule))
     output, v = _settle(v, gain * x + leak, c, rule)
-    return output, (v,)
+    return output, (_bounded(v, v_min, rule),)
+
+
+def _bounded(v: Tensor, v_min: Tensor, rule: Rule) -> Tensor:
+    """The membrane to carry on; where it is raised, the gradient is that of the bound."""
+    return torch.where(v < v_min, v_min, v) if rule.bounded else v
 
 
 def _settle(v: Tensor, drive: Tensor, c: Sequence[Tensor], rule: Rule) -> tuple[Tensor, Tensor]:
-    """(output, membrane to carry on); mirrors ``SpikingNeuron.settle`` line by line."""
+    """(output, membrane to carry on); mirrors ``SpikingNeuron`` line by line."""
     beta, _, _, threshold, target, *_ = c
     mode = rule.reset
     if mode == "no_fire":
@@ -55,6 +60,8 @@ def _settle(v: Tensor, drive: Tensor, c: Sequence[Tensor], rule: Rule) -> tuple[
     fires_at = "gt" if rule.strict else "ge"
 
     def fire(u: Tensor, limit: Tensor) -> Tensor:
+        if rule.many:
+            return spikes(u, limit, rule.surrogate)
         return spike(u, limit, fires_at, rule.surrogate)
 
     if rule.detach_reset:
@@ -66,28 +73,33 @@ def _settle(v: Tensor, drive: Tensor, c: Sequence[Tensor], rule: Rule) -> tuple[
         if mode == "subtract":
             u = u - due * threshold
         elif mode == "hold":
-            u = u * (1 - due)
+            u = u * (1 - _once(due, rule))
         return fire(u, threshold), u
     u = beta * v + drive
     if mode == "carry":
         u = u - due * threshold
-    spikes = fire(u, threshold)
-    resets = spikes.detach() if rule.detach_reset else spikes
+    fired = fire(u, threshold)
+    resets = fired.detach() if rule.detach_reset else fired
     if mode == "carry":
-        return spikes, u - (resets - due) * threshold
+        return fired, u - (resets - due) * threshold
     if mode == "subtract":
-        return spikes, u - resets * threshold
-    return spikes, _jump(u, resets, target, rule)
+        return fired, u - resets * threshold
+    return fired, _jump(u, resets, target, rule)
 
 
-def _jump(u: Tensor, spikes: Tensor, target: Tensor, rule: Rule) -> Tensor:
+def _once(fired: Tensor, rule: Rule) -> Tensor:
+    """1 where there are spikes, with the gradient that they have."""
+    return fired - (fired - fired.clamp(max=1)).detach() if rule.many else fired
+
+
+def _jump(u: Tensor, fired: Tensor, target: Tensor, rule: Rule) -> Tensor:
     """The membrane after a reset that sets it, if the rule has one."""
     if rule.reset == "zero":
-        return u * (1 - spikes)
+        return u * (1 - _once(fired, rule))
     if rule.reset != "value":
         return u
-    reset = torch.where(spikes > 0, target, u)
+    reset = torch.where(fired > 0, target, u)
     if rule.detach_reset:
         return reset
     # Adds nothing but the gradient of u + s (target - u).
-    return reset + (spikes - spikes.detach()) * (target - u).detach()
+    return reset + (fired - fired.detach()) * (target - u).detach()

@@ -18,7 +18,7 @@ from torch.autograd.function import once_differentiable
 
 from .crossing import crossing
 from .layout import channels_last, copied, flat, unflat
-from .rule import RESETS, Rule
+from .rule import Rule, compiled_for
 from .scan import Coefficients, State, constants
 from .threads import PIECES, share
 
@@ -194,7 +194,7 @@ def affine_block(
     parts = -(-outs // part)
     group = max(1, min(WIDE // max(1, outs), batch // (threads * PIECES)))
     share(
-        affine_kernel(RESETS.index(rule.reset), rule.delay),
+        affine_kernel(*compiled_for(rule)),
         -(-batch // group) * parts,
         steps * batch * (x.shape[2] + 16 * outs),
         group,
@@ -293,12 +293,12 @@ def convolution_block(
     y = x.new_empty(steps, batch, left[0] * left[1] * left[2])
     windows = (*pool.window, *pool.stride, *pool.outputs[1:]) if pool is not None else (0,) * 6
     empty = x.new_empty(1, 1)
-    reset, early, strict, synapse = NO_NEURON, False, False, False
+    loop, strict, synapse = (NO_NEURON, False, False, False), False, False
     v = i = coefficients = empty
     consts = _no_neuron(x.dtype)
     if neuron is not None:
         state, c, rule = neuron
-        reset, early = RESETS.index(rule.reset), rule.delay
+        loop = compiled_for(rule)
         strict, synapse = rule.strict, rule.synapse
         v = copied(flat(state[-1].detach().unsqueeze(0), True)).view(batch, -1)
         if synapse:
@@ -307,7 +307,7 @@ def convolution_block(
         consts = constants(rule.surrogate, x.dtype)
     kind = NO_POOL if pool is None else MAX if pool.kind == "max" else MEAN
     share(
-        block_kernel(reset, early),
+        block_kernel(*loop),
         batch,
         4 * steps * batch * outs * rows * columns,
         strict,

@@ -39,7 +39,7 @@ def copied(x: Tensor) -> Tensor:
 
 
 def periodic(coefficients: tuple[Tensor, ...], features: torch.Size, last: bool) -> Tensor:
-    """Coefficients that broadcast over ``features`` as (7, P): element n has those at n modulo P.
+    """Coefficients that broadcast over ``features`` as (8, P): element n has those at n modulo P.
 
     P is as small as the coefficients allow, but not so small that a loop over P is short.
     """

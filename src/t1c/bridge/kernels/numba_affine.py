@@ -17,7 +17,9 @@ from .numba_scan import Array, membrane
 
 
 @functools.cache
-def affine_kernel(reset: int, early: bool) -> Callable[..., None]:
+def affine_kernel(
+    reset: int, early: bool, many: bool = False, bounded: bool = False
+) -> Callable[..., None]:
     """The loop for a reset, over lanes: ``group`` samples, or ``part`` of the neurons of one."""
 
     def affine(  # pragma: no cover - compiled
@@ -46,7 +48,7 @@ def affine_kernel(reset: int, early: bool) -> Callable[..., None]:
         vs, cs = np.empty(group * part, x.dtype), np.empty(group * part, x.dtype)
         beta, gain, leak = np.empty_like(vs), np.empty_like(vs), np.empty_like(vs)
         threshold, target = np.empty_like(vs), np.empty_like(vs)
-        alpha, w = np.empty_like(vs), np.empty_like(vs)
+        alpha, w, v_min = np.empty_like(vs), np.empty_like(vs), np.empty_like(vs)
         for lane in range(first, last):
             b, start = lane // parts * group, lane % parts * part
             samples, neurons = min(group, batch - b), min(part, size - start)
@@ -57,15 +59,16 @@ def affine_kernel(reset: int, early: bool) -> Callable[..., None]:
                 vs[k], cs[k] = v[s, j], i[s, j]
                 beta[k], gain[k], leak[k] = c[0, p], c[1, p], c[2, p]
                 threshold[k], target[k], alpha[k], w[k] = c[3, p], c[4, p], c[5, p], c[6, p]
+                v_min[k] = c[7, p]
             for begin in range(0, steps, rows):
-                many = min(rows, steps - begin)
+                worked = min(rows, steps - begin)
                 for s in range(b, b + samples):
                     at, sums = (begin * batch + s) * width, (begin * batch + s) * size
                     weighted_sums(
-                        of, at, batch * width, many, width, weight, tiled, bias,
+                        of, at, batch * width, worked, width, weight, tiled, bias,
                         to, sums, batch * size, start, start + neurons, index, ends, plain,
                     )  # fmt: skip
-                for t in range(begin, begin + many):
+                for t in range(begin, begin + worked):
                     sums = (t * batch + b) * size + start
                     ys = to[sums : sums + n]
                     if synapse:
@@ -78,11 +81,14 @@ def affine_kernel(reset: int, early: bool) -> Callable[..., None]:
                             reset,
                             early,
                             strict,
+                            many,
+                            bounded,
                             vs[k],
                             drive,
                             beta[k],
                             threshold[k],
                             target[k],
+                            v_min[k],
                             zero,
                             one,
                         )

@@ -9,7 +9,18 @@ from typing import Any
 import numpy as np
 
 from .compiled import compiled
-from .numba_scan import BLOCK, CARRY, HOLD, NO_FIRE, SUBTRACT, VALUE, ZERO, Array, fires
+from .numba_scan import (
+    BLOCK,
+    CARRY,
+    HOLD,
+    NO_FIRE,
+    SUBTRACT,
+    VALUE,
+    ZERO,
+    Array,
+    at_most,
+    sent,
+)
 
 ATAN, FAST_SIGMOID, SIGMOID, TRIANGULAR, STRAIGHT_THROUGH = range(5)
 
@@ -40,18 +51,44 @@ def slopes(kind: int, u: Array, threshold: Array, found: Array, constants: Array
 
 
 @compiled
+def nearest(u: Any, threshold: Any, many: bool, one: Any) -> Any:
+    """Which multiple of the threshold is nearest to a membrane: the first, if not ``many``."""
+    if many:
+        return max(np.floor(u / threshold + one / (one + one)), one)
+    return one
+
+
+@compiled
+def crossings(u: Array, threshold: Array, many: bool, one: Any, found: Array) -> None:
+    """The potentials where the surrogate derivatives are centred."""
+    for k in range(len(found)):
+        found[k] = nearest(u[k], threshold[k], many, one) * threshold[k]
+
+
+@compiled
 def stored(
-    reset: int, early: bool, strict: bool, u: Any, threshold: Any, target: Any, zero: Any, one: Any
+    reset: int,
+    early: bool,
+    strict: bool,
+    many: bool,
+    u: Any,
+    due: Any,
+    threshold: Any,
+    target: Any,
+    zero: Any,
+    one: Any,
 ) -> Any:
-    """The membrane that a step carried on, given the one that it tested."""
-    if early or reset not in (ZERO, VALUE, SUBTRACT):
+    """What a step carries on before it is bounded, given the membrane that it tested."""
+    if early or reset not in (ZERO, VALUE, SUBTRACT, CARRY):
         return u
-    s = fires(u, threshold, strict, zero, one)
+    s = sent(u, threshold, strict, many, zero, one)
     if reset == ZERO:
-        return u * (one - s)
+        return u * (one - at_most(s, many, one))
     if reset == VALUE:
         return target if s > zero else u
-    return u - s * threshold
+    if reset == SUBTRACT:
+        return u - s * threshold
+    return u - (s - due) * threshold
 
 
 @compiled
@@ -59,6 +96,8 @@ def through_membrane(
     reset: int,
     early: bool,
     strict: bool,
+    many: bool,
+    bounded: bool,
     attached: Any,
     g_out: Any,
     g_after: Any,
@@ -68,32 +107,39 @@ def through_membrane(
     beta: Any,
     threshold: Any,
     target: Any,
+    v_min: Any,
     slope: Any,
     slope_due: Any,
     zero: Any,
     one: Any,
-) -> tuple[Any, Any, Any, Any, Any]:
+) -> tuple[Any, Any, Any, Any, Any, Any]:
     """Gradients of one ``membrane`` update, taking its lines backwards.
 
     ``attached`` is one where gradients flow through the spike that resets, else zero.
 
     Returns:
-        (of the drive, of the membrane before, of the threshold, of the target, the membrane that
-        beta multiplied).
+        (of the drive, of the membrane before, of the threshold, of the target, of the bound, the
+        membrane that beta multiplied).
     """
     if reset == NO_FIRE:
         g = g_out + g_after
-        return g, g * beta, zero, zero, v
-    s = fires(u, threshold, strict, zero, one)
-    due = fires(v, threshold, strict, zero, one) if early or reset == CARRY else zero
+        return g, g * beta, zero, zero, zero, v
+    s = sent(u, threshold, strict, many, zero, one)
+    due = sent(v, threshold, strict, many, zero, one) if early or reset == CARRY else zero
+    once, once_due = at_most(s, many, one), at_most(due, many, one)
+    g_min = zero
+    if bounded and (
+        stored(reset, early, strict, many, u, due, threshold, target, zero, one) < v_min
+    ):
+        g_min, g_after = g_after, zero
     g, g_spike, g_due, g_threshold, g_target = g_after, g_out, zero, zero, zero
     if not early:
         if reset == ZERO:
-            g = g_after * (one - s)
+            g = g_after * (one - once)
             g_spike = g_spike - attached * (g_after * u)
         elif reset == VALUE:
-            g = g_after * (one - s)
-            g_target = g_after * s
+            g = g_after * (one - once)
+            g_target = g_after * once
             g_spike = g_spike + attached * (g_after * (target - u))
         elif reset == SUBTRACT:
             g_threshold = -(g_after * s)
@@ -104,37 +150,39 @@ def through_membrane(
             g_due = attached * (g_after * threshold)
     through_spike = g_spike * slope
     g = g + through_spike
-    g_threshold = g_threshold - through_spike
+    g_threshold = g_threshold - nearest(u, threshold, many, one) * through_spike
     if (early and reset == SUBTRACT) or reset == CARRY:
         g_threshold = g_threshold - g * due
         g_due = g_due - attached * (g * threshold)
     if reset == HOLD:
         g_due = g_due - attached * (g * held)
-        g = g * (one - due)
+        g = g * (one - once_due)
     start, g_v = v, g * beta
     if early and reset == ZERO:
-        start = v * (one - due)
+        start = v * (one - once_due)
         g_due = g_due - attached * (g_v * v)
-        g_v = g_v * (one - due)
+        g_v = g_v * (one - once_due)
     if early and reset == VALUE:
         start = target if due > zero else v
-        g_target = g_v * due
+        g_target = g_v * once_due
         g_due = g_due + attached * (g_v * (target - v))
-        g_v = g_v * (one - due)
+        g_v = g_v * (one - once_due)
     if early or reset == CARRY:
         through_due = g_due * slope_due
         g_v = g_v + through_due
-        g_threshold = g_threshold - through_due
-    return g, g_v, g_threshold, g_target, start
+        g_threshold = g_threshold - nearest(v, threshold, many, one) * through_due
+    return g, g_v, g_threshold, g_target, g_min, start
 
 
 @functools.cache
-def backward_kernel(reset: int, early: bool) -> Callable[..., None]:
+def backward_kernel(
+    reset: int, early: bool, many: bool = False, bounded: bool = False
+) -> Callable[..., None]:
     """The loop backwards for a reset.
 
     Takes gradients of the outputs, ``grads``, and of the states after the last step, ``gi`` and
     ``gv``, which become those of the states before the first; writes gradients of the input into
-    ``gx`` and, if ``learning``, adds up those of coefficients in ``gc`` (7, N).
+    ``gx`` and, if ``learning``, adds up those of coefficients in ``gc`` (8, N).
     """
 
     def backward(  # pragma: no cover - compiled
@@ -168,10 +216,11 @@ def backward_kernel(reset: int, early: bool) -> Callable[..., None]:
             n = min(BLOCK, last - a, period - p)
             beta, gain = c[0, p : p + n], c[1, p : p + n]
             threshold, target = c[3, p : p + n], c[4, p : p + n]
-            alpha, weight = c[5, p : p + n], c[6, p : p + n]
+            alpha, weight, v_min = c[5, p : p + n], c[6, p : p + n], c[7, p : p + n]
             gvs, gis, gds = gv[a : a + n].copy(), gi[a : a + n].copy(), np.empty(n, gv.dtype)
             vs, slope, slope_due = np.empty(n, gv.dtype), np.empty(n, gv.dtype), gvs.copy()
-            gts, gas, starts = np.empty(n, gv.dtype), np.empty(n, gv.dtype), np.empty(n, gv.dtype)
+            gts, gas, gms = np.empty(n, gv.dtype), np.empty(n, gv.dtype), np.empty(n, gv.dtype)
+            starts, centres = np.empty(n, gv.dtype), threshold.copy()
             for t in range(steps - 1, -1, -1):
                 gs, us, hs = grads[t, a : a + n], tested[t, a : a + n], tested[t, a : a + n]
                 if t == 0:
@@ -182,19 +231,28 @@ def backward_kernel(reset: int, early: bool) -> Callable[..., None]:
                     before = tested[t - 1, a : a + n]
                     for k in range(n):
                         vs[k] = stored(
-                            reset, early, strict, before[k], threshold[k], target[k], zero, one
-                        )
+                            reset, early, strict, many, before[k], zero, threshold[k], target[k],
+                            zero, one,
+                        )  # fmt: skip
+                        if bounded and vs[k] < v_min[k]:
+                            vs[k] = v_min[k]
                 if reset == HOLD:
                     hs = beside[t, a : a + n]
+                if many:
+                    crossings(us, threshold, many, one, centres)
                 if reset != NO_FIRE:
-                    slopes(kind, us, threshold, slope, constants)
+                    slopes(kind, us, centres, slope, constants)
                 if not detach and (early or reset == CARRY):
-                    slopes(kind, vs, threshold, slope_due, constants)
+                    if many:
+                        crossings(vs, threshold, many, one, centres)
+                    slopes(kind, vs, centres, slope_due, constants)
                 for k in range(n):
-                    gds[k], gvs[k], gts[k], gas[k], starts[k] = through_membrane(
+                    gds[k], gvs[k], gts[k], gas[k], gms[k], starts[k] = through_membrane(
                         reset,
                         early,
                         strict,
+                        many,
+                        bounded,
                         attached,
                         gs[k],
                         gvs[k],
@@ -204,6 +262,7 @@ def backward_kernel(reset: int, early: bool) -> Callable[..., None]:
                         beta[k],
                         threshold[k],
                         target[k],
+                        v_min[k],
                         slope[k],
                         slope_due[k],
                         zero,
@@ -216,6 +275,8 @@ def backward_kernel(reset: int, early: bool) -> Callable[..., None]:
                         sums[2, k] += gds[k]
                         sums[3, k] += gts[k]
                         sums[4, k] += gas[k]
+                        if bounded:
+                            sums[7, k] += gms[k]
                     driven = currents[t, a : a + n] if synapse else x[t, a : a + n]
                     for k in range(n):
                         sums[1, k] += gds[k] * driven[k]

@@ -79,7 +79,9 @@ def pool(kind: int, sums: Array, columns: int, outs: int, q: Array, y: Array) ->
 
 
 @functools.cache
-def block_kernel(reset: int, early: bool) -> Callable[..., None]:
+def block_kernel(
+    reset: int, early: bool, many: bool = False, bounded: bool = False
+) -> Callable[..., None]:
     """The loop for a reset; ``NO_NEURON``: the convolution alone."""
 
     def block(  # pragma: no cover - compiled
@@ -122,7 +124,7 @@ def block_kernel(reset: int, early: bool) -> Callable[..., None]:
                     for a in range(0, size, period):
                         n = min(size - a, period)
                         beta, gain, leak = c[0, :n], c[1, :n], c[2, :n]
-                        threshold, target = c[3, :n], c[4, :n]
+                        threshold, target, v_min = c[3, :n], c[4, :n], c[7, :n]
                         ss, ms = sums[a : a + n], vs[a : a + n]
                         if synapse:
                             alpha, w, ns = c[5, :n], c[6, :n], cs[a : a + n]
@@ -135,11 +137,14 @@ def block_kernel(reset: int, early: bool) -> Callable[..., None]:
                                 reset,
                                 early,
                                 strict,
+                                many,
+                                bounded,
                                 ms[k],
                                 drive,
                                 beta[k],
                                 threshold[k],
                                 target[k],
+                                v_min[k],
                                 zero,
                                 one,
                             )

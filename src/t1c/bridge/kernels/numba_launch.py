@@ -6,7 +6,7 @@ from torch import Tensor
 
 from .numba_backward import backward_kernel
 from .numba_scan import forward_kernel
-from .rule import RESETS, Rule
+from .rule import Rule, compiled_for
 from .scan import SURROGATES, constants
 from .threads import share
 
@@ -19,7 +19,7 @@ def launch_forward(rule: Rule, keep: bool, *arrays: Tensor) -> None:
     x = arrays[0]
     steps, size = x.shape
     share(
-        forward_kernel(RESETS.index(rule.reset), rule.delay),
+        forward_kernel(*compiled_for(rule)),
         size,
         COST * size * steps,
         rule.strict,
@@ -36,7 +36,7 @@ def launch_backward(rule: Rule, learning: bool, *arrays: Tensor) -> None:
     grads = arrays[0]
     steps, size = grads.shape
     share(
-        backward_kernel(RESETS.index(rule.reset), rule.delay),
+        backward_kernel(*compiled_for(rule)),
         size,
         COST * size * steps,
         rule.strict,

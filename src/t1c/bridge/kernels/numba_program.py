@@ -48,6 +48,8 @@ def advance(
     reset: int,
     early: bool,
     strict: bool,
+    many: bool,
+    bounded: bool,
     x: Array,
     v: Array,
     c: Array,
@@ -61,30 +63,35 @@ def advance(
         reset: which one.
         early: whether it is applied in the next step.
         strict: whether neurons fire above the threshold only.
+        many: whether they send several spikes at once.
+        bounded: whether their membranes are.
         x: (N,).
         v: (N,).
-        c: (7, N or more).
+        c: (8, N or more).
         y: (N,).
         vs: room for the membranes: the compiler sees that it overlaps nothing.
         constants: zero and one.
     """
     zero, one, n = constants[0], constants[1], len(x)
     beta, gain, leak, threshold, target = c[0, :n], c[1, :n], c[2, :n], c[3, :n], c[4, :n]
+    v_min, usual = c[7, :n], not (many or bounded)
     for k in range(n):
         vs[k] = v[k]
     # The commonest neurons by themselves: the compiler then knows their options.
-    if reset == ZERO and not early:
+    if usual and reset == ZERO and not early:
         for k in range(n):
             d = gain[k] * x[k] + leak[k]
             y[k], vs[k], _, _ = membrane(
-                ZERO, False, strict, vs[k], d, beta[k], threshold[k], target[k], zero, one
-            )
-    elif reset == SUBTRACT and early:
+                ZERO, False, strict, False, False, vs[k], d,
+                beta[k], threshold[k], target[k], v_min[k], zero, one,
+            )  # fmt: skip
+    elif usual and reset == SUBTRACT and early:
         for k in range(n):
             d = gain[k] * x[k] + leak[k]
             y[k], vs[k], _, _ = membrane(
-                SUBTRACT, True, strict, vs[k], d, beta[k], threshold[k], target[k], zero, one
-            )
+                SUBTRACT, True, strict, False, False, vs[k], d,
+                beta[k], threshold[k], target[k], v_min[k], zero, one,
+            )  # fmt: skip
     elif reset == NO_FIRE:
         for k in range(n):
             vs[k] = beta[k] * vs[k] + (gain[k] * x[k] + leak[k])
@@ -93,8 +100,9 @@ def advance(
         for k in range(n):
             d = gain[k] * x[k] + leak[k]
             y[k], vs[k], _, _ = membrane(
-                reset, early, strict, vs[k], d, beta[k], threshold[k], target[k], zero, one
-            )
+                reset, early, strict, many, bounded, vs[k], d,
+                beta[k], threshold[k], target[k], v_min[k], zero, one,
+            )  # fmt: skip
     for k in range(n):
         v[k] = vs[k]
 
@@ -108,7 +116,7 @@ def filter_current(x: Array, i: Array, c: Array) -> None:
 
 @compiled
 def spread(c: Array, out: Array, samples: int, size: int) -> None:
-    """Coefficients (7, period) of neurons of which a sample has ``size``, over some samples."""
+    """Coefficients (8, period) of neurons of which a sample has ``size``, over some samples."""
     period = c.shape[1]
     for j in range(len(c)):
         for s in range(samples):
@@ -137,7 +145,8 @@ def carry_out(
         steps: how many.
         program: (instructions, WIDTH): code, result, operand, and by code: COPY, ADD: nothing
             more; SCALE: place of the factors; AFFINE: places of weight and bias, and the number
-            of inputs; NEURON: places of v, i and coefficients, their period, and the rule.
+            of inputs; NEURON: places of v, i and coefficients, their period, and the rule: reset,
+            delay, strict, synapse, many, bounded.
         addresses: (places,).
         places: (places, 3): elements from step to step, size of a sample, and where it begins
             among the values that nobody else sees; -1 for the others, which have an address.
@@ -155,10 +164,10 @@ def carry_out(
     kind, item = constants.dtype, constants.itemsize
     inside = np.empty(block * room, kind)
     vs, neuron = np.empty(block * longest, kind), 0
-    laid = np.empty((np.sum(program[:, 0] == NEURON), 7, block * longest), kind)
+    laid = np.empty((np.sum(program[:, 0] == NEURON), 8, block * longest), kind)
     for o in range(len(program)):
         if program[o, 0] == NEURON:
-            c = carray(pointer(addresses[program[o, 5]]), (7, program[o, 6]), kind)
+            c = carray(pointer(addresses[program[o, 5]]), (8, program[o, 6]), kind)
             size = places[program[o, 1], 1]
             if block * size > program[o, 6]:
                 spread(c, laid[neuron], block, size)
@@ -207,7 +216,7 @@ def carry_out(
                     v = carray(pointer(start), (samples * size,), kind)
                     c = laid[neuron]
                     if block * size <= program[o, 6]:
-                        c = carray(pointer(addresses[program[o, 5]]), (7, program[o, 6]), kind)
+                        c = carray(pointer(addresses[program[o, 5]]), (8, program[o, 6]), kind)
                     neuron += 1
                     if program[o, 10] != 0:
                         start = addresses[program[o, 4]] + b * size * item
@@ -215,4 +224,5 @@ def carry_out(
                         filter_current(x, i, c)
                         x = i
                     reset, early, strict = program[o, 7], program[o, 8] != 0, program[o, 9] != 0
-                    advance(reset, early, strict, x, v, c, y, vs, constants)
+                    many, bounded = program[o, 11] != 0, program[o, 12] != 0
+                    advance(reset, early, strict, many, bounded, x, v, c, y, vs, constants)

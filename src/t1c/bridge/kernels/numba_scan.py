@@ -1,12 +1,12 @@
 """The neuron scan for CPUs: a compiled loop over time, forwards and backwards.
 
-Every neuron and every option is the same loop. When it is compiled, the reset and its delay are
-constants, so that what is not asked for is not there; the other options are conditions that do not
-change along the loop. A block of neurons of one sample stays in the first-level cache while it
-walks through time.
+Every neuron and every option is the same loop. When it is compiled, the reset and its delay,
+several spikes and a bound are constants, so that what is not asked for is not there; the other
+options are conditions that do not change along the loop. A block of neurons of one sample stays in
+the first-level cache while it walks through time.
 
 Arrays are (T, N), N counting the elements of a batch one sample after another, and coefficients
-(7, P) in the order of ``rule.COEFFICIENTS``: element n has the coefficients at n modulo P.
+(8, P) in the order of ``rule.COEFFICIENTS``: element n has the coefficients at n modulo P.
 """
 
 from __future__ import annotations
@@ -34,29 +34,47 @@ def fires(u: Any, threshold: Any, strict: bool, zero: Any, one: Any) -> Any:
 
 
 @compiled
+def sent(u: Any, threshold: Any, strict: bool, many: bool, zero: Any, one: Any) -> Any:
+    """The spikes of a membrane: one at most or, if ``many``, as many as it holds thresholds."""
+    if many:
+        return np.floor(u / threshold) if u >= threshold else zero
+    return fires(u, threshold, strict, zero, one)
+
+
+@compiled
+def at_most(s: Any, many: bool, one: Any) -> Any:
+    """One where there are spikes."""
+    return min(s, one) if many else s
+
+
+@compiled
 def membrane(
     reset: int,
     early: bool,
     strict: bool,
+    many: bool,
+    bounded: bool,
     v: Any,
     drive: Any,
     beta: Any,
     threshold: Any,
     target: Any,
+    v_min: Any,
     zero: Any,
     one: Any,
 ) -> tuple[Any, Any, Any, Any]:
     """One update: (output, membrane to carry on, membrane when firing is tested, that before hold).
 
-    ``early``: the reset that a step causes is applied in the next. ``zero`` and ``one`` are of the
+    ``early``: the reset that a step causes is applied in the next; ``many``: several spikes at
+    once; ``bounded``: what is carried on is raised to ``v_min``. ``zero`` and ``one`` are of the
     dtype: a plain number would widen the arithmetic.
     """
     if reset == NO_FIRE:
         u = beta * v + drive
         return u, u, u, u
-    due = fires(v, threshold, strict, zero, one) if early or reset == CARRY else zero
+    due = sent(v, threshold, strict, many, zero, one) if early or reset == CARRY else zero
     if early and reset == ZERO:
-        v = v * (one - due)
+        v = v * (one - at_most(due, many, one))
     if early and reset == VALUE:
         v = target if due > zero else v
     u = beta * v + drive
@@ -64,23 +82,27 @@ def membrane(
     if (early and reset == SUBTRACT) or reset == CARRY:
         u = u - due * threshold
     if reset == HOLD:
-        u = u * (one - due)
-    s = fires(u, threshold, strict, zero, one)
+        u = u * (one - at_most(due, many, one))
+    s = sent(u, threshold, strict, many, zero, one)
     after = u
     if not early:
         if reset == ZERO:
-            after = u * (one - s)
+            after = u * (one - at_most(s, many, one))
         elif reset == VALUE:
             after = target if s > zero else u
         elif reset == SUBTRACT:
             after = u - s * threshold
         elif reset == CARRY:
             after = u - (s - due) * threshold
+    if bounded and after < v_min:
+        after = v_min
     return s, after, u, held
 
 
 @functools.cache
-def forward_kernel(reset: int, early: bool) -> Callable[..., None]:
+def forward_kernel(
+    reset: int, early: bool, many: bool = False, bounded: bool = False
+) -> Callable[..., None]:
     """The loop forwards for a reset: walks ``i`` and ``v``, in place, through all steps of ``x``.
 
     With ``keep`` it notes what the way back needs: the membranes tested; beside them, carried
@@ -111,7 +133,7 @@ def forward_kernel(reset: int, early: bool) -> Callable[..., None]:
             n = min(BLOCK, last - a, period - p)
             beta, gain, leak = c[0, p : p + n], c[1, p : p + n], c[2, p : p + n]
             threshold, target = c[3, p : p + n], c[4, p : p + n]
-            alpha, weight = c[5, p : p + n], c[6, p : p + n]
+            alpha, weight, v_min = c[5, p : p + n], c[6, p : p + n], c[7, p : p + n]
             # Copies: the compiler must see that nothing overlaps.
             vs, cs = v[a : a + n].copy(), i[a : a + n].copy()
             us, hs = np.empty(n, x.dtype), np.empty(n, x.dtype)
@@ -130,11 +152,14 @@ def forward_kernel(reset: int, early: bool) -> Callable[..., None]:
                             reset,
                             early,
                             strict,
+                            many,
+                            bounded,
                             vs[k],
                             drive,
                             beta[k],
                             threshold[k],
                             target[k],
+                            v_min[k],
                             zero,
                             one,
                         )
@@ -150,11 +175,14 @@ def forward_kernel(reset: int, early: bool) -> Callable[..., None]:
                             reset,
                             early,
                             strict,
+                            many,
+                            bounded,
                             vs[k],
                             drive,
                             beta[k],
                             threshold[k],
                             target[k],
+                            v_min[k],
                             zero,
                             one,
                         )

@@ -35,6 +35,8 @@ def scan_in_graph(
         rule.surrogate.name,
         rule.surrogate.k,
         rule.detach_reset,
+        rule.many,
+        rule.bounded,
         kernels or "",
         keep,
     )
@@ -49,9 +51,12 @@ def _rule(
     surrogate: str,
     slope: float,
     detach: bool,
+    many: bool,
+    bounded: bool,
 ) -> Rule:
     """The rule that an operator's plain arguments tell."""
-    return Rule(reset, delay, strict, i is not None, Surrogate(surrogate, slope), detach)
+    slopes = Surrogate(surrogate, slope)
+    return Rule(reset, delay, strict, i is not None, slopes, detach, many, bounded)
 
 
 @torch.library.custom_op("t1c::scan", mutates_args=())
@@ -66,10 +71,12 @@ def _scan(
     surrogate: str,
     slope: float,
     detach: bool,
+    many: bool,
+    bounded: bool,
     kernels: str,
     keep: bool,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
-    rule = _rule(i, reset, delay, strict, surrogate, slope, detach)
+    rule = _rule(i, reset, delay, strict, surrogate, slope, detach, many, bounded)
     name = choose(xs, kernels or None)
     if name == "torch":
         with torch.no_grad():
@@ -123,9 +130,11 @@ def _scan_backward(
     surrogate: str,
     slope: float,
     detach: bool,
+    many: bool,
+    bounded: bool,
     kernels: str,
 ) -> list[Tensor]:
-    rule = _rule(i, reset, delay, strict, surrogate, slope, detach)
+    rule = _rule(i, reset, delay, strict, surrogate, slope, detach, many, bounded)
     name = choose(xs, kernels or None)
     if name != "torch":
         of_i = g_i if i is not None else None
@@ -177,7 +186,7 @@ def _grads(ctx: Any, *grads: Tensor) -> tuple[Any, ...]:
         g_out.contiguous(), g_i.contiguous(), g_v.contiguous(), xs, i, v, c, kept, *ctx.options
     )
     gx, gi, gv, *gc = found
-    return gx, gi if ctx.has_i else None, gv, gc, *[None] * 8
+    return gx, gi if ctx.has_i else None, gv, gc, *[None] * 10
 
 
 _scan.register_autograd(_grads, setup_context=_keep_for_backward)

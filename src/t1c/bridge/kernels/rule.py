@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 from ..surrogate import Surrogate
 
-COEFFICIENTS = ("beta", "gain", "leak", "v_threshold", "v_reset", "alpha", "weight")
-"""The order in which kernels take coefficients; the last two are those of a synapse."""
+COEFFICIENTS = ("beta", "gain", "leak", "v_threshold", "v_reset", "alpha", "weight", "v_min")
+"""The order in which kernels take coefficients; alpha and weight are those of a synapse."""
 
 RESETS = ("no_fire", "zero", "value", "subtract", "none", "hold", "carry")
 """Resets by number; 'no_fire' is a neuron whose output is its membrane."""
@@ -24,6 +24,8 @@ class Rule:
         synapse: a current that decays by itself drives the membrane.
         surrogate: the slope of a spike, going backwards.
         detach_reset: no gradient flows through the spike that resets.
+        many: several spikes at once, one for each threshold that the membrane holds.
+        bounded: the membrane that is carried on is raised to v_min.
     """
 
     reset: str
@@ -32,3 +34,10 @@ class Rule:
     synapse: bool
     surrogate: Surrogate
     detach_reset: bool = True
+    many: bool = False
+    bounded: bool = False
+
+
+def compiled_for(rule: Rule) -> tuple[int, bool, bool, bool]:
+    """What a loop for CPUs is compiled for: the reset by number, its delay, many, bounded."""
+    return RESETS.index(rule.reset), rule.delay, rule.many, rule.bounded

@@ -20,7 +20,7 @@ SURROGATES = tuple(SLOPES)
 
 
 class Backend(Protocol):
-    """The kernels of one kind. Arrays are (T, N), states (N,), coefficients (7, P).
+    """The kernels of one kind. Arrays are (T, N), states (N,), coefficients (8, P).
 
     What a rule does not need is some array of that dtype, which is left alone.
     """
@@ -66,7 +66,7 @@ class Backend(Protocol):
         """Walk ``gi`` and ``gv``, in place, back from the gradients after the last step.
 
         Fills ``gx``, the gradients of ``x``; with ``learning``, adds those of coefficients to
-        ``gc`` (7, N), in the dtype of the arithmetic.
+        ``gc`` (8, N), in the dtype of the arithmetic.
         """
 
 

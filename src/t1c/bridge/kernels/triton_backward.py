@@ -9,14 +9,16 @@ from __future__ import annotations
 import triton
 import triton.language as tl
 
-from .triton_scan import fires, less, narrowed, rounded, widened
+from .triton_scan import at_most, less, narrowed, over, raised, rounded, sent, widened
 
 
 @triton.jit
-def over(a, b):  # pragma: no cover
-    """The quotient, rounded correctly."""
-    # Triton divides float32 in haste unless told otherwise, and cannot be told so for float64.
-    return tl.fdiv(a, b, ieee_rounding=True) if b.dtype == tl.float32 else a / b
+def nearest(u, threshold, MANY: tl.constexpr):  # pragma: no cover
+    """Which multiple of the threshold is nearest to a membrane: the first, without ``MANY``."""
+    k = tl.full(u.shape, 1, u.dtype)
+    if MANY:
+        k = tl.maximum(tl.floor(over(u, threshold) + 0.5), k)
+    return k
 
 
 @triton.jit
@@ -43,21 +45,26 @@ def slopes(u, threshold, p, q, KIND: tl.constexpr):  # pragma: no cover
 @triton.jit
 def stored(
     u,
+    due,
     threshold,
     target,
     RESET: tl.constexpr,
     EARLY: tl.constexpr,
     STRICT: tl.constexpr,
+    MANY: tl.constexpr,
     dtype: tl.constexpr,
 ):  # pragma: no cover
-    """The membrane that a step carried on, given the one that it tested."""
+    """What a step carries on before it is bounded, given the membrane that it tested."""
     if not EARLY:
+        s = sent(u, threshold, STRICT, MANY, dtype)
         if RESET == "zero":
-            u = u * (1 - fires(u, threshold, STRICT))
+            u = u * (1 - at_most(s, MANY))
         elif RESET == "value":
-            u = tl.where(fires(u, threshold, STRICT) > 0, target, u)
+            u = tl.where(s > 0, target, u)
         elif RESET == "subtract":
-            u = less(u, fires(u, threshold, STRICT), threshold, dtype)
+            u = less(u, s, threshold, dtype)
+        elif RESET == "carry":
+            u = less(u, rounded(s - due, dtype), threshold, dtype)
     return u
 
 
@@ -71,42 +78,53 @@ def through_membrane(
     beta,
     threshold,
     target,
+    v_min,
     p,
     q,
     RESET: tl.constexpr,
     EARLY: tl.constexpr,
     STRICT: tl.constexpr,
+    MANY: tl.constexpr,
+    BOUNDED: tl.constexpr,
     KIND: tl.constexpr,
     DETACH: tl.constexpr,
+    dtype: tl.constexpr,
 ):  # pragma: no cover
     """Gradients of one ``membrane`` update, taking its lines backwards.
 
     With ``DETACH``, none flows through the spike that resets.
 
     Returns:
-        (of the drive, of the membrane before, of the threshold, of the target, the membrane that
-        beta multiplied).
+        (of the drive, of the membrane before, of the threshold, of the target, of the bound, the
+        membrane that beta multiplied).
     """
     g_due = tl.full(u.shape, 0, u.dtype)
     g_threshold = g_due
     g_target = g_due
+    g_min = g_due
     start = v
     if RESET == "no_fire":
         g = g_out + g_after
         g_v = g * beta
     else:
-        s = fires(u, threshold, STRICT)
-        due = fires(v, threshold, STRICT)
+        s = sent(u, threshold, STRICT, MANY, dtype)
+        due = sent(v, threshold, STRICT, MANY, dtype)
+        once = at_most(s, MANY)
+        once_due = at_most(due, MANY)
+        if BOUNDED:
+            low = stored(u, due, threshold, target, RESET, EARLY, STRICT, MANY, dtype) < v_min
+            g_min = tl.where(low, g_after, 0)
+            g_after = tl.where(low, 0, g_after)
         g = g_after
         g_spike = g_out
         if not EARLY:
             if RESET == "zero":
-                g = g_after * (1 - s)
+                g = g_after * (1 - once)
                 if not DETACH:
                     g_spike = g_spike - g_after * u
             elif RESET == "value":
-                g = g_after * (1 - s)
-                g_target = g_after * s
+                g = g_after * (1 - once)
+                g_target = g_after * once
                 if not DETACH:
                     g_spike = g_spike + g_after * (target - u)
             elif RESET == "subtract":
@@ -118,30 +136,32 @@ def through_membrane(
                 if not DETACH:
                     g_spike = g_spike - g_after * threshold
                     g_due = g_after * threshold
-        through_spike = g_spike * slopes(u, threshold, p, q, KIND)
+        k = nearest(u, threshold, MANY)
+        through_spike = g_spike * slopes(u, k * threshold, p, q, KIND)
         g = g + through_spike
-        g_threshold = g_threshold - through_spike
+        g_threshold = g_threshold - k * through_spike
         if (EARLY and RESET == "subtract") or RESET == "carry":
             g_threshold = g_threshold - g * due
             g_due = g_due - g * threshold
         if RESET == "hold":
             g_due = g_due - g * held
-            g = g * (1 - due)
+            g = g * (1 - once_due)
         g_v = g * beta
         if EARLY and RESET == "zero":
-            start = v * (1 - due)
+            start = v * (1 - once_due)
             g_due = g_due - g_v * v
-            g_v = g_v * (1 - due)
+            g_v = g_v * (1 - once_due)
         if EARLY and RESET == "value":
             start = tl.where(due > 0, target, v)
-            g_target = g_v * due
+            g_target = g_v * once_due
             g_due = g_due + g_v * (target - v)
-            g_v = g_v * (1 - due)
+            g_v = g_v * (1 - once_due)
         if not DETACH and (EARLY or RESET == "carry"):
-            through_due = g_due * slopes(v, threshold, p, q, KIND)
+            k = nearest(v, threshold, MANY)
+            through_due = g_due * slopes(v, k * threshold, p, q, KIND)
             g_v = g_v + through_due
-            g_threshold = g_threshold - through_due
-    return g, g_v, g_threshold, g_target, start
+            g_threshold = g_threshold - k * through_due
+    return g, g_v, g_threshold, g_target, g_min, start
 
 
 @triton.jit(do_not_specialize=["steps", "size", "period"])
@@ -165,6 +185,8 @@ def backward(
     RESET: tl.constexpr,
     EARLY: tl.constexpr,
     STRICT: tl.constexpr,
+    MANY: tl.constexpr,
+    BOUNDED: tl.constexpr,
     SYNAPSE: tl.constexpr,
     KIND: tl.constexpr,
     DETACH: tl.constexpr,
@@ -175,7 +197,7 @@ def backward(
 
     Takes gradients of the outputs, ``grads``, and of the states after the last step, ``gi`` and
     ``gv``, which become those of the states before the first; writes gradients of the input into
-    ``gx`` and, if ``LEARNING``, those of coefficients into ``gc`` (7, N), in the dtype of the
+    ``gx`` and, if ``LEARNING``, those of coefficients into ``gc`` (8, N), in the dtype of the
     arithmetic.
     """
     dtype: tl.constexpr = grads.dtype.element_ty
@@ -186,10 +208,11 @@ def backward(
     own = c + n % period
     beta = widened(tl.load(own, mask=there))
     gain = widened(tl.load(own + period, mask=there))
-    threshold = widened(tl.load(own + 3 * period, mask=there))
+    threshold = widened(tl.load(own + 3 * period, mask=there, other=1))
     target = widened(tl.load(own + 4 * period, mask=there))
     alpha = widened(tl.load(own + 5 * period, mask=there))
     weight = widened(tl.load(own + 6 * period, mask=there))
+    v_min = widened(tl.load(own + 7 * period, mask=there))
     p = tl.load(constants + 2)
     q = tl.load(constants + 3)
     first_v = widened(tl.load(v0 + n, mask=there))
@@ -203,6 +226,7 @@ def backward(
     of_target = of_beta
     of_alpha = of_beta
     of_weight = of_beta
+    of_min = of_beta
     at = n + (steps - 1) * size
     u = widened(tl.load(tested + at, mask=there))
     current = u
@@ -216,12 +240,13 @@ def backward(
             v = widened(tl.load(beside + at - size, mask=there & more))
         else:
             before = widened(tl.load(tested + at - size, mask=there & more))
-            v = stored(before, threshold, target, RESET, EARLY, STRICT, dtype)
+            v = stored(before, before, threshold, target, RESET, EARLY, STRICT, MANY, dtype)
+            v = raised(v, v_min, BOUNDED)
         v = tl.where(more, v, first_v)
         held = u
         if RESET == "hold":
             held = widened(tl.load(beside + at, mask=there))
-        g, g_v, to_threshold, to_target, start = through_membrane(
+        g, g_v, to_threshold, to_target, to_min, start = through_membrane(
             widened(tl.load(grads + at, mask=there)),
             g_v,
             v,
@@ -230,13 +255,17 @@ def backward(
             beta,
             threshold,
             target,
+            v_min,
             p,
             q,
             RESET,
             EARLY,
             STRICT,
+            MANY,
+            BOUNDED,
             KIND,
             DETACH,
+            dtype,
         )
         if LEARNING:
             now = widened(tl.load(x + at, mask=there))
@@ -244,6 +273,7 @@ def backward(
             of_leak += g
             of_threshold += to_threshold
             of_target += to_target
+            of_min += to_min
             if SYNAPSE:
                 of_gain += g * current
             else:
@@ -275,3 +305,4 @@ def backward(
         tl.store(sums + 4 * size, of_target, mask=there)
         tl.store(sums + 5 * size, of_alpha, mask=there)
         tl.store(sums + 6 * size, of_weight, mask=there)
+        tl.store(sums + 7 * size, of_min, mask=there)

@@ -5,7 +5,7 @@ what is not asked for is not there. A thread keeps the state of its neuron in re
 steps.
 
 Arrays are those of ``numba_scan``: (T, N), N counting the elements of a batch one sample after
-another, and coefficients (7, P) in the order of ``rule.COEFFICIENTS``: element n has the
+another, and coefficients (8, P) in the order of ``rule.COEFFICIENTS``: element n has the
 coefficients at n modulo P.
 
 Half types are worked in float32, and each product and sum is rounded to the half type, as torch
@@ -64,6 +64,30 @@ def fires(u, threshold, STRICT: tl.constexpr):  # pragma: no cover
 
 
 @triton.jit
+def over(a, b):  # pragma: no cover
+    """The quotient, rounded correctly."""
+    # Triton divides float32 in haste unless told otherwise, and cannot be told so for float64.
+    return tl.fdiv(a, b, ieee_rounding=True) if b.dtype == tl.float32 else a / b
+
+
+@triton.jit
+def sent(
+    u, threshold, STRICT: tl.constexpr, MANY: tl.constexpr, dtype: tl.constexpr
+):  # pragma: no cover
+    """The spikes of a membrane: one at most or, with ``MANY``, as many as it holds thresholds."""
+    s = fires(u, threshold, STRICT)
+    if MANY:
+        s = tl.where(s > 0, tl.floor(rounded(over(u, threshold), dtype)), s)
+    return s
+
+
+@triton.jit
+def at_most(s, MANY: tl.constexpr):  # pragma: no cover
+    """One where there are spikes."""
+    return tl.minimum(s, 1) if MANY else s
+
+
+@triton.jit
 def weighed(a, x, b, dtype: tl.constexpr):  # pragma: no cover
     """The product of ``a`` and ``x``, and ``b`` added to it, each rounded."""
     return rounded(rounded(a * x, dtype) + b, dtype)
@@ -71,8 +95,14 @@ def weighed(a, x, b, dtype: tl.constexpr):  # pragma: no cover
 
 @triton.jit
 def less(u, s, threshold, dtype: tl.constexpr):  # pragma: no cover
-    """The threshold subtracted ``s`` times; ``s`` is -1, 0 or 1, so that the product is exact."""
-    return rounded(u - s * threshold, dtype)
+    """The threshold subtracted ``s`` times; the product and the difference are rounded."""
+    return rounded(u - rounded(s * threshold, dtype), dtype)
+
+
+@triton.jit
+def raised(after, v_min, BOUNDED: tl.constexpr):  # pragma: no cover
+    """The membrane to carry on, if it has a bound."""
+    return tl.where(after < v_min, v_min, after) if BOUNDED else after
 
 
 @triton.jit
@@ -82,14 +112,18 @@ def membrane(
     beta,
     threshold,
     target,
+    v_min,
     RESET: tl.constexpr,
     EARLY: tl.constexpr,
     STRICT: tl.constexpr,
+    MANY: tl.constexpr,
+    BOUNDED: tl.constexpr,
     dtype: tl.constexpr,
 ):  # pragma: no cover
     """One update: (output, membrane to carry on, membrane when firing is tested, that before hold).
 
-    ``EARLY``: the reset that a step causes is applied in the next.
+    ``EARLY``: the reset that a step causes is applied in the next; ``MANY``: several spikes at
+    once; ``BOUNDED``: what is carried on is raised to ``v_min``.
     """
     if RESET == "no_fire":
         u = weighed(beta, v, drive, dtype)
@@ -97,9 +131,9 @@ def membrane(
         after = u
         held = u
     else:
-        due = fires(v, threshold, STRICT)
+        due = sent(v, threshold, STRICT, MANY, dtype)
         if EARLY and RESET == "zero":
-            v = v * (1 - due)
+            v = v * (1 - at_most(due, MANY))
         if EARLY and RESET == "value":
             v = tl.where(due > 0, target, v)
         u = weighed(beta, v, drive, dtype)
@@ -107,18 +141,19 @@ def membrane(
         if (EARLY and RESET == "subtract") or RESET == "carry":
             u = less(u, due, threshold, dtype)
         if RESET == "hold":
-            u = u * (1 - due)
-        s = fires(u, threshold, STRICT)
+            u = u * (1 - at_most(due, MANY))
+        s = sent(u, threshold, STRICT, MANY, dtype)
         after = u
         if not EARLY:
             if RESET == "zero":
-                after = u * (1 - s)
+                after = u * (1 - at_most(s, MANY))
             elif RESET == "value":
                 after = tl.where(s > 0, target, u)
             elif RESET == "subtract":
                 after = less(u, s, threshold, dtype)
             elif RESET == "carry":
-                after = less(u, s - due, threshold, dtype)
+                after = less(u, rounded(s - due, dtype), threshold, dtype)
+        after = raised(after, v_min, BOUNDED)
     return s, after, u, held
 
 
@@ -138,6 +173,8 @@ def forward(
     RESET: tl.constexpr,
     EARLY: tl.constexpr,
     STRICT: tl.constexpr,
+    MANY: tl.constexpr,
+    BOUNDED: tl.constexpr,
     SYNAPSE: tl.constexpr,
     KEEP: tl.constexpr,
     BLOCK: tl.constexpr,
@@ -157,10 +194,11 @@ def forward(
     beta = widened(tl.load(own, mask=there))
     gain = widened(tl.load(own + period, mask=there))
     leak = widened(tl.load(own + 2 * period, mask=there))
-    threshold = widened(tl.load(own + 3 * period, mask=there))
+    threshold = widened(tl.load(own + 3 * period, mask=there, other=1))
     target = widened(tl.load(own + 4 * period, mask=there))
     alpha = widened(tl.load(own + 5 * period, mask=there))
     weight = widened(tl.load(own + 6 * period, mask=there))
+    v_min = widened(tl.load(own + 7 * period, mask=there))
     u = widened(tl.load(v + n, mask=there))
     current = widened(tl.load(i + n, mask=there))
     at = n
@@ -172,7 +210,20 @@ def forward(
             if KEEP:
                 tl.store(currents + at, narrowed(current, dtype), mask=there)
         drive = weighed(gain, now, leak, dtype)
-        s, u, kept, held = membrane(u, drive, beta, threshold, target, RESET, EARLY, STRICT, dtype)
+        s, u, kept, held = membrane(
+            u,
+            drive,
+            beta,
+            threshold,
+            target,
+            v_min,
+            RESET,
+            EARLY,
+            STRICT,
+            MANY,
+            BOUNDED,
+            dtype,
+        )
         tl.store(out + at, narrowed(s, dtype), mask=there)
         if KEEP:
             tl.store(tested + at, narrowed(kept, dtype), mask=there)

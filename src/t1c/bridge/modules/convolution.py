@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -30,6 +31,14 @@ class SepConv2dModule(nn.Module):
     Raises:
         NodeError: the weights do not fit together.
     """
+
+    held_in: ClassVar[Mapping[str, str]] = {
+        "depthwise_weight": "depthwise.weight",
+        "pointwise_weight": "pointwise.weight",
+        "depthwise_bias": "depthwise.bias",
+        "pointwise_bias": "pointwise.bias",
+    }
+    """Field of the node -> where it is held, if under another name."""
 
     def __init__(
         self,

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from t1c import ir
 from t1c.ir.errors import ShapeError
-from t1c.ir.primitives.neuron import Neuron, SpikingNeuron, parameter_shape
+from t1c.ir.primitives.neuron import PLAIN, Neuron, SpikingNeuron, parameter_shape
 
 from ..exporting import Shape, array, exports
 from ..kernels.rule import COEFFICIENTS, Rule
@@ -40,6 +40,7 @@ class NeuronModule(StatefulModule):
     node_type: ClassVar[type[Neuron]]
     reset_delay: bool = False
     fires_at: str = "ge"
+    spikes: str = "binary"
     surrogate: Surrogate = ATAN
     """The derivative that spikes pretend to have in training."""
     detach_reset: bool = True
@@ -65,7 +66,7 @@ class NeuronModule(StatefulModule):
         self._laid: dict[tuple[Any, ...], tuple[Watched, Laid]] = {}
 
     def coefficients(self, x: Tensor) -> Coefficients:
-        """The folded coefficients, threshold and reset value, laid over ``x`` in its dtype."""
+        """The folded coefficients, and the plain parameters, laid over ``x`` in its dtype."""
         return self._folded(x.shape[1:], x.dtype, x.device)
 
     def laid(self, features: torch.Size, dtype: torch.dtype, device: torch.device) -> Laid:
@@ -94,7 +95,7 @@ class NeuronModule(StatefulModule):
         self, features: torch.Size, dtype: torch.dtype, device: torch.device
     ) -> Coefficients:
         p = {name: self._over(name, tuple(features)) for name in self.exact}
-        plain = {name: p[name] for name in ("v_threshold", "v_reset") if name in p}
+        plain = {name: p[name] for name in PLAIN if name in p}
         return {
             name: value.to(device, dtype)
             for name, value in (self.node_type.fold(p) | plain).items()
@@ -138,6 +139,8 @@ class NeuronModule(StatefulModule):
             synapse=len(self.state_names) > 1,
             surrogate=self.surrogate,
             detach_reset=self.detach_reset,
+            many=self.spikes == "multiple",
+            bounded="v_min" in self.exact,
         )
 
     def step(self, x: Tensor, state: State) -> tuple[Tensor, State]:
@@ -181,7 +184,7 @@ class NeuronModule(StatefulModule):
         defaults = self.node_type.defaults()
         options = [
             f"{name}={getattr(self, name)!r}"
-            for name in ("reset", "reset_delay", "fires_at")
+            for name in ("reset", "reset_delay", "fires_at", "spikes")
             if name in defaults and getattr(self, name) != defaults[name]
         ]
         return ", ".join(shapes + options)
@@ -199,6 +202,8 @@ class LIFModule(NeuronModule):
         reset: 'zero', 'value', 'subtract', 'none', 'hold' or 'carry'; see ``ir.LIF``.
         reset_delay: apply a reset at the start of the next step.
         fires_at: 'ge' or 'gt'.
+        spikes: 'binary' or 'multiple'.
+        v_min: what the membrane never falls below; None: no bound.
 
     Each parameter is one number, per channel, or per neuron. ``beta`` is ``1 - 1/tau``.
 
@@ -219,6 +224,7 @@ class LIFModule(NeuronModule):
     v_leak: Tensor
     v_threshold: Tensor
     v_reset: Tensor | None
+    v_min: Tensor | None
 
     def __init__(
         self,
@@ -231,6 +237,8 @@ class LIFModule(NeuronModule):
         reset: str | None = None,
         reset_delay: bool = False,
         fires_at: str = "ge",
+        spikes: str = "binary",
+        v_min: Numbers | None = None,
     ) -> None:
         super().__init__(
             tau,
@@ -241,6 +249,8 @@ class LIFModule(NeuronModule):
             reset=reset,
             reset_delay=reset_delay,
             fires_at=fires_at,
+            spikes=spikes,
+            v_min=v_min,
         )
 
     @property

@@ -114,7 +114,9 @@ def _within(
     seen = mine if mine is not None else theirs
     if seen is None or threshold is None:
         return torch.zeros_like(place.elements)
-    return (seen - threshold).abs() <= bound
+    # One spike more or less: the membrane lies at that multiple of its threshold.
+    crossing = torch.maximum(*values).clamp(min=1) * threshold
+    return (seen - crossing).abs() <= bound
 
 
 def _bound(

@@ -20,6 +20,9 @@ from ..fields import Array, array, boolean, choice
 from ..node import Node, Shape, State
 
 OPTIONS_SINCE = "0.1.0"
+COUNTS_SINCE = "0.2.0"
+PLAIN = ("v_threshold", "v_reset", "v_min")
+"""Parameters that a step takes as they are."""
 
 
 def parameter_shape(shape: Shape, features: Shape) -> Shape:
@@ -86,12 +89,12 @@ class Neuron(Node):
         return shape
 
     def coefficients(self, x: Array) -> dict[str, Array]:
-        """The folded coefficients, threshold and reset value, laid over ``x`` in its dtype."""
+        """The folded coefficients, and the plain parameters, laid over ``x`` in its dtype."""
         p = {
             name: value.astype(np.float64).reshape(parameter_shape(value.shape, x.shape[1:]))
             for name, value in self.parameters().items()
         }
-        kept = {name: p[name] for name in ("v_threshold", "v_reset") if name in p}
+        kept = {name: p[name] for name in PLAIN if name in p}
         return {name: value.astype(x.dtype) for name, value in (self.fold(p) | kept).items()}
 
     def step(self, x: Array, state: State) -> tuple[Array, State]:
@@ -126,6 +129,16 @@ class SpikingNeuron(Neuron):
             potential as it was when firing was tested, and a stored potential that would fire is
             one that did.
         fires_at: 'ge' fires at u >= v_threshold, 'gt' at u > v_threshold.
+        spikes: 'binary' sends one spike at most, 'multiple' several at once:
+            ``s = floor(u / v_threshold)``, the quotient rounded, where u >= v_threshold, else 0.
+            It goes with fires_at='ge' and thresholds above 0. A subtraction takes off as many
+            thresholds, ``u - s * v_threshold``; every other reset asks only whether s is above 0.
+        v_min: the membrane never falls below: what a step carries on is raised to it at the end of
+            the step, after the resets of that step, ``v = v_min if v < v_min else v``. Spikes are
+            those of the membrane before. None: no bound.
+
+    A step is, in this order: the drive; with reset_delay the reset that is due; the decay; firing;
+    without reset_delay the reset; the bound.
     """
 
     v_reset: Array | None = array(default=None, since=OPTIONS_SINCE)  # noqa: RUF009 - a field
@@ -134,6 +147,8 @@ class SpikingNeuron(Neuron):
     )
     reset_delay: bool = boolean(default=False, since=OPTIONS_SINCE)
     fires_at: str = choice("ge", "gt", default="ge", since=OPTIONS_SINCE)
+    spikes: str = choice("binary", "multiple", default="binary", since=COUNTS_SINCE)
+    v_min: Array | None = array(default=None, since=COUNTS_SINCE)  # noqa: RUF009 - a field
 
     @property
     def reset_mode(self) -> str:
@@ -157,16 +172,40 @@ class SpikingNeuron(Neuron):
                 f"nothing, because reset={self.reset!r} does not use it",
                 "Drop v_reset, or use reset='value'.",
             )
+        if self.spikes == "multiple":
+            self._check_counts()
+
+    def _check_counts(self) -> None:
+        if self.fires_at != "ge":
+            remedy = "With spikes='multiple' use fires_at='ge'."
+            raise self._error("fires_at", self.fires_at, "'ge' beside spikes='multiple'", remedy)
+        threshold = self.parameters()["v_threshold"]
+        if not (threshold > 0).all():
+            raise self._error(
+                "v_threshold",
+                f"{threshold.min()} beside spikes='multiple'",
+                "thresholds above 0, of which a membrane can hold several",
+                "Use spikes='binary'.",
+            )
 
     def settle(self, c: Mapping[str, Array], v: Array, drive: Array) -> tuple[Array, Array]:
-        """Fire and reset: (spikes, membrane to carry on)."""
+        """Fire, reset and bound: (spikes, membrane to carry on)."""
+        spikes, v = self._fire_and_reset(c, v, drive)
+        return spikes, v if "v_min" not in c else np.where(v < c["v_min"], c["v_min"], v)
+
+    def _fire_and_reset(
+        self, c: Mapping[str, Array], v: Array, drive: Array
+    ) -> tuple[Array, Array]:
         threshold, target, one = c["v_threshold"], c.get("v_reset"), v.dtype.type(1)
 
         def fire(u: Array) -> Array:
-            return (u >= threshold if self.fires_at == "ge" else u > threshold).astype(u.dtype)
+            fires = u >= threshold if self.fires_at == "ge" else u > threshold
+            count = one if self.spikes == "binary" else np.floor(u / threshold)
+            return np.where(fires, count, u.dtype.type(0))
 
         def jump(u: Array, spikes: Array) -> Array:
-            return u * (one - spikes) if target is None else np.where(spikes > 0, target, u)
+            once = np.minimum(spikes, one)
+            return u * (one - once) if target is None else np.where(spikes > 0, target, u)
 
         mode = self.reset_mode
         if self.reset_delay:
