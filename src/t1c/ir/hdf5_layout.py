@@ -10,7 +10,7 @@ from .graph import Graph
 from .metadata import same_value
 from .node import Node
 
-FORMAT_VERSION = "0.1.0"
+FORMAT_VERSION = "0.2.0"
 """The latest format that this package reads and writes."""
 BASE_VERSION = "0.0.1"
 """The format of the first implementations, still written wherever it says everything."""
@@ -39,6 +39,8 @@ def numbers(version: str) -> tuple[int, ...]:
 
 NESTED_SINCE = "0.1.0"
 """The version that runs nested graphs; earlier readers pass their input on unchanged."""
+FEEDBACK_SINCE = "0.1.0"
+"""The version that knows stated feedback."""
 
 
 def needed_version(node: Node, nested: bool = False) -> str:
@@ -59,7 +61,7 @@ def needed_version(node: Node, nested: bool = False) -> str:
 def later_fields(node: Node) -> str:
     """The version of the latest field in use, or '' if all are as old as the primitive."""
     if isinstance(node, Graph):
-        return FORMAT_VERSION if node.feedback else ""
+        return FEEDBACK_SINCE if node.feedback else ""
     later = {name for name, kind in node.kinds.items() if kind.since} - unused_fields(node)
     return max((node.kinds[name].since for name in later), key=numbers, default="")
 

@@ -134,7 +134,7 @@ class Node:
         return True
 
     def merge(self, inputs: Sequence[Shape]) -> Shape:
-        """The shape of what several incoming edges become: their sum, so all must be equal."""
+        """The shape of what the incoming edges become: their sum, so all must be equal."""
         for shape in inputs[1:]:
             if shape != inputs[0]:
                 raise ShapeError(
@@ -145,6 +145,16 @@ class Node:
                     )
                 )
         return inputs[0]
+
+    def guess(self, known: Sequence[Shape]) -> Shape | None:
+        """The shape that ``merge`` will give, told from some of the inputs; None if it cannot be.
+
+        Only loops need it. It may be wrong: what does not fit shows when all inputs are known.
+
+        Raises:
+            ShapeError: the inputs contradict each other.
+        """
+        return self.merge(known) if known and self.adds_inputs else None
 
     def merge_values(self, inputs: Sequence[Array]) -> Array:
         """The reference meaning of several incoming edges: their sum, in the order of the edges."""

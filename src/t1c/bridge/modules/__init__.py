@@ -1,8 +1,10 @@
 """One file per family of primitives: node -> module."""
 
 from . import activation, linear, normalization, pooling, region, reshape, threshold
+from .combine import BinaryModule, MatMulModule, WhereModule
 from .convolution import SepConv2dModule
 from .delay import DelayModule
+from .elementwise import ClipModule, PowerModule, ShiftModule, UnaryModule
 from .linear import ScaleModule
 from .merge import ConcatModule, MergeModule, SkipModule
 from .neuron import (
@@ -15,10 +17,14 @@ from .neuron import (
     NeuronModule,
 )
 from .pooling import SumPool2dModule
+from .reduce import ReduceModule
+from .reshape import ReshapeModule, SliceModule, TransposeModule
 from .split import SplitModule
 from .threshold import ThresholdModule
 
 __all__ = [
+    "BinaryModule",
+    "ClipModule",
     "ConcatModule",
     "CubaLIFModule",
     "CubaLIModule",
@@ -27,14 +33,23 @@ __all__ = [
     "IModule",
     "LIFModule",
     "LIModule",
+    "MatMulModule",
     "MergeModule",
     "NeuronModule",
+    "PowerModule",
+    "ReduceModule",
+    "ReshapeModule",
     "ScaleModule",
     "SepConv2dModule",
+    "ShiftModule",
     "SkipModule",
+    "SliceModule",
     "SplitModule",
     "SumPool2dModule",
     "ThresholdModule",
+    "TransposeModule",
+    "UnaryModule",
+    "WhereModule",
     "activation",
     "linear",
     "normalization",

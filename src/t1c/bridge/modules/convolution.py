@@ -11,10 +11,11 @@ from t1c import ir
 
 from ..exporting import Shape, array, exports, refuse
 from ..registry import imports, load
+from ..stateless import StatelessModule
 from .linear import bias_of, has_bias
 
 
-class SepConv2dModule(nn.Module):
+class SepConv2dModule(StatelessModule):
     """Depthwise separable convolution: each channel by itself, then a 1x1 convolution.
 
     Args:

@@ -12,6 +12,7 @@ from t1c.ir.primitives.neuron import parameter_shape
 
 from ..exporting import Shape, array, exports
 from ..registry import imports, load, tensor
+from ..stateless import StatelessModule
 
 NO_BIAS = {"bias": "none"}
 """The note on a node whose module has no bias: the zeros are there for readers that need one."""
@@ -29,7 +30,7 @@ def bias_of(module: nn.Linear | nn.Conv1d | nn.Conv2d) -> dict[str, Any]:
     return {"bias": array(module.weight.new_zeros(len(module.weight))), "metadata": NO_BIAS}
 
 
-class ScaleModule(nn.Module):
+class ScaleModule(StatelessModule):
     """y = scale * x, with the meaning of ``ir.Scale``; the scale is learnable."""
 
     def __init__(self, scale: Tensor) -> None:

@@ -11,9 +11,10 @@ from t1c import ir
 
 from ..exporting import Shape, exports
 from ..registry import imports
+from ..stateless import StatelessModule
 
 
-class MergeModule(nn.Module):
+class MergeModule(StatelessModule):
     """A module that decides how several inputs become one."""
 
     @property

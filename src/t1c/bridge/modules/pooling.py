@@ -10,6 +10,7 @@ from t1c import ir
 
 from ..exporting import Shape, exports, refuse
 from ..registry import imports
+from ..stateless import StatelessModule
 
 
 @imports(ir.MaxPool2d)
@@ -26,7 +27,7 @@ def _avg_pool(node: ir.AvgPool2d, dtype: torch.dtype) -> nn.Module:
     )
 
 
-class SumPool2dModule(nn.Module):
+class SumPool2dModule(StatelessModule):
     """The sum of each window, padding included as zeros, with the meaning of ``ir.SumPool2d``."""
 
     def __init__(

@@ -1,18 +1,21 @@
 """The primitives, one file per family."""
 
-from .activation import ELU, GELU, PReLU, ReLU, Sigmoid, Softmax, Tanh
+from .activation import ELU, GELU, LogSoftmax, PReLU, ReLU, Sigmoid, Softmax, Tanh
 from .border import Input, Output
+from .combine import Binary, MatMul, Where
 from .convolution import Conv1d, Conv2d, SepConv2d
 from .current import CubaLI, CubaLIF
 from .delay import Delay
+from .elementwise import Clip, Power, Shift, Unary
 from .integrate import IF, I
 from .leaky import LI, LIF
 from .linear import Affine, Linear, Scale, SpikeMode, SpikingAffine
 from .merge import Concat, Skip, SkipType
 from .normalization import BatchNorm1d, BatchNorm2d, Dropout, LayerNorm
 from .pooling import AvgPool2d, MaxPool2d, SumPool2d
+from .reduce import Reduce
 from .region import HybridRegion, Identity, NeuronMode
-from .reshape import Flatten, Upsample, UpsampleMode
+from .reshape import Flatten, Reshape, Slice, Transpose, Upsample, UpsampleMode
 from .split import ChannelSplit
 from .threshold import Threshold
 
@@ -26,7 +29,9 @@ __all__ = [
     "AvgPool2d",
     "BatchNorm1d",
     "BatchNorm2d",
+    "Binary",
     "ChannelSplit",
+    "Clip",
     "Concat",
     "Conv1d",
     "Conv2d",
@@ -41,22 +46,32 @@ __all__ = [
     "Input",
     "LayerNorm",
     "Linear",
+    "LogSoftmax",
+    "MatMul",
     "MaxPool2d",
     "NeuronMode",
     "Output",
     "PReLU",
+    "Power",
     "ReLU",
+    "Reduce",
+    "Reshape",
     "Scale",
     "SepConv2d",
+    "Shift",
     "Sigmoid",
     "Skip",
     "SkipType",
+    "Slice",
     "Softmax",
     "SpikeMode",
     "SpikingAffine",
     "SumPool2d",
     "Tanh",
     "Threshold",
+    "Transpose",
+    "Unary",
     "Upsample",
     "UpsampleMode",
+    "Where",
 ]
