@@ -28,6 +28,7 @@ from .errors import NodeError, Problem
 
 Array = npt.NDArray[Any]
 Pair = tuple[int, int]
+Triple = tuple[int, int, int]
 
 
 def show(value: object) -> str:

@@ -146,15 +146,12 @@ class Node:
                 )
         return inputs[0]
 
-    def guess(self, known: Sequence[Shape]) -> Shape | None:
-        """The shape that ``merge`` will give, told from some of the inputs; None if it cannot be.
+    def supposed(self, arriving: Sequence[Shape | None]) -> Sequence[Shape]:
+        """What to go by where some inputs are not known yet (None), as in a loop; () for nothing.
 
-        Only loops need it. It may be wrong: what does not fit shows when all inputs are known.
-
-        Raises:
-            ShapeError: the inputs contradict each other.
+        It may be wrong: what does not fit shows when all inputs are known.
         """
-        return self.merge(known) if known and self.adds_inputs else None
+        return [shape for shape in arriving if shape is not None] if self.adds_inputs else ()
 
     def merge_values(self, inputs: Sequence[Array]) -> Array:
         """The reference meaning of several incoming edges: their sum, in the order of the edges."""

@@ -68,6 +68,11 @@ class BinaryModule(Surrogated, _Combination):
         a, b = torch.broadcast_tensors(a, b)
         return spike(a, b, FIRES_AT[op], self.surrogate)
 
+    def magnitude(self, inputs: Sequence[Tensor]) -> tuple[Tensor, int]:
+        """What is subtracted counts like what is added."""
+        a, b = inputs
+        return a + b if self.node.op == "subtract" else self.merge(inputs), 1
+
     def extra_repr(self) -> str:
         """The function."""
         return repr(self.node.op)
@@ -103,6 +108,10 @@ class MatMulModule(_Combination):
     def combine(self, *inputs: Tensor) -> Tensor:
         """(B, ..., n, k) and (B, ..., k, m) become (B, ..., n, m)."""
         return torch.matmul(*inputs)
+
+    def magnitude(self, inputs: Sequence[Tensor]) -> tuple[Tensor, int]:
+        """As many products as the axis that is summed over is long."""
+        return self.merge(inputs), inputs[0].shape[-1]
 
 
 @imports(ir.Binary)

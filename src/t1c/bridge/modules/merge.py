@@ -26,6 +26,10 @@ class MergeModule(StatelessModule):
         """Join tensors (B, *features)."""
         raise NotImplementedError
 
+    def magnitude(self, inputs: Sequence[Tensor]) -> tuple[Tensor, int]:
+        """Magnitudes of the terms of the value, from those of the inputs, and how many terms."""
+        return self.merge(inputs), 1
+
     def forward(self, x: Tensor) -> Tensor:
         """Pass the joined ``x`` on."""
         return x

@@ -12,7 +12,7 @@ from .leaky import LI, LIF
 from .linear import Affine, Linear, Scale, SpikeMode, SpikingAffine
 from .merge import Concat, Skip, SkipType
 from .normalization import BatchNorm1d, BatchNorm2d, Dropout, LayerNorm
-from .pooling import AvgPool2d, MaxPool2d, SumPool2d
+from .pooling import AvgPool1d, AvgPool2d, AvgPool3d, MaxPool1d, MaxPool2d, MaxPool3d, SumPool2d
 from .reduce import Reduce
 from .region import HybridRegion, Identity, NeuronMode
 from .reshape import Flatten, Reshape, Slice, Transpose, Upsample, UpsampleMode
@@ -26,7 +26,9 @@ __all__ = [
     "LI",
     "LIF",
     "Affine",
+    "AvgPool1d",
     "AvgPool2d",
+    "AvgPool3d",
     "BatchNorm1d",
     "BatchNorm2d",
     "Binary",
@@ -48,7 +50,9 @@ __all__ = [
     "Linear",
     "LogSoftmax",
     "MatMul",
+    "MaxPool1d",
     "MaxPool2d",
+    "MaxPool3d",
     "NeuronMode",
     "Output",
     "PReLU",

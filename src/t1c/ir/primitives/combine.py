@@ -54,6 +54,13 @@ class _Combination(Node):
         """The shape of the value, from as many shapes as there are places."""
         return broadcast_shape(inputs)
 
+    def supposed(self, arriving: Sequence[Shape | None]) -> Sequence[Shape]:
+        """An input that is not known may have the shape that the others have together."""
+        known = [shape for shape in arriving if shape is not None]
+        if not known or self.declared_input or self.declared_output:
+            return ()
+        return [broadcast_shape(known) if s is None else s for s in arriving]
+
     def step(self, x: Array, state: State) -> tuple[Array, State]:
         """Pass the value on."""
         return x, state
@@ -118,6 +125,10 @@ class MatMul(_Combination):
                 )
             )
         return (*broadcast_shape([a[:-2], b[:-2]]), a[-2], b[-1])
+
+    def supposed(self, arriving: Sequence[Shape | None]) -> Sequence[Shape]:
+        """One matrix does not tell the other."""
+        return ()
 
     def merge_values(self, inputs: Sequence[Array]) -> Array:
         """Multiply and add, one k after another, in the dtype of the inputs."""
