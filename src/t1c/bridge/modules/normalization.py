@@ -43,6 +43,14 @@ def _layer_norm(node: ir.LayerNorm, dtype: torch.dtype) -> nn.Module:
     return module
 
 
+@imports(ir.GroupNorm)
+def _group_norm(node: ir.GroupNorm, dtype: torch.dtype) -> nn.Module:
+    module = nn.GroupNorm(node.num_groups, node.weight.size, node.eps, dtype=dtype)
+    load(module.weight, node.weight)
+    load(module.bias, node.bias)
+    return module
+
+
 @imports(ir.Dropout)
 def _dropout(node: ir.Dropout, dtype: torch.dtype) -> nn.Module:
     return nn.Dropout(node.p)
@@ -90,6 +98,17 @@ def _layer_norm_node(module: nn.LayerNorm, entering: Shape, leaving: Shape) -> i
     ones = torch.ones(module.normalized_shape)
     return ir.LayerNorm(
         tuple(module.normalized_shape),
+        _array_or(module, "weight", ones),
+        _array_or(module, "bias", torch.zeros_like(ones)),
+        module.eps,
+    )
+
+
+@exports(nn.GroupNorm)
+def _group_norm_node(module: nn.GroupNorm, entering: Shape, leaving: Shape) -> ir.Node:
+    ones = torch.ones(module.num_channels)
+    return ir.GroupNorm(
+        module.num_groups,
         _array_or(module, "weight", ones),
         _array_or(module, "bias", torch.zeros_like(ones)),
         module.eps,

@@ -3,7 +3,7 @@
 from .activation import ELU, GELU, LogSoftmax, PReLU, ReLU, Sigmoid, Softmax, Tanh
 from .border import Input, Output
 from .combine import Binary, MatMul, Where
-from .convolution import Conv1d, Conv2d, SepConv2d
+from .convolution import Conv1d, Conv2d, Conv3d, ConvTranspose1d, ConvTranspose2d, SepConv2d
 from .current import CubaLI, CubaLIF
 from .delay import Delay
 from .elementwise import Clip, Power, Shift, Unary
@@ -11,7 +11,7 @@ from .integrate import IF, I
 from .leaky import LI, LIF
 from .linear import Affine, Linear, Scale, SpikeMode, SpikingAffine
 from .merge import Concat, Skip, SkipType
-from .normalization import BatchNorm1d, BatchNorm2d, Dropout, LayerNorm
+from .normalization import BatchNorm1d, BatchNorm2d, Dropout, GroupNorm, LayerNorm
 from .pooling import AvgPool1d, AvgPool2d, AvgPool3d, MaxPool1d, MaxPool2d, MaxPool3d, SumPool2d
 from .reduce import Reduce
 from .region import HybridRegion, Identity, NeuronMode
@@ -37,11 +37,15 @@ __all__ = [
     "Concat",
     "Conv1d",
     "Conv2d",
+    "Conv3d",
+    "ConvTranspose1d",
+    "ConvTranspose2d",
     "CubaLI",
     "CubaLIF",
     "Delay",
     "Dropout",
     "Flatten",
+    "GroupNorm",
     "HybridRegion",
     "I",
     "Identity",

@@ -131,6 +131,56 @@ class LayerNorm(Node):
 
 
 @register_node
+class GroupNorm(Node):
+    """y = (x - mean) / sqrt(var + eps) * weight + bias over groups of channels of each sample.
+
+    Mean and (biased) variance are those of a group of neighbouring channels, as in
+    ``torch.nn.GroupNorm``; weight and bias (C,). Input (C, ...).
+    """
+
+    since = "0.2.0"
+    num_groups: int = integer(low=1)
+    weight: Array = array(ndim=1)
+    bias: Array = array(ndim=1)
+    eps: float = real(low=0.0, default=1e-5)
+
+    def check(self) -> None:
+        """As many channels in every group, and one weight and bias for each."""
+        channels = self.weight.size
+        if self.bias.shape != self.weight.shape:
+            raise self._error("bias", f"shape {self.bias.shape}", f"shape {self.weight.shape}")
+        if channels % self.num_groups:
+            divisor = f"a divisor of the {channels} channels"
+            raise self._error("num_groups", self.num_groups, divisor)
+
+    def output_shape(self, shape: Shape) -> Shape:
+        """The shape stays."""
+        if shape[:1] != self.weight.shape:
+            raise ShapeError(
+                Problem(f"input shape {shape}", f"({self.weight.size}, ...): one for each weight")
+            )
+        if math.prod(shape) == self.num_groups:
+            raise ShapeError(
+                Problem(
+                    f"input shape {shape} in {self.num_groups} groups of one value",
+                    "groups of several: one value is its own mean, and nothing is left of it",
+                    field="num_groups",
+                )
+            )
+        return shape
+
+    def step(self, x: Array, state: State) -> tuple[Array, State]:
+        """Normalise each group of channels."""
+        groups = x.reshape(x.shape[0], self.num_groups, -1)
+        centred = groups - groups.mean(axis=-1, keepdims=True)
+        var = (centred**2).sum(axis=-1, keepdims=True) / x.dtype.type(groups.shape[-1])
+        scaled = (centred / np.sqrt(var + x.dtype.type(self.eps))).reshape(x.shape)
+        over = (-1, *[1] * (x.ndim - 2))
+        weight, bias = (p.astype(x.dtype).reshape(over) for p in (self.weight, self.bias))
+        return scaled * weight + bias, state
+
+
+@register_node
 class Dropout(Featured):
     """Drops features with probability p while training; in eval mode y = x."""
 
