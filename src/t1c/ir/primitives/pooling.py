@@ -209,3 +209,11 @@ class AvgPool3d(_AvgPool):
     padding: Triple = integers(length=3, default=(0, 0, 0))
     ceil_mode: bool = boolean(default=False)
     count_include_pad: bool = boolean(default=True)
+
+    def output_shape(self, shape: Shape) -> Shape:
+        """(C, D, H, W) becomes (C, D', H', W'); torch wants no window larger than the volume."""
+        if any(k > n for k, n in zip(self.kernel_size, shape[1:], strict=False)):
+            raise ShapeError(
+                Problem(f"input shape {shape}", f"at least the window {self.kernel_size}")
+            )
+        return super().output_shape(shape)
