@@ -158,7 +158,7 @@ GRAPHS = {
     **{f"Unary {op}": alone(ir.Unary(op), (2, 3)) for op in UNARY},
     "Shift": alone(ir.Shift(whole(2)), (2, 3)),
     "Clip": alone(ir.Clip(np.array(-0.5), np.array([0.25, 0.5])), (2, 3)),
-    "Clip from above": alone(ir.Clip(high=np.float32(0.5)), (2, 3)),
+    "Clip from above": alone(ir.Clip(high=np.array(0.5, np.float32)), (2, 3)),
     "Power": alone(ir.Power(np.array([2.0])), (2, 3)),
     "Reduce": alone(ir.Reduce("sum", (-1, 0)), (2, 3, 4)),
     "Reduce and keep": alone(ir.Reduce("max", (1,), keepdims=True), (2, 3)),
@@ -169,11 +169,11 @@ GRAPHS = {
     "MaxPool1d": alone(ir.MaxPool1d(2, 1, 1), (2, 5)),
     "AvgPool1d": alone(ir.AvgPool1d(2, 1, 1, count_include_pad=False), (2, 5)),
     "MaxPool3d": alone(ir.MaxPool3d(), (1, 4, 4, 4)),
-    "AvgPool3d": alone(ir.AvgPool3d(2, 1), (1, 2, 4, 4)),
+    "AvgPool3d": alone(ir.AvgPool3d((2, 2, 2), (1, 1, 1)), (1, 2, 4, 4)),
     "Conv3d": alone(ir.Conv3d(whole(2, 1, 2, 1, 2), whole(2)), (1, 2, 3, 3)),
     "ConvTranspose1d": alone(ir.ConvTranspose1d(whole(2, 1, 3), whole(1), 2, 1, 1), (2, 4)),
     "ConvTranspose2d": alone(
-        ir.ConvTranspose2d(whole(2, 1, 2, 3), whole(2), 2, groups=2), (2, 3, 3)
+        ir.ConvTranspose2d(whole(2, 1, 2, 3), whole(2), (2, 2), groups=2), (2, 3, 3)
     ),
     "GroupNorm": alone(ir.GroupNorm(2, whole(4), whole(4)), (4, 2, 3)),
     **{f"Binary {op}": combining(ir.Binary(op), (2, 3), (2, 1)) for op in BINARY},
