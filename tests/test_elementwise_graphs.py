@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from t1c import bridge, ir, nir, sdk
+from t1c.bridge.modules import MergeModule
 from t1c.bridge.surrogate import Surrogate
 from t1c.ir.primitives.combine import BINARY
 from t1c.ir.primitives.elementwise import UNARY
@@ -148,6 +149,25 @@ def gated_loop():
     return ir.Graph(nodes, edges, allow_cycles=True)
 
 
+def lif_by_hand():
+    """v + (x - v)/4, a spike at 1/4, reset to zero; its memory is a Delay of one step."""
+    nodes = {
+        "input": ir.Input((3,)),
+        "less": ir.Binary("subtract"),
+        "step": ir.Scale(np.array([0.25])),
+        "u": ir.Identity(),
+        "s": ir.Threshold(np.array([0.25])),
+        "zero": ir.Scale(np.array([0.0])),
+        "v": ir.Where(),
+        "before": ir.Delay(np.array(1)),
+        "output": ir.Output((3,)),
+    }
+    edges = [("input", "less"), ("before", "less"), ("less", "step"), ("step", "u"),
+             ("before", "u"), ("u", "s"), ("u", "zero"), ("s", "v"), ("zero", "v"), ("u", "v"),
+             ("v", "before"), ("s", "output")]  # fmt: skip
+    return ir.Graph(nodes, edges, allow_cycles=True)
+
+
 def nested():
     inner = combining(ir.Binary("subtract"), (3,), (3,), order=(1, 0))
     nodes = {"input": ir.Input((3,)), "l": lif(), "g": inner, "output": ir.Output((3,))}
@@ -181,6 +201,7 @@ GRAPHS = {
     "MatMul": combining(ir.MatMul(), (2, 3, 4), (1, 4, 2), order=(0, 1)),
     "attention": attention(),
     "gated loop": gated_loop(),
+    "a LIF by hand": lif_by_hand(),
     "nested": nested(),
 }
 CLOSE = {
@@ -318,6 +339,79 @@ def test_verify_knows_how_large_the_terms_of_a_difference_are():
     assert report.within_rounding
     product = bridge.node_to_module(ir.MatMul())
     assert product.magnitude([torch.ones(1, 2, 5), torch.ones(1, 5, 2)])[1] == 5
+
+
+class Product(MergeModule):
+    """A user's own way to multiply."""
+
+    def merge(self, inputs):
+        return torch.stack(inputs).prod(0)
+
+
+def test_a_users_module_says_what_becomes_of_several_inputs_or_is_refused():
+    graph = combining(ir.Binary("multiply"), (2,), (2,))
+    xs = {"x0": torch.tensor([[2.0, 3.0]]), "x1": torch.tensor([[5.0, 7.0]])}
+    executor = bridge.ir_to_torch(graph, node_map={ir.Binary: lambda node: Product()})
+    assert executor(xs).tolist() == [[10.0, 21.0]]
+    with pytest.raises(ir.UnsupportedError, match=r"node 'n' \(Binary\).*added up.*MergeModule"):
+        bridge.ir_to_torch(graph, node_map={ir.Binary: lambda node: torch.nn.Identity()})
+
+
+def test_a_neuron_made_of_nodes_is_the_neuron():
+    xs = RNG.integers(-64, 512, (20, 2, 3)) / 256
+    out, _ = ir.Reference(lif_by_hand()).run(xs)
+    one = alone(ir.LIF(*(np.array([v]) for v in (4.0, 1.0, 0.0, 0.25))), (3,))
+    expected, _ = ir.Reference(one).run(xs)
+    assert 0 < out.mean() < 1
+    np.testing.assert_array_equal(out, expected)
+
+
+@pytest.mark.parametrize(
+    ("module", "bounds"),
+    [
+        (torch.nn.ReLU6(), (0.0, 6.0)),
+        (torch.nn.Hardtanh(-0.5, 0.25), (-0.5, 0.25)),
+        (torch.nn.Hardtanh(-np.inf, 0.25), (None, 0.25)),
+    ],
+)
+def test_torchs_own_clipping_is_a_clip(module, bounds):
+    x = torch.linspace(-8, 8, 33).reshape(11, 3)
+    graph = bridge.to_ir(torch.nn.Sequential(module), x)
+    (clip,) = (node for node in graph.nodes.values() if isinstance(node, ir.Clip))
+    assert (clip.low, clip.high) == bounds
+    assert torch.equal(bridge.ir_to_torch(graph)(x), module(x))
+    assert not torch.equal(module(x), x)
+
+
+TORCH_LAYERS = {
+    "LogSoftmax": (torch.nn.LogSoftmax(-1), (3,)),
+    "LogSoftmax over channels": (torch.nn.LogSoftmax(1), (3, 2)),
+    "MaxPool1d": (torch.nn.MaxPool1d(3, 2, 1), (2, 7)),
+    "AvgPool1d": (torch.nn.AvgPool1d(2, ceil_mode=True), (2, 5)),
+    "AdaptiveAvgPool1d": (torch.nn.AdaptiveAvgPool1d(2), (2, 6)),
+    "AdaptiveMaxPool1d": (torch.nn.AdaptiveMaxPool1d(2), (2, 6)),
+    "MaxPool3d": (torch.nn.MaxPool3d(2), (1, 4, 4, 4)),
+    "AvgPool3d": (torch.nn.AvgPool3d(2, 1), (1, 3, 4, 2)),
+    "Conv3d": (torch.nn.Conv3d(1, 2, 2, bias=False), (1, 3, 3, 3)),
+    "ConvTranspose1d": (torch.nn.ConvTranspose1d(2, 3, 2, 2, bias=False), (2, 4)),
+    "ConvTranspose2d": (torch.nn.ConvTranspose2d(2, 4, 3, 2, 1, 1, 2), (2, 4, 4)),
+    "GroupNorm": (torch.nn.GroupNorm(2, 4), (4, 3, 3)),
+    "GroupNorm without parameters": (torch.nn.GroupNorm(2, 4, affine=False), (4, 3)),
+    "Unflatten": (torch.nn.Unflatten(1, (2, -1)), (6, 2)),
+}
+
+
+@pytest.mark.parametrize("name", TORCH_LAYERS)
+def test_torchs_layers_come_in_and_go_out(name):
+    layer, shape = TORCH_LAYERS[name]
+    x = torch.from_numpy(RNG.normal(0, 1, (3, *shape))).float()
+    graph = bridge.to_ir(torch.nn.Sequential(layer), x)
+    made = [node.primitive for node in graph.nodes.values()]
+    assert made == ["Input", {"Unflatten": "Reshape"}.get(name, name.split()[0]).replace(
+        "Adaptive", ""), "Output"]  # fmt: skip
+    executor = bridge.ir_to_torch(graph)
+    torch.testing.assert_close(executor(x), layer(x))
+    assert bridge.to_ir(executor, x).difference(graph) == []
 
 
 NEW = [name for name in ir.list_primitives() if ir.str_to_node(name).since == "0.2.0"]

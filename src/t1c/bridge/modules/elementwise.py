@@ -5,6 +5,7 @@ torch's own clipping modules, ReLU6 and Hardtanh, are Clips.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 import numpy as np
@@ -154,4 +155,6 @@ def _power_node(module: PowerModule, entering: Shape, leaving: Shape) -> ir.Node
 
 @exports(nn.Hardtanh, nn.ReLU6)
 def _hardtanh_node(module: nn.Hardtanh, entering: Shape, leaving: Shape) -> ir.Node:
-    return ir.Clip(np.array(float(module.min_val)), np.array(float(module.max_val)))
+    bounds = (float(module.min_val), float(module.max_val))
+    finite = [np.array(bound) if math.isfinite(bound) else None for bound in bounds]
+    return ir.Identity() if finite == [None, None] else ir.Clip(*finite)
