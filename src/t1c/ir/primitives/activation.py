@@ -91,7 +91,7 @@ class _AlongAxis(Featured):
                 "dim",
                 0,
                 "a feature axis: 1, 2, ... or negative, counted from the end",
-                "dim=0 is the batch axis: samples would mix.",
+                "dim=0 is a softmax over the batch axis, which would mix samples.",
             )
 
     def natural_input(self) -> Shape | None:
