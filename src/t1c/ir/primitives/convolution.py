@@ -33,8 +33,9 @@ def convolve(
     view = view.reshape(batch, groups, channels, *counts, *kernel)
     # (B, G, C/G, *counts, *kernel) -> (B, G, *counts, C/G, *kernel): one matrix product per group.
     order = [0, 1, *range(3, 3 + dims), 2, *range(3 + dims, 3 + 2 * dims)]
-    columns = view.transpose(order).reshape(batch, groups, math.prod(counts), -1)
-    matrix = weight.astype(x.dtype).reshape(groups, out // groups, -1).transpose(0, 2, 1)
+    terms = channels * math.prod(kernel)
+    columns = view.transpose(order).reshape(batch, groups, math.prod(counts), terms)
+    matrix = weight.astype(x.dtype).reshape(groups, out // groups, terms).transpose(0, 2, 1)
     y: Array = (columns @ matrix).transpose(0, 1, 3, 2).reshape(batch, out, *counts)
     if bias is not None:
         y = y + bias.astype(x.dtype).reshape(-1, *[1] * dims)

@@ -171,9 +171,10 @@ class GroupNorm(Node):
 
     def step(self, x: Array, state: State) -> tuple[Array, State]:
         """Normalise each group of channels."""
-        groups = x.reshape(x.shape[0], self.num_groups, -1)
+        count = math.prod(x.shape[1:]) // self.num_groups
+        groups = x.reshape(x.shape[0], self.num_groups, count)
         centred = groups - groups.mean(axis=-1, keepdims=True)
-        var = (centred**2).sum(axis=-1, keepdims=True) / x.dtype.type(groups.shape[-1])
+        var = (centred**2).sum(axis=-1, keepdims=True) / x.dtype.type(count)
         scaled = (centred / np.sqrt(var + x.dtype.type(self.eps))).reshape(x.shape)
         over = (-1, *[1] * (x.ndim - 2))
         weight, bias = (p.astype(x.dtype).reshape(over) for p in (self.weight, self.bias))

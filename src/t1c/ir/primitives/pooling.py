@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import math
 from typing import Any, ClassVar
 
 import numpy as np
@@ -58,7 +59,7 @@ class _Pool(Node):
         pads = pads_of(padding, kernel, dilation)
         counts = self.counts(x.shape[2:])
         view = windows(x, counts, kernel, stride, pads, dilation, fill)
-        return view.reshape(*view.shape[: 2 + len(kernel)], -1)
+        return view.reshape(*view.shape[: 2 + len(kernel)], math.prod(kernel))
 
     def output_shape(self, shape: Shape) -> Shape:
         """(C, *size) becomes (C, *counts)."""
