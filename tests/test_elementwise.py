@@ -414,6 +414,16 @@ def test_conv_transpose(axes, data, seed):
     agree(lambda: primitive(*arrays, *options, dilation, groups), x, want, exact=True)
 
 
+@examples(30)
+@given(SHAPES, st.sampled_from([1e-5, 0.1]), seeds)
+def test_batch_norm_over_a_volume(shape, eps, seed):
+    weight, bias, mean = (real(seed + i, shape[0]) for i in range(3))
+    var, x = grid(seed + 3, shape[0], low=1, high=512), real(seed + 4, 3, *shape)
+    want = F.batch_norm(x, mean, var, weight, bias, False, 0.1, eps) if len(shape) == 4 else None
+    arrays = [t.numpy() for t in (weight, bias, mean, var)]
+    agree(lambda: ir.BatchNorm3d(shape[0], *arrays, eps), x, want)
+
+
 @examples(80)
 @given(SHAPES, st.data(), st.sampled_from([1e-5, 0.1]), seeds)
 def test_group_norm(shape, data, eps, seed):

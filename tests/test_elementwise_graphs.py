@@ -197,6 +197,9 @@ GRAPHS = {
     "ConvTranspose2d": alone(
         ir.ConvTranspose2d(whole(2, 1, 2, 3), whole(2), (2, 2), groups=2), (2, 3, 3)
     ),
+    "BatchNorm3d": alone(
+        ir.BatchNorm3d(2, whole(2), whole(2), whole(2), np.abs(whole(2)) + 0.5), (2, 2, 3, 1)
+    ),
     "GroupNorm": alone(ir.GroupNorm(2, whole(4), whole(4)), (4, 2, 3)),
     **{f"Binary {op}": combining(ir.Binary(op), (2, 3), (2, 1)) for op in BINARY},
     "Where": combining(ir.Where(), (2, 1), (2, 3), (1, 3)),
@@ -207,8 +210,8 @@ GRAPHS = {
     "nested": nested(),
 }
 CLOSE = {
-    *("Unary exp", "Unary log", "Unary sqrt", "LogSoftmax", "GroupNorm", "Binary power"),
-    "AvgPool1d", "AvgPool3d",
+    *("Unary exp", "Unary log", "Unary sqrt", "LogSoftmax", "GroupNorm", "BatchNorm3d"),
+    "Binary power", "AvgPool1d", "AvgPool3d",
 }  # fmt: skip
 """What NumPy and torch may round differently."""
 TAIL = {"Binary power"}
@@ -450,6 +453,7 @@ TORCH_LAYERS = {
     "Conv3d": (torch.nn.Conv3d(1, 2, 2, bias=False), (1, 3, 3, 3)),
     "ConvTranspose1d": (torch.nn.ConvTranspose1d(2, 3, 2, 2, bias=False), (2, 4)),
     "ConvTranspose2d": (torch.nn.ConvTranspose2d(2, 4, 3, 2, 1, 1, 2), (2, 4, 4)),
+    "BatchNorm3d": (torch.nn.BatchNorm3d(2).eval(), (2, 2, 3, 2)),
     "GroupNorm": (torch.nn.GroupNorm(2, 4), (4, 3, 3)),
     "GroupNorm without parameters": (torch.nn.GroupNorm(2, 4, affine=False), (4, 3)),
     "Unflatten": (torch.nn.Unflatten(1, (2, -1)), (6, 2)),

@@ -69,9 +69,11 @@ class BinaryModule(Surrogated, _Combination):
         return spike(a, b, FIRES_AT[op], self.surrogate)
 
     def magnitude(self, inputs: Sequence[Tensor]) -> tuple[Tensor, int]:
-        """What is subtracted counts like what is added."""
+        """What is subtracted counts like what is added; of two to choose from, the larger."""
         a, b = inputs
-        return a + b if self.node.op == "subtract" else self.merge(inputs), 1
+        if self.node.op == "subtract":
+            return a + b, 1
+        return torch.maximum(a, b) if self.node.op == "minimum" else self.merge(inputs), 1
 
     def extra_repr(self) -> str:
         """The function."""

@@ -12,27 +12,20 @@ from t1c import ir
 from ..exporting import Shape, array, channels, exports, refuse
 from ..registry import imports, load
 
+BATCH_NORMS: dict[type[ir.Node], Any] = {
+    ir.BatchNorm1d: nn.BatchNorm1d,
+    ir.BatchNorm2d: nn.BatchNorm2d,
+    ir.BatchNorm3d: nn.BatchNorm3d,
+}
 
-def _batch_norm(
-    module: nn.BatchNorm1d | nn.BatchNorm2d, node: ir.BatchNorm1d | ir.BatchNorm2d
-) -> nn.Module:
-    load(module.weight, node.weight)
-    load(module.bias, node.bias)
-    load(module.running_mean, node.running_mean)
-    load(module.running_var, node.running_var)
+
+@imports(*BATCH_NORMS)
+def _batch_norm(node: Any, dtype: torch.dtype) -> nn.Module:
+    make = BATCH_NORMS[type(node)]
+    module: nn.Module = make(node.num_features, node.eps, node.momentum, dtype=dtype)
+    for name in ("weight", "bias", "running_mean", "running_var"):
+        load(getattr(module, name), getattr(node, name))
     return module
-
-
-@imports(ir.BatchNorm1d)
-def _batch_norm_1d(node: ir.BatchNorm1d, dtype: torch.dtype) -> nn.Module:
-    made = nn.BatchNorm1d(node.num_features, node.eps, node.momentum, dtype=dtype)
-    return _batch_norm(made, node)
-
-
-@imports(ir.BatchNorm2d)
-def _batch_norm_2d(node: ir.BatchNorm2d, dtype: torch.dtype) -> nn.Module:
-    made = nn.BatchNorm2d(node.num_features, node.eps, node.momentum, dtype=dtype)
-    return _batch_norm(made, node)
 
 
 @imports(ir.LayerNorm)
@@ -62,7 +55,7 @@ def _array_or(module: nn.Module, name: str, default: torch.Tensor) -> Any:
     return array(default if value is None else value)
 
 
-def _statistics(module: nn.BatchNorm1d | nn.BatchNorm2d) -> dict[str, Any]:
+def _statistics(module: nn.BatchNorm1d | nn.BatchNorm2d | nn.BatchNorm3d) -> dict[str, Any]:
     mean, var = module.running_mean, module.running_var
     if mean is None or var is None:
         raise refuse(
@@ -91,6 +84,11 @@ def _batch_norm_1d_node(module: nn.BatchNorm1d, entering: Shape, leaving: Shape)
 @exports(nn.BatchNorm2d)
 def _batch_norm_2d_node(module: nn.BatchNorm2d, entering: Shape, leaving: Shape) -> ir.Node:
     return ir.BatchNorm2d(**_statistics(module))
+
+
+@exports(nn.BatchNorm3d)
+def _batch_norm_3d_node(module: nn.BatchNorm3d, entering: Shape, leaving: Shape) -> ir.Node:
+    return ir.BatchNorm3d(**_statistics(module))
 
 
 @exports(nn.LayerNorm)

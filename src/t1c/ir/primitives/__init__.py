@@ -11,7 +11,7 @@ from .integrate import IF, I
 from .leaky import LI, LIF
 from .linear import Affine, Linear, Scale, SpikeMode, SpikingAffine
 from .merge import Concat, Skip, SkipType
-from .normalization import BatchNorm1d, BatchNorm2d, Dropout, GroupNorm, LayerNorm
+from .normalization import BatchNorm1d, BatchNorm2d, BatchNorm3d, Dropout, GroupNorm, LayerNorm
 from .pooling import AvgPool1d, AvgPool2d, AvgPool3d, MaxPool1d, MaxPool2d, MaxPool3d, SumPool2d
 from .reduce import Reduce
 from .region import HybridRegion, Identity, NeuronMode
@@ -31,6 +31,7 @@ __all__ = [
     "AvgPool3d",
     "BatchNorm1d",
     "BatchNorm2d",
+    "BatchNorm3d",
     "Binary",
     "ChannelSplit",
     "Clip",

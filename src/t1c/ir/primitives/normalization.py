@@ -87,6 +87,24 @@ class BatchNorm2d(_BatchNorm):
 
 
 @register_node
+class BatchNorm3d(_BatchNorm):
+    """Batch normalisation in eval mode over (C, D, H, W), as ``torch.nn.BatchNorm3d``."""
+
+    since = "0.2.0"
+    num_features: int = integer(low=1)
+    weight: Array = array(ndim=1)
+    bias: Array = array(ndim=1)
+    running_mean: Array = array(ndim=1)
+    running_var: Array = array(ndim=1)
+    eps: float = real(low=0.0, default=1e-5)
+    momentum: float = real(default=0.1)
+
+    def output_shape(self, shape: Shape) -> Shape:
+        """The shape stays."""
+        return self.channels_first(shape, (4,), "(C, D, H, W)")
+
+
+@register_node
 class LayerNorm(Node):
     """y = (x - mean) / sqrt(var + eps) * weight + bias over the last axes of each sample.
 
