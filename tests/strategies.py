@@ -15,6 +15,8 @@ from hypothesis import strategies as st
 
 from t1c import ir
 from t1c.ir.metadata import name_problem
+from t1c.ir.primitives.combine import BINARY
+from t1c.ir.primitives.elementwise import UNARY
 from t1c.ir.primitives.window import pads_of, window_counts
 
 FLOATS = ("float16", "float32", "float64")
@@ -324,6 +326,138 @@ def accumulate(n: Numbers, shape: tuple[int, ...]) -> ir.Node:
     return ir.Accumulate(n.draw(st.sampled_from(["sum", "mean", "max", "min"])))
 
 
+# Those of later versions of the format.
+
+
+def unary(n: Numbers, shape: tuple[int, ...]) -> ir.Node:
+    exact = ["abs", "neg", "floor", "round", "sign"]
+    return ir.Unary(n.draw(st.sampled_from(exact if n.grid else list(UNARY))))
+
+
+def shift(n: Numbers, shape: tuple[int, ...]) -> ir.Node:
+    return ir.Shift(n.neuron(shape, (-0.5, 0.25, 1.0)))
+
+
+def clip(n: Numbers, shape: tuple[int, ...]) -> ir.Node:
+    low, high = n.neuron(shape, (-1.0, -0.25)), n.neuron(shape, (-0.5, 0.5, 1.0))
+    kept = n.draw(st.sampled_from(["low", "high", "both"]))
+    return ir.Clip(None if kept == "high" else low, None if kept == "low" else high)
+
+
+def power(n: Numbers, shape: tuple[int, ...]) -> ir.Node:
+    return ir.Power(np.array(2.0)) if n.grid else ir.Power(n.neuron(shape, (2.0,)))
+
+
+def reduce(n: Numbers, shape: tuple[int, ...]) -> ir.Node:
+    keepdims = len(shape) == 1 or n.draw(st.booleans())
+    most = len(shape) if keepdims else len(shape) - 1
+    chosen = n.draw(st.permutations(range(len(shape))))[: n.draw(st.integers(1, most))]
+    # A mean over a power of two stays on a grid.
+    count = math.prod(shape[axis] for axis in chosen)
+    whole = n.grid and count & (count - 1)
+    how = n.draw(st.sampled_from(["sum", "max", "min"] + ["mean"] * (not whole)))
+    axes = tuple(a - len(shape) * n.draw(st.booleans()) for a in chosen)
+    return ir.Reduce(how, axes, keepdims)
+
+
+def transpose(n: Numbers, shape: tuple[int, ...]) -> ir.Node:
+    rank = len(shape)
+    axes = n.draw(st.permutations(range(rank)))
+    return ir.Transpose(tuple(a - rank * n.draw(st.booleans()) for a in axes))
+
+
+def reshape(n: Numbers, shape: tuple[int, ...]) -> ir.Node:
+    count = math.prod(shape)
+    first = n.draw(st.sampled_from([k for k in range(1, count + 1) if count % k == 0]))
+    forms = [(-1,), (count,), (first, -1), (-1, first), (1, first, count // first)]
+    return ir.Reshape(n.draw(st.sampled_from(forms)))
+
+
+def slices(n: Numbers, shape: tuple[int, ...]) -> ir.Node:
+    axis = n.draw(st.integers(0, len(shape) - 1))
+    size = shape[axis]
+    start = n.draw(st.integers(0, size - 1))
+    stop = n.draw(st.none() | st.integers(start + 1, size + 2))
+    return ir.Slice(
+        axis - len(shape) * n.draw(st.booleans()),
+        start - size * n.draw(st.booleans()),
+        stop,
+        n.draw(st.integers(1, 3)),
+    )
+
+
+def log_softmax(n: Numbers, shape: tuple[int, ...]) -> ir.Node:
+    dims = [d for d in range(-len(shape), len(shape) + 1) if d]
+    return ir.LogSoftmax(_features(n, shape), dim=n.draw(st.sampled_from(dims)))
+
+
+def _window1d(n: Numbers, shape: tuple[int, ...]) -> dict[str, Any]:
+    return {name: values[0] for name, values in _window(n, shape[1:], pool=True).items()}
+
+
+def max_pool1d(n: Numbers, shape: tuple[int, ...]) -> ir.Node:
+    window = _window1d(n, shape)
+    return ir.MaxPool1d(window.pop("kernel"), **window, ceil_mode=n.draw(st.booleans()))
+
+
+def avg_pool1d(n: Numbers, shape: tuple[int, ...]) -> ir.Node:
+    if n.grid:
+        return ir.AvgPool1d(1 + (shape[1] > 1))
+    window = _window1d(n, shape)
+    del window["dilation"]
+    return ir.AvgPool1d(
+        window.pop("kernel"),
+        **window,
+        ceil_mode=n.draw(st.booleans()),
+        count_include_pad=n.draw(st.booleans()),
+    )
+
+
+def group_norm(n: Numbers, shape: tuple[int, ...]) -> ir.Node:
+    channels = shape[0]
+    groups = [g for g in range(1, channels + 1) if channels % g == 0 and g != math.prod(shape)]
+    if not groups:
+        return ir.Unary("neg")  # one value has no spread
+    weight, bias = n.weight(channels), n.weight(channels)
+    return ir.GroupNorm(n.draw(st.sampled_from(groups)), weight, bias, eps=n.draw(st.floats(0, 1)))
+
+
+def _transposed(n: Numbers, shape: tuple[int, ...]) -> dict[str, Any]:
+    axes = len(shape) - 1
+    options = {
+        name: tuple(n.draw(st.integers(low, 2)) for _ in range(axes))
+        for name, low in (("stride", 1), ("padding", 0), ("dilation", 1))
+    }
+    steps = zip(options["stride"], options["dilation"], strict=True)
+    options["output_padding"] = tuple(n.draw(st.integers(0, max(both) - 1)) for both in steps)
+    groups = n.draw(st.sampled_from([g for g in range(1, shape[0] + 1) if shape[0] % g == 0]))
+    out, kernel = n.draw(st.integers(1, 2)), [n.draw(st.integers(1, 3)) for _ in range(axes)]
+    reach = [d * (k - 1) for d, k in zip(options["dilation"], kernel, strict=True)]
+    sizes = zip(shape[1:], options["stride"], reach, options["padding"], strict=True)
+    if any((size - 1) * s + 1 + r - 2 * p < 1 for size, s, r, p in sizes):
+        options["padding"] = (0,) * axes
+    weight = n.weight(shape[0], out, *kernel)
+    return {"weight": weight, "bias": n.weight(out * groups), "groups": groups, **options}
+
+
+def conv_transpose1d(n: Numbers, shape: tuple[int, ...]) -> ir.Node:
+    given = _transposed(n, shape)
+    return ir.ConvTranspose1d(**{k: v[0] if isinstance(v, tuple) else v for k, v in given.items()})
+
+
+def conv_transpose2d(n: Numbers, shape: tuple[int, ...]) -> ir.Node:
+    return ir.ConvTranspose2d(**_transposed(n, shape))
+
+
+COMPARISONS = ("greater", "greater_or_equal", "equal")
+
+
+def binary(n: Numbers) -> ir.Node:
+    """A Binary; on the grid one that neither divides nor raises to a power."""
+    exact = ("subtract", "multiply", "minimum", "maximum", *COMPARISONS)
+    return ir.Binary(n.draw(st.sampled_from(exact if n.grid else list(BINARY))))
+
+
 ANY, FLAT, MAP = (1, 2, 3), (1, 2), (3,)
 BUILDERS = {
     "Affine": (ANY, affine),
@@ -353,10 +487,33 @@ BUILDERS = {
 }
 """Primitive -> (the ranks of shape it takes, how to draw one)."""
 
-WEIGHTED = {"Affine", "SpikingAffine", "Conv2d"}
-ON_THE_GRID = WEIGHTED | {
-    "MaxPool2d", "AvgPool2d", "Upsample", "Flatten", "LIF", "Skip", "ReLU", "Dropout",
-    "HybridRegion", "Delay", "Accumulate",
+LATER = {
+    "Unary": (ANY, unary),
+    "Shift": (ANY, shift),
+    "Clip": (ANY, clip),
+    "Power": (ANY, power),
+    "Reduce": (ANY, reduce),
+    "Transpose": (ANY, transpose),
+    "Reshape": (ANY, reshape),
+    "Slice": (ANY, slices),
+    "LogSoftmax": (ANY, log_softmax),
+    "MaxPool1d": ((2,), max_pool1d),
+    "AvgPool1d": ((2,), avg_pool1d),
+    "GroupNorm": (ANY, group_norm),
+    "ConvTranspose1d": ((2,), conv_transpose1d),
+    "ConvTranspose2d": (MAP, conv_transpose2d),
+}
+"""The same of primitives that came with later versions of the format."""
+
+COMBINING = ("Binary", "Where", "MatMul")
+"""Primitives whose inputs each have a place."""
+
+WEIGHTED = {"Affine", "SpikingAffine", "Conv2d", "Reduce", "ConvTranspose1d", "ConvTranspose2d"}
+INEXACT = WEIGHTED | {"AvgPool2d", "AvgPool1d", "Power", "Accumulate"}
+"""What leaves the grid, or takes so many of its values that a sum over the result would."""
+ON_THE_GRID = INEXACT | {
+    "MaxPool2d", "Upsample", "Flatten", "LIF", "Skip", "ReLU", "Dropout", "HybridRegion", "Unary",
+    "Shift", "Clip", "Transpose", "Reshape", "Slice", "MaxPool1d", "Delay",
 }  # fmt: skip
 
 shapes = st.one_of(
@@ -368,15 +525,28 @@ shapes = st.one_of(
 
 @st.composite
 def fitting(
-    draw: Any, shape: tuple[int, ...], *, only: set[str] | None = None, grid: bool = False
+    draw: Any,
+    shape: tuple[int, ...],
+    *,
+    only: set[str] | None = None,
+    grid: bool = False,
+    later: bool = True,
 ) -> ir.Node:
-    """A node that takes ``shape`` (of rank 1 to 3), sometimes with its types declared."""
+    """A node that takes ``shape`` (of rank 1 to 3), sometimes with its types declared.
+
+    Args:
+        shape: of its input.
+        only: the primitives to draw from.
+        grid: parameters on the grid.
+        later: primitives of later versions of the format too.
+    """
+    builders = BUILDERS | (LATER if later else {})
     choices = [
         name
-        for name, (ranks, _) in BUILDERS.items()
+        for name, (ranks, _) in builders.items()
         if len(shape) in ranks and (only is None or name in only)
     ]
-    node = BUILDERS[draw(st.sampled_from(choices))][1](Numbers(draw, grid), shape)
+    node = builders[draw(st.sampled_from(choices))][1](Numbers(draw, grid), shape)
     declared: dict[str, Any] = {}
     if draw(st.integers(0, 3)) == 0:
         declared["input_type"] = {"input": draw(st.sampled_from([tuple, list, np.array]))(shape)}
@@ -389,9 +559,12 @@ def fitting(
 def nodes(draw: Any) -> ir.Node:
     """A node of any primitive, Input and Output included, with metadata of any kind."""
     shape = draw(shapes)
-    kind = draw(st.sampled_from([*BUILDERS, "Input", "Output"]))
-    if kind in BUILDERS:
-        ranks, _ = BUILDERS[kind]
+    builders = BUILDERS | LATER
+    kind = draw(st.sampled_from([*builders, *COMBINING, "Input", "Output"]))
+    if kind in COMBINING:
+        node = binary(Numbers(draw)) if kind == "Binary" else ir.str_to_node(kind)()
+    elif kind in builders:
+        ranks, _ = builders[kind]
         shape = draw(shapes.filter(lambda s: len(s) in ranks))
         node = draw(fitting(shape, only={kind}))
     elif draw(st.booleans()):
@@ -438,9 +611,30 @@ class _Sketch:
         self.exact[name] = exact
 
 
-def _grow(draw: Any, sketch: _Sketch, name: str, grid: bool, nested: bool) -> None:
+def _combine(draw: Any, sketch: _Sketch, name: str, grid: bool) -> bool:
+    """One more node whose inputs each have a place; False if nothing fits together."""
+    sent, node = sketch.sends, draw(st.sampled_from([*[binary(Numbers(draw, grid))] * 2, ir.Where(),
+                                                     ir.MatMul()]))  # fmt: skip
+    sources = draw(st.permutations(list(sent)))[: len(node.places)]
+    exact = all(sketch.exact[s] for s in sources)
+    summed = isinstance(node, ir.MatMul)
+    try:
+        shape = node.merge([sent[s] for s in sources])
+    except ir.ShapeError:
+        return False
+    if grid and summed and not exact:
+        return False
+    if isinstance(node, ir.Binary):
+        exact = node.op in COMPARISONS or (exact and node.op != "multiply")
+    sketch.add(name, node, sources, shape, exact and not summed)
+    return True
+
+
+def _grow(draw: Any, sketch: _Sketch, name: str, grid: bool, nested: bool, later: bool) -> None:
     """One more node, fed by one or several of those that are there."""
     sent = sketch.sends
+    if later and draw(st.integers(0, 3)) == 0 and _combine(draw, sketch, name, grid):
+        return
     first = draw(st.sampled_from(list(sent)))
     alike = [n for n in sent if sent[n] == sent[first] and n != first]
     joinable = [n for n in sent if sent[n][1:] == sent[first][1:] and n != first]
@@ -455,25 +649,28 @@ def _grow(draw: Any, sketch: _Sketch, name: str, grid: bool, nested: bool) -> No
         return
     shape, exact = sent[first], all(sketch.exact[s] for s in sources)
     if nested and draw(st.integers(0, 7)) == 0:
-        inner = draw(chains(shape))
+        inner = draw(chains(shape, later=later))
         sketch.add(name, inner, sources, shape, False)
         return
-    only = None if not grid else ON_THE_GRID if exact else ON_THE_GRID - WEIGHTED - {"AvgPool2d"}
-    node = draw(fitting(shape, only=only, grid=grid))
+    only = None if not grid else ON_THE_GRID if exact else ON_THE_GRID - INEXACT
+    node = draw(fitting(shape, only=only, grid=grid, later=later))
     if len(sources) > 1 and isinstance(node, ir.Skip):
         node = ir.Skip("residual")
-    weighted = type(node).__name__ in WEIGHTED | {"AvgPool2d", "Accumulate"}
-    sketch.add(name, node, sources, shape, isinstance(node, ir.LIF) or (exact and not weighted))
+    inexact = type(node).__name__ in INEXACT
+    sketch.add(name, node, sources, shape, isinstance(node, ir.LIF) or (exact and not inexact))
 
 
 @st.composite
-def chains(draw: Any, shape: tuple[int, ...], max_nodes: int = 2) -> ir.Graph:
+def chains(
+    draw: Any, shape: tuple[int, ...], max_nodes: int = 2, *, later: bool = True
+) -> ir.Graph:
     """A plain chain with one Input of ``shape`` and one Output."""
     sketch = _Sketch()
     sketch.add("input", draw(entries(shape)), [], shape, True)
     last = "input"
     for i in range(draw(st.integers(0, max_nodes))):
-        sketch.add(f"n{i}", draw(fitting(sketch.sends[last])), [last], sketch.sends[last], False)
+        node = draw(fitting(sketch.sends[last], later=later))
+        sketch.add(f"n{i}", node, [last], sketch.sends[last], False)
         last = f"n{i}"
     sketch.add("output", draw(exits(sketch.sends[last])), [last], sketch.sends[last], False)
     return ir.Graph(sketch.nodes, sketch.edges, metadata=draw(metadata(1)))
@@ -511,6 +708,7 @@ def graphs(
     nested: bool = True,
     notes: bool = True,
     max_nodes: int = 6,
+    later: bool = True,
 ) -> ir.Graph:
     """A valid graph: chains, branches, skips, joins, several Inputs and Outputs.
 
@@ -522,6 +720,7 @@ def graphs(
         nested: graphs as nodes.
         notes: metadata on the graph and on nodes.
         max_nodes: beside Inputs and Outputs.
+        later: primitives of later versions of the format too.
     """
     size = draw(st.integers(0, max_nodes))
     free = draw(st.lists(names, min_size=2 * size + 12, max_size=2 * size + 12, unique=True))
@@ -530,7 +729,7 @@ def graphs(
         shape = draw(shapes)
         sketch.add(free.pop(), draw(entries(shape)), [], shape, True)
     for _ in range(size):
-        _grow(draw, sketch, free.pop(), grid, nested)
+        _grow(draw, sketch, free.pop(), grid, nested, later)
     looped = bool(cycles or (cycles is None and draw(st.booleans())))
     if looped:
         neuron = lif(Numbers(draw, grid=True), sketch.sends[last := next(reversed(sketch.sends))])
@@ -557,10 +756,20 @@ def graphs(
                 sketch.nodes[name] = sketch.nodes[name].replace(metadata=draw(metadata(2)))
     return ir.Graph(
         {name: sketch.nodes[name] for name in draw(st.permutations(list(sketch.nodes)))},
-        draw(st.permutations(sketch.edges)),
+        _mixed(draw, sketch),
         metadata=draw(metadata()) if notes else None,
         allow_cycles=len(sketch.edges) > len(plain),
     )
+
+
+def _mixed(draw: Any, sketch: _Sketch) -> list[tuple[str, str]]:
+    """The edges in another order; but for those into a node whose inputs each have a place."""
+    edges: list[tuple[str, str]] = draw(st.permutations(sketch.edges))
+    for name, node in sketch.nodes.items():
+        if node.primitive in COMBINING:
+            kept = iter([edge for edge in sketch.edges if edge[1] == name])
+            edges = [next(kept) if edge[1] == name else edge for edge in edges]
+    return edges
 
 
 def _accepted(sketch: _Sketch) -> bool:

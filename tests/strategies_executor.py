@@ -150,6 +150,12 @@ def reshaping(draw: Any, net: Network, source: Value) -> tuple[ir.Node, Shape]:
         ir.HybridRegion("snn", features),
         ir.Skip("passthrough"),
         ir.Flatten(),
+        ir.Unary(draw(st.sampled_from(["abs", "neg", "floor", "round", "sign"]))),
+        ir.Shift(np.array(draw(st.sampled_from([-0.5, 0.25])))),
+        ir.Clip(np.array(-0.25), np.array(draw(st.sampled_from([0.5, 1.0])))),
+        ir.Slice(-1, draw(st.integers(-source.shape[-1], -1)), None, draw(st.integers(1, 2))),
+        ir.Transpose(tuple(draw(st.permutations(range(rank))))),
+        ir.Reshape((*source.shape[:-1], source.shape[-1])),
     ]
     if rank == 3:
         kernel = tuple(draw(st.integers(1, min(2, n))) for n in source.shape[1:])
@@ -181,10 +187,13 @@ def grow(draw: Any, net: Network, plain: bool) -> None:
         other = draw(st.sampled_from(same))
         sources.append(other.name)
         sums = sums and other.sums
-    kind = draw(st.sampled_from(["sum", "sum", "neuron", "neuron", "reshape", "join", "leak"]))
+    kinds = ["sum", "sum", "neuron", "neuron", "reshape", "join", "leak", "combine"]
+    kind = draw(st.sampled_from(kinds))
     if kind == "leak" and not plain:
         shape = draw(st.sampled_from([source.shape, (3,)]))
         net.add(draw, neuron(draw, net, shape, leaks=True), [], shape, True)
+    elif kind == "combine" and same:
+        combine(draw, net, source, draw(st.sampled_from(same)))
     elif kind == "join":
         rest = source.shape[1:]
         fits = [v for v in net.values if v is not source and v.shape[1:] == rest]
@@ -211,6 +220,19 @@ def grow(draw: Any, net: Network, plain: bool) -> None:
         net.add(draw, cell, sources, source.shape, isinstance(cell, SpikingNeuron))
 
 
+def combine(draw: Any, net: Network, first: Value, second: Value) -> Value:
+    """A node that takes two values of equal shape, in this order."""
+    ops = ["subtract", "multiply", "minimum", "maximum", "greater", "greater_or_equal", "equal"]
+    op = draw(st.sampled_from([*ops, "where"]))
+    node: ir.Node = ir.Where() if op == "where" else ir.Binary(op)
+    sums = op in ops[4:] or (first.sums and second.sums and op != "multiply")
+    sources = [first.name, second.name]
+    if op == "where":
+        passed = net.add(draw, ir.Identity(), [first.name], first.shape, first.sums)
+        sources.append(passed.name)
+    return net.add(draw, node, sources, first.shape, sums)
+
+
 def feed_back(draw: Any, net: Network) -> None:
     """An edge, or a path through a stateless node, from a neuron to itself or another."""
     late, early = (draw(st.integers(0, len(net.neurons) - 1)) for _ in range(2))
@@ -226,6 +248,11 @@ def feed_back(draw: Any, net: Network) -> None:
         net.edges.append((back.name, target.name))
     elif net.every and source.shape == target.shape and draw(st.booleans()):
         net.edges.append((moderate(draw, net, source).name, target.name))
+    elif len(alike := [v for v in net.neurons if v.shape == target.shape]) > 1 and draw(
+        st.booleans()
+    ):
+        first, second = draw(st.permutations(alike))[:2]
+        net.edges.append((combine(draw, net, first, second).name, target.name))
     elif source.shape == target.shape and (source.name, target.name) not in net.edges:
         net.edges.append((source.name, target.name))
 

@@ -213,9 +213,9 @@ MODULES = {
     "track_running_stats=False": nn.BatchNorm2d(4, track_running_stats=False),
     "momentum=None": nn.BatchNorm2d(4, momentum=None),
     "start_dim=0": nn.Flatten(0),
-    "group_norm": nn.GroupNorm(2, 4),
+    "instance_norm": nn.InstanceNorm2d(4),
     "hardswish": nn.Hardswish(),
-    "conv_transpose2d": nn.ConvTranspose2d(4, 2, 2),
+    "pixel_shuffle": nn.PixelShuffle(2),
 }
 
 

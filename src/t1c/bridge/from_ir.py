@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import os
+from collections import Counter
 from collections.abc import Collection
 from typing import Any
 
@@ -15,7 +16,7 @@ from t1c.ir.errors import InputError, Problem, UnsupportedError
 
 from .custom_map import NodeMap, module_from_map
 from .executor import GraphExecutor
-from .modules import LIFModule, SepConv2dModule, SkipModule
+from .modules import LIFModule, MergeModule, SepConv2dModule, SkipModule
 from .registry import importer_of, mark_default, remember
 from .surrogate import ATAN, Surrogate
 from .teach import teach
@@ -125,12 +126,15 @@ def from_ir(
         dialect: as of ``ir_to_torch``.
 
     Raises:
-        UnsupportedError: listing all nodes that no module runs.
+        UnsupportedError: listing all nodes that no module runs, or that the map has a module for
+            which does not say how several inputs become one.
     """
     graph = _graph(graph, dt, dialect)
+    flat = graph.flat()
+    arriving = Counter(target for _, target in flat.edges)
     modules: dict[str, nn.Module] = {}
     problems = []
-    for name, node in graph.flat().nodes.items():
+    for name, node in flat.nodes.items():
         module = module_from_map(custom_map, node, name)
         if module is None:
             module = node_to_module(node, dtype=dtype)
@@ -139,6 +143,8 @@ def from_ir(
             problems.append(_cannot_run(name, node))
         elif twin is not None:
             problems.append(_one_for_two(name, twin))
+        elif not (node.adds_inputs or arriving[name] < 2 or isinstance(module, MergeModule)):
+            problems.append(_cannot_merge(name, node, module))
         else:
             modules[name] = remember(module, node).eval()
     if problems:
@@ -199,6 +205,15 @@ def _one_for_two(name: str, twin: str) -> Problem:
         "a module for each node, which keeps what that node says",
         "Make a new one; to share weights, let both hold the same nn.Parameter.",
         f"node {name!r}",
+    )
+
+
+def _cannot_merge(name: str, node: ir.Node, module: nn.Module) -> Problem:
+    return Problem(
+        f"node_map returned a {type(module).__name__}, to which the inputs would be added up",
+        f"a module that says what a {node.primitive} makes of several inputs",
+        "Derive it from t1c.bridge.modules.MergeModule and define merge(inputs).",
+        f"node {name!r} ({node.primitive})",
     )
 
 

@@ -85,6 +85,12 @@ class Surrogate:
 ATAN = Surrogate()
 
 
+class Surrogated:
+    """A module that compares, and whose gradient is that of ``surrogate``."""
+
+    surrogate: Surrogate = ATAN
+
+
 def spike(u: Tensor, threshold: Tensor, fires_at: str, surrogate: Surrogate = ATAN) -> Tensor:
     """1 where ``u`` reaches (``fires_at='ge'``) or passes (``'gt'``) the threshold, else 0.
 

@@ -9,8 +9,8 @@ from torch import nn
 
 from t1c.ir.errors import InputError, Problem
 
-from .modules import NeuronModule, ThresholdModule
-from .surrogate import Surrogate
+from .modules import NeuronModule
+from .surrogate import Surrogate, Surrogated
 from .tied import freeze, staying_one
 
 
@@ -21,7 +21,7 @@ def teach(
     learn: Collection[str],
     dtype: torch.dtype | None = None,
 ) -> None:
-    """Set these options on all neurons in ``model``; see ``ir_to_torch``.
+    """Set these options on all neurons and comparisons in ``model``; see ``ir_to_torch``.
 
     Raises:
         InputError: there is no such surrogate, or no neuron has a parameter to learn.
@@ -34,7 +34,7 @@ def teach(
     known: set[str] = set()
     with staying_one(model):
         for module in model.modules():
-            if isinstance(module, ThresholdModule):
+            if isinstance(module, Surrogated):
                 module.surrogate = slope
             if isinstance(module, NeuronModule):
                 module.surrogate, module.detach_reset = slope, detach_reset

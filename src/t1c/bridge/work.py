@@ -17,25 +17,10 @@ from torch.nn.modules.instancenorm import _InstanceNorm
 
 from t1c.ir.errors import Problem, UnsupportedError
 
-from .modules import (
-    MergeModule,
-    ScaleModule,
-    SepConv2dModule,
-    SplitModule,
-    SumPool2dModule,
-    ThresholdModule,
-)
 from .registry import node_of
 from .stateful import State, StatefulModule
+from .stateless import StatelessModule
 
-_STATELESS = (
-    MergeModule,
-    ScaleModule,
-    SepConv2dModule,
-    SplitModule,
-    SumPool2dModule,
-    ThresholdModule,
-)
 _GLOBAL_HOOKS: tuple[Mapping[Any, Any], ...] = (
     torch_module._global_forward_hooks,
     torch_module._global_forward_pre_hooks,
@@ -51,7 +36,7 @@ def is_stateless(module: nn.Module) -> bool:
     True for torch's own layers and for sequences of them. Of a module of the user's nothing is
     known: it may be a neuron.
     """
-    if isinstance(module, _STATELESS):
+    if isinstance(module, StatelessModule):
         return True
     if not type(module).__module__.startswith("torch.nn.modules."):
         return False

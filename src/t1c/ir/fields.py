@@ -28,6 +28,7 @@ from .errors import NodeError, Problem
 
 Array = npt.NDArray[Any]
 Pair = tuple[int, int]
+Triple = tuple[int, int, int]
 
 
 def show(value: object) -> str:
@@ -226,14 +227,14 @@ class TextKind(Kind):
 
 @dataclasses.dataclass(frozen=True)
 class IntsKind(Kind):
-    """A tuple of integers of at least ``low``.
+    """A tuple of integers of at least ``low``, if that is given.
 
     ``length`` fixes how many; a single integer is then repeated. ``words`` are strings allowed in
     its place ('same', 'valid').
     """
 
     length: int | None = None
-    low: int = 0
+    low: int | None = 0
     words: tuple[str, ...] = ()
 
     def _convert(self, value: Any) -> tuple[int, ...] | str:
@@ -253,7 +254,7 @@ class IntsKind(Kind):
             numbers *= self.length
         if not numbers or (self.length and len(numbers) != self.length):
             raise _bad(value, self.describe())
-        if any(n is None or n < self.low for n in numbers):
+        if any(n is None or not _within(n, self.low, None) for n in numbers):
             raise _bad(value, self.describe())
         return tuple(n for n in numbers if n is not None)
 
@@ -263,7 +264,7 @@ class IntsKind(Kind):
     def describe(self) -> str:
         what = f"{self.length} integers (or one for all)" if self.length else "a tuple of integers"
         words = "".join(f", or {word!r}" for word in self.words)
-        return f"{what} of at least {self.low}{words}"
+        return f"{what}{_range(self.low, None)}{words}"
 
 
 def _as_int(value: Any) -> int | None:
@@ -348,7 +349,7 @@ def text(*, default: Any = dataclasses.MISSING, since: str = "") -> Any:
 def integers(
     *,
     length: int | None = None,
-    low: int = 0,
+    low: int | None = 0,
     words: tuple[str, ...] = (),
     default: Any = dataclasses.MISSING,
     since: str = "",

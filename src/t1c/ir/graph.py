@@ -14,7 +14,7 @@ from .errors import GraphError, GraphWarning, NodeError, Problem, ShapeError
 from .fields import show
 from .flat import Flat, inline, output_ports
 from .metadata import clean_metadata, name_problem, same_value
-from .node import Node, Shape, register_node
+from .node import Node, Shape, as_shape, register_node
 from .primitives.border import Input, Output
 from .topology import Edge, Topology
 
@@ -266,12 +266,15 @@ class Graph(Node):
             if any(s not in sent for s in sources):
                 continue
             arriving = [sent[s][ports[s, name]] for s in sources]
+            where = f"node {name!r} ({node.primitive})"
             try:
-                self.nodes[name] = node.typed(*node.shapes(arriving))
+                self.nodes[name] = typed = node.typed(*node.shapes(arriving))
+                leaving = tuple(as_shape(port) for port in (typed.output_type or {}).values())
+                if leaving != sent.get(name, leaving):
+                    problems.append(_mistaken(where, sent[name], leaving))
             except ShapeError as error:
                 routes = [f"{s!r} {shape}" for s, shape in zip(sources, arriving, strict=True)]
                 note = f" (from {', '.join(routes)})" if routes else ""
-                where = f"node {name!r} ({node.primitive})"
                 problems += [
                     dataclasses.replace(p, where=where, found=p.found + note)
                     for p in error.problems
@@ -292,34 +295,39 @@ class Graph(Node):
         """The shapes that each node sends, one for each output, as far as they can be told.
 
         Inside a cycle not all inputs of a node can be known before its output. There a node is
-        tried with those that are, which is enough wherever inputs are added; what then does not
-        fit shows when every node is checked with all of them.
+        tried with those that are, which is enough wherever inputs are added or combined element by
+        element; what then does not fit shows when every node is checked with all of them.
         """
         sent: dict[str, tuple[Shape, ...]] = {}
 
-        def shapes(name: str, sources: Iterable[str]) -> tuple[Shape | None, tuple[Shape, ...]]:
+        def shapes(name: str) -> tuple[bool, Shape | None, tuple[Shape, ...]]:
+            """Whether any input is known, and what node and inputs say together."""
+            node = self.nodes[name]
+            inputs = [sent[s][ports[s, name]] if s in sent else None for s in topology.before[name]]
+            arriving = [shape for shape in inputs if shape is not None]
+            told = bool(arriving)
             try:
-                arriving = [sent[s][ports[s, name]] for s in sources]
-                return self.nodes[name].shapes(arriving)
+                whole = len(arriving) == len(inputs)
+                return told, *node.shapes(arriving if whole else node.supposed(inputs))
             except ShapeError:
-                return None, ()
+                return told, None, ()
 
         def first_guess(waiting: Iterable[str]) -> tuple[str, tuple[Shape, ...]] | None:
-            """One more: from inputs that are known, else as declared, else from parameters.
+            """One more: from inputs that are added, else as declared, else from other inputs.
 
-            The larger suggestion comes first: a vector of parameters may be meant per channel.
+            If none is known, from parameters. The larger suggestion comes first: a vector of
+            parameters may be meant per channel.
             """
             guesses = []
             for name in waiting:
                 node = self.nodes[name]
-                known = [s for s in topology.before[name] if s in sent]
-                sure = bool(known and node.adds_inputs)
-                arriving, found = shapes(name, known if sure else [])
-                if sure and found:
+                told, arriving, found = shapes(name)
+                if told and node.adds_inputs and found:
                     return name, found
                 declared = bool(node.declared_input or node.declared_output)
                 if found:
-                    guesses.append(((declared, len(arriving or ()), arriving or ()), name, found))
+                    rank = (declared, told, len(arriving or ()), arriving or ())
+                    guesses.append((rank, name, found))
             if not guesses:
                 return None
             _, name, found = max(guesses, key=lambda guess: guess[0])
@@ -330,11 +338,10 @@ class Graph(Node):
             queue = list(part)
             while waiting:
                 for name in queue:  # grows as it is walked
-                    sources = topology.before[name]
-                    if name not in waiting or any(s not in sent for s in sources):
+                    if name not in waiting or any(s not in sent for s in topology.before[name]):
                         continue
                     del waiting[name]
-                    _, found = shapes(name, sources)
+                    _, _, found = shapes(name)
                     if found:
                         sent[name] = found
                         queue += topology.after[name]
@@ -462,6 +469,17 @@ class Graph(Node):
         from .table import as_html
 
         return as_html(self)
+
+
+def _mistaken(where: str, supposed: Sequence[Shape], leaving: Sequence[Shape | None]) -> Problem:
+    """What to say where a node in a loop gets other inputs than the first of them suggested."""
+    return Problem(
+        f"{', '.join(map(str, supposed))} was taken for the shape of what it sends, and it sends "
+        f"{', '.join(map(str, leaving))}",
+        "a loop whose shapes follow from what reaches it first",
+        "Give the node input_type={'input': shape}.",
+        where,
+    )
 
 
 def _clean_notes(node: Node, where: str) -> Iterator[Problem]:

@@ -134,7 +134,7 @@ class Node:
         return True
 
     def merge(self, inputs: Sequence[Shape]) -> Shape:
-        """The shape of what several incoming edges become: their sum, so all must be equal."""
+        """The shape of what the incoming edges become: their sum, so all must be equal."""
         for shape in inputs[1:]:
             if shape != inputs[0]:
                 raise ShapeError(
@@ -145,6 +145,13 @@ class Node:
                     )
                 )
         return inputs[0]
+
+    def supposed(self, arriving: Sequence[Shape | None]) -> Sequence[Shape]:
+        """What to go by where some inputs are not known yet (None), as in a loop; () for nothing.
+
+        It may be wrong: what does not fit shows when all inputs are known.
+        """
+        return [shape for shape in arriving if shape is not None] if self.adds_inputs else ()
 
     def merge_values(self, inputs: Sequence[Array]) -> Array:
         """The reference meaning of several incoming edges: their sum, in the order of the edges."""

@@ -163,9 +163,10 @@ class _Exporter:
         shape = as_shape((node.input_type or {}).get("input")) or ()
         ports = [as_shape(s) for s in (node.output_type or {}).values()]
         if not node.adds_inputs or ports != [shape]:
+            why = "no node of its shapes" if node.adds_inputs else "adds all that leads to a node"
             self.problems.append(
                 Problem(
-                    f"NIR has no {node.primitive}, and no node of its shapes",
+                    f"NIR has no {node.primitive}, and {why}",
                     f"one of {', '.join(PRIMITIVES)}",
                     "Replace the node; lossy=True cannot keep it either.",
                     where,

@@ -31,6 +31,11 @@ def _softmax(node: ir.Softmax, dtype: torch.dtype) -> nn.Module:
     return nn.Softmax(node.dim)
 
 
+@imports(ir.LogSoftmax)
+def _log_softmax(node: ir.LogSoftmax, dtype: torch.dtype) -> nn.Module:
+    return nn.LogSoftmax(node.dim)
+
+
 @imports(ir.GELU)
 def _gelu(node: ir.GELU, dtype: torch.dtype) -> nn.Module:
     return nn.GELU("tanh" if node.approximate else "none")
@@ -70,12 +75,20 @@ def _tanh_node(module: nn.Tanh, entering: Shape, leaving: Shape) -> ir.Node:
 
 @exports(nn.Softmax)
 def _softmax_node(module: nn.Softmax, entering: Shape, leaving: Shape) -> ir.Node:
-    dim = module.dim
+    return ir.Softmax(channels(entering), _dim(module.dim, entering))
+
+
+@exports(nn.LogSoftmax)
+def _log_softmax_node(module: nn.LogSoftmax, entering: Shape, leaving: Shape) -> ir.Node:
+    return ir.LogSoftmax(channels(entering), _dim(module.dim, entering))
+
+
+def _dim(dim: int | None, entering: Shape) -> int:
+    """The axis as torch counts it, 0 for the batch."""
     if dim is None:
         # torch's own choice for a softmax that does not say.
-        dim = 0 if len(entering) in (0, 2) else 1
-    rank = len(entering) + 1
-    return ir.Softmax(channels(entering), 0 if dim == -rank else dim)
+        return 0 if len(entering) in (0, 2) else 1
+    return 0 if dim == -len(entering) - 1 else dim
 
 
 @exports(nn.GELU)

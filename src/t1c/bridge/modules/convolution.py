@@ -1,4 +1,4 @@
-"""ir.Conv1d, ir.Conv2d <-> the torch modules, ir.SepConv2d <-> SepConv2dModule."""
+"""Convolutions <-> the torch modules of the same names, ir.SepConv2d <-> SepConv2dModule."""
 
 from __future__ import annotations
 
@@ -12,10 +12,11 @@ from t1c import ir
 
 from ..exporting import Shape, array, exports, refuse
 from ..registry import imports, load
+from ..stateless import StatelessModule
 from .linear import bias_of, has_bias
 
 
-class SepConv2dModule(nn.Module):
+class SepConv2dModule(StatelessModule):
     """Depthwise separable convolution: each channel by itself, then a 1x1 convolution.
 
     Args:
@@ -88,10 +89,21 @@ class SepConv2dModule(nn.Module):
         return y
 
 
-@imports(ir.Conv2d)
-def _conv2d(node: ir.Conv2d, dtype: torch.dtype) -> nn.Module:
+PLAIN: dict[type[ir.Node], Any] = {
+    ir.Conv1d: nn.Conv1d,
+    ir.Conv2d: nn.Conv2d,
+    ir.Conv3d: nn.Conv3d,
+}
+TRANSPOSED: dict[type[ir.Node], Any] = {
+    ir.ConvTranspose1d: nn.ConvTranspose1d,
+    ir.ConvTranspose2d: nn.ConvTranspose2d,
+}
+
+
+@imports(*PLAIN)
+def _plain(node: ir.Conv1d | ir.Conv2d | ir.Conv3d, dtype: torch.dtype) -> nn.Module:
     outputs, inputs, *kernel = node.weight.shape
-    module = nn.Conv2d(
+    module: nn.Module = PLAIN[type(node)](
         inputs * node.groups,
         outputs,
         tuple(kernel),
@@ -102,9 +114,32 @@ def _conv2d(node: ir.Conv2d, dtype: torch.dtype) -> nn.Module:
         bias=has_bias(node),
         dtype=dtype,
     )
+    return _filled(module, node)
+
+
+@imports(*TRANSPOSED)
+def _transposed(node: ir.ConvTranspose1d | ir.ConvTranspose2d, dtype: torch.dtype) -> nn.Module:
+    inputs, outputs, *kernel = node.weight.shape
+    module: nn.Module = TRANSPOSED[type(node)](
+        inputs,
+        outputs * node.groups,
+        tuple(kernel),
+        node.stride,
+        node.padding,
+        node.output_padding,
+        node.groups,
+        bias=has_bias(node),
+        dilation=node.dilation,
+        dtype=dtype,
+    )
+    return _filled(module, node)
+
+
+def _filled(module: Any, node: Any) -> nn.Module:
     load(module.weight, node.weight)
     load(module.bias, node.bias)
-    return module
+    filled: nn.Module = module
+    return filled
 
 
 @imports(ir.SepConv2d)
@@ -112,34 +147,19 @@ def _sep_conv2d(node: ir.SepConv2d, dtype: torch.dtype) -> nn.Module:
     return SepConv2dModule(**node.values(), dtype=dtype)
 
 
-@imports(ir.Conv1d)
-def _conv1d(node: ir.Conv1d, dtype: torch.dtype) -> nn.Module:
-    outputs, inputs, kernel = node.weight.shape
-    module = nn.Conv1d(
-        inputs * node.groups,
-        outputs,
-        kernel,
-        node.stride,
-        node.padding,
-        node.dilation,
-        node.groups,
-        bias=has_bias(node),
-        dtype=dtype,
-    )
-    load(module.weight, node.weight)
-    load(module.bias, node.bias)
-    return module
-
-
-def _options(module: nn.Conv1d | nn.Conv2d) -> dict[str, Any]:
+def _options(module: Any, *more: str) -> dict[str, Any]:
     if module.padding_mode != "zeros":
         raise refuse(
             f"padding_mode={module.padding_mode!r}",
             "'zeros': no primitive pads otherwise",
             "Use padding_mode='zeros', or custom_map.",
         )
-    names = ("stride", "padding", "dilation")
-    return {name: getattr(module, name) for name in names} | {"groups": module.groups}
+    options: dict[str, Any] = {"groups": module.groups}
+    for name in ("stride", "padding", "dilation", *more):
+        value = getattr(module, name)
+        # Along one axis a node has a number, where torch has a tuple of one.
+        options[name] = value[0] if isinstance(value, tuple) and len(value) == 1 else value
+    return options
 
 
 @exports(nn.Conv2d)
@@ -149,8 +169,24 @@ def _conv2d_node(module: nn.Conv2d, entering: Shape, leaving: Shape) -> ir.Node:
 
 @exports(nn.Conv1d)
 def _conv1d_node(module: nn.Conv1d, entering: Shape, leaving: Shape) -> ir.Node:
-    options = {k: v[0] if isinstance(v, tuple) else v for k, v in _options(module).items()}
-    return ir.Conv1d(weight=array(module.weight), **bias_of(module), **options)
+    return ir.Conv1d(weight=array(module.weight), **bias_of(module), **_options(module))
+
+
+@exports(nn.Conv3d)
+def _conv3d_node(module: nn.Conv3d, entering: Shape, leaving: Shape) -> ir.Node:
+    return ir.Conv3d(weight=array(module.weight), **bias_of(module), **_options(module))
+
+
+@exports(nn.ConvTranspose1d)
+def _transposed_1d_node(module: nn.ConvTranspose1d, entering: Shape, leaving: Shape) -> ir.Node:
+    options = _options(module, "output_padding")
+    return ir.ConvTranspose1d(weight=array(module.weight), **bias_of(module), **options)
+
+
+@exports(nn.ConvTranspose2d)
+def _transposed_2d_node(module: nn.ConvTranspose2d, entering: Shape, leaving: Shape) -> ir.Node:
+    options = _options(module, "output_padding")
+    return ir.ConvTranspose2d(weight=array(module.weight), **bias_of(module), **options)
 
 
 @exports(SepConv2dModule)

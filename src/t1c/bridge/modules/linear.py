@@ -12,24 +12,26 @@ from t1c.ir.primitives.neuron import parameter_shape
 
 from ..exporting import Shape, array, exports
 from ..registry import imports, load, tensor
+from ..stateless import StatelessModule
 
 NO_BIAS = {"bias": "none"}
 """The note on a node whose module has no bias: the zeros are there for readers that need one."""
 
 
-def has_bias(node: ir.Affine | ir.Conv1d | ir.Conv2d) -> bool:
+def has_bias(node: Any) -> bool:
     """Whether the module of a node needs its bias; False if it is noted to be made up."""
     return node.metadata.get("bias") != "none" or bool(node.bias.any())
 
 
-def bias_of(module: nn.Linear | nn.Conv1d | nn.Conv2d) -> dict[str, Any]:
-    """The bias of a layer, or zeros and a note, as fields of its node."""
+def bias_of(module: Any) -> dict[str, Any]:
+    """The bias of a linear layer or convolution, or zeros and a note, as fields of its node."""
     if module.bias is not None:
         return {"bias": array(module.bias)}
-    return {"bias": array(module.weight.new_zeros(len(module.weight))), "metadata": NO_BIAS}
+    outputs = module.out_features if isinstance(module, nn.Linear) else module.out_channels
+    return {"bias": array(module.weight.new_zeros(outputs)), "metadata": NO_BIAS}
 
 
-class ScaleModule(nn.Module):
+class ScaleModule(StatelessModule):
     """y = scale * x, with the meaning of ``ir.Scale``; the scale is learnable."""
 
     def __init__(self, scale: Tensor) -> None:

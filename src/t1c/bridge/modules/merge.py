@@ -11,9 +11,10 @@ from t1c import ir
 
 from ..exporting import Shape, exports
 from ..registry import imports
+from ..stateless import StatelessModule
 
 
-class MergeModule(nn.Module):
+class MergeModule(StatelessModule):
     """A module that decides how several inputs become one."""
 
     @property
@@ -24,6 +25,10 @@ class MergeModule(nn.Module):
     def merge(self, inputs: Sequence[Tensor]) -> Tensor:
         """Join tensors (B, *features)."""
         raise NotImplementedError
+
+    def magnitude(self, inputs: Sequence[Tensor]) -> tuple[Tensor, int]:
+        """Magnitudes of the terms of the value, from those of the inputs, and how many terms."""
+        return self.merge(inputs), 1
 
     def forward(self, x: Tensor) -> Tensor:
         """Pass the joined ``x`` on."""

@@ -12,32 +12,33 @@ from t1c import ir
 from ..exporting import Shape, array, channels, exports, refuse
 from ..registry import imports, load
 
+BATCH_NORMS: dict[type[ir.Node], Any] = {
+    ir.BatchNorm1d: nn.BatchNorm1d,
+    ir.BatchNorm2d: nn.BatchNorm2d,
+    ir.BatchNorm3d: nn.BatchNorm3d,
+}
 
-def _batch_norm(
-    module: nn.BatchNorm1d | nn.BatchNorm2d, node: ir.BatchNorm1d | ir.BatchNorm2d
-) -> nn.Module:
-    load(module.weight, node.weight)
-    load(module.bias, node.bias)
-    load(module.running_mean, node.running_mean)
-    load(module.running_var, node.running_var)
+
+@imports(*BATCH_NORMS)
+def _batch_norm(node: Any, dtype: torch.dtype) -> nn.Module:
+    make = BATCH_NORMS[type(node)]
+    module: nn.Module = make(node.num_features, node.eps, node.momentum, dtype=dtype)
+    for name in ("weight", "bias", "running_mean", "running_var"):
+        load(getattr(module, name), getattr(node, name))
     return module
-
-
-@imports(ir.BatchNorm1d)
-def _batch_norm_1d(node: ir.BatchNorm1d, dtype: torch.dtype) -> nn.Module:
-    made = nn.BatchNorm1d(node.num_features, node.eps, node.momentum, dtype=dtype)
-    return _batch_norm(made, node)
-
-
-@imports(ir.BatchNorm2d)
-def _batch_norm_2d(node: ir.BatchNorm2d, dtype: torch.dtype) -> nn.Module:
-    made = nn.BatchNorm2d(node.num_features, node.eps, node.momentum, dtype=dtype)
-    return _batch_norm(made, node)
 
 
 @imports(ir.LayerNorm)
 def _layer_norm(node: ir.LayerNorm, dtype: torch.dtype) -> nn.Module:
     module = nn.LayerNorm(node.normalized_shape, node.eps, dtype=dtype)
+    load(module.weight, node.weight)
+    load(module.bias, node.bias)
+    return module
+
+
+@imports(ir.GroupNorm)
+def _group_norm(node: ir.GroupNorm, dtype: torch.dtype) -> nn.Module:
+    module = nn.GroupNorm(node.num_groups, node.weight.size, node.eps, dtype=dtype)
     load(module.weight, node.weight)
     load(module.bias, node.bias)
     return module
@@ -54,7 +55,7 @@ def _array_or(module: nn.Module, name: str, default: torch.Tensor) -> Any:
     return array(default if value is None else value)
 
 
-def _statistics(module: nn.BatchNorm1d | nn.BatchNorm2d) -> dict[str, Any]:
+def _statistics(module: nn.BatchNorm1d | nn.BatchNorm2d | nn.BatchNorm3d) -> dict[str, Any]:
     mean, var = module.running_mean, module.running_var
     if mean is None or var is None:
         raise refuse(
@@ -85,11 +86,27 @@ def _batch_norm_2d_node(module: nn.BatchNorm2d, entering: Shape, leaving: Shape)
     return ir.BatchNorm2d(**_statistics(module))
 
 
+@exports(nn.BatchNorm3d)
+def _batch_norm_3d_node(module: nn.BatchNorm3d, entering: Shape, leaving: Shape) -> ir.Node:
+    return ir.BatchNorm3d(**_statistics(module))
+
+
 @exports(nn.LayerNorm)
 def _layer_norm_node(module: nn.LayerNorm, entering: Shape, leaving: Shape) -> ir.Node:
     ones = torch.ones(module.normalized_shape)
     return ir.LayerNorm(
         tuple(module.normalized_shape),
+        _array_or(module, "weight", ones),
+        _array_or(module, "bias", torch.zeros_like(ones)),
+        module.eps,
+    )
+
+
+@exports(nn.GroupNorm)
+def _group_norm_node(module: nn.GroupNorm, entering: Shape, leaving: Shape) -> ir.Node:
+    ones = torch.ones(module.num_channels)
+    return ir.GroupNorm(
+        module.num_groups,
         _array_or(module, "weight", ones),
         _array_or(module, "bias", torch.zeros_like(ones)),
         module.eps,

@@ -1,6 +1,8 @@
-"""ir.MaxPool2d, ir.AvgPool2d <-> the torch modules; ir.SumPool2d <-> SumPool2dModule."""
+"""Pools over one, two and three axes <-> the torch modules; ir.SumPool2d <-> SumPool2dModule."""
 
 from __future__ import annotations
+
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -10,23 +12,41 @@ from t1c import ir
 
 from ..exporting import Shape, exports, refuse
 from ..registry import imports
+from ..stateless import StatelessModule
+
+MaxPool = ir.MaxPool1d | ir.MaxPool2d | ir.MaxPool3d
+AvgPool = ir.AvgPool1d | ir.AvgPool2d | ir.AvgPool3d
 
 
-@imports(ir.MaxPool2d)
-def _max_pool(node: ir.MaxPool2d, dtype: torch.dtype) -> nn.Module:
-    return nn.MaxPool2d(
+MAX_POOLS: dict[type[ir.Node], Any] = {
+    ir.MaxPool1d: nn.MaxPool1d,
+    ir.MaxPool2d: nn.MaxPool2d,
+    ir.MaxPool3d: nn.MaxPool3d,
+}
+AVG_POOLS: dict[type[ir.Node], Any] = {
+    ir.AvgPool1d: nn.AvgPool1d,
+    ir.AvgPool2d: nn.AvgPool2d,
+    ir.AvgPool3d: nn.AvgPool3d,
+}
+
+
+@imports(*MAX_POOLS)
+def _max_pool(node: MaxPool, dtype: torch.dtype) -> nn.Module:
+    made: nn.Module = MAX_POOLS[type(node)](
         node.kernel_size, node.stride, node.padding, node.dilation, ceil_mode=node.ceil_mode
     )
+    return made
 
 
-@imports(ir.AvgPool2d)
-def _avg_pool(node: ir.AvgPool2d, dtype: torch.dtype) -> nn.Module:
-    return nn.AvgPool2d(
+@imports(*AVG_POOLS)
+def _avg_pool(node: AvgPool, dtype: torch.dtype) -> nn.Module:
+    made: nn.Module = AVG_POOLS[type(node)](
         node.kernel_size, node.stride, node.padding, node.ceil_mode, node.count_include_pad
     )
+    return made
 
 
-class SumPool2dModule(nn.Module):
+class SumPool2dModule(StatelessModule):
     """The sum of each window, padding included as zeros, with the meaning of ``ir.SumPool2d``."""
 
     def __init__(
@@ -52,38 +72,60 @@ def _sum_pool(node: ir.SumPool2d, dtype: torch.dtype) -> nn.Module:
     return SumPool2dModule(node.kernel_size, node.steps, node.padding)
 
 
-def _pair(value: int | tuple[int, ...]) -> tuple[int, int]:
-    rows, columns = (value, value) if isinstance(value, int) else value
-    return rows, columns
+@exports(nn.MaxPool1d)
+def _max_pool_1d_node(module: nn.MaxPool1d, entering: Shape, leaving: Shape) -> ir.Node:
+    return _max_node(ir.MaxPool1d, module)
 
 
 @exports(nn.MaxPool2d)
-def _max_pool_node(module: nn.MaxPool2d, entering: Shape, leaving: Shape) -> ir.Node:
-    if module.return_indices:
-        raise refuse("return_indices=True", "the maxima alone: no primitive gives indices")
-    return ir.MaxPool2d(
-        _pair(module.kernel_size),
-        _pair(module.stride),
-        _pair(module.padding),
-        _pair(module.dilation),
-        module.ceil_mode,
-    )
+def _max_pool_2d_node(module: nn.MaxPool2d, entering: Shape, leaving: Shape) -> ir.Node:
+    return _max_node(ir.MaxPool2d, module)
+
+
+@exports(nn.MaxPool3d)
+def _max_pool_3d_node(module: nn.MaxPool3d, entering: Shape, leaving: Shape) -> ir.Node:
+    return _max_node(ir.MaxPool3d, module)
+
+
+@exports(nn.AvgPool1d)
+def _avg_pool_1d_node(module: nn.AvgPool1d, entering: Shape, leaving: Shape) -> ir.Node:
+    return _avg_node(ir.AvgPool1d, module)
 
 
 @exports(nn.AvgPool2d)
-def _avg_pool_node(module: nn.AvgPool2d, entering: Shape, leaving: Shape) -> ir.Node:
-    if module.divisor_override is not None:
+def _avg_pool_2d_node(module: nn.AvgPool2d, entering: Shape, leaving: Shape) -> ir.Node:
+    return _avg_node(ir.AvgPool2d, module)
+
+
+@exports(nn.AvgPool3d)
+def _avg_pool_3d_node(module: nn.AvgPool3d, entering: Shape, leaving: Shape) -> ir.Node:
+    return _avg_node(ir.AvgPool3d, module)
+
+
+def _window(module: Any, *names: str) -> dict[str, Any]:
+    """Fields of a node from the attributes of a module: one axis has a number, not a tuple."""
+    values = {name: getattr(module, name) for name in names}
+    one = isinstance(module, nn.MaxPool1d | nn.AvgPool1d)
+    return {n: v[0] if one and isinstance(v, tuple) else v for n, v in values.items()}
+
+
+def _max_node(node_type: type[MaxPool], module: Any) -> ir.Node:
+    if module.return_indices:
+        raise refuse("return_indices=True", "the maxima alone: no primitive gives indices")
+    window = _window(module, "kernel_size", "stride", "padding", "dilation")
+    return node_type(**window, ceil_mode=module.ceil_mode)
+
+
+def _avg_node(node_type: type[AvgPool], module: Any) -> ir.Node:
+    if getattr(module, "divisor_override", None) is not None:
         raise refuse(
             f"divisor_override={module.divisor_override}",
             "the mean of each window",
             "Multiply the result of a plain AvgPool2d by a number.",
         )
-    return ir.AvgPool2d(
-        _pair(module.kernel_size),
-        _pair(module.stride),
-        _pair(module.padding),
-        module.ceil_mode,
-        module.count_include_pad,
+    window = _window(module, "kernel_size", "stride", "padding")
+    return node_type(
+        **window, ceil_mode=module.ceil_mode, count_include_pad=module.count_include_pad
     )
 
 
@@ -92,25 +134,41 @@ def _sum_pool_node(module: SumPool2dModule, entering: Shape, leaving: Shape) -> 
     return ir.SumPool2d(module.kernel_size, module.stride, module.padding)
 
 
-def _equal_windows(entering: Shape, leaving: Shape) -> tuple[int, int]:
+def _equal_windows(entering: Shape, leaving: Shape, axes: int) -> tuple[int, ...]:
     """The window of the plain pool that an adaptive one equals on this shape."""
-    size, target = entering[-2:], leaving[-2:]
-    if len(entering) != 3 or any(n % m for n, m in zip(size, target, strict=True)):
+    size, target = entering[-axes:], leaving[-axes:]
+    if len(entering) != 1 + axes or any(n % m for n, m in zip(size, target, strict=True)):
         raise refuse(
             f"adaptive pooling of {tuple(size)} to {tuple(target)}",
             "an output size that divides the input size, so that all windows are equal",
             "Use a pool with a kernel_size.",
         )
-    return size[0] // target[0], size[1] // target[1]
+    return tuple(n // m for n, m in zip(size, target, strict=True))
+
+
+@exports(nn.AdaptiveAvgPool1d)
+def _adaptive_avg_1d_node(module: nn.Module, entering: Shape, leaving: Shape) -> ir.Node:
+    (kernel,) = _equal_windows(entering, leaving, 1)
+    return ir.AvgPool1d(kernel)
 
 
 @exports(nn.AdaptiveAvgPool2d)
 def _adaptive_avg_node(module: nn.Module, entering: Shape, leaving: Shape) -> ir.Node:
-    return ir.AvgPool2d(_equal_windows(entering, leaving))
+    rows, columns = _equal_windows(entering, leaving, 2)
+    return ir.AvgPool2d((rows, columns))
+
+
+@exports(nn.AdaptiveMaxPool1d)
+def _adaptive_max_1d_node(module: nn.AdaptiveMaxPool1d, entering: Shape, leaving: Shape) -> ir.Node:
+    if module.return_indices:
+        raise refuse("return_indices=True", "the maxima alone: no primitive gives indices")
+    (kernel,) = _equal_windows(entering, leaving, 1)
+    return ir.MaxPool1d(kernel)
 
 
 @exports(nn.AdaptiveMaxPool2d)
 def _adaptive_max_node(module: nn.AdaptiveMaxPool2d, entering: Shape, leaving: Shape) -> ir.Node:
     if module.return_indices:
         raise refuse("return_indices=True", "the maxima alone: no primitive gives indices")
-    return ir.MaxPool2d(_equal_windows(entering, leaving))
+    rows, columns = _equal_windows(entering, leaving, 2)
+    return ir.MaxPool2d((rows, columns))

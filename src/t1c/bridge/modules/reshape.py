@@ -1,14 +1,18 @@
-"""ir.Flatten <-> torch.nn.Flatten, ir.Upsample <-> torch.nn.Upsample."""
+"""ir.Flatten <-> torch.nn.Flatten, ir.Upsample <-> torch.nn.Upsample.
+
+ir.Transpose, ir.Reshape, ir.Slice <-> modules of the same names, and torch.nn.Unflatten.
+"""
 
 from __future__ import annotations
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from t1c import ir
 
 from ..exporting import Shape, exports, refuse
 from ..registry import imports
+from ..stateless import StatelessModule
 
 
 @imports(ir.Flatten)
@@ -26,6 +30,85 @@ def _upsample(node: ir.Upsample, dtype: torch.dtype) -> nn.Module:
         mode=node.mode,
         align_corners=None if node.mode == "nearest" else node.align_corners,
     )
+
+
+class TransposeModule(StatelessModule):
+    """The feature axes in another order, with the meaning of ``ir.Transpose``."""
+
+    def __init__(self, axes: tuple[int, ...]) -> None:
+        super().__init__()
+        self.node = ir.Transpose(axes)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, *features) with the features permuted."""
+        return x.permute(0, *(1 + axis for axis in self.node.order))
+
+    def extra_repr(self) -> str:
+        """The axes."""
+        return f"{self.node.axes}"
+
+
+class ReshapeModule(StatelessModule):
+    """The features laid out as another shape, with the meaning of ``ir.Reshape``."""
+
+    def __init__(self, shape: tuple[int, ...]) -> None:
+        super().__init__()
+        self.node = ir.Reshape(shape)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, *features) to (B, *shape)."""
+        return x.reshape(x.shape[0], *self.node.output_shape(tuple(x.shape[1:])))
+
+    def extra_repr(self) -> str:
+        """The shape."""
+        return f"{self.node.shape}"
+
+
+class SliceModule(StatelessModule):
+    """A part of the features along one axis, with the meaning of ``ir.Slice``."""
+
+    def __init__(self, axis: int, start: int = 0, stop: int | None = None, stride: int = 1) -> None:
+        super().__init__()
+        self.node = ir.Slice(axis, start, stop, stride)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, *features) to fewer of them along the axis."""
+        axis = self.node.axis % (x.ndim - 1)
+        return x[(slice(None),) * (1 + axis) + (self.node.taken,)]
+
+    def extra_repr(self) -> str:
+        """The axis and what is taken along it."""
+        node = self.node
+        return f"axis={node.axis}, start={node.start}, stop={node.stop}, stride={node.stride}"
+
+
+@imports(ir.Transpose)
+def _transpose(node: ir.Transpose, dtype: torch.dtype) -> nn.Module:
+    return TransposeModule(node.axes)
+
+
+@imports(ir.Reshape)
+def _reshape(node: ir.Reshape, dtype: torch.dtype) -> nn.Module:
+    return ReshapeModule(node.shape)
+
+
+@imports(ir.Slice)
+def _slice(node: ir.Slice, dtype: torch.dtype) -> nn.Module:
+    return SliceModule(node.axis, node.start, node.stop, node.stride)
+
+
+@exports(TransposeModule, ReshapeModule, SliceModule)
+def _rearranged(
+    module: TransposeModule | ReshapeModule | SliceModule, entering: Shape, leaving: Shape
+) -> ir.Node:
+    return module.node
+
+
+@exports(nn.Unflatten)
+def _unflatten_node(module: nn.Unflatten, entering: Shape, leaving: Shape) -> ir.Node:
+    if module.dim % (len(entering) + 1) == 0:
+        raise refuse(f"dim={module.dim}", "the batch left alone", "Use dim=1 or later.")
+    return ir.Reshape(leaving)
 
 
 @exports(nn.Flatten)

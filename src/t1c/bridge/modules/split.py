@@ -9,9 +9,10 @@ from t1c import ir
 
 from ..exporting import Shape, exports
 from ..registry import imports
+from ..stateless import StatelessModule
 
 
-class SplitModule(nn.Module):
+class SplitModule(StatelessModule):
     """Cuts one feature dimension into sections, with the meaning of ``ir.ChannelSplit``."""
 
     def __init__(self, split_sections: tuple[int, ...], dim: int = 0) -> None:

@@ -10,17 +10,17 @@ from t1c.ir.primitives.neuron import parameter_shape
 
 from ..exporting import Shape, array, exports
 from ..registry import imports, tensor
-from ..surrogate import ATAN, Surrogate, spike
+from ..stateless import StatelessModule
+from ..surrogate import Surrogated, spike
 
 
-class ThresholdModule(nn.Module):
+class ThresholdModule(Surrogated, StatelessModule):
     """1 where the input reaches (fires_at='gt': passes) the threshold, else 0; no memory.
 
     Its gradient is that of ``surrogate``.
     """
 
     threshold: Tensor
-    surrogate: Surrogate = ATAN
 
     def __init__(self, threshold: Tensor, fires_at: str = "ge") -> None:
         super().__init__()

@@ -176,7 +176,9 @@ class _Summands:
             value = self.before(source.name) if source.back else self.sent(source.name)
             sent.append(value[source.port] if isinstance(value, tuple) else value)
         if isinstance(module, MergeModule):
-            return module.merge(sent)
+            magnitude, terms = module.magnitude(sent)
+            self.terms += terms - 1
+            return magnitude
         return torch.stack(sent).sum(0)
 
     def before(self, node: str) -> Tensor:

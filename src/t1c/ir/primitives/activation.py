@@ -76,16 +76,13 @@ class Tanh(Featured):
         return np.tanh(x), state
 
 
-@register_node
-class Softmax(Featured):
-    """y = exp(x) / sum(exp(x)) along one axis.
+class _AlongAxis(Featured):
+    """A function along one axis, dim, which counts as torch's does on a batch.
 
-    dim counts as torch's does on a batch: 1 is the first feature axis, negative counts from the
-    end; 0, the batch, is refused.
+    1 is the first feature axis, negative counts from the end; 0, the batch, is refused.
     """
 
-    features: int = integer(low=1)
-    dim: int = integer(default=-1)
+    dim: int
 
     def check(self) -> None:
         """Samples of a batch do not mix."""
@@ -114,10 +111,36 @@ class Softmax(Featured):
             )
         return super().output_shape(shape)
 
+
+@register_node
+class Softmax(_AlongAxis):
+    """y = exp(x) / sum(exp(x)) along one axis.
+
+    dim counts as torch's does on a batch: 1 is the first feature axis, negative counts from the
+    end; 0, the batch, is refused.
+    """
+
+    features: int = integer(low=1)
+    dim: int = integer(default=-1)
+
     def step(self, x: Array, state: State) -> tuple[Array, State]:
         """Normalise, shifted by the maximum so that nothing overflows."""
         e = np.exp(x - x.max(axis=self.dim, keepdims=True))
         return e / e.sum(axis=self.dim, keepdims=True), state
+
+
+@register_node
+class LogSoftmax(_AlongAxis):
+    """y = x - log(sum(exp(x))) along one axis; dim as Softmax's."""
+
+    since = "0.2.0"
+    features: int = integer(low=1)
+    dim: int = integer(default=-1)
+
+    def step(self, x: Array, state: State) -> tuple[Array, State]:
+        """Subtract, shifted by the maximum so that nothing overflows."""
+        x = x - x.max(axis=self.dim, keepdims=True)
+        return x - np.log(np.exp(x).sum(axis=self.dim, keepdims=True)), state
 
 
 @register_node

@@ -1,12 +1,14 @@
-"""Convolutions over feature maps (C, H, W), as ``torch.nn.Conv2d`` computes them."""
+"""Convolutions over (C, L), (C, H, W) and (C, D, H, W), as torch computes them."""
 
 from __future__ import annotations
 
 import math
 from typing import Any
 
+import numpy as np
+
 from ..errors import Problem, ShapeError
-from ..fields import Array, Pair, array, integer, integers
+from ..fields import Array, Pair, Triple, array, integer, integers
 from ..node import Node, Shape, State, register_node
 from .window import pads_of, window_counts, windows
 
@@ -31,8 +33,9 @@ def convolve(
     view = view.reshape(batch, groups, channels, *counts, *kernel)
     # (B, G, C/G, *counts, *kernel) -> (B, G, *counts, C/G, *kernel): one matrix product per group.
     order = [0, 1, *range(3, 3 + dims), 2, *range(3 + dims, 3 + 2 * dims)]
-    columns = view.transpose(order).reshape(batch, groups, math.prod(counts), -1)
-    matrix = weight.astype(x.dtype).reshape(groups, out // groups, -1).transpose(0, 2, 1)
+    terms = channels * math.prod(kernel)
+    columns = view.transpose(order).reshape(batch, groups, math.prod(counts), terms)
+    matrix = weight.astype(x.dtype).reshape(groups, out // groups, terms).transpose(0, 2, 1)
     y: Array = (columns @ matrix).transpose(0, 1, 3, 2).reshape(batch, out, *counts)
     if bias is not None:
         y = y + bias.astype(x.dtype).reshape(-1, *[1] * dims)
@@ -63,7 +66,7 @@ def convolved_shape(
 
 
 class _Convolution(Node):
-    """Checks that Conv2d and SepConv2d share."""
+    """Checks that all convolutions share."""
 
     stride: Any
     padding: Any
@@ -75,7 +78,7 @@ class _Convolution(Node):
 
     def check_padding(self) -> None:
         """Torch knows padding='same' for stride 1 only."""
-        if self.padding == "same" and self.stride not in (1, (1, 1)):
+        if self.padding == "same" and set(each_axis(self.stride)) != {1}:
             raise self._error(
                 "padding",
                 f"'same' with stride {self.stride}",
@@ -91,8 +94,42 @@ class _Convolution(Node):
             )
 
 
+class _Plain(_Convolution):
+    """One weight (out, in/groups, *kernel) and one bias (out,)."""
+
+    weight: Array
+    bias: Array
+    dilation: Any
+    groups: int
+
+    def check(self) -> None:
+        """Bias, groups and padding go with the weight."""
+        self.check_bias("bias", self.bias, self.weight.shape[0])
+        self.check_groups(self.groups, self.weight.shape[0])
+        self.check_padding()
+
+    @property
+    def options(self) -> tuple[tuple[int, ...], tuple[int, ...] | str, tuple[int, ...], int]:
+        """stride, padding, dilation and groups, as the arithmetic of windows takes them."""
+        padding = self.padding if isinstance(self.padding, str) else each_axis(self.padding)
+        return each_axis(self.stride), padding, each_axis(self.dilation), self.groups
+
+    def output_shape(self, shape: Shape) -> Shape:
+        """(in, *size) becomes (out, *counts)."""
+        return convolved_shape(shape, self.weight.shape, *self.options)
+
+    def step(self, x: Array, state: State) -> tuple[Array, State]:
+        """Convolve, in the dtype of ``x``."""
+        return convolve(x, self.weight, self.bias, *self.options), state
+
+
+def each_axis(value: int | tuple[int, ...]) -> tuple[int, ...]:
+    """An option of one axis, or of several, as a tuple."""
+    return (value,) if isinstance(value, int) else value
+
+
 @register_node
-class Conv2d(_Convolution):
+class Conv2d(_Plain):
     """2-D convolution, as ``torch.nn.Conv2d``.
 
     weight (out, in/groups, kH, kW), bias (out,); padding is two numbers, 'same' or 'valid'.
@@ -105,23 +142,6 @@ class Conv2d(_Convolution):
     padding: Padding = integers(length=2, words=("same", "valid"), default=(0, 0))
     dilation: Pair = integers(length=2, low=1, default=(1, 1))
     groups: int = integer(low=1, default=1)
-
-    def check(self) -> None:
-        """Bias, groups and padding go with the weight."""
-        self.check_bias("bias", self.bias, self.weight.shape[0])
-        self.check_groups(self.groups, self.weight.shape[0])
-        self.check_padding()
-
-    def output_shape(self, shape: Shape) -> Shape:
-        """(in, H, W) becomes (out, H', W')."""
-        return convolved_shape(
-            shape, self.weight.shape, self.stride, self.padding, self.dilation, self.groups
-        )
-
-    def step(self, x: Array, state: State) -> tuple[Array, State]:
-        """Convolve, in the dtype of ``x``."""
-        options = (self.stride, self.padding, self.dilation, self.groups)
-        return convolve(x, self.weight, self.bias, *options), state
 
 
 @register_node
@@ -171,7 +191,7 @@ class SepConv2d(_Convolution):
 
 
 @register_node
-class Conv1d(_Convolution):
+class Conv1d(_Plain):
     """1-D convolution, as ``torch.nn.Conv1d``.
 
     weight (out, in/groups, k), bias (out,); padding is a number, 'same' or 'valid'.
@@ -186,22 +206,143 @@ class Conv1d(_Convolution):
     dilation: int = integer(low=1, default=1)
     groups: int = integer(low=1, default=1)
 
-    def check(self) -> None:
-        """Bias, groups and padding go with the weight."""
-        self.check_bias("bias", self.bias, self.weight.shape[0])
-        self.check_groups(self.groups, self.weight.shape[0])
-        self.check_padding()
+
+@register_node
+class Conv3d(_Plain):
+    """3-D convolution, as ``torch.nn.Conv3d``.
+
+    weight (out, in/groups, kD, kH, kW), bias (out,); padding is three numbers, 'same' or 'valid'.
+    Input (in, D, H, W), output (out, D', H', W').
+    """
+
+    since = "0.2.0"
+    weight: Array = array(ndim=5)
+    bias: Array = array(ndim=1)
+    stride: Triple = integers(length=3, low=1, default=(1, 1, 1))
+    padding: Triple | str = integers(length=3, words=("same", "valid"), default=(0, 0, 0))
+    dilation: Triple = integers(length=3, low=1, default=(1, 1, 1))
+    groups: int = integer(low=1, default=1)
+
+
+class _Transposed(_Convolution):
+    """A convolution run backwards: every input adds its own window of weights to the output.
+
+    weight (in, out/groups, *kernel), bias (out,).
+    """
+
+    weight: Array
+    bias: Array
+    output_padding: Any
+    dilation: Any
+    groups: int
 
     @property
-    def options(self) -> tuple[tuple[int, ...], tuple[int, ...] | str, tuple[int, ...], int]:
-        """stride, padding, dilation and groups, as the arithmetic of windows takes them."""
-        padding = self.padding if isinstance(self.padding, str) else (self.padding,)
-        return (self.stride,), padding, (self.dilation,), self.groups
+    def options(self) -> dict[str, tuple[int, ...]]:
+        """The options of each spatial axis, by name."""
+        names = ("stride", "padding", "output_padding", "dilation")
+        return {name: each_axis(getattr(self, name)) for name in names}
+
+    def check(self) -> None:
+        """Bias and groups go with the weight; torch pads the output by less than a step."""
+        channels, outputs = self.weight.shape[:2]
+        if channels % self.groups:
+            divisor = f"a divisor of the {channels} input channels"
+            raise self._error("groups", self.groups, divisor)
+        self.check_bias("bias", self.bias, outputs * self.groups)
+        o = self.options
+        for extra, stride, dilation in zip(
+            o["output_padding"], o["stride"], o["dilation"], strict=True
+        ):
+            if extra >= max(stride, dilation):
+                raise self._error(
+                    "output_padding", self.output_padding, "less than the stride or the dilation"
+                )
+
+    def margins(self) -> list[tuple[int, int]]:
+        """What lies before the first input and after the last, along each spatial axis."""
+        o = self.options
+        reach = [
+            d * (k - 1) - p
+            for d, k, p in zip(o["dilation"], self.weight.shape[2:], o["padding"], strict=True)
+        ]
+        return [(r, r + extra) for r, extra in zip(reach, o["output_padding"], strict=True)]
 
     def output_shape(self, shape: Shape) -> Shape:
-        """(in, L) becomes (out, L')."""
-        return convolved_shape(shape, self.weight.shape, *self.options)
+        """(in, *size) becomes (out, *size'): the input size of the convolution run forwards."""
+        kernel, channels = self.weight.shape[2:], self.weight.shape[0]
+        if len(shape) != 1 + len(kernel) or shape[0] != channels:
+            sizes = ", ".join("DHW"[-len(kernel) :])
+            raise ShapeError(
+                Problem(
+                    f"input shape {shape}",
+                    f"({channels}, {sizes}), for a weight of shape {self.weight.shape}",
+                )
+            )
+        o, size = self.options, []
+        for n, s, d, k, (before, after) in zip(
+            shape[1:], o["stride"], o["dilation"], kernel, self.margins(), strict=True
+        ):
+            size.append((n - 1) * s + 1 + before + after - d * (k - 1))
+        if min(size) < 1:
+            raise ShapeError(
+                Problem(
+                    f"padding={self.padding} leaves nothing of the output",
+                    "less padding, or a larger input",
+                    field="padding",
+                )
+            )
+        return (self.weight.shape[1] * self.groups, *size)
 
     def step(self, x: Array, state: State) -> tuple[Array, State]:
-        """Convolve, in the dtype of ``x``."""
-        return convolve(x, self.weight, self.bias, *self.options), state
+        """Convolve what is spread out by the stride with the weight turned around."""
+        channels, outputs, *kernel = self.weight.shape
+        stride, dilation, margins = self.options["stride"], self.options["dilation"], self.margins()
+        size = [(n - 1) * s + 1 for n, s in zip(x.shape[2:], stride, strict=True)]
+        spread = np.zeros((*x.shape[:2], *size), x.dtype)
+        whole = slice(None)
+        spread[whole, whole, *(slice(None, None, s) for s in stride)] = x
+        # A margin below zero is cut off.
+        added = [(max(before, 0), max(after, 0)) for before, after in margins]
+        kept = [slice(max(-before, 0), -max(-after, 0) or None) for before, after in margins]
+        framed = np.pad(spread, [(0, 0), (0, 0), *added])[whole, whole, *kept]
+        grouped = self.weight.reshape(self.groups, channels // self.groups, outputs, *kernel)
+        forwards = grouped.swapaxes(1, 2).reshape(-1, channels // self.groups, *kernel)
+        turned = np.flip(forwards, tuple(range(2, forwards.ndim)))
+        once, nothing = (1,) * len(kernel), (0,) * len(kernel)
+        return convolve(framed, turned, self.bias, once, nothing, dilation, self.groups), state
+
+
+@register_node
+class ConvTranspose1d(_Transposed):
+    """1-D transposed convolution, as ``torch.nn.ConvTranspose1d``.
+
+    weight (in, out/groups, k), bias (out,); output_padding adds to one side of the output.
+    Input (in, L), output (out, L').
+    """
+
+    since = "0.2.0"
+    weight: Array = array(ndim=3)
+    bias: Array = array(ndim=1)
+    stride: int = integer(low=1, default=1)
+    padding: int = integer(low=0, default=0)
+    output_padding: int = integer(low=0, default=0)
+    dilation: int = integer(low=1, default=1)
+    groups: int = integer(low=1, default=1)
+
+
+@register_node
+class ConvTranspose2d(_Transposed):
+    """2-D transposed convolution, as ``torch.nn.ConvTranspose2d``.
+
+    weight (in, out/groups, kH, kW), bias (out,); output_padding adds to one side of the output.
+    Input (in, H, W), output (out, H', W').
+    """
+
+    since = "0.2.0"
+    weight: Array = array(ndim=4)
+    bias: Array = array(ndim=1)
+    stride: Pair = integers(length=2, low=1, default=(1, 1))
+    padding: Pair = integers(length=2, default=(0, 0))
+    output_padding: Pair = integers(length=2, default=(0, 0))
+    dilation: Pair = integers(length=2, low=1, default=(1, 1))
+    groups: int = integer(low=1, default=1)

@@ -104,11 +104,11 @@ class Concat(Node):
         return x, state
 
 
-def feature_dim(dim: int, rank: int) -> int:
-    """A feature dimension counted from the start."""
+def feature_dim(dim: int, rank: int, field: str = "dim") -> int:
+    """A feature dimension counted from the start; ``field`` is what the node calls it."""
     if not -rank <= dim < rank:
         raise ShapeError(
-            Problem(f"dim={dim} for {rank} feature dimensions", "one of them", field="dim")
+            Problem(f"{field}={dim} for {rank} feature dimensions", "one of them", field=field)
         )
     return dim % rank
 

@@ -87,6 +87,24 @@ class BatchNorm2d(_BatchNorm):
 
 
 @register_node
+class BatchNorm3d(_BatchNorm):
+    """Batch normalisation in eval mode over (C, D, H, W), as ``torch.nn.BatchNorm3d``."""
+
+    since = "0.2.0"
+    num_features: int = integer(low=1)
+    weight: Array = array(ndim=1)
+    bias: Array = array(ndim=1)
+    running_mean: Array = array(ndim=1)
+    running_var: Array = array(ndim=1)
+    eps: float = real(low=0.0, default=1e-5)
+    momentum: float = real(default=0.1)
+
+    def output_shape(self, shape: Shape) -> Shape:
+        """The shape stays."""
+        return self.channels_first(shape, (4,), "(C, D, H, W)")
+
+
+@register_node
 class LayerNorm(Node):
     """y = (x - mean) / sqrt(var + eps) * weight + bias over the last axes of each sample.
 
@@ -128,6 +146,57 @@ class LayerNorm(Node):
         scaled = centred / np.sqrt(var + self.eps)
         weight, bias = self.weight.astype(x.dtype), self.bias.astype(x.dtype)
         return (scaled * weight + bias).astype(x.dtype), state
+
+
+@register_node
+class GroupNorm(Node):
+    """y = (x - mean) / sqrt(var + eps) * weight + bias over groups of channels of each sample.
+
+    Mean and (biased) variance are those of a group of neighbouring channels, as in
+    ``torch.nn.GroupNorm``; weight and bias (C,). Input (C, ...).
+    """
+
+    since = "0.2.0"
+    num_groups: int = integer(low=1)
+    weight: Array = array(ndim=1)
+    bias: Array = array(ndim=1)
+    eps: float = real(low=0.0, default=1e-5)
+
+    def check(self) -> None:
+        """As many channels in every group, and one weight and bias for each."""
+        channels = self.weight.size
+        if self.bias.shape != self.weight.shape:
+            raise self._error("bias", f"shape {self.bias.shape}", f"shape {self.weight.shape}")
+        if channels % self.num_groups:
+            divisor = f"a divisor of the {channels} channels"
+            raise self._error("num_groups", self.num_groups, divisor)
+
+    def output_shape(self, shape: Shape) -> Shape:
+        """The shape stays."""
+        if shape[:1] != self.weight.shape:
+            raise ShapeError(
+                Problem(f"input shape {shape}", f"({self.weight.size}, ...): one for each weight")
+            )
+        if math.prod(shape) == self.num_groups:
+            raise ShapeError(
+                Problem(
+                    f"input shape {shape} in {self.num_groups} groups of one value",
+                    "groups of several: one value is its own mean, and nothing is left of it",
+                    field="num_groups",
+                )
+            )
+        return shape
+
+    def step(self, x: Array, state: State) -> tuple[Array, State]:
+        """Normalise each group of channels."""
+        count = math.prod(x.shape[1:]) // self.num_groups
+        groups = x.reshape(x.shape[0], self.num_groups, count)
+        centred = groups - groups.mean(axis=-1, keepdims=True)
+        var = (centred**2).sum(axis=-1, keepdims=True) / x.dtype.type(count)
+        scaled = (centred / np.sqrt(var + x.dtype.type(self.eps))).reshape(x.shape)
+        over = (-1, *[1] * (x.ndim - 2))
+        weight, bias = (p.astype(x.dtype).reshape(over) for p in (self.weight, self.bias))
+        return scaled * weight + bias, state
 
 
 @register_node

@@ -1,11 +1,15 @@
-"""Pooling over feature maps (C, H, W), as torch computes it."""
+"""Pooling over sequences (C, L), feature maps (C, H, W) and volumes (C, D, H, W), as in torch."""
 
 from __future__ import annotations
+
+import functools
+import math
+from typing import Any, ClassVar
 
 import numpy as np
 
 from ..errors import Problem, ShapeError
-from ..fields import Array, Pair, boolean, integers
+from ..fields import Array, Pair, Triple, boolean, integer, integers
 from ..node import Node, Shape, State, register_node
 from .window import pads_of, window_counts, windows
 
@@ -13,46 +17,89 @@ from .window import pads_of, window_counts, windows
 class _Pool(Node):
     """What all pools share: windows, their checks and their shapes."""
 
-    kernel_size: Pair
-    stride: Pair | None
-    padding: Pair
+    kernel_size: Any
+    stride: Any
+    padding: Any
     ceil_mode: bool = False
-    dilation: Pair = (1, 1)
+    dilation: Any = 1
+    spatial: ClassVar[str] = "a feature map (C, H, W)"
 
     def check(self) -> None:
         """Torch allows padding up to half the kernel."""
-        if any(2 * p > k for p, k in zip(self.padding, self.kernel_size, strict=True)):
+        kernel, _, padding, _ = self.window
+        if any(2 * p > k for p, k in zip(padding, kernel, strict=True)):
             raise self._error(
                 "padding", self.padding, f"at most half of kernel_size {self.kernel_size}"
             )
 
     @property
-    def steps(self) -> Pair:
+    def steps(self) -> Any:
         """The stride in force: kernel_size where none is given."""
         return self.kernel_size if self.stride is None else self.stride
 
-    def counts(self, size: Shape) -> Shape:
-        """How many windows fit along H and W."""
-        pads = pads_of(self.padding, self.kernel_size, self.dilation)
-        return window_counts(
-            size, self.kernel_size, self.steps, pads, self.dilation, self.ceil_mode
+    @property
+    def window(self) -> tuple[Shape, Shape, Shape, Shape]:
+        """Kernel, stride, padding and dilation along each spatial axis."""
+        dims = self.spatial.count(",")
+        kernel, stride, padding, dilation = (
+            (v,) * dims if isinstance(v, int) else tuple(v)
+            for v in (self.kernel_size, self.steps, self.padding, self.dilation)
         )
+        return kernel, stride, padding, dilation
+
+    def counts(self, size: Shape) -> Shape:
+        """How many windows fit along each spatial axis."""
+        kernel, stride, padding, dilation = self.window
+        pads = pads_of(padding, kernel, dilation)
+        return window_counts(size, kernel, stride, pads, dilation, self.ceil_mode)
 
     def patches(self, x: Array, fill: float) -> Array:
-        """All windows of ``x`` (B, C, H, W), as (B, C, H', W', kH, kW)."""
-        pads = pads_of(self.padding, self.kernel_size, self.dilation)
+        """All windows of ``x`` (B, C, *size), as (B, C, *counts, all of a window)."""
+        kernel, stride, padding, dilation = self.window
+        pads = pads_of(padding, kernel, dilation)
         counts = self.counts(x.shape[2:])
-        return windows(x, counts, self.kernel_size, self.steps, pads, self.dilation, fill)
+        view = windows(x, counts, kernel, stride, pads, dilation, fill)
+        return view.reshape(*view.shape[: 2 + len(kernel)], math.prod(kernel))
 
     def output_shape(self, shape: Shape) -> Shape:
-        """(C, H, W) becomes (C, H', W')."""
-        if len(shape) != 3:
-            raise ShapeError(Problem(f"input shape {shape}", "a feature map (C, H, W)"))
+        """(C, *size) becomes (C, *counts)."""
+        if len(shape) != 1 + self.spatial.count(","):
+            raise ShapeError(Problem(f"input shape {shape}", self.spatial))
         return (shape[0], *self.counts(shape[1:]))
 
 
+class _MaxPool(_Pool):
+    """The largest value in each window; padding never wins."""
+
+    def step(self, x: Array, state: State) -> tuple[Array, State]:
+        """Take the maximum of every window."""
+        return self.patches(x, -np.inf).max(axis=-1), state
+
+
+class _AvgPool(_Pool):
+    """The mean of each window."""
+
+    count_include_pad: bool
+
+    def step(self, x: Array, state: State) -> tuple[Array, State]:
+        """Sum every window and divide by how many elements it holds."""
+        total = self.patches(x, 0.0).sum(axis=-1)
+        along = [self._elements(axis, size) for axis, size in enumerate(x.shape[2:])]
+        return total / functools.reduce(np.multiply.outer, along).astype(x.dtype), state
+
+    def _elements(self, axis: int, size: int) -> Array:
+        kernel, stride, pad, _ = (values[axis] for values in self.window)
+        # counts() needs all sizes; the other axes do not matter to this one's windows.
+        count = window_counts((size,), (kernel,), (stride,), [(pad, pad)], (1,), self.ceil_mode)[0]
+        start = np.arange(count) * stride - pad
+        end = np.minimum(start + kernel, size + pad)
+        if not self.count_include_pad:
+            start, end = np.maximum(start, 0), np.minimum(end, size)
+        return end - start
+
+
 @register_node
-class MaxPool2d(_Pool):
+class MaxPool2d(_MaxPool):
     """The largest value in each window, as ``torch.nn.MaxPool2d``; padding never wins.
 
     stride defaults to kernel_size. Input (C, H, W), output (C, H', W').
@@ -64,13 +111,9 @@ class MaxPool2d(_Pool):
     dilation: Pair = integers(length=2, low=1, default=(1, 1))
     ceil_mode: bool = boolean(default=False)
 
-    def step(self, x: Array, state: State) -> tuple[Array, State]:
-        """Take the maximum of every window."""
-        return self.patches(x, -np.inf).max(axis=(-2, -1)), state
-
 
 @register_node
-class AvgPool2d(_Pool):
+class AvgPool2d(_AvgPool):
     """The mean of each window, as ``torch.nn.AvgPool2d``.
 
     Padding counts as zeros in the mean if count_include_pad, else not at all; what ceil_mode adds
@@ -83,24 +126,6 @@ class AvgPool2d(_Pool):
     padding: Pair = integers(length=2, default=(0, 0))
     ceil_mode: bool = boolean(default=False)
     count_include_pad: bool = boolean(default=True)
-
-    def step(self, x: Array, state: State) -> tuple[Array, State]:
-        """Sum every window and divide by how many elements it holds."""
-        total = self.patches(x, 0.0).sum(axis=(-2, -1))
-        rows, columns = (self._elements(axis, x.shape[2 + axis]) for axis in (0, 1))
-        return total / np.outer(rows, columns).astype(x.dtype), state
-
-    def _elements(self, axis: int, size: int) -> Array:
-        pad, kernel = self.padding[axis], self.kernel_size[axis]
-        # counts() needs both sizes; the other axis does not matter to this one's windows.
-        count = window_counts(
-            (size,), (kernel,), (self.steps[axis],), [(pad, pad)], (1,), self.ceil_mode
-        )[0]
-        start = np.arange(count) * self.steps[axis] - pad
-        end = np.minimum(start + kernel, size + pad)
-        if not self.count_include_pad:
-            start, end = np.maximum(start, 0), np.minimum(end, size)
-        return end - start
 
 
 @register_node
@@ -120,4 +145,76 @@ class SumPool2d(_Pool):
 
     def step(self, x: Array, state: State) -> tuple[Array, State]:
         """Sum every window."""
-        return self.patches(x, 0.0).sum(axis=(-2, -1)), state
+        return self.patches(x, 0.0).sum(axis=-1), state
+
+
+@register_node
+class MaxPool1d(_MaxPool):
+    """The largest value in each window, as ``torch.nn.MaxPool1d``; padding never wins.
+
+    stride defaults to kernel_size. Input (C, L), output (C, L').
+    """
+
+    since = "0.2.0"
+    spatial = "a sequence (C, L)"
+    kernel_size: int = integer(low=1, default=2)
+    stride: int | None = integer(low=1, default=None)
+    padding: int = integer(low=0, default=0)
+    dilation: int = integer(low=1, default=1)
+    ceil_mode: bool = boolean(default=False)
+
+
+@register_node
+class AvgPool1d(_AvgPool):
+    """The mean of each window, as ``torch.nn.AvgPool1d``; otherwise as AvgPool2d.
+
+    Input (C, L), output (C, L').
+    """
+
+    since = "0.2.0"
+    spatial = "a sequence (C, L)"
+    kernel_size: int = integer(low=1, default=2)
+    stride: int | None = integer(low=1, default=None)
+    padding: int = integer(low=0, default=0)
+    ceil_mode: bool = boolean(default=False)
+    count_include_pad: bool = boolean(default=True)
+
+
+@register_node
+class MaxPool3d(_MaxPool):
+    """The largest value in each window, as ``torch.nn.MaxPool3d``; padding never wins.
+
+    stride defaults to kernel_size. Input (C, D, H, W), output (C, D', H', W').
+    """
+
+    since = "0.2.0"
+    spatial = "a volume (C, D, H, W)"
+    kernel_size: Triple = integers(length=3, low=1, default=(2, 2, 2))
+    stride: Triple | None = integers(length=3, low=1, default=None)
+    padding: Triple = integers(length=3, default=(0, 0, 0))
+    dilation: Triple = integers(length=3, low=1, default=(1, 1, 1))
+    ceil_mode: bool = boolean(default=False)
+
+
+@register_node
+class AvgPool3d(_AvgPool):
+    """The mean of each window, as ``torch.nn.AvgPool3d``; otherwise as AvgPool2d.
+
+    Input (C, D, H, W), output (C, D', H', W').
+    """
+
+    since = "0.2.0"
+    spatial = "a volume (C, D, H, W)"
+    kernel_size: Triple = integers(length=3, low=1, default=(2, 2, 2))
+    stride: Triple | None = integers(length=3, low=1, default=None)
+    padding: Triple = integers(length=3, default=(0, 0, 0))
+    ceil_mode: bool = boolean(default=False)
+    count_include_pad: bool = boolean(default=True)
+
+    def output_shape(self, shape: Shape) -> Shape:
+        """(C, D, H, W) becomes (C, D', H', W'); torch wants no window larger than the volume."""
+        if any(k > n for k, n in zip(self.kernel_size, shape[1:], strict=False)):
+            raise ShapeError(
+                Problem(f"input shape {shape}", f"at least the window {self.kernel_size}")
+            )
+        return super().output_shape(shape)

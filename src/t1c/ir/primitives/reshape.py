@@ -10,6 +10,7 @@ import numpy as np
 from ..errors import Problem, ShapeError
 from ..fields import Array, Pair, boolean, choice, integer, integers
 from ..node import Node, Shape, State, register_node
+from .merge import feature_dim
 
 
 class UpsampleMode(StrEnum):
@@ -112,3 +113,115 @@ class Upsample(Node):
             source = np.maximum((at + 0.5) * (size / target) - 0.5, 0.0)
         low = np.minimum(source.astype(np.int64), size - 1)
         return low, np.minimum(low + 1, size - 1), source - low
+
+
+@register_node
+class Transpose(Node):
+    """Puts the feature axes in another order: the i-th of the output is axes[i] of the input.
+
+    axes is a permutation that counts features from 0, negative from the end.
+    """
+
+    since = "0.2.0"
+    axes: tuple[int, ...] = integers(low=None)
+
+    def check(self) -> None:
+        """Every axis occurs once."""
+        rank = len(self.axes)
+        if sorted(a % rank for a in self.axes if -rank <= a < rank) != list(range(rank)):
+            raise self._error("axes", self.axes, f"each of 0 to {rank - 1} once")
+
+    @property
+    def order(self) -> tuple[int, ...]:
+        """The axes, counted from the start."""
+        return tuple(axis % len(self.axes) for axis in self.axes)
+
+    def output_shape(self, shape: Shape) -> Shape:
+        """The sizes in the new order."""
+        if len(shape) != len(self.axes):
+            raise ShapeError(
+                Problem(
+                    f"input shape {shape}",
+                    f"{len(self.axes)} feature dimensions, one for each of axes={self.axes} "
+                    "(batch is not counted)",
+                    field="axes",
+                )
+            )
+        return tuple(shape[axis] for axis in self.order)
+
+    def step(self, x: Array, state: State) -> tuple[Array, State]:
+        """Permute."""
+        return x.transpose(0, *(1 + axis for axis in self.order)), state
+
+
+@register_node
+class Reshape(Node):
+    """Lays the features out as another shape, row by row.
+
+    shape is the new feature shape; one size may be -1: whatever is left. Batch is never touched.
+    """
+
+    since = "0.2.0"
+    shape: tuple[int, ...] = integers(low=-1)
+
+    def check(self) -> None:
+        """At most one size is open."""
+        if 0 in self.shape or self.shape.count(-1) > 1:
+            raise self._error("shape", self.shape, "sizes of at least 1, at most one of them -1")
+
+    def output_shape(self, shape: Shape) -> Shape:
+        """The new shape, of as many elements."""
+        count, known = math.prod(shape), math.prod(n for n in self.shape if n != -1)
+        if count % known or (-1 not in self.shape and count != known):
+            raise ShapeError(
+                Problem(
+                    f"input shape {shape} of {count} elements for shape={self.shape}",
+                    "as many elements" if -1 not in self.shape else f"a multiple of {known}",
+                    field="shape",
+                )
+            )
+        return tuple(count // known if n == -1 else n for n in self.shape)
+
+    def step(self, x: Array, state: State) -> tuple[Array, State]:
+        """Reshape."""
+        return x.reshape(x.shape[0], *self.output_shape(x.shape[1:])), state
+
+
+@register_node
+class Slice(Node):
+    """Takes start, start + stride, ... before stop along one feature axis, by Python's rules.
+
+    axis counts features from 0, negative from the end; so do start and stop along it. stop None is
+    the end.
+    """
+
+    since = "0.2.0"
+    axis: int = integer()
+    start: int = integer(default=0)
+    stop: int | None = integer(default=None)
+    stride: int = integer(low=1, default=1)
+
+    @property
+    def taken(self) -> slice:
+        """What is taken along the axis."""
+        return slice(self.start, self.stop, self.stride)
+
+    def output_shape(self, shape: Shape) -> Shape:
+        """Fewer along the axis."""
+        axis = feature_dim(self.axis, len(shape), "axis")
+        count = len(range(shape[axis])[self.taken])
+        if not count:
+            raise ShapeError(
+                Problem(
+                    f"start={self.start}, stop={self.stop} takes nothing of the {shape[axis]} "
+                    f"along dimension {axis}",
+                    "at least one",
+                    field="stop" if self.stop is not None else "start",
+                )
+            )
+        return (*shape[:axis], count, *shape[axis + 1 :])
+
+    def step(self, x: Array, state: State) -> tuple[Array, State]:
+        """Take."""
+        axis = feature_dim(self.axis, x.ndim - 1, "axis")
+        return x[(slice(None),) * (1 + axis) + (self.taken,)], state

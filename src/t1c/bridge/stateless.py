@@ -1,0 +1,12 @@
+"""What a module without memory says of itself."""
+
+from __future__ import annotations
+
+from torch import nn
+
+
+class StatelessModule(nn.Module):
+    """A module of ours that carries nothing from step to step and keeps samples apart.
+
+    T steps of a batch may pass through it as one batch of T*B.
+    """
