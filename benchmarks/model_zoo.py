@@ -60,8 +60,9 @@ def _measured_on(threads: int, minutes: float) -> str:
     machine = describe(torch.device("cpu"))
     versions = ", ".join(f"{name} {machine[name]}" for name in PACKAGES if machine.get(name))
     return (
-        f"Measured by `make zoo` in {minutes:.0f} minutes on {machine['cpu']}, {machine['cores']} "
-        f"cores, {threads} threads, {machine['system']}, with Python {machine['python']}, {versions}."
+        f"Measured by `make zoo` in {minutes:.0f} minutes on {machine['cpu']}, "
+        f"{machine['cores']} cores, {threads} threads, {machine['system']}, with Python "
+        f"{machine['python']}, {versions}."
     )
 
 

@@ -35,7 +35,7 @@ def checked(entry: Entry, threads: int, limit: float) -> Found:
             found.why = f"the process ended with {process.exitcode}"
     else:
         found.why = f"not done after {limit:.0f} s"
-        process.terminate()
+        process.kill()
     process.join()
     return found
 

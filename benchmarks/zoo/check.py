@@ -38,6 +38,8 @@ def check(entry: Entry, export: Export = bridge.to_ir) -> Found:
         export: makes the graph, of the model and a sample.
     """
     found = Found(entry.framework, entry.name, refusal=entry.refusal)
+    if entry.after is not None:
+        check(entry.after, export)
     try:
         model = entry.model()
         found.parameters = sum(p.numel() for p in model.parameters())
@@ -53,8 +55,8 @@ def check(entry: Entry, export: Export = bridge.to_ir) -> Found:
     try:
         _compare(entry, model, graph, found)
     except Exception as error:
-        # What cannot run is not refused: it was exported.
-        found.verdict = "CRASH"
+        # It was exported, so that an error of t1c refuses nothing: this is another model's graph.
+        found.verdict = "WRONG" if isinstance(error, ir.T1CError) else "CRASH"
         found.why = f"the graph does not run: {type(error).__name__}: {_first_line(error)}"
     return found
 
@@ -195,7 +197,7 @@ def _explain(
 
 @contextmanager
 def in_float64() -> Iterator[None]:
-    """What models make on the way is float64 too, where they say ``torch.zeros`` or ``.float()``."""
+    """What models make on the way is float64 too: by ``torch.zeros``, by ``.float()``."""
     with patch.object(torch.Tensor, "float", torch.Tensor.double):
         default = torch.get_default_dtype()
         torch.set_default_dtype(torch.float64)

@@ -45,6 +45,7 @@ class Entry:
         batch: of the sample.
         fresh: steps and samples of the run, both other than the sample's.
         refusal: why no step-by-step graph can say it; "" where one can.
+        after: tried before, so that what is loaded and compiled once is not counted.
         seconds, times: the most that exporting may take in time, and in memory as a multiple of the
             model's own; 0 for no such limit.
     """
@@ -60,6 +61,7 @@ class Entry:
     batch: int = 2
     fresh: tuple[int, int] = (5, 3)
     refusal: str = ""
+    after: Entry | None = None
     seconds: float = 0
     times: float = 0
 
