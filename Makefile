@@ -45,7 +45,7 @@ bench: $(PEERS)/.done ## measure speed and memory beside other frameworks (ROWS=
 	@$(PEERS)/bin/python benchmarks/step_parts.py --page docs/performance.md
 
 # The models come from the frameworks that the tests use.
-zoo: $(VENV)/.dev ## export the models that the frameworks ship, run them beside their graphs (ONLY=norse: some)
+zoo: $(VENV)/.dev ## export public models, run them beside their graphs (ONLY=norse: some)
 	@OMP_WAIT_POLICY=passive $(BIN)/python benchmarks/model_zoo.py --only '$(ONLY)' --page docs/zoo.md
 
 clean: ## remove the environment and everything generated

@@ -35,11 +35,13 @@ def main() -> None:
     chosen = [e for e in entries_ if options.only.lower() in f"{e.framework}: {e.name}".lower()]
     found, start = [], time.perf_counter()
     for entry in chosen:
+        began = time.perf_counter()
         found.append(checked(entry, options.threads, options.limit))
-        sys.stdout.write(page.line(found[-1]) + "\n")
+        sys.stdout.write(page.line(found[-1], time.perf_counter() - began) + "\n")
         sys.stdout.flush()
     minutes = (time.perf_counter() - start) / 60
-    sys.stdout.write(f"\n{page.totals(found)}\n{len(found)} models in {minutes:.0f} minutes\n")
+    sys.stdout.write(f"\n{page.totals(found)}\n{page.reasons(found)}\n")
+    sys.stdout.write(f"{len(found)} models in {minutes:.0f} minutes\n")
     if options.page and not options.only:
         limits = {e.name: (e.seconds, e.times) for e in chosen if e.seconds}
         text = page.page(found, limits, _measured_on(options.threads, minutes))

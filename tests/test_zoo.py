@@ -166,9 +166,13 @@ def test_the_page_counts_and_lists_refusals():
     exact = CHECK.check(entry("2: Leaky"))
     verdict: Any = importlib.import_module("zoo.verdict")
     refused = verdict.Found("Norse", "noisy", "REFUSED", "rand | has no primitive", refusal="draws")
-    text = PAGE.page([exact, refused], {"2: Leaky": (6.0, 3.0)}, "Measured here.")
+    unknown = verdict.Found(
+        "sinabs", "x", "REFUSED", "module '1' (ALIF, called at a.py:1): ALIF; no"
+    )
+    text = PAGE.page([exact, refused, unknown], {"2: Leaky": (6.0, 3.0)}, "Measured here.")
     assert "| snnTorch | 1 | 0 | 0 | 0 | 0 | 1 |" in text
-    assert "| **all** | 1 | 0 | 0 | 1 | 0 | 2 |" in text
+    assert "| **all** | 1 | 0 | 0 | 2 | 0 | 3 |" in text
+    assert "| 1 | REFUSED | ALIF |" in text
     assert "| Norse: noisy | draws |" in text
     assert "| 2: Leaky | 3 | " in text
     assert text.endswith("Measured here.\n")

@@ -120,7 +120,8 @@ def differences(
         traced = executor.trace(_sequence(entry, xs))
     values, spikes = Count(), Count()
     named = outs if isinstance(outs, dict) else {next(iter(graph.outputs())): outs}
-    for (name, got), mine in zip(named.items(), _answers(want, list(named)), strict=True):
+    for name, mine in _answers(want, list(named)).items():
+        got = named[name]
         if not same_shape(mine, got):
             return values, spikes, f"{name}: {tuple(got.shape)}, and {tuple(mine.shape)} in torch"
         if is_spikes(mine):
@@ -150,17 +151,18 @@ def _sequence(entry: Entry, xs: Tensor) -> Tensor:
     return xs.expand(entry.steps, *xs.shape) if entry.layout.held else xs
 
 
-def _answers(want: list[Tensor], names: list[str]) -> list[Tensor]:
-    """The model's tensors that a graph's outputs stand for.
+def _answers(want: list[Tensor], names: list[str]) -> dict[str, Tensor]:
+    """The model's tensors by the graph's outputs that stand for them.
 
-    A graph may leave states out; ``output_2`` says which of several is meant.
+    A graph may leave states out, or give them besides; ``output_2`` says which of several is meant.
     """
     if len(want) == len(names):
-        return want
-    found = []
-    for position, name in enumerate(names):
-        number = re.fullmatch(r"output_(\d+)", name)
-        found.append(want[int(number[1]) - 1 if number else position])
+        return dict(zip(names, want, strict=True))
+    found = {}
+    for name in names:
+        number = re.fullmatch(r"output(?:_(\d+))?", name)
+        if number and int(number[1] or 1) <= len(want):
+            found[name] = want[int(number[1] or 1) - 1]
     return found
 
 

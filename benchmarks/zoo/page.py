@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 
 from .verdict import VERDICTS, Found
@@ -29,11 +30,11 @@ drawn anew, of another number of samples, and of another number of steps where t
 """
 
 
-def line(found: Found) -> str:
-    """One model in a line, for whoever waits."""
+def line(found: Found, seconds: float) -> str:
+    """One model in a line, and how long all of it took, for whoever waits."""
     text = (
-        f"{found.verdict:8} {found.framework:12} {found.name:42.42} {found.nodes:5} "
-        f"{found.export_seconds:6.1f} s  {_differing(found):>18}  {found.why[:100]}"
+        f"{seconds:5.1f} s  {found.verdict:8} {found.framework:12} {found.name:42.42} "
+        f"{found.nodes:5} {_differing(found):>18}  {found.why[:100]}"
     )
     return text.rstrip()
 
@@ -55,7 +56,7 @@ def page(all_: list[Found], limits: dict[str, tuple[float, float]], measured: st
         limits: of the models whose export is bounded: seconds, and times the model's memory.
         measured: on what, in a sentence.
     """
-    parts = [KEY, totals(all_), _limits(all_, limits), _reasons(all_)]
+    parts = [KEY, totals(all_), _limits(all_, limits), _refused(all_)]
     for name, group in _groups(all_).items():
         parts.append(f"## {name}\n\n{FRAMEWORKS.get(name, '')}\n\n{_models(group)}")
     parts.append(f"{measured}\n")
@@ -83,23 +84,36 @@ def _limits(all_: list[Found], limits: dict[str, tuple[float, float]]) -> str:
     return f"## Time and memory of the export\n\n{_table(rows)}"
 
 
-def _reasons(all_: list[Found]) -> str:
-    """Why models are refused: what no graph can say, and the rest, the most frequent first."""
-    refused = [found for found in all_ if found.verdict == "REFUSED"]
-    said = [found for found in refused if found.refusal]
-    if not refused:
+def reasons(all_: list[Found]) -> str:
+    """What keeps models from having a graph though one could say them, the most frequent first."""
+    counts = Counter(
+        (found.verdict, _kind(found.why))
+        for found in all_
+        if found.verdict in ("REFUSED", "CRASH", "WRONG") and not found.refusal
+    )
+    if not counts:
         return ""
-    parts = ["## What is refused\n"]
+    rows = [["models", "verdict", "because"], ["---:", "---", "---"]]
+    rows += [[str(n), verdict, _safe(kind)] for (verdict, kind), n in counts.most_common()]
+    return _table(rows)
+
+
+def _refused(all_: list[Found]) -> str:
+    """What no step-by-step graph can say, and the other reasons."""
+    said = [found for found in all_ if found.verdict == "REFUSED" and found.refusal]
+    parts = []
     if said:
-        rows = [["no step-by-step graph can say", "because it"], ["---", "---"]]
+        rows = [["what no step-by-step graph can say", "because it"], ["---", "---"]]
         rows += [[f"{found.framework}: {found.name}", found.refusal] for found in said]
         parts.append(_table(rows))
-    others = Counter(found.why for found in refused if not found.refusal)
-    if others:
-        rows = [["models", "refused because of"], ["---:", "---"]]
-        rows += [[str(count), _safe(why)] for why, count in others.most_common()]
-        parts.append(_table(rows))
-    return "\n".join(parts)
+    parts += [text] if (text := reasons(all_)) else []
+    return "\n".join(["## What has no graph\n", *parts]) if parts else ""
+
+
+def _kind(why: str) -> str:
+    """A reason without the place where it was met."""
+    text = re.sub(r"^(module '[^']*' \([^)]*\)|[^\s:]+:\d+|in \S+): ", "", why)
+    return text.split(";")[0]
 
 
 def _models(group: list[Found]) -> str:
