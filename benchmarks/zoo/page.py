@@ -146,7 +146,8 @@ def _rates(found: Found) -> str:
     if found.rates is None:
         return ""
     low, high = (f"{100 * rate:.0f}" for rate in found.rates)
-    return f"{low}-{high} %"
+    outside = f" ({found.silent} of {found.layers} outside)" if found.silent else ""
+    return f"{low}-{high} %{outside}"
 
 
 def _millions(parameters: int) -> str:

@@ -43,7 +43,8 @@ def prepare(entry: Entry, model: nn.Module) -> dict[str, float]:
             break
         warming = warming and bool(wrong) and round_ < ROUNDS // 2
         fires, taken = neurons(model), set[int]()
-        for name, rate in rates.items():
+        order = list(rates)
+        for place, (name, rate) in enumerate(rates.items()):
             layer = before.get(name)
             second = layer is None or id(layer) in taken
             taken.add(id(layer))
@@ -51,6 +52,11 @@ def prepare(entry: Entry, model: nn.Module) -> dict[str, float]:
                 continue
             if second:
                 _lower_threshold(fires[name], _factor(rate, round_))
+                if rate <= 2 * LOW:
+                    # Products of queries, keys and values are rare where these are.
+                    for fed in order[max(0, place - 3) : place]:
+                        if fed in before and rates[fed] < HIGH / 2:
+                            _scale(before[fed], 1.3)
             elif layer is not None:
                 _scale(layer, _factor(rate, round_))
     for module, momentum in momenta.items():

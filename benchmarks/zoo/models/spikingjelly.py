@@ -162,7 +162,7 @@ def _multi_step() -> list[Entry]:
 def _searched() -> list[Entry]:
     """Networks that an architecture search found."""
     found = []
-    connections = torch.tensor([[0, 0, 0, 0], [3, 0, 0, 0], [2, 3, 0, 0], [1, 4, 2, 0]])
+    connections = torch.tensor([[0, 3, 2, 1], [0, 0, 3, 4], [0, 0, 0, 2], [0, 0, 0, 0]])
     for kind in ("forward", "backward"):
         arguments = SimpleNamespace(
             timestep=5,
