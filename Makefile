@@ -14,7 +14,7 @@ PEER_LISTS := benchmarks/peers.txt benchmarks/peers-no-deps.txt
 
 # Both stamps install into the same .venv, so never at once.
 .NOTPARALLEL:
-.PHONY: help demo test format peers bench clean
+.PHONY: help demo test format peers bench zoo clean
 
 help: ## list the targets (the default)
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' Makefile
@@ -43,6 +43,10 @@ peers: $(PEERS)/.done ## compare with other frameworks on the same NIR files
 bench: $(PEERS)/.done ## measure speed and memory beside other frameworks (ROWS=mlp,step: some rows; DEVICE=cuda)
 	@$(PEERS)/bin/python benchmarks/bench.py --rows '$(ROWS)' --device '$(or $(DEVICE),cpu)' --pages
 	@$(PEERS)/bin/python benchmarks/step_parts.py --page docs/performance.md
+
+# The models come from the frameworks that the tests use.
+zoo: $(VENV)/.dev ## export public models, run them beside their graphs (ONLY=norse: some)
+	@OMP_WAIT_POLICY=passive $(BIN)/python benchmarks/model_zoo.py --only '$(ONLY)' --page docs/zoo.md
 
 clean: ## remove the environment and everything generated
 	@rm -rf $(VENV) $(PEERS) build dist htmlcov .coverage .coverage.* \

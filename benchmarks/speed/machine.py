@@ -11,7 +11,7 @@ from pathlib import Path
 import torch
 
 PACKAGES = ("t1c", "torch", "numpy", "numba", "triton", "talon-ir", "talon-bridge", "snntorch")
-PACKAGES += ("spikingjelly", "norse")
+PACKAGES += ("spikingjelly", "norse", "sinabs")
 
 
 def describe(device: torch.device) -> dict[str, str]:

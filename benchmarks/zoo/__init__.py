@@ -1,0 +1,1 @@
+"""Public models, exported, and run beside their graphs."""
