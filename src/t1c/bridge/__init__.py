@@ -28,12 +28,14 @@ from .names import sanitize_module_name
 from .stateful import StatefulModule
 from .surrogate import Surrogate
 from .to_ir import T1CExporter, to_ir, torch_to_ir
+from .tracing.proof import ProofWarning
 from .verify import Report, VerificationError, verify
 
 __all__ = [
     "CyclicGraphExecutor",
     "GraphExecutor",
     "LIFModule",
+    "ProofWarning",
     "Report",
     "SepConv2dModule",
     "SkipModule",

@@ -1,8 +1,4 @@
-"""Modules that take a whole sequence in one call: where time lies, and how they take one step.
-
-A graph is one step. A model made of such modules is traced on the first step of its sample, each of
-them taking one step; ``to_ir`` then compares the graph with the model on a whole sequence.
-"""
+"""Modules that take a whole sequence in one call: where time lies in it."""
 
 from __future__ import annotations
 
@@ -37,12 +33,6 @@ class Layout(StrEnum):
         by_batch = xs if self is Layout.BATCH_FIRST else xs.unflatten(0, (batch, steps))
         return by_batch.transpose(0, 1)
 
-    def first_step(self, xs: Tensor) -> Tensor:
-        """One step (B, *features) of a tensor in this layout."""
-        if self is Layout.TIME_FIRST:
-            return xs[0]
-        return xs[:, 0] if self is Layout.BATCH_FIRST else xs
-
 
 @dataclass(frozen=True)
 class OverTime:
@@ -50,13 +40,10 @@ class OverTime:
 
     Attributes:
         layout: the layout of a module, None for one that takes single steps as it is.
-        step: ``(run, module, *args, **kwargs)`` runs it on single steps (B, *features); ``run`` is
-            how modules are called.
         batch: how many samples a MERGED module takes a sequence of n steps and samples for.
     """
 
     layout: Callable[[Any], Layout | None]
-    step: Callable[..., Any]
     batch: Callable[[Any, int], int] | None = None
 
 
@@ -67,26 +54,27 @@ def over_time(
     *types: type[nn.Module],
     layout: Callable[[Any], Layout | None] | Layout,
     batch: Callable[[Any, int], int] | None = None,
-) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """Decorator: the function runs modules of these types on a single step.
+) -> None:
+    """Say that modules take whole sequences.
 
     Args:
         types: the modules, subclasses included.
         layout: the layout of all of them, or a function that tells that of each.
         batch: for MERGED ones, ``(module, n)`` -> the number of samples in n rows.
     """
-
-    def register(step: Callable[..., Any]) -> Callable[..., Any]:
-        tell = (lambda _: layout) if isinstance(layout, Layout) else layout
-        _KINDS.update(dict.fromkeys(types, OverTime(tell, step, batch)))
-        return step
-
-    return register
+    tell = (lambda _: layout) if isinstance(layout, Layout) else layout
+    _KINDS.update(dict.fromkeys(types, OverTime(tell, batch)))
 
 
 def _kind(module: nn.Module) -> OverTime | None:
     kind = next((_KINDS[cls] for cls in type(module).__mro__ if cls in _KINDS), None)
     return kind if kind is not None and kind.layout(module) is not None else None
+
+
+def layout_of_one(module: nn.Module) -> Layout | None:
+    """The layout of the sequences that this one module takes; None if it takes single steps."""
+    kind = _kind(module)
+    return None if kind is None else kind.layout(module)
 
 
 def layout_of(model: nn.Module) -> Layout | None:
@@ -112,7 +100,7 @@ def layout_of(model: nn.Module) -> Layout | None:
 
 
 def batch_of(model: nn.Module, rows: int) -> int:
-    """How many samples the rows of a MERGED model's input are.
+    """How many samples the rows of a MERGED module's, or of such a model's, input are.
 
     Raises:
         InputError: the rows do not make up whole sequences.
@@ -127,9 +115,3 @@ def batch_of(model: nn.Module, rows: int) -> int:
                 Problem(f"{rows} rows for a {module}", "a whole number of steps for every sample")
             )
     return 1
-
-
-def run_step(run: Callable[..., Any], module: nn.Module, args: Any, kwargs: Any) -> Any:
-    """Call a module on a single step, whatever it takes by itself."""
-    kind = _kind(module)
-    return run(module, *args, **kwargs) if kind is None else kind.step(run, module, *args, **kwargs)

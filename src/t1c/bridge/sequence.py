@@ -55,7 +55,7 @@ def run_chunk(
     worked: set[str] = set()
     for stage in executor.plan.stages:
         if not worked.issuperset(stage.names):
-            worked |= _work(executor, stage, inputs, values, state, after, keep)
+            worked |= work_stage(executor, stage, inputs, values, state, after, keep)
         for done in stage.last_uses:
             if done not in keep:
                 values.pop(done, None)
@@ -74,7 +74,7 @@ def _narrow_loop(executor: GraphExecutor, keep: Collection[str]) -> bool:
     return all(shape is not None and math.prod(shape) <= NARROW for shape in shapes)
 
 
-def _work(
+def work_stage(
     executor: GraphExecutor,
     stage: Stage,
     inputs: Inputs,

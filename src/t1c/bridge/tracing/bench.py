@@ -1,0 +1,273 @@
+"""What a rule works with: one call, the axes around it, and what flows into it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from t1c import ir
+from t1c.ir.primitives.neuron import parameter_shape
+
+from ..exporting import Fragment, Shape, array, refuse
+from . import axes
+from .axes import BATCH, TIME, Dims
+from .drawing import Drawing, Signal
+from .names import plain_name
+from .record import Call, Value
+from .steps import Steps
+
+
+@dataclass(frozen=True)
+class Unsaid:
+    """An output that no graph can say; it is refused where it is used."""
+
+    what: str
+
+
+class Bench:
+    """One call at the present step.
+
+    Args:
+        call: what is to become nodes.
+        steps: the axes of its values.
+        drawing: where nodes go.
+        flowing: what flows into the call: a function of the place among its inputs.
+        final: the call happens once, behind the last step.
+        used: which of the results something takes.
+    """
+
+    def __init__(
+        self,
+        call: Call,
+        steps: Steps,
+        drawing: Drawing,
+        flowing: Callable[[int], Signal],
+        final: bool = False,
+        used: Collection[int] = (0,),
+    ) -> None:
+        self.call, self.steps, self.drawing = call, steps, drawing
+        self._flowing = flowing
+        self.final, self.used = final, used
+
+    # What flows in ---------------------------------------------------------------------------
+
+    def x(self) -> Signal:
+        """What flows into the first place."""
+        return self.signal(self.call.inputs[0])
+
+    def x_of(self, value: Value) -> Signal:
+        """What flows in for a value, laid out as the result is."""
+        return self.stretched(value)
+
+    def signal(self, value: Value) -> Signal:
+        """What flows in for a value among the inputs."""
+        return self._flowing(next(i for i, v in enumerate(self.call.inputs) if v is value))
+
+    def stretched(self, value: Value) -> Signal:
+        """What flows in for a value, with the features of the result."""
+        return self.reshaped(self.signal(value), self.out())
+
+    def passed(self, value: Value) -> Signal:
+        """A value as it is, where nothing is done to it."""
+        return self.stretched(value)
+
+    def dims(self, value: Value) -> Dims:
+        """The axes of a value."""
+        return self.steps.dims(value)
+
+    def features(self, value: Value) -> Shape:
+        """The shape of a value without time and batch."""
+        return tuple(value.shape[i] for i in axes.features(self.dims(value)))
+
+    def out(self, port: int = 0) -> Shape:
+        """The features of a result."""
+        return self.features(self.call.outputs[port])
+
+    def feature_axis(self, value: Value, dim: int) -> int:
+        """The number of a feature axis among the features.
+
+        Raises:
+            UnsupportedError: it is time or the batch.
+        """
+        dims = self.dims(value)
+        dim %= max(len(dims), 1)
+        if axes.is_lead(dims[dim]):
+            found = axes.roles(dims[dim])
+            across = "across time" if found == {TIME} else "across the batch"
+            raise refuse(
+                f"{self.call.name} works {across}"
+                if BATCH not in found or found == {BATCH}
+                else f"{self.call.name} works across time and batch",
+                "work on features; across time, a sum, a mean, a maximum or a minimum",
+                "A graph runs step by step, and each sample by itself.",
+            )
+        return axes.features(dims).index(dim)
+
+    def map_of(self, value: Value, lead: int = 1) -> None:
+        """Refuse a layer whose own axes, behind the first, are time or the batch."""
+        dims = self.dims(value)
+        for i in range(lead, len(dims)):
+            self.feature_axis(value, i)
+        if any(not axes.is_lead(dim) for dim in dims[:lead]):
+            raise refuse(
+                f"{self.call.name} on {value.shape}, whose first axis is a feature",
+                "the batch first",
+                "Keep the batch dimension.",
+            )
+
+    # Constants ---------------------------------------------------------------------------------
+
+    @property
+    def dtype(self) -> Any:
+        """The numpy dtype of the numbers."""
+        held = [*self.call.outputs, *self.call.inputs]
+        found = next((v.tensor.dtype for v in held if v.tensor.is_floating_point()), torch.float32)
+        found = torch.float32 if found == torch.bfloat16 else found
+        return torch.empty(0, dtype=found).numpy().dtype
+
+    def is_constant(self, item: Any) -> bool:
+        """Whether an argument does not come from the input."""
+        return not isinstance(item, Value) or item.constant
+
+    def number(self, item: Any) -> float | None:
+        """The one number that a constant is, None if it is several."""
+        if not isinstance(item, Value):
+            return float(item)
+        return float(item.tensor.detach()) if item.tensor.numel() == 1 else None
+
+    def scalar(self, number: float) -> Any:
+        """One number as a parameter."""
+        return np.array([number], self.dtype)
+
+    def laid(self, item: Any, over: Shape | None = None) -> Any:
+        """A constant as a parameter over the features of the result.
+
+        Raises:
+            UnsupportedError: it differs from step to step, or from sample to sample.
+        """
+        if not isinstance(item, Value):
+            return self.scalar(item)
+        if item.tensor.numel() == 1:
+            return array(item.tensor.reshape(1)).astype(self.dtype)
+        out = self.dims(self.call.outputs[0])
+        values: Tensor = item.tensor
+        values = values.reshape((1,) * (len(out) - values.ndim) + tuple(values.shape))
+        for i, dim in enumerate(out):
+            if not axes.is_lead(dim) or values.shape[i] == 1:
+                continue
+            if not bool((values == values.narrow(i, 0, 1)).all()):
+                time = TIME in axes.roles(dim)
+                raise refuse(
+                    "a constant that differs from "
+                    + ("step to step" if time else "sample to sample"),
+                    "one that is the same for all",
+                    "Pass it in as an input." if time else "",
+                )
+            values = values.narrow(i, 0, 1)
+        kept = [values.shape[i] for i in axes.features(out)]
+        return self._over(array(values.reshape(kept)).astype(self.dtype), over or self.out())
+
+    def _over(self, values: Any, features: Shape) -> Any:
+        if values.size == 1:
+            return values.reshape(1)
+        if len(values.shape) < len(features):
+            values = values.reshape((1,) * (len(features) - len(values.shape)) + values.shape)
+        parameter_shape(values.shape, features)
+        if parameter_shape(values.shape, features) != values.shape:
+            values = np.ascontiguousarray(np.broadcast_to(values, features))
+        return values
+
+    def constant(self, item: Any, like: Signal) -> Signal:
+        """A constant as a signal that is the same at every step."""
+        numbers = self.laid(item, like.features)
+        return self.drawing.constant(numbers, like, self.call)
+
+    # What flows out ------------------------------------------------------------------------------
+
+    def emit(
+        self,
+        node: ir.Node | Fragment,
+        *inputs: Signal,
+        features: Shape | None = None,
+        label: str = "",
+        own: bool = False,
+    ) -> Signal:
+        """A node with the features of the result, unless others are given."""
+        return self.drawing.emit(
+            node,
+            *inputs,
+            features=self.out() if features is None else features,
+            label=label,
+            call=self.call,
+            own=own,
+        )
+
+    def apart(self, *signals: Signal) -> list[Signal]:
+        """Signals from different places: what is used twice passes through a node of its own."""
+        taken: list[Signal] = []
+        for signal in signals:
+            while any(t.spot is signal.spot and t.port == signal.port for t in taken):
+                again = f"{plain_name(self.call.name)}.again"
+                signal = self.emit(
+                    ir.Skip("passthrough"), signal, features=signal.features, label=again
+                )
+            taken.append(signal)
+        return taken
+
+    def ranked(self, signal: Signal, rank: int) -> Signal:
+        """A signal with so many feature axes: those of 1 come first."""
+        missing = rank - len(signal.features)
+        return self.reshaped(signal, (1,) * missing + signal.features) if missing > 0 else signal
+
+    def reshaped(self, signal: Signal, shape: Shape) -> Signal:
+        """A signal with other features of as many numbers."""
+        if signal.features == shape:
+            return signal
+        if math.prod(signal.features) != math.prod(shape):
+            return self.copied(signal, shape)
+        while isinstance(signal.spot.node, ir.Reshape | ir.Flatten) and not signal.spot.own:
+            signal = signal.spot.inputs[0]
+            if signal.features == shape:
+                return signal
+        return self.emit(_reshape(signal.features, shape), signal, features=shape)
+
+    def copied(self, signal: Signal, shape: Shape) -> Signal:
+        """Refuse copies along features, which no primitive makes."""
+        raise refuse(
+            f"features {signal.features} are copied into {shape}",
+            "features as they are: what combines two values broadcasts them",
+            "Leave expand() and repeat() away.",
+        )
+
+    def slice(self, signal: Signal, axis: int, start: int, stop: int, step: int = 1) -> Signal:
+        """A part of a feature axis."""
+        n = len(range(start, stop, step))
+        shape = (*signal.features[:axis], n, *signal.features[axis + 1 :])
+        return self.emit(ir.Slice(axis, start, stop, step), signal, features=shape)
+
+    def split(self, node: ir.Node, signal: Signal) -> Sequence[Signal]:
+        """What a node with several outputs sends at each."""
+        first = self.emit(node, signal)
+        return [Signal(first.spot, self.out(port), port) for port in range(len(self.call.outputs))]
+
+    def unsaid(self, what: str) -> Any:
+        """An output that is refused where it is used."""
+        return Unsaid(what)
+
+
+def _reshape(before: Shape, after: Shape) -> ir.Node:
+    """Flatten where neighbouring axes are joined, else a Reshape."""
+    joined = len(before) - len(after) + 1
+    if joined >= 2 and after:
+        for start in range(len(after)):
+            end = start + joined
+            merged = (*before[:start], math.prod(before[start:end]), *before[end:])
+            if merged == after:
+                return ir.Flatten(start, -1 if end == len(before) else end - 1)
+    return ir.Reshape(after)

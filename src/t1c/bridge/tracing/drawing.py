@@ -1,0 +1,103 @@
+"""A graph being drawn: nodes without names yet, and what flows between them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from t1c import ir
+
+from ..exporting import Fragment, Shape
+from .record import Call
+
+
+@dataclass(eq=False)
+class Spot:
+    """What a call is in the graph: one node, or a few with their own edges.
+
+    Attributes:
+        fragment: the nodes.
+        inputs: what flows into it, in order.
+        label: what it is called after.
+        call: where it comes from.
+        own: it is the module ``call`` is about, whose name it takes.
+        memory: a Delay of one step from zeros, which a loop through a neuron may spare.
+    """
+
+    fragment: Fragment
+    inputs: list[Signal]
+    label: str
+    call: Call | None = None
+    own: bool = False
+    memory: bool = False
+
+    @property
+    def node(self) -> ir.Node:
+        """The node, or the main one."""
+        return self.fragment.nodes[""]
+
+
+@dataclass(frozen=True, eq=False)
+class Signal:
+    """What a spot sends.
+
+    Attributes:
+        spot: where it comes from.
+        port: which of several outputs.
+        features: its shape without time and batch.
+        membrane: it is a neuron's membrane, and not its spikes.
+    """
+
+    spot: Spot
+    features: Shape
+    port: int = 0
+    membrane: bool = False
+
+
+@dataclass
+class Drawing:
+    """The spots so far.
+
+    Attributes:
+        spots: in the order of their making.
+    """
+
+    spots: list[Spot] = field(default_factory=list)
+
+    def emit(
+        self,
+        node: ir.Node | Fragment,
+        *inputs: Signal,
+        features: Shape,
+        label: str = "",
+        call: Call | None = None,
+        own: bool = False,
+    ) -> Signal:
+        """A new node, and what it sends."""
+        fragment = Fragment({"": node}) if isinstance(node, ir.Node) else node
+        spot = Spot(fragment, list(inputs), label or _label(fragment.nodes[""]), call, own)
+        self.spots.append(spot)
+        return Signal(spot, features)
+
+    def constant(self, numbers: np.ndarray, like: Signal, call: Call | None) -> Signal:
+        """A signal that is the same at every step: nothing of ``like``, and the numbers added."""
+        nothing = self.emit(
+            ir.Clip(np.zeros(1, numbers.dtype), np.zeros(1, numbers.dtype)),
+            like,
+            features=like.features,
+            call=call,
+        )
+        return self.emit(ir.Shift(numbers), nothing, features=like.features, call=call)
+
+    def first_step(self, like: Signal, call: Call | None) -> Signal:
+        """1 at the first step, 0 at all others."""
+        nothing = self.emit(
+            ir.Clip(np.zeros(1), np.zeros(1)), like, features=like.features, call=call
+        )
+        once = ir.Delay(np.array(1), initial=np.ones(1))
+        return self.emit(once, nothing, features=like.features, label="first", call=call)
+
+
+def _label(node: ir.Node) -> str:
+    return node.primitive.lower()

@@ -1,0 +1,257 @@
+"""Which tensor is what: the part of a recorder that every other writes to."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from t1c.ir.errors import Problem, UnsupportedError
+
+from .names import plain_name
+from .record import Call, Value, replaced, values_in, version_of
+from .where import Whereabouts
+
+ALWAYS_CONSTANT = frozenset(
+    [
+        "zeros_like",
+        "ones_like",
+        "full_like",
+        "empty_like",
+        "new_zeros",
+        "new_ones",
+        "new_full",
+        "new_empty",
+        "new_tensor",
+    ]
+)
+"""What takes nothing but the shape and dtype of a tensor."""
+
+ARITHMETIC = frozenset(
+    [
+        "add",
+        "sub",
+        "rsub",
+        "mul",
+        "div",
+        "rdiv",
+        "maximum",
+        "minimum",
+        "gt",
+        "ge",
+        "lt",
+        "le",
+        "eq",
+        "ne",
+        "and",
+        "or",
+    ]
+)
+"""Operations of two operands, either of which may be a number."""
+REVERSED = {
+    "__radd__": "__add__",
+    "__rmul__": "__mul__",
+    "__rsub__": "__sub__",
+    "rsub": "sub",
+    "__rtruediv__": "__truediv__",
+    "__rdiv__": "__truediv__",
+}
+"""Operations that take their operands the other way round."""
+
+
+class Ledger:
+    """The values of a run by the identity of their tensors, and the calls in order.
+
+    Args:
+        model: what runs.
+    """
+
+    def __init__(self, model: nn.Module) -> None:
+        super().__init__()
+        self.calls: list[Call] = []
+        self.parameters = {
+            p.untyped_storage().data_ptr(): name
+            for name, p in model.named_parameters()
+            if p.numel()
+        }
+        kept = (v for m in model.modules() for v in vars(m).values() if isinstance(v, Tensor))
+        self.held = {
+            t.untyped_storage().data_ptr()
+            for t in (*model.parameters(), *model.buffers(), *kept)
+            if t.layout is torch.strided and not t.is_meta
+        }
+        """Where the numbers lie that were there before the run."""
+        plain = [
+            (f"{path}.{key}".lstrip("."), value)
+            for path, module in model.named_modules()
+            for key, value in vars(module).items()
+            if isinstance(value, Tensor)
+        ]
+        self.attributes = {id(value): (name, value) for name, value in plain}
+        """Tensors that modules hold as plain attributes, by identity."""
+        self.originals: dict[int, tuple[Tensor, Tensor]] = {}
+        """What was written into that was there before the run, and as it was."""
+        self.places: Whereabouts | None = None
+        self.turn: int | None = None
+        # A compiled module goes by the name of the one inside.
+        self._paths = {
+            id(m): ".".join(part for part in name.split(".") if part != "_orig_mod")
+            for name, m in model.named_modules()
+        }
+        self._known: dict[int, tuple[Tensor, int, Value]] = {}
+        self._live: dict[int, list[Tensor]] = {}
+        self._scope: list[str] = []
+        self._inside = False
+
+    def enter(self, tensor: Tensor, number: int) -> Value:
+        """Know a tensor that is passed to the model."""
+        value = Value(tensor, number=number, turn=self.turn)
+        self.know(tensor, value)
+        return value
+
+    def value(self, tensor: Tensor) -> Value:
+        """What a tensor is; one that nothing is known of is a constant.
+
+        Raises:
+            UnsupportedError: it was overwritten after it was made.
+        """
+        known = self._known.get(id(tensor))
+        if known is not None:
+            _, version, value = known
+            if version != version_of(tensor):
+                raise self.refusal(
+                    f"{describe(value)} was overwritten in place, through a view or unseen",
+                    "tensors that stay as they were made",
+                    "Write y = f(x) instead of changing a view of x in place.",
+                )
+            return value
+        found = self._behind(tensor)
+        value = Value(tensor) if found is None else found
+        value.attribute = self.attributes.get(id(tensor), ("", None))[0]
+        self.know(tensor, value)
+        return value
+
+    def know(self, tensor: Tensor, value: Value) -> None:
+        """Remember what a tensor is."""
+        self._known[id(tensor)] = tensor, version_of(tensor), value
+        if not value.constant:
+            self._live.setdefault(_memory(tensor), []).append(tensor)
+
+    def outdate(self, written: Tensor) -> None:
+        """Have every other tensor that shares memory with one that was written into be refused.
+
+        Views count the writes themselves; what ``.data`` gave does not.
+        """
+        for other in self._live.get(_memory(written), ()):
+            known = self._known.get(id(other))
+            if other is not written and known is not None and known[0] is other:
+                self._known[id(other)] = other, -1, known[2]
+
+    def note(
+        self,
+        name: str,
+        function: Callable[..., Any],
+        args: Any,
+        kwargs: Any,
+        results: Sequence[Tensor],
+        random: bool = False,
+    ) -> Call:
+        """Write an operation down, and know what it returned."""
+        if plain_name(name) in ARITHMETIC:
+            args = [_as_tensor(a) for a in args[:2]] + list(args[2:])
+            if name in REVERSED:
+                args, name = [args[1], args[0], *args[2:]], REVERSED[name]
+        given = replaced(tuple(args), Tensor, self.value)
+        named = replaced(dict(kwargs), Tensor, self.value)
+        call = self.called(name, function, given, named, tuple(values_in((given, named))))
+        if random:
+            call.random, call.constant = True, False
+        call.outputs = tuple(Value(t, call, port) for port, t in enumerate(results))
+        for tensor, value in zip(results, call.outputs, strict=True):
+            self.know(tensor, value)
+        return call
+
+    def called(
+        self,
+        name: str,
+        function: Any,
+        args: tuple[Any, ...],
+        kwargs: Any,
+        inputs: tuple[Value, ...],
+        **more: Any,
+    ) -> Call:
+        """A call that belongs here."""
+        site, place = self.here()
+        scope = self._scope[-1] if self._scope else ""
+        call = Call(
+            len(self.calls), name, function, args, kwargs, inputs, place, scope, site, self.turn
+        )
+        for field, content in more.items():
+            setattr(call, field, content)
+        self.calls.append(call)
+        return call
+
+    def here(self) -> tuple[Any, str]:
+        """Where the model is; see ``Whereabouts``."""
+        assert self.places is not None, "places are known while a model runs"
+        site, place = self.places.here()
+        scope = self._scope[-1] if self._scope else ""
+        if not place:
+            return site, f"module {scope!r}" if scope else "the model"
+        return site, f"{place}, in module {scope!r}" if scope else place
+
+    def quietly(self, run: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+        """Run something that is one thing in the record."""
+        self._inside, before = True, self._inside
+        try:
+            return run(*args, **kwargs)
+        finally:
+            self._inside = before
+
+    def problem(self, found: str, expected: str = "", remedy: str = "") -> Problem:
+        """What is wrong, here."""
+        return Problem(found, expected, remedy, where=self.here()[1])
+
+    def refusal(self, found: str, expected: str = "", remedy: str = "") -> UnsupportedError:
+        """The error to raise, here."""
+        return UnsupportedError(self.problem(found, expected, remedy))
+
+    def _behind(self, tensor: Tensor) -> Value | None:
+        """The value whose very memory an unknown tensor is, if it is that of one."""
+        for other in self._live.get(_memory(tensor), ()):
+            known = self._known.get(id(other))
+            if known is None or known[0] is not other:
+                continue
+            same = other.shape == tensor.shape and other.stride() == tensor.stride()
+            if same and other.storage_offset() == tensor.storage_offset():
+                return self.value(other)
+            raise self.refusal(
+                f"a view of {describe(known[2])} that was made where it cannot be followed",
+                "views made by torch's own operations",
+            )
+        return None
+
+
+def describe(value: Value) -> str:
+    """A value in the words of an error message."""
+    if value.number is not None:
+        return f"input {value.number}"
+    if value.call is None:
+        return f"a constant of shape {value.shape}"
+    if value.is_state:
+        return f"the state of {value.call.what}"
+    return f"what {value.call.what} returned"
+
+
+def _as_tensor(item: Any) -> Any:
+    """A number as a constant, so that steps are alike where one of them starts from a number."""
+    return torch.tensor(item) if isinstance(item, bool | int | float) else item
+
+
+def _memory(tensor: Tensor) -> int:
+    """The memory that a tensor shares with its views; empty ones share nothing."""
+    if tensor.layout is not torch.strided or not tensor.numel():
+        return -id(tensor)
+    return tensor.untyped_storage().data_ptr()

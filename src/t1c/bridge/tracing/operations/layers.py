@@ -1,0 +1,244 @@
+"""Layers as functions: weighted sums, pools, normalisations."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from t1c import ir
+
+from ...exporting import array, module_to_node, refuse
+from ...modules.linear import NO_BIAS
+from ..drawing import Signal
+from ..effects import argument
+from ..names import plain_name
+from ..record import Value
+from .operands import both
+from .rules import rule
+
+if TYPE_CHECKING:
+    from ..bench import Bench
+
+
+def _weights(b: Bench, names: Sequence[str], first: int = 1) -> list[Tensor | None]:
+    found: list[Tensor | None] = []
+    for place, name in enumerate(names, first):
+        value = argument(b.call, place, name)
+        if value is None:
+            found.append(None)
+        elif isinstance(value, Value) and value.constant:
+            found.append(value.tensor)
+        else:
+            raise refuse(f"a {name} that comes from the input", "a parameter")
+    return found
+
+
+def _bias_of(weight: Tensor, bias: Tensor | None, outputs: int) -> dict[str, Any]:
+    if bias is not None:
+        return {"bias": array(bias)}
+    return {"bias": np.zeros(outputs, array(weight).dtype), "metadata": NO_BIAS}
+
+
+@rule("linear")
+def _linear(b: Bench) -> Signal:
+    weight, bias = _weights(b, ("weight", "bias"))
+    assert weight is not None
+    b.feature_axis(b.call.inputs[0], -1)
+    return b.emit(ir.Affine(array(weight), **_bias_of(weight, bias, len(weight))), b.x())
+
+
+@rule("lstm_cell")
+def _lstm_cell(b: Bench) -> Sequence[Signal]:
+    x, (hidden, cell), *weights = b.call.args
+    to_input, to_hidden = (array(w.tensor) for w in weights[:2])
+    biases = [array(w.tensor) if w is not None else None for w in (weights[2:] + [None] * 2)[:2]]
+    zeros = np.zeros(len(to_input), to_input.dtype)
+    wide = (len(to_input),)
+    parts = [
+        b.emit(ir.Affine(weight, zeros if bias is None else bias), signal, features=wide)
+        for weight, bias, signal in zip(
+            (to_input, to_hidden), biases, (b.signal(x), b.signal(hidden)), strict=True
+        )
+    ]
+    gates = b.emit(ir.Skip("residual"), *parts, features=wide)
+    size = len(to_input) // 4
+    cut = [b.slice(gates, 0, k * size, (k + 1) * size) for k in range(4)]
+    kinds = (ir.Sigmoid, ir.Sigmoid, ir.Tanh, ir.Sigmoid)
+    i, f, g, o = (b.emit(kind(size), s) for kind, s in zip(kinds, cut, strict=True))
+    kept = b.emit(ir.Binary("multiply"), f, b.signal(cell))
+    new = b.emit(ir.Binary("multiply"), i, g)
+    after = b.emit(ir.Skip("residual"), kept, new)
+    return [b.emit(ir.Binary("multiply"), o, b.emit(ir.Tanh(size), after)), after]
+
+
+@rule("conv1d conv2d conv3d")
+def _convolution(b: Bench) -> Signal:
+    weight, bias = _weights(b, ("weight", "bias"))
+    assert weight is not None
+    b.map_of(b.call.inputs[0])
+    kind = {"conv1d": ir.Conv1d, "conv2d": ir.Conv2d, "conv3d": ir.Conv3d}[b.call.name]
+    stride, padding, dilation = (
+        _plain(argument(b.call, i, n, d))
+        for i, n, d in ((3, "stride", 1), (4, "padding", 0), (5, "dilation", 1))
+    )
+    groups = argument(b.call, 6, "groups", 1)
+    fields = _bias_of(weight, bias, len(weight))
+    return b.emit(
+        kind(array(weight), fields.pop("bias"), stride, padding, dilation, groups, **fields), b.x()
+    )
+
+
+def _plain(value: Any) -> Any:
+    return tuple(value) if isinstance(value, list) else value
+
+
+def _upsample(
+    size: Any = None,
+    scale_factor: Any = None,
+    mode: str = "nearest",
+    align_corners: bool | None = None,
+    recompute_scale_factor: bool | None = None,
+    antialias: bool = False,
+) -> nn.Module:
+    if antialias:
+        raise refuse("antialias=True", "antialias=False: no primitive smooths")
+    return nn.Upsample(
+        _plain(size), _plain(scale_factor), mode, align_corners, recompute_scale_factor
+    )
+
+
+def _pool(kind: Callable[..., nn.Module]) -> Callable[..., nn.Module]:
+    def make(
+        kernel_size: Any,
+        stride: Any = None,
+        padding: Any = 0,
+        dilation: Any = 1,
+        ceil_mode: bool = False,
+        return_indices: bool = False,
+    ) -> nn.Module:
+        return kind(
+            _plain(kernel_size),
+            _plain(stride) or None,
+            _plain(padding),
+            _plain(dilation),
+            return_indices=return_indices,
+            ceil_mode=ceil_mode,
+        )
+
+    return make
+
+
+LAYERS: dict[str, Callable[..., nn.Module]] = {
+    "max_pool1d": _pool(nn.MaxPool1d),
+    "max_pool2d": _pool(nn.MaxPool2d),
+    "avg_pool1d": lambda *args, **kwargs: nn.AvgPool1d(*args, **kwargs),
+    "avg_pool2d": lambda *args, **kwargs: nn.AvgPool2d(*args, **kwargs),
+    "max_pool3d": _pool(nn.MaxPool3d),
+    "avg_pool3d": lambda *args, **kwargs: nn.AvgPool3d(*args, **kwargs),
+    "adaptive_avg_pool1d": lambda output_size: nn.AdaptiveAvgPool1d(output_size),
+    "adaptive_avg_pool2d": lambda output_size: nn.AdaptiveAvgPool2d(output_size),
+    "adaptive_max_pool2d": lambda output_size, return_indices=False: nn.AdaptiveMaxPool2d(
+        output_size, return_indices
+    ),
+    "interpolate": _upsample,
+}
+
+
+@rule(" ".join(LAYERS))
+def _layer(b: Bench) -> Signal:
+    options = {k: v for k, v in b.call.kwargs.items() if k not in ("input", "self")}
+    module = LAYERS[plain_name(b.call.name)](*b.call.args[1:], **options)
+    b.map_of(b.call.inputs[0])
+    x = b.x()
+    return b.emit(module_to_node(module, x.features, b.out()), x)
+
+
+@rule("batch_norm")
+def _batch_norm(b: Bench) -> Signal:
+    x = b.call.inputs[0]
+    mean, var, weight, bias = _weights(b, ("running_mean", "running_var", "weight", "bias"))
+    if argument(b.call, 5, "training", False) or mean is None or var is None:
+        raise refuse(
+            "a batch norm that uses the batch's own statistics",
+            "running statistics, in eval mode",
+            "Use track_running_stats=True, and .eval().",
+        )
+    b.map_of(x)
+    signal = b.x()
+    kind = {1: ir.BatchNorm1d, 2: ir.BatchNorm1d, 3: ir.BatchNorm2d}.get(len(signal.features))
+    if kind is None:
+        raise refuse(f"a batch norm of features {signal.features}", "a vector or a map")
+    ones = torch.ones_like(mean)
+    return b.emit(
+        kind(
+            len(mean),
+            array(ones if weight is None else weight),
+            array(torch.zeros_like(mean) if bias is None else bias),
+            array(mean),
+            array(var),
+            float(argument(b.call, 7, "eps", 1e-5)),
+        ),
+        signal,
+    )
+
+
+@rule("group_norm")
+def _group_norm(b: Bench) -> Signal:
+    groups = argument(b.call, 1, "num_groups")
+    weight, bias = _weights(b, ("weight", "bias"), 2)
+    b.map_of(b.call.inputs[0])
+    signal = b.x()
+    ones = torch.ones(signal.features[0], dtype=b.call.inputs[0].tensor.dtype)
+    return b.emit(
+        ir.GroupNorm(
+            groups,
+            array(ones if weight is None else weight),
+            array(torch.zeros_like(ones) if bias is None else bias),
+            float(argument(b.call, 4, "eps", 1e-5)),
+        ),
+        signal,
+    )
+
+
+@rule("layer_norm")
+def _layer_norm(b: Bench) -> Signal:
+    x = b.call.inputs[0]
+    shape = tuple(argument(b.call, 1, "normalized_shape"))
+    weight, bias = _weights(b, ("weight", "bias"), 2)
+    for i in range(len(shape)):
+        b.feature_axis(x, -1 - i)
+    like = torch.ones(shape, dtype=x.tensor.dtype)
+    return b.emit(
+        ir.LayerNorm(
+            shape,
+            array(like if weight is None else weight),
+            array(torch.zeros_like(like) if bias is None else bias),
+            float(argument(b.call, 4, "eps", 1e-5)),
+        ),
+        b.x(),
+    )
+
+
+@rule("matmul mv")
+def _matmul(b: Bench) -> Signal:
+    x, y = b.call.inputs
+    if b.call.name == "__rmatmul__":
+        x, y = y, x
+    if y.constant and len(y.shape) == 2:
+        b.feature_axis(x, -1)
+        return b.emit(ir.Linear(array(y.tensor.t())), b.signal(x))
+    if x.constant or y.constant:
+        raise refuse(
+            f"a product of {x.shape} and {y.shape} with a constant",
+            "x @ W with a matrix, which is a Linear",
+            "Use nn.Linear.",
+        )
+    for value in (x, y):
+        b.feature_axis(value, -1)
+        b.feature_axis(value, -2)
+    left, right = both(b, x, y)
+    return b.emit(ir.MatMul(), *b.apart(left, right))

@@ -1,0 +1,164 @@
+"""Other shapes: reshapes, permutations, parts, and what joins them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from t1c import ir
+
+from ...exporting import refuse
+from .. import axes
+from ..drawing import Signal
+from ..effects import argument, index_parts, permutation
+from ..record import Value
+from .comparison import chosen
+from .rules import rule
+
+if TYPE_CHECKING:
+    from ..bench import Bench
+
+
+@rule("flatten")
+def _regroup(b: Bench) -> Signal:
+    return b.reshaped(b.x(), b.out())
+
+
+@rule("transpose")
+def _transpose(b: Bench) -> Signal:
+    x = b.call.inputs[0]
+    before = axes.features(b.dims(x))
+    order = [before.index(i) for i in permutation(b.call) if i in before]
+    signal = b.x()
+    if order == sorted(order):
+        return signal
+    return b.emit(ir.Transpose(tuple(order)), signal)
+
+
+@rule("expand expand_as broadcast_to repeat tile repeat_interleave")
+def _expand(b: Bench) -> Signal:
+    x, out = b.x(), b.out()
+    if math.prod(x.features) == math.prod(out):
+        return b.reshaped(x, out)
+    return b.copied(x, out)
+
+
+@rule("cut")
+def _cut(b: Bench) -> Sequence[Signal]:
+    call = b.call
+    x = call.inputs[0]
+    dim = argument(call, 2, "dim", 0)
+    axis = b.feature_axis(x, dim)
+    sections = tuple(out.shape[dim] for out in call.outputs)
+    if len(sections) == 1:
+        return [b.x()]
+    if len(b.used) == len(sections):
+        return b.split(ir.ChannelSplit(sections, axis), b.x())
+    starts = [sum(sections[:port]) for port in range(len(sections))]
+    return [
+        b.slice(b.x(), axis, start, start + n) if port in b.used else b.unsaid("an unused part")
+        for port, (start, n) in enumerate(zip(starts, sections, strict=True))
+    ]
+
+
+@rule("unbind")
+def _unbind(b: Bench) -> Sequence[Signal]:
+    x = b.call.inputs[0]
+    axis = b.feature_axis(x, argument(b.call, 1, "dim", 0))
+    return [b.reshaped(b.slice(b.x(), axis, i, i + 1), b.out()) for i in range(x.shape[0])]
+
+
+@rule("getitem")
+def _take(b: Bench) -> Signal:
+    call = b.call
+    x = call.inputs[0]
+    rank = len(x.shape)
+    if call.name == "__getitem__":
+        parts = index_parts(call.args[1], rank)
+    else:
+        dim = argument(call, 1, "dim") % rank
+        if call.name == "select":
+            part: Any = argument(call, 2, "index")
+        else:
+            start = argument(call, 2, "start")
+            part = slice(start, start + argument(call, 3, "length"))
+        parts = [slice(None)] * rank
+        parts[dim] = part
+    signal, axis = b.x(), 0
+    for part in parts:
+        if part is None:
+            continue
+        n = x.shape[axis]
+        chosen = range(n)[part] if isinstance(part, slice) else range(n)[part : part + 1 or None]
+        if isinstance(part, int):
+            k = part % n
+            chosen = range(k, k + 1)
+        if list(chosen) != list(range(n)):
+            at = b.feature_axis(x, axis)
+            if chosen.step < 1:
+                raise refuse("a slice that runs backwards", "one that runs forwards")
+            signal = b.slice(signal, at, chosen.start, chosen.stop, chosen.step)
+        axis += 1
+    return b.reshaped(signal, b.out())
+
+
+@rule("cat")
+def _concatenate(b: Bench) -> Signal:
+    call = b.call
+    dim = argument(call, 1, "dim", 0)
+    axis = b.feature_axis(call.outputs[0], dim)
+    parts = []
+    for value in call.inputs:
+        if value.constant:
+            raise refuse("a concatenation with a constant", "values that come from the input")
+        parts.append(b.signal(value))
+    if len(parts) == 1:
+        return parts[0]
+    node = ir.Skip("concatenate") if axis == 0 else ir.Concat(axis)
+    return b.emit(node, *b.apart(*parts))
+
+
+@rule("stack")
+def _stack(b: Bench) -> Signal:
+    call = b.call
+    out = call.outputs[0]
+    dim = argument(call, 1, "dim", 0) % len(out.shape)
+    if axes.is_lead(b.dims(out)[dim]):
+        return b.x()  # copies along time or the batch
+    axis = b.feature_axis(out, dim)
+    parts = []
+    for value in call.inputs:
+        signal = b.signal(value)
+        shape = (*signal.features[:axis], 1, *signal.features[axis:])
+        parts.append(b.reshaped(signal, shape))
+    if len(parts) == 1:
+        return parts[0]
+    node = ir.Skip("concatenate") if axis == 0 else ir.Concat(axis)
+    return b.emit(node, *b.apart(*parts))
+
+
+@rule("pad constant_pad_nd")
+def _pad(b: Bench) -> Signal:
+    raise refuse("padding outside of a layer", "the padding of a convolution or a pool")
+
+
+@rule("__setitem__")
+def _write(b: Bench) -> Signal:
+    call = b.call
+    base, index, value = call.inputs[0], call.args[1], call.args[2]
+    masks = isinstance(index, Value) and index.tensor.dtype == torch.bool
+    if masks and index.shape == base.shape and b.is_constant(value):
+        return chosen(b, index, value, base)
+    full = index in (..., slice(None)) or (
+        isinstance(index, tuple) and all(p in (..., slice(None)) for p in index)
+    )
+    if full and isinstance(value, Value) and not value.constant and value.shape == base.shape:
+        return b.signal(value)
+    raise refuse(
+        "a write into a part of a tensor",
+        "whole values, or out[t] = ... for every step",
+        "Use torch.where, torch.cat or torch.stack.",
+    )

@@ -1,0 +1,263 @@
+"""What a model did: which module or operation was given what.
+
+Every tensor is known by its identity, so that the record holds what really happened, in whatever
+order and through whatever Python. Nothing is judged here but what reads a tensor's values, which
+would make the graph depend on the sample.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from t1c.ir.errors import UnsupportedError
+
+from .ledger import ALWAYS_CONSTANT, Ledger, describe
+from .module_calls import ModuleCalls
+from .record import Value, tensors_in, version_of
+from .where import Whereabouts
+
+READERS = frozenset(
+    [
+        "__bool__",
+        "__int__",
+        "__float__",
+        "__index__",
+        "__complex__",
+        "__contains__",
+        "__array__",
+        "__dlpack__",
+        "item",
+        "tolist",
+        "numpy",
+        "equal",
+        "allclose",
+        "is_nonzero",
+    ]
+)
+"""What turns a tensor's values into something that Python can decide upon."""
+
+RANDOM = frozenset(
+    [
+        "rand",
+        "randn",
+        "randint",
+        "randperm",
+        "rand_like",
+        "randn_like",
+        "randint_like",
+        "bernoulli",
+        "bernoulli_",
+        "normal",
+        "normal_",
+        "uniform_",
+        "random_",
+        "poisson",
+        "multinomial",
+        "exponential_",
+        "geometric_",
+        "cauchy_",
+        "log_normal_",
+    ]
+)
+"""What gives other numbers in every run."""
+
+PASSING = frozenset(
+    [
+        "detach",
+        "clone",
+        "contiguous",
+        "requires_grad_",
+        "alias",
+        "cpu",
+        "cuda",
+        "to",
+        "type",
+        "float",
+        "double",
+        "half",
+        "bfloat16",
+        "type_as",
+        "view_as",
+        "expand_as",
+        "positive",
+        "lift_fresh",
+        "_to_copy",
+        "to_dense",
+        "resolve_conj",
+        "resolve_neg",
+    ]
+)
+"""What returns the numbers it was given, where shape and dtype are the same."""
+
+
+class Recorder(ModuleCalls, Ledger):
+    """The record of the calls of a model; call the model inside of ``recording``."""
+
+    def operation(self, func: Any, args: Any, kwargs: Any) -> Any:
+        """Run an operation, and note what it did to the tensors that come from an input.
+
+        Raises:
+            UnsupportedError: it reads their values.
+        """
+        if self._inside:
+            return func(*args, **kwargs)
+        name = name_of(func)
+        if name == "__iter__":
+            return iter(self.operation(torch.Tensor.unbind, args, kwargs))
+        given = list(tensors_in((args, kwargs)))
+        values = [self.value(tensor) for tensor in given]
+        live = not all(v.constant for v in values)
+        if live and name not in ALWAYS_CONSTANT:
+            self._refuse_reading(name, func, values)
+            if name in RANDOM:
+                raise self.refusal(
+                    f"{name} draws random numbers",
+                    "a model that gives the same every time",
+                    "Draw them outside of the model, and pass them in.",
+                )
+        versions = [version_of(tensor) for tensor in given]
+        self.quietly(self._keep_from_writing, name, given, values, kwargs)
+        out = self.quietly(func, *args, **kwargs)
+        written = [t for t, v in zip(given, versions, strict=True) if version_of(t) != v]
+        if written:
+            self._refuse_writing(written)
+        results = [t for t in tensors_in(out) if all(t is not g for g in given)]
+        if name in ALWAYS_CONSTANT or not (results or written):
+            return out
+        if not live and name not in RANDOM and not given:
+            return out
+        if name == "data" and len(results) == 1:
+            self.know(results[0], values[0])
+            return out
+        if len(values) and not written and len(results) == 1 and name in PASSING:
+            x, y = given[0], results[0]
+            if x.shape == y.shape and x.dtype == y.dtype:
+                self.know(y, values[0])
+                return out
+        self._note(name, func, args, kwargs, written, results, values)
+        return out
+
+    def _note(
+        self,
+        name: str,
+        func: Any,
+        args: Any,
+        kwargs: Any,
+        written: Sequence[Tensor],
+        results: Sequence[Tensor],
+        values: Sequence[Value],
+    ) -> None:
+        """Write an operation down, which may have written into some of what it was given."""
+        kept = [self._known[id(t)] for t in written]
+        for tensor, (_, _, value) in zip(written, kept, strict=True):
+            # As an argument it is still what it was.
+            self._known[id(tensor)] = tensor, version_of(tensor), value
+        fresh = [*dict.fromkeys([*written, *results])]
+        for tensor in written:
+            self.outdate(tensor)
+        self.note(name, func, args, kwargs, fresh, random=name in RANDOM)
+
+    def _keep_from_writing(
+        self, name: str, given: Sequence[Tensor], values: Sequence[Value], kwargs: Any
+    ) -> None:
+        """Have a value keep its numbers, if its tensor is about to be written into."""
+        plain = name.strip("_")
+        in_place = name == "__setitem__" or name == f"__i{plain[1:]}__"
+        in_place = in_place or (name.endswith("_") and not name.startswith("__"))
+        targets = [given[0]] if in_place and given else list(tensors_in(kwargs.get("out")))
+        for tensor, value in zip(given, values, strict=True):
+            if any(tensor is t for t in targets) and value.tensor is tensor:
+                value.tensor = tensor.detach().clone()
+                if value.call is None and _address(tensor) in self.held:
+                    self.originals.setdefault(id(tensor), (tensor, value.tensor))
+
+    def _refuse_writing(self, written: Sequence[Tensor]) -> None:
+        """Refuse a model that changes its own parameters, unless nothing changes by it."""
+        for tensor in written:
+            owner = self.parameters.get(tensor.untyped_storage().data_ptr())
+            if owner is None or id(tensor) not in self.originals:
+                continue
+            if not self.quietly(torch.equal, tensor, self.originals[id(tensor)][1]):
+                raise self.refusal(
+                    f"the parameter {owner!r} is changed while the model runs",
+                    "parameters that stay as they are",
+                    "Change weights between runs, and bound them in the optimiser's step.",
+                )
+
+    def _refuse_reading(self, name: str, func: Any, values: Sequence[Value]) -> None:
+        read = next(v for v in values if not v.constant)
+        if name in READERS:
+            raise self.refusal(
+                f"{name.strip('_')}() reads the values of {describe(read)}",
+                "a model that does the same whatever the values are",
+                "Decide on flags or shapes, or keep the decision out of the model.",
+            )
+
+    @contextmanager
+    def recording(self) -> Iterator[None]:
+        """Have every call of a module, and every operation, noted.
+
+        Raises:
+            UnsupportedError: what raised in the model itself, with the line that did.
+        """
+        run = nn.Module.__call__
+        self.places = Whereabouts(sys._getframe(2))
+
+        def called(module: nn.Module, *args: Any, **kwargs: Any) -> Any:
+            return self.module_called(run, module, args, kwargs)
+
+        nn.Module.__call__ = called  # type: ignore[method-assign]
+        try:
+            with torch.inference_mode(False), torch.no_grad(), _Below(self), _Mode(self):
+                yield
+        finally:
+            nn.Module.__call__ = run  # type: ignore[method-assign]
+            with torch.no_grad():
+                for tensor, before in self.originals.values():
+                    tensor.detach().copy_(before)
+
+
+class _Mode(TorchFunctionMode):
+    def __init__(self, recorder: Recorder) -> None:
+        super().__init__()
+        self._recorder = recorder
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        return self._recorder.operation(func, args, kwargs or {})
+
+
+class _Below(TorchDispatchMode):
+    """Sees the operations of compiled functions (torch.jit.script), which ``_Mode`` does not."""
+
+    def __init__(self, recorder: Recorder) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self._recorder = recorder
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        return self._recorder.operation(func, args, kwargs or {})
+
+
+def _address(tensor: Tensor) -> int:
+    return tensor.untyped_storage().data_ptr()
+
+
+def name_of(func: Any) -> str:
+    """The name of an operation: ``x.T`` is 'T', an overload of torch's core is its plain name."""
+    schema = getattr(func, "_schema", None)
+    if schema is not None:
+        return str(schema.name.split("::")[-1])
+    name = str(getattr(func, "__name__", func))
+    if name in ("__get__", "__set__", "__delete__"):
+        return str(getattr(getattr(func, "__self__", None), "__name__", name))
+    return name
+
+
+__all__ = ["Recorder", "UnsupportedError", "name_of"]
