@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import sys
+from contextlib import AbstractContextManager, nullcontext
 
 from torch import nn
 
@@ -21,6 +22,16 @@ def load() -> None:
         needed = {"spikingjelly": "spikingjelly.activation_based", "norse": "norse.torch"}
         if needed.get(name, name) in sys.modules:
             importlib.import_module(f"{__name__}.{name}")
+
+
+def unfused(module: nn.Module) -> AbstractContextManager[None]:
+    """Have a framework's neuron run as torch's own operations, where one call could be all."""
+    for cls in type(module).__mro__:
+        framework = cls.__module__.split(".")[0]
+        if framework in FRAMEWORKS:
+            found = getattr(sys.modules.get(f"{__name__}.{framework}"), "unfused", None)
+            return found(module) if found is not None else nullcontext()
+    return nullcontext()
 
 
 def forget(module: nn.Module) -> None:

@@ -15,8 +15,8 @@ import norse.torch as norse
 import numpy as np
 import torch
 from norse.torch.functional import iaf, leaky_integrator, leaky_integrator_box, lif, lif_box, reset
-from norse.torch.module.snn import SNN, SNNCell, SNNRecurrent, SNNRecurrentCell
-from torch import Tensor, nn
+from norse.torch.module.snn import SNN, SNNRecurrent
+from torch import Tensor
 
 from t1c import ir
 
@@ -147,28 +147,10 @@ def _li_box(module: Any, entering: Shape, leaving: Shape) -> ir.Node:
     return ir.LI(tau, np.ones(1), np.zeros(1))
 
 
-@exports(SNN, SNNCell, SNNRecurrent, SNNRecurrentCell, norse.LILinearCell, family=True)
-def _other(module: Any, entering: Shape, leaving: Shape) -> ir.Node:
-    raise refuse(
-        f"Norse's {type(module).__name__}",
-        "LIFCell, LIF, LIFBoxCell, IAFCell, IAF, LICell, LI or LIBoxCell",
-        "Pass custom_map for the class.",
-    )
-
-
 # Time ------------------------------------------------------------------------------------------
 
 
-@over_time(SNN, SNNRecurrent, layout=Layout.TIME_FIRST)
-def _one_step(run: Any, module: nn.Module, x: Tensor, state: Any = None) -> Any:
-    out, after = run(module, x.unsqueeze(0), state)
-    return out[0], after
-
-
-@over_time(norse.Lift, layout=Layout.TIME_FIRST)
-def _lifted(run: Any, module: Any, x: Any) -> Any:
-    given = x if isinstance(x, tuple) else (x,)
-    return module.lifted_module(*given)
+over_time(SNN, SNNRecurrent, norse.Lift, layout=Layout.TIME_FIRST)
 
 
 @watches(norse.LIFCell, norse.LIF, norse.LIFBoxCell, norse.IAFCell, norse.IAF)

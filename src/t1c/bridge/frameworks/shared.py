@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -28,32 +28,6 @@ def refuse_own_methods(module: Any, methods: Sequence[str]) -> None:
             f"a {type(module).__name__} with {changed[0]}() of its own",
             f"a plain {known.__name__ if known else 'neuron'}",
             "Pass custom_map for the class.",
-        )
-
-
-def refuse_no_step(
-    fire: Callable[[Tensor], Tensor], at_zero: bool, what: str, remedy: str = ""
-) -> None:
-    """Refuse a surrogate that going forward is no step.
-
-    Args:
-        fire: from the distance to the threshold to spikes.
-        at_zero: whether it fires on the threshold.
-        what: its name in the module.
-        remedy: what to do.
-
-    Raises:
-        UnsupportedError: it gives something else than 0 or 1, or not the same twice.
-    """
-    probe = torch.tensor([-2.0, -0.5, -1e-3, 0.0, 1e-3, 0.5, 2.0])
-    step = (probe >= 0 if at_zero else probe > 0).to(probe.dtype)
-    with torch.no_grad():
-        fired = [fire(probe.clone()) for _ in range(2)]
-    if not all(torch.equal(f.to(probe.dtype), step) for f in fired):
-        raise refuse(
-            f"{what} that gives something else than 0 or 1 going forward",
-            "a step at the threshold",
-            remedy or "Use another surrogate for the export; its slope is no part of a graph.",
         )
 
 

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 from sinabs import activation, layers
-from torch import Tensor, nn
+from torch import Tensor
 
 from t1c import ir
 
@@ -126,15 +126,6 @@ def _exp_leak(module: Any, entering: Shape, leaving: Shape) -> ir.Node:
     return ir.I(r=r) if tau is None else ir.LI(tau, r, np.zeros(1))
 
 
-@exports(layers.StatefulLayer, family=True)
-def _other(module: Any, entering: Shape, leaving: Shape) -> ir.Node:
-    raise refuse(
-        f"sinabs's {type(module).__name__}",
-        "LIF, IAF or ExpLeak, or their Squeeze forms",
-        "Pass custom_map for the class.",
-    )
-
-
 @exports(layers.SumPool2d)
 def _sum_pool(module: Any, entering: Shape, leaving: Shape) -> ir.Node:
     if module.ceil_mode:
@@ -145,15 +136,7 @@ def _sum_pool(module: Any, entering: Shape, leaving: Shape) -> ir.Node:
 # Time ------------------------------------------------------------------------------------------
 
 
-@over_time(layers.StatefulLayer, layers.Repeat, layout=Layout.BATCH_FIRST)
-def _one_step(run: Any, module: nn.Module, x: Tensor) -> Tensor:
-    if isinstance(module, layers.Repeat):
-        stepped: Tensor = module.module(x)
-        return stepped
-    out: Tensor = run(module, x.unsqueeze(1))
-    return out[:, 0]
-
-
+over_time(layers.StatefulLayer, layers.Repeat, layout=Layout.BATCH_FIRST)
 _SQUEEZED = layers.LIFSqueeze, layers.IAFSqueeze, layers.ExpLeakSqueeze
 
 
@@ -162,15 +145,7 @@ def _batch(module: Any, rows: int) -> int:
     return fixed if fixed > 0 else rows // int(module.num_timesteps)
 
 
-@over_time(*_SQUEEZED, layout=Layout.MERGED, batch=_batch)
-def _squeezed_step(run: Any, module: Any, x: Tensor) -> Tensor:
-    kept = module.batch_size, module.num_timesteps
-    module.batch_size, module.num_timesteps = -1, 1
-    try:
-        out: Tensor = run(module, x)
-        return out
-    finally:
-        module.batch_size, module.num_timesteps = kept
+over_time(*_SQUEEZED, layout=Layout.MERGED, batch=_batch)
 
 
 @watches(layers.LIF)

@@ -9,15 +9,18 @@ Import this module only where snnTorch is installed.
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import snntorch as snn
 import torch
+from snntorch import surrogate
 from torch import Tensor, nn
 
 from t1c import ir
+from t1c.ir.errors import GraphWarning
 
 from ..exporting import (
     Fragment,
@@ -28,8 +31,9 @@ from ..exporting import (
     over_features,
     refuse,
 )
+from ..over_time import Layout, over_time
 from ..watching import Note, watches
-from .shared import refuse_no_step, refuse_own_methods, time_constant
+from .shared import refuse_own_methods, time_constant
 from .snntorch_import import node_map
 
 __all__ = ["node_map"]
@@ -39,6 +43,10 @@ _METHODS = (
     *("_base_sub", "_base_zero", "_base_int", "_base_state_reset_zero"),
 )
 """What a subclass may not change, to be what its parent is."""
+
+
+_NO_STEPS = ("SSO", "LSO")
+"""Surrogates of snnTorch that are no steps going forward: they draw numbers, or leak."""
 
 
 # What all of them share ------------------------------------------------------------------------
@@ -59,7 +67,23 @@ def _refuse_options(module: Any) -> None:
             "Use state_quant=False.",
         )
     refuse_own_methods(module, _METHODS)
-    refuse_no_step(module.spike_grad, False, "a spike_grad")
+    _refuse_surrogate(module)
+
+
+def _refuse_surrogate(module: Any) -> None:
+    """Refuse a function of the user's in the place of a surrogate: it is followed instead."""
+    fire = module.spike_grad
+    maker = getattr(fire, "__qualname__", "").split(".")[0]
+    known = getattr(fire, "__module__", "") == surrogate.__name__ and maker not in _NO_STEPS
+    builtin = getattr(type(module), "ATan", None)
+    known = known or fire == getattr(module, "_surrogate_bypass", None)
+    known = known or (builtin is not None and getattr(fire, "__self__", None) is builtin)
+    if not known:
+        raise refuse(
+            f"a spike_grad {getattr(fire, '__qualname__', fire)} of its own",
+            "one of snntorch.surrogate: they are steps going forward",
+            "Use another surrogate for the export; its slope is no part of a graph.",
+        )
 
 
 def _reset_mechanism(module: Any) -> str:
@@ -82,6 +106,11 @@ def _reset_mechanism(module: Any) -> str:
     return picked
 
 
+def never_fires(module: Any) -> bool:
+    """Whether no membrane passes a neuron's threshold."""
+    return bool((torch.as_tensor(module.threshold) == float("inf")).all())
+
+
 def firing(module: Any, features: Shape, late_zero: str) -> dict[str, Any]:
     """Threshold, firing and reset of a neuron as fields of a node.
 
@@ -93,6 +122,9 @@ def firing(module: Any, features: Shape, late_zero: str) -> dict[str, Any]:
     _refuse_options(module)
     threshold = over_features(module.threshold, features, "a threshold")
     mode = _reset_mechanism(module)
+    if never_fires(module) and mode != "subtract":
+        # A readout: what is infinite is as good as the largest number.
+        threshold, mode = np.full_like(threshold, np.finfo(threshold.dtype).max), "none"
     delay = mode != "none" and getattr(module, "reset_delay", True)
     if mode == "zero" and not delay and (threshold < 0).any():
         raise refuse(
@@ -115,15 +147,34 @@ def firing(module: Any, features: Shape, late_zero: str) -> dict[str, Any]:
 
 def _leaky_node(module: Any, features: Shape, late_zero: str) -> ir.Node:
     fields = firing(module, features, late_zero)
+    fields |= _clamped(module, "beta")
     tau = time_constant(module.beta.clamp(0, 1), features, "beta")
     if tau is None:
         return ir.IF(r=np.ones(1), **fields)
     return ir.LIF(tau=tau, r=tau.copy(), v_leak=np.zeros(1), **fields)
 
 
+def _clamped(module: Any, *names: str) -> dict[str, Any]:
+    """A note and a warning, where training pushed a decay out of [0, 1], to which it is clamped."""
+    notes = {}
+    for name in names:
+        decay = getattr(module, name).detach()
+        if bool(((decay < 0) | (decay > 1)).any()):
+            far = float(decay.flatten()[(decay - 0.5).abs().argmax()])
+            notes[f"clamped_{name}"] = far
+            warnings.warn(
+                f"a {type(module).__name__} has {name} = {far:g}, and snnTorch clamps it to [0, 1] "
+                "as it runs: so does the graph",
+                GraphWarning,
+                stacklevel=2,
+            )
+    return {"metadata": notes} if notes else {}
+
+
 def _synaptic_node(module: Any, features: Shape) -> ir.Node:
     # A delayed reset to zero takes the whole new membrane, its input included.
     fields = firing(module, features, "hold")
+    fields |= _clamped(module, "alpha", "beta")
     tau_syn = time_constant(module.alpha.clamp(0, 1), features, "alpha")
     tau_mem = time_constant(module.beta.clamp(0, 1), features, "beta")
     if tau_syn is None or tau_mem is None:
@@ -178,8 +229,14 @@ def _with_membrane(module: Any, made: ir.Node | Fragment) -> Fragment:
     """
     fragment = Fragment({"": made}) if isinstance(made, ir.Node) else made
     node = fragment.nodes[""]
-    if module.reset_mechanism != "none" or not isinstance(node, ir.LIF | ir.IF | ir.CubaLIF):
+    resets = module.reset_mechanism != "none" and not never_fires(module)
+    if resets or not isinstance(node, ir.LIF | ir.IF | ir.CubaLIF):
         return fragment
+    return _as_integrator(fragment, node)
+
+
+def _as_integrator(fragment: Fragment, node: ir.LIF | ir.IF | ir.CubaLIF) -> Fragment:
+    """A fragment that can give its membrane out: an integrator, with the threshold behind it."""
     kinds: dict[type[ir.Node], type[ir.Node]]
     kinds = {ir.LIF: ir.LI, ir.IF: ir.I, ir.CubaLIF: ir.CubaLI}
     kind = kinds[type(node)]
@@ -189,15 +246,6 @@ def _with_membrane(module: Any, made: ir.Node | Fragment) -> Fragment:
     edges = (("", "spk"), *(("spk", b) for _, b in fragment.edges))
     both = Fragment({"": integrator, "spk": spikes, **rest}, edges, leave=fragment.leave or "spk")
     return replace(fragment, membrane=both)
-
-
-@exports(snn.SpikingNeuron, snn.LeakyParallel, family=True)
-def _other(module: Any, entering: Shape, leaving: Shape) -> ir.Node:
-    raise refuse(
-        f"snnTorch's {type(module).__name__}",
-        "Leaky, Lapicque, Synaptic, Alpha, RLeaky or RSynaptic",
-        "Pass custom_map for the class.",
-    )
 
 
 @watches(snn.SpikingNeuron)
@@ -300,3 +348,62 @@ def _alpha(module: snn.Alpha, entering: Shape, leaving: Shape) -> ir.Node | Frag
     scale = graded.nodes[graded.leave]
     more = {**nodes, graded.leave: scale}
     return Fragment(more, (*edges, *graded.edges), enter="input", leave=graded.leave)
+
+
+# Neurons that take whole sequences ---------------------------------------------------------------
+
+
+@exports(snn.StateLeaky, stepped=True)
+def _state_leaky(module: snn.StateLeaky, entering: Shape, leaving: Shape) -> ir.Node | Fragment:
+    """A leak without a reset, which snnTorch works out as a convolution over time."""
+    refuse_own_methods(module, ("forward", "fire", "_base_state_function"))
+    if module.kernel_truncation_steps is not None or module.state_quant:
+        raise refuse(
+            "a StateLeaky that truncates its kernel or quantises its state",
+            "kernel_truncation_steps=None, state_quant=False",
+        )
+    _refuse_surrogate(module)
+    tau = time_constant(torch.exp(-1 / module.tau.detach()), entering, "exp(-1 / tau)")
+    if tau is None:
+        raise refuse("beta = 1 in a StateLeaky", "less than 1")
+    none = np.zeros(1)
+    if not module.output:
+        return ir.LI(tau, tau.copy(), none)
+    threshold = over_features(module.threshold, entering, "a threshold")
+    node = ir.LIF(tau, tau.copy(), none, threshold, reset="none", fires_at="gt")
+    graded = _graded(module, node, entering)
+    return _as_integrator(graded if isinstance(graded, Fragment) else Fragment({"": graded}), node)
+
+
+@exports(snn.LeakyParallel, stepped=True)
+def _leaky_parallel(module: Any, entering: Shape, leaving: Shape) -> Fragment:
+    """A recurrent layer of rectified sums, whose values are compared with a threshold."""
+    refuse_own_methods(module, ("forward", "fire"))
+    _refuse_surrogate(module)
+    size, rnn = module.hidden_size, module.rnn
+    names = ("weight_ih_l0", "weight_hh_l0", "bias_ih_l0", "bias_hh_l0")
+    given: list[Any] = [getattr(rnn, name, None) for name in names]
+    to_input, to_hidden = (array(w) for w in given[:2])
+    nothing = np.zeros(size, to_input.dtype)
+    first, second = (nothing if b is None else array(b) for b in given[2:])
+    shape = {"input": np.array((size,))}
+    nodes: dict[str, ir.Node] = {
+        "input": ir.Affine(to_input, first),
+        "recurrent": ir.Affine(to_hidden, second),
+        "sum": ir.Skip("residual"),
+        "mem": ir.ReLU(size),
+        "delay": ir.Delay(np.array(1), input_type=shape),
+        "": ir.Threshold(over_features(module.threshold, (size,), "a threshold"), "gt"),
+    }
+    edges = (
+        ("input", "sum"), ("recurrent", "sum"), ("sum", "mem"), ("mem", "delay"),
+        ("delay", "recurrent"), ("mem", ""),
+    )  # fmt: skip
+    graded = _graded(module, nodes[""], (size,))
+    if isinstance(graded, ir.Node):
+        return Fragment(nodes, edges, enter="input")
+    more = {**nodes, graded.leave: graded.nodes[graded.leave]}
+    return Fragment(more, (*edges, *graded.edges), enter="input", leave=graded.leave)
+
+
+over_time(snn.StateLeaky, snn.LeakyParallel, layout=Layout.TIME_FIRST)

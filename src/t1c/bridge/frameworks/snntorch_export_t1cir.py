@@ -24,7 +24,7 @@ def export_to_ir(
     weight_bits: int = 8,
     accumulator_bits: int = 16,
     *,
-    verify: Any = None,
+    verify: Any = True,
 ) -> Graph:
     """Turn a network of snnTorch and torch modules into the graph of one of its steps.
 
@@ -39,7 +39,8 @@ def export_to_ir(
         spike_mode: 'binary', 'graded' or 'rate'.
         weight_bits: Of the hardware's weights.
         accumulator_bits: Of its sums.
-        verify: Inputs (T, B, ...) on which model and graph must agree.
+        verify: True: prove that model and graph give the same; False: do not; inputs
+            (T, B, ...): prove it on these too.
 
     Returns:
         The graph. Write it with `t1c.ir.write("model.t1c", graph)`.

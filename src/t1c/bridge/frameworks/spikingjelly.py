@@ -9,11 +9,14 @@ Import this module only where SpikingJelly is installed.
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
 import torch
-from spikingjelly.activation_based import base, layer, neuron
+from spikingjelly.activation_based import base, functional, layer, neuron, surrogate
 from torch import Tensor, nn
 
 from t1c import ir
@@ -21,7 +24,7 @@ from t1c import ir
 from ..exporting import Shape, channels, exporter_of, exports, refuse
 from ..over_time import Layout, over_time
 from ..watching import Note, watches
-from .shared import refuse_no_step, refuse_own_methods, time_constant_of_rate
+from .shared import refuse_own_methods, time_constant_of_rate
 
 _METHODS = (
     *("forward", "single_step_forward", "multi_step_forward", "reset"),
@@ -44,7 +47,14 @@ def _firing(module: Any) -> dict[str, Any]:
     ``detach_reset``, ``backend`` and ``store_v_seq`` do not change what it computes.
     """
     refuse_own_methods(module, _METHODS)
-    refuse_no_step(module.surrogate_function, True, "a surrogate_function")
+    fire = module.surrogate_function
+    known = type(fire).__module__ == surrogate.__name__ and "forward" not in vars(fire)
+    if not (known and isinstance(fire, surrogate.SurrogateFunctionBase) and fire.spiking):
+        raise refuse(
+            f"a surrogate_function {type(fire).__name__} of its own",
+            "one of SpikingJelly's, with spiking=True: they are steps going forward",
+            "Use another surrogate for the export; its slope is no part of a graph.",
+        )
     if getattr(module, "_neuron_precision", None) is not None:
         raise refuse("a neuron precision of its own", "the precision of the model")
     start = module.get_reset_value("v")
@@ -83,20 +93,30 @@ def _plif(module: neuron.ParametricLIFNode, entering: Shape, leaving: Shape) -> 
     return _leaky(module, time_constant_of_rate(rate, entering, "sigmoid(w)"))
 
 
-@exports(base.MemoryModule, family=True)
-def _other(module: Any, entering: Shape, leaving: Shape) -> ir.Node:
-    raise refuse(
-        f"SpikingJelly's {type(module).__name__}",
-        "IFNode, LIFNode or ParametricLIFNode",
-        "Pass custom_map for the class.",
-    )
+@contextmanager
+def unfused(module: nn.Module) -> Iterator[None]:
+    """Have SpikingJelly run the definition of a neuron, and not an operator of its own."""
+    if not isinstance(module, base.MemoryModule):
+        yield
+        return
+    places = [functional.neuron, sys.modules["spikingjelly._ops.surrogate"]]
+    kept = [place._surrogate_spec for place in places]
+    for place in places:
+        place._surrogate_spec = lambda *_: None
+    try:
+        yield
+    finally:
+        for place, spec in zip(places, kept, strict=True):
+            place._surrogate_spec = spec
 
 
 # Layers ----------------------------------------------------------------------------------------
 
 for _name in (
     *("Linear", "Conv1d", "Conv2d", "BatchNorm1d", "BatchNorm2d", "Flatten", "Upsample"),
-    *("MaxPool2d", "AvgPool2d", "AdaptiveAvgPool2d"),
+    *("MaxPool1d", "MaxPool2d", "MaxPool3d", "AvgPool1d", "AvgPool2d", "AvgPool3d"),
+    *("AdaptiveAvgPool1d", "AdaptiveAvgPool2d", "Conv3d", "ConvTranspose1d", "ConvTranspose2d"),
+    *("BatchNorm3d", "GroupNorm"),
 ):
     exports(getattr(layer, _name))(exporter_of(getattr(nn, _name)))
 
@@ -110,28 +130,11 @@ def _dropout(module: Any, entering: Shape, leaving: Shape) -> ir.Node:
 
 
 def _layout(module: Any) -> Layout | None:
-    return Layout.TIME_FIRST if module.step_mode == "m" else None
+    return Layout.TIME_FIRST if getattr(module, "step_mode", "s") == "m" else None
 
 
-@over_time(base.StepModule, layout=_layout)
-def _one_step(run: Any, module: Any, *args: Any, **kwargs: Any) -> Any:
-    if "s" not in module.supported_step_mode():
-        raise refuse(
-            f"SpikingJelly's {type(module).__name__}, which takes nothing but whole sequences",
-            "modules that take one step too",
-        )
-    module.step_mode = "s"
-    try:
-        return run(module, *args, **kwargs)
-    finally:
-        module.step_mode = "m"
-
-
-@over_time(layer.MultiStepContainer, layer.SeqToANNContainer, layout=Layout.TIME_FIRST)
-def _contained(run: Any, module: nn.Sequential, x: Tensor) -> Any:
-    for part in module:
-        x = part(x)
-    return x
+over_time(base.StepModule, layout=_layout)
+over_time(layer.MultiStepContainer, layer.SeqToANNContainer, layout=Layout.TIME_FIRST)
 
 
 @watches(neuron.IFNode, neuron.LIFNode, neuron.ParametricLIFNode)
