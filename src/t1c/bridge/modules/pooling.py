@@ -154,6 +154,10 @@ def _adaptive_avg_1d_node(module: nn.Module, entering: Shape, leaving: Shape) ->
 
 @exports(nn.AdaptiveAvgPool2d)
 def _adaptive_avg_node(module: nn.Module, entering: Shape, leaving: Shape) -> ir.Node:
+    more = all(m % n == 0 for n, m in zip(entering[1:], leaving[1:], strict=True))
+    if more and entering[1:] != leaving[1:]:
+        # Windows of one value each, which is copied.
+        return ir.Upsample(size=(leaving[1], leaving[2]))
     rows, columns = _equal_windows(entering, leaving, 2)
     return ir.AvgPool2d((rows, columns))
 
