@@ -1,5 +1,6 @@
 """What the tests of the export share: dyadic models, and the way there and back."""
 
+import copy
 from typing import Any
 
 import numpy as np
@@ -30,6 +31,12 @@ def spikes(*shape, seed=0, density=0.5):
     return (torch.rand(*shape, generator=generator) < density).float()
 
 
+def drawn(*shape, seed=0):
+    """Inputs k/4 between -1 and 3, which drive neurons and let them rest."""
+    generator = torch.Generator().manual_seed(seed)
+    return torch.randint(-4, 13, shape, generator=generator) / 4
+
+
 def written(graph, tmp_path):
     """The graph as it comes back from a file."""
     path = tmp_path / "model.t1c"
@@ -56,6 +63,57 @@ def types_of(graph):
 def same(a, b):
     """Whether two tensors hold the same numbers, and something happens in them."""
     return a.shape == b.shape and bool((a == b).all())
+
+
+class Wrapped(nn.Module):
+    """A model whose forward is a function, with modules; or values, which it may overwrite."""
+
+    def __init__(self, function, **members):
+        super().__init__()
+        self.function = function
+        for name, member in members.items():
+            setattr(self, name, member)
+
+    def forward(self, *args):
+        return self.function(self, *args)
+
+
+def stepped(model, xs):
+    return torch.stack([model(x) for x in xs])
+
+
+def whole(model, xs):
+    return model(xs)
+
+
+def equal(model, sample, xs, run=stepped, atol=0.0):
+    """The graph of a model, once both have given the same for ``xs``.
+
+    The graph runs, and steps, on ``xs`` (T, B, *shape), or (B, *shape) where its input is held;
+    ``run(model, xs)`` is what the model gives from rest, time first. With dyadic weights the
+    numbers are the same; ``atol`` is for those that are not.
+    """
+    model.eval()
+    with torch.no_grad():
+        wanted = run(copy.deepcopy(model), xs)
+    graph = bridge.to_ir(model, sample)
+    with torch.no_grad():
+        again = run(copy.deepcopy(model), xs)
+    assert torch.equal(again, wanted), "the export changed the model"
+    executor = bridge.ir_to_torch(graph, return_state=True)
+    (given,), (given_back,) = graph.inputs().values(), graph.outputs().values()
+    state, turns = {}, []
+    with torch.no_grad():
+        found, _ = executor.run(xs)
+        for t in range(given.hold or len(xs)):
+            out, state = executor(xs if given.hold else xs[t], state)
+            turns.append(out)
+    steps = turns[-1] if given_back.final else torch.stack(turns)
+    torch.testing.assert_close(found, wanted, rtol=0, atol=atol)
+    torch.testing.assert_close(steps, wanted, rtol=0, atol=atol)
+    assert wanted.count_nonzero() > wanted.numel() // 10, "next to nothing happens"
+    assert (wanted != wanted.flatten()[0]).any(), "nothing differs"
+    return graph
 
 
 class Loop(nn.Module):

@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from .peers import peer
+
 ROOT = Path(__file__).parent.parent
 DATA = Path(__file__).parent / "data"
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -22,7 +24,12 @@ FILES = {
         "snntorch.nir": DATA / "nir" / "producers" / "snntorch_leaky_subtract.nir",
     },
 }
-NEEDS = {"README.md": ["snntorch"], "export.md": ["snntorch"], "verify.md": ["snntorch"]}
+JELLY = [f"spikingjelly.activation_based.{name}" for name in ("functional", "layer", "neuron")]
+NEEDS = {
+    "README.md": ["snntorch", *JELLY],
+    "export.md": ["snntorch", *JELLY],
+    "verify.md": ["snntorch"],
+}
 SNIPPET = re.compile(
     r"^```python\n(.*?)^```$(?:\n\n^```text\n(.*?)^```$)?", re.DOTALL | re.MULTILINE
 )
@@ -39,8 +46,7 @@ def tidy(text):
 
 @pytest.mark.parametrize("page", [p for p in PAGES if snippets(p)], ids=lambda page: page.name)
 def test_a_page_runs_and_prints_what_it_says(page, tmp_path, monkeypatch, capsys):
-    for package in NEEDS.get(page.name, []):
-        pytest.importorskip(package)
+    peer(*NEEDS.get(page.name, ["t1c"]))
     monkeypatch.chdir(tmp_path)
     for name, source in FILES.get(page.name, {}).items():
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)

@@ -201,6 +201,10 @@ GRAPHS = {
         ir.BatchNorm3d(2, whole(2), whole(2), whole(2), np.abs(whole(2)) + 0.5), (2, 2, 3, 1)
     ),
     "GroupNorm": alone(ir.GroupNorm(2, whole(4), whole(4)), (4, 2, 3)),
+    **{
+        f"Accumulate {how}": alone(ir.Accumulate(how), (2, 3))
+        for how in ("sum", "mean", "max", "min")
+    },
     **{f"Binary {op}": combining(ir.Binary(op), (2, 3), (2, 1)) for op in BINARY},
     "Where": combining(ir.Where(), (2, 1), (2, 3), (1, 3)),
     "MatMul": combining(ir.MatMul(), (2, 3, 4), (1, 4, 2), order=(0, 1)),

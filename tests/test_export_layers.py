@@ -11,7 +11,7 @@ from t1c.ir.errors import UnsupportedError
 
 from .export_helpers import bridge, ir, there_and_back
 
-MAP, LINE, FLAT = (4, 6, 6), (4, 9), (5,)
+VOLUME, MAP, LINE, FLAT = (4, 4, 6, 6), (4, 6, 6), (4, 9), (5,)
 
 LAYERS = {
     "Linear": (nn.Linear(5, 3), FLAT),
@@ -51,6 +51,21 @@ LAYERS = {
     "LayerNorm without weights": (nn.LayerNorm(5, elementwise_affine=False), FLAT),
     "Dropout": (nn.Dropout(0.3), FLAT),
     "Identity": (nn.Identity(), FLAT),
+    "Conv3d": (nn.Conv3d(4, 2, (2, 3, 1), (1, 2, 1), padding=(0, 1, 0), groups=2), VOLUME),
+    "ConvTranspose1d": (nn.ConvTranspose1d(4, 6, 3, 2, 1, output_padding=1, groups=2), LINE),
+    "ConvTranspose2d": (nn.ConvTranspose2d(4, 2, (3, 2), (2, 1), (1, 0)), MAP),
+    "MaxPool1d": (nn.MaxPool1d(3, 2, 1), LINE),
+    "MaxPool3d": (nn.MaxPool3d((1, 2, 3)), VOLUME),
+    "AvgPool1d": (nn.AvgPool1d(3, 2, 1, count_include_pad=False), LINE),
+    "AvgPool3d": (nn.AvgPool3d((1, 2, 3)), VOLUME),
+    "AdaptiveAvgPool1d": (nn.AdaptiveAvgPool1d(3), LINE),
+    "BatchNorm3d": (nn.BatchNorm3d(4, eps=1e-3), VOLUME),
+    "GroupNorm": (nn.GroupNorm(2, 4, eps=1e-3), MAP),
+    "GroupNorm without weights": (nn.GroupNorm(4, 4, affine=False), MAP),
+    "LogSoftmax": (nn.LogSoftmax(1), MAP),
+    "ReLU6": (nn.ReLU6(), MAP),
+    "Hardtanh": (nn.Hardtanh(-0.5, 0.25), FLAT),
+    "Unflatten": (nn.Unflatten(1, (2, 2)), LINE),
 }
 
 

@@ -1,6 +1,8 @@
 """snnTorch's neurons keep their meaning: 200 steps on a dyadic grid, not one number different."""
 
 import itertools
+import warnings
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -11,10 +13,11 @@ from snntorch import surrogate, utils
 from torch import nn
 
 from t1c.bridge.frameworks.snntorch import node_map
-from t1c.ir.errors import UnsupportedError
+from t1c.ir.errors import GraphWarning, UnsupportedError
 
 from .export_helpers import (
     Loop,
+    Wrapped,
     bridge,
     dyadic,
     ir,
@@ -24,6 +27,7 @@ from .export_helpers import (
     there_and_back,
     types_of,
 )
+from .peers import at_once, equal, stepwise
 
 T, B, IN, HIDDEN = 200, 3, 6, 8
 RESETS = ["subtract", "zero", "none"]
@@ -39,7 +43,6 @@ PARAMETERS = {
     "learned": {"beta": 0.5, "threshold": 1.0, "learn_beta": True, "learn_threshold": True},
     "no leak": {"beta": 1.0, "threshold": 3.0},
     "no memory": {"beta": 0.0, "threshold": 0.5},
-    "clamped": {"beta": 1.5, "threshold": 3.0},
     "integers": {"beta": 1, "threshold": 2},
 }
 
@@ -72,6 +75,20 @@ def test_leaky(parameters, delay, reset, tmp_path):
     graph = check(neuron, tmp_path, strong=1.0 if reset == "none" else 2.0)
     assert types_of(graph)["neuron"] == ("IF" if (neuron.beta >= 1).all() else "LIF")
     assert graph.nodes["neuron"].fires_at == "gt"
+
+
+CLAMPS = "a Leaky has beta = {}, and snnTorch clamps it"
+
+
+@pytest.mark.parametrize("reset", RESETS)
+@pytest.mark.parametrize("delay", [True, False])
+def test_a_leaky_with_a_beta_above_1_is_clamped_with_a_warning_and_a_note(delay, reset, tmp_path):
+    neuron = snn.Leaky(beta=1.5, threshold=3.0, reset_mechanism=reset, reset_delay=delay)
+    with pytest.warns(GraphWarning, match=CLAMPS.format(1.5)):
+        graph = check(neuron, tmp_path, strong=1.0 if reset == "none" else 2.0)
+    assert types_of(graph)["neuron"] == "IF"
+    assert graph.nodes["neuron"].fires_at == "gt"
+    assert graph.nodes["neuron"].metadata == {"clamped_beta": 1.5}
 
 
 def test_immediate_subtraction_of_strong_input_is_not_a_plain_one(tmp_path):
@@ -344,6 +361,347 @@ def test_node_map_leaves_the_rest_to_the_default(changes):
     assert node_map(node.replace(**changes)) is None
 
 
+# Neurons that no primitive says: followed through their own code ----------------------------------
+
+
+def twice_before(*args, **options):
+    class Twice(snn.Leaky):
+        """A membrane of its own."""
+
+        def _base_state_function(self, input_):
+            return super()._base_state_function(2 * input_)
+
+    return Twice(*args, **options)
+
+
+def twice_forward(*args, **options):
+    class Twice(snn.Leaky):
+        """A forward of its own."""
+
+        def forward(self, input_, mem=None):
+            return super().forward(2 * input_, mem)
+
+    return Twice(*args, **options)
+
+
+def adaptive(*args, **options):
+    class Adaptive(snn.Leaky):
+        """A second state."""
+
+        def forward(self, input_, mem=None, adaptation=None):
+            adaptation = torch.zeros_like(input_) if adaptation is None else adaptation
+            spk, mem = super().forward(input_ - adaptation, mem)
+            return spk, mem, 0.5 * adaptation + spk
+
+    return Adaptive(*args, **options)
+
+
+def with_reset(neuron, mechanism):
+    """snnTorch goes on with the old one where it is delayed, and takes the new one where not."""
+    neuron.reset_mechanism = mechanism
+    return neuron
+
+
+def held(mem):
+    return torch.clamp(mem, -1.5, 1.5)
+
+
+def rounded(mem):
+    return torch.round(mem * 8) / 8
+
+
+FOLLOWED = {
+    "state_quant, the identity": lambda: snn.Leaky(0.5, state_quant=lambda mem: mem),
+    "state_quant, clamped": lambda: snn.Leaky(0.5, state_quant=held),
+    "state_quant, rounded": lambda: snn.Leaky(0.5, state_quant=rounded),
+    "a reset changed afterwards": lambda: with_reset(snn.Leaky(0.5), "zero"),
+    "a reset changed afterwards, at once": lambda: with_reset(
+        snn.Leaky(0.5, reset_delay=False), "zero"
+    ),
+    "a membrane of its own": lambda: twice_before(0.5),
+    "a forward of its own": lambda: twice_forward(0.5),
+    "beta near 0": lambda: snn.Leaky(1e-12),
+    "beta 1 for some": lambda: snn.Leaky(vector(0.5, 1.0)),
+    "Lapicque that swings": lambda: snn.Lapicque(R=1, C=0.25),
+    "negative threshold, zero": lambda: snn.Leaky(0.5, threshold=-0.5, reset_mechanism="zero"),
+    "negative threshold, zero, at once": lambda: snn.Leaky(
+        0.5, threshold=-0.5, reset_mechanism="zero", reset_delay=False
+    ),
+    "a surrogate of the user's": lambda: snn.Leaky(
+        0.5, spike_grad=lambda u: torch.where(u > -0.25, 1.0, 0.0)
+    ),
+    "a surrogate with a window": lambda: snn.Leaky(
+        0.5, spike_grad=lambda u: ((u > 0) & (u < 1)).float()
+    ),
+    "RLeaky, all the same": lambda: snn.RLeaky(vector(0.5, 1.0), linear_features=HIDDEN),
+}
+ANALOG = {
+    "a surrogate that is no step": lambda: snn.Leaky(0.5, spike_grad=torch.sigmoid),
+    "another that is no step": lambda: snn.Leaky(0.5, spike_grad=torch.relu),
+}
+SEVERAL = {
+    "Synaptic, alpha 1": (2, lambda: snn.Synaptic(1.0, 0.5)),
+    "Synaptic, beta 1": (2, lambda: snn.Synaptic(0.5, 1.0)),
+    "Synaptic, both 1 for some": (2, lambda: snn.Synaptic(vector(0.5, 1.0), vector(1.0, 0.75))),
+    "Adaptive": (2, lambda: adaptive(0.5)),
+    **{
+        f"Alpha, {kind}": (3, partial(snn.Alpha, 0.75, 0.5, reset_mechanism=kind))
+        for kind in ("subtract", "zero")
+    },
+    **{
+        f"SLSTM, {kind}": (
+            2,
+            partial(snn.SLSTM, HIDDEN, HIDDEN, threshold=0.125, reset_mechanism=kind),
+        )
+        for kind in RESETS
+    },
+}
+
+
+class Sent(Loop):
+    """The loop, without its membranes."""
+
+    def forward(self, x):
+        return super().forward(x)[0]
+
+
+class Kept(Loop):
+    """The loop's membranes, without its spikes."""
+
+    def forward(self, x):
+        return super().forward(x)[1]
+
+
+# The gate that would reset a membrane once more, where its reset already was, never opens.
+@pytest.mark.filterwarnings("ignore:the proof could not drive")
+@pytest.mark.parametrize("name", [*FOLLOWED, *ANALOG, *SEVERAL])
+def test_a_neuron_is_followed_through_its_own_code(name, tmp_path):
+    states, make = SEVERAL.get(name, (1, FOLLOWED.get(name) or ANALOG.get(name)))
+    model = dyadic(Sent(make(), IN, HIDDEN, states), 2.0)
+    # A spike is the same or another.
+    _, wanted = equal(model, at_once, spikes(40, 5, IN), tmp_path, exact=name not in ANALOG)
+    assert 0 < wanted.count_nonzero() < wanted.numel() or name in ANALOG
+
+
+HIDDEN_STATES = {
+    "Alpha": lambda **o: snn.Alpha(0.75, 0.5, threshold=0.25, **o),
+    "Lapicque": lambda **o: snn.Lapicque(R=2.0, C=4.0, threshold=0.5, **o),
+    "Leaky": lambda **o: snn.Leaky(0.5, **o),
+    "Leaky, learned": lambda **o: snn.Leaky(0.5, learn_beta=True, learn_threshold=True, **o),
+    "Leaky, at once": lambda **o: snn.Leaky(0.5, reset_delay=False, **o),
+    "Leaky, its own membrane": lambda **o: twice_before(0.5, **o),
+    "Leaky, its own forward": lambda **o: twice_forward(0.5, **o),
+    "Synaptic": lambda **o: snn.Synaptic(0.5, 0.75, **o),
+    "RLeaky": lambda **o: snn.RLeaky(0.5, linear_features=HIDDEN, **o),
+    "RLeaky, one to one": lambda **o: snn.RLeaky(0.5, all_to_all=False, V=-0.5, **o),
+    "RSynaptic": lambda **o: snn.RSynaptic(0.5, 0.75, linear_features=HIDDEN, **o),
+    "SLSTM": lambda **o: snn.SLSTM(HIDDEN, HIDDEN, threshold=0.125, **o),
+}
+
+
+@pytest.mark.parametrize("reset", RESETS)
+@pytest.mark.parametrize("name", HIDDEN_STATES)
+def test_every_neuron_with_a_hidden_state(name, reset, tmp_path):
+    neuron = HIDDEN_STATES[name](reset_mechanism=reset, init_hidden=True)
+    model = dyadic(nn.Sequential(nn.Linear(IN, HIDDEN), neuron))
+    _, wanted = equal(model, stepwise, spikes(40, 5, IN), tmp_path, reset=utils.reset)
+    assert 0 < wanted.count_nonzero() < wanted.numel()
+
+
+# The gate that would reset a membrane once more, where its reset already was, never opens.
+@pytest.mark.filterwarnings("ignore:the proof could not drive")
+@pytest.mark.parametrize("reset", RESETS)
+@pytest.mark.parametrize("delay", [True, False])
+@pytest.mark.parametrize("kind", ["Leaky", "Synaptic", "RLeaky"])
+def test_a_membrane_with_a_reset_is_an_output(kind, delay, reset, tmp_path):
+    options = {"reset_mechanism": reset, "reset_delay": delay}
+    neuron, states = {
+        "Leaky": lambda: (snn.Leaky(0.5, **options), 1),
+        "Synaptic": lambda: (snn.Synaptic(0.5, 0.75, **options), 2),
+        "RLeaky": lambda: (snn.RLeaky(0.5, linear_features=HIDDEN, **options), 2),
+    }[kind]()
+    model = dyadic(Kept(neuron, IN, HIDDEN, states), 2.0 / states)
+    xs = spikes(40, 5, IN)
+    equal(model, at_once, xs, tmp_path, exact=False)
+    assert Loop.forward(model, xs)[0].any()
+
+
+def test_a_membrane_that_is_returned_as_a_state_is_no_output(tmp_path):
+    model = dyadic(Loop(snn.Leaky(0.75), IN, HIDDEN))
+    xs = spikes(40, 5, IN)
+    executor = there_and_back(model, spikes(6, 3, IN), tmp_path)
+    spk, mem = (t.detach() for t in model(xs))
+    found, state = executor.run(xs)
+    assert list(executor.graph.outputs()) == ["output"]
+    assert torch.equal(found, spk)
+    torch.testing.assert_close(state["neuron"][0], mem[-1], rtol=0, atol=1e-5)
+    assert 0 < spk.count_nonzero() < spk.numel()
+
+
+@pytest.mark.parametrize("reset", ["none", "zero"])
+@pytest.mark.parametrize("threshold", [float("inf"), torch.tensor(float("inf"))])
+def test_a_readout_whose_threshold_is_infinite(threshold, reset, tmp_path):
+    """As snnTorch's tutorials on regression write it: what never fires only integrates."""
+    neuron = snn.Leaky(0.75, threshold=threshold, reset_mechanism=reset)
+    model = dyadic(Kept(neuron, IN, HIDDEN))
+    graph, _ = equal(model, at_once, spikes(40, 5, IN), tmp_path, exact=False)
+    assert types_of(graph)["neuron"] == "LI"
+
+
+def test_a_beta_below_0_is_clamped_with_a_warning_and_a_note(tmp_path):
+    model = dyadic(Sent(snn.Leaky(-0.5), IN, HIDDEN), 2.0)
+    with pytest.warns(GraphWarning, match=CLAMPS.format(-0.5)):
+        graph, wanted = equal(model, at_once, spikes(40, 5, IN), tmp_path)
+    assert graph.nodes["neuron"].metadata == {"clamped_beta": -0.5}
+    assert 0 < wanted.count_nonzero() < wanted.numel()
+
+
+def test_a_beta_above_1_for_some_is_clamped_with_a_warning(tmp_path):
+    model = dyadic(Sent(snn.Leaky(vector(0.5, 1.5)), IN, HIDDEN), 2.0)
+    with pytest.warns(GraphWarning, match=CLAMPS.format(1.5)):
+        _, wanted = equal(model, at_once, spikes(40, 5, IN), tmp_path)
+    assert 0 < wanted.count_nonzero() < wanted.numel()
+
+
+@pytest.mark.parametrize("beta", [1.25, vector(1.5, 0.75, -0.25)])
+def test_a_beta_that_training_pushed_out_of_its_range(beta, tmp_path):
+    """snnTorch clamps it to 0 and 1 in every step."""
+    neuron = snn.Leaky(0.5, learn_beta=True, threshold=2.0)
+    neuron.beta.data = torch.as_tensor(beta)
+    model = dyadic(Sent(neuron, IN, HIDDEN))
+    if neuron.beta.numel() == 1:
+        with pytest.warns(UserWarning, match="beta"):
+            bridge.to_ir(model, spikes(2, 1, IN))
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=".*beta.*")
+        _, wanted = equal(model, at_once, spikes(40, 5, IN), tmp_path)
+    assert 0 < wanted.count_nonzero() < wanted.numel()
+
+
+@pytest.mark.parametrize("pool", [{}, {"max_pool": 2}, {"avg_pool": 2}])
+@pytest.mark.parametrize("reset", RESETS)
+def test_a_spiking_lstm_over_feature_maps(reset, pool, tmp_path):
+    model = snn.SConv2dLSTM(
+        1, 2, 3, init_hidden=True, threshold=0.125, reset_mechanism=reset, **pool
+    )
+    dyadic(model, 1.0)
+    _, wanted = equal(model, stepwise, spikes(40, 2, 1, 4, 4), tmp_path, reset=utils.reset)
+    assert 0 < wanted.count_nonzero() < wanted.numel()
+
+
+class Delta(nn.Module):
+    def __init__(self, hidden):
+        super().__init__()
+        self.fc = nn.Linear(IN, HIDDEN)
+        self.lif = snn.DeltaLeaky(beta=0.75, delta_threshold=1.0, init_hidden=hidden)
+        self.hidden = hidden
+
+    def forward(self, x):
+        state, out = self.lif.reset_mem(), []
+        for x_t in x:
+            spk, state = self.lif(self.fc(x_t)) if self.hidden else self.lif(self.fc(x_t), state)
+            out.append(spk)
+        return torch.stack(out)
+
+
+@pytest.mark.parametrize("hidden", [True, False])
+def test_delta_leaky(hidden, tmp_path):
+    model = dyadic(Delta(hidden))
+    _, wanted = equal(model, at_once, spikes(40, 5, IN), tmp_path)
+    assert 0 < wanted.count_nonzero() < wanted.numel()
+
+
+WHOLE = {
+    "LeakyParallel, a beta": lambda: snn.LeakyParallel(IN, HIDDEN, beta=0.75),
+    "LeakyParallel, a beta each": lambda: snn.LeakyParallel(
+        IN, HIDDEN, beta=torch.linspace(0.25, 0.875, HIDDEN)
+    ),
+    "LeakyParallel, drawn": lambda: snn.LeakyParallel(IN, HIDDEN),
+    "LeakyParallel, all to all": lambda: snn.LeakyParallel(IN, HIDDEN, weight_hh_enable=True),
+    "StateLeaky": lambda: nn.Sequential(nn.Linear(IN, HIDDEN), snn.StateLeaky(0.75, HIDDEN)),
+    "StateLeaky, a beta each": lambda: nn.Sequential(
+        nn.Linear(IN, HIDDEN), snn.StateLeaky(torch.linspace(0.25, 0.875, HIDDEN), HIDDEN)
+    ),
+}
+
+
+@pytest.mark.parametrize("name", WHOLE)
+def test_a_neuron_of_whole_sequences(name, tmp_path):
+    torch.manual_seed(2)
+    module = WHOLE[name]()
+
+    class Spikes(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.inner = module
+
+        def forward(self, xs):
+            found = self.inner(xs)
+            return found[0] if isinstance(found, tuple) else found
+
+    model = Spikes()
+    with torch.no_grad():
+        for n, p in model.named_parameters():
+            if "weight_ih" in n or n.endswith(("weight", "bias")):
+                p.copy_(torch.round(p * 8 * 256) / 256)
+    # These take their sums over time in another order than a step does: thresholds off the grid.
+    xs = spikes(40, 5, IN) * 0.8125
+    _, wanted = equal(model, at_once, xs, tmp_path)
+    assert 0 < wanted.count_nonzero() < wanted.numel()
+
+
+SURROGATES = ["atan", "fast_sigmoid", "sigmoid", "triangular", "straight_through_estimator"]
+
+
+@pytest.mark.parametrize("name", SURROGATES)
+def test_a_surrogate_of_snntorch_fires_as_any_other(name, tmp_path):
+    neuron = snn.Leaky(0.5, spike_grad=getattr(surrogate, name)())
+    model = dyadic(Sent(neuron, IN, HIDDEN))
+    graph, wanted = equal(model, at_once, spikes(40, 5, IN), tmp_path)
+    assert types_of(graph)["neuron"] == "LIF"
+    assert 0 < wanted.count_nonzero() < wanted.numel()
+
+
+def test_a_grade_of_zero_sends_nothing(tmp_path):
+    model = dyadic(Sent(snn.Leaky(0.5, graded_spikes_factor=0.0), IN, HIDDEN))
+    executor = there_and_back(model, spikes(6, 3, IN), tmp_path)
+    assert not executor.run(spikes(40, 5, IN))[0].any()
+
+
+class Static(nn.Module):
+    """snnTorch's tutorials: one image, held still over a fixed number of steps."""
+
+    def __init__(self, collect):
+        super().__init__()
+        self.fc1, self.lif1 = nn.Linear(IN, HIDDEN), snn.Leaky(0.75)
+        self.fc2, self.lif2 = nn.Linear(HIDDEN, 4), snn.Leaky(0.5)
+        self.collect = collect
+
+    def forward(self, x):
+        mem1, mem2 = self.lif1.init_leaky(), self.lif2.init_leaky()
+        sent = []
+        for _ in range(25):
+            spk1, mem1 = self.lif1(self.fc1(x), mem1)
+            spk2, mem2 = self.lif2(self.fc2(spk1), mem2)
+            sent.append(spk2)
+        return self.collect(torch.stack(sent, dim=0))
+
+
+@pytest.mark.parametrize(
+    "collect",
+    [lambda s: s, lambda s: s.sum(0), lambda s: s.mean(0), lambda s: s.max(0)[0]],
+    ids=["all", "sum", "mean", "max"],
+)
+def test_one_image_over_many_steps(collect, tmp_path):
+    model = dyadic(Static(collect), 2.0)
+    x = torch.randint(0, 257, (5, IN), generator=torch.Generator().manual_seed(4)) / 256
+    executor = there_and_back(model, torch.rand(2, IN), tmp_path)
+    assert executor.graph.inputs()["input"].hold == 25
+    wanted = model(x).detach()
+    torch.testing.assert_close(executor.run(x)[0], wanted, rtol=1e-6, atol=1e-6)
+    assert wanted.any()
+
+
 # Refusals --------------------------------------------------------------------------------------
 
 
@@ -356,29 +714,34 @@ def refused(neuron, states=1, x=None):
     return message
 
 
-def test_inhibition_is_refused_by_name():
+def test_a_linear_leaky_is_refused_by_name():
+    model = Wrapped(lambda m, xs: m.inner(xs)[0], inner=snn.LinearLeaky(0.75, IN, HIDDEN))
+    with pytest.raises(UnsupportedError) as error:
+        bridge.to_ir(model, torch.rand(6, 6, IN))
+    assert "in module 'inner': batch and features share an axis (torch's reshape)" in str(
+        error.value
+    )
+
+
+def test_inhibition_is_refused():
+    """The neuron whose membrane is highest fires alone: no node picks one."""
     with pytest.warns(UserWarning, match="Inhibition"):
         neuron = snn.Leaky(0.5, inhibition=True)
-    assert "inhibition=True" in refused(neuron)
+    assert "argmax" in refused(neuron)
 
 
-def test_state_quant_is_refused_by_name():
-    assert "state_quant" in refused(snn.Leaky(0.5, state_quant=lambda mem: mem))
+def test_rsynaptic_without_delay_does_not_run_in_snntorch_itself():
+    neuron = snn.RSynaptic(0.5, 0.5, all_to_all=False, reset_delay=False)
+    with pytest.raises(TypeError):
+        Loop(neuron, IN, HIDDEN, 3)(spikes(2, 1, IN))
+    with pytest.raises(UnsupportedError) as error:
+        bridge.to_ir(Loop(neuron, IN, HIDDEN, 3), spikes(2, 1, IN))
+    assert "rsynaptic.py:" in str(error.value)
 
 
-def test_a_reset_that_was_changed_afterwards_is_refused():
-    """snnTorch goes on with the old one where it is delayed, and takes the new one where not."""
-    neuron = snn.Leaky(0.5)
-    neuron.reset_mechanism = "zero"
-    assert "was set after the neuron was made" in refused(neuron)
-
-
-def test_a_subclass_with_a_membrane_of_its_own_is_refused():
-    class Twice(snn.Leaky):
-        def _base_state_function(self, input_):
-            return super()._base_state_function(2 * input_)
-
-    assert "a Twice with _base_state_function() of its own" in refused(Twice(0.5))
+def test_threshold_that_differs_between_samples_is_refused():
+    message = refused(snn.Leaky(0.5, threshold=torch.rand(2, HIDDEN)), x=spikes(2, 2, IN))
+    assert "differs from sample to sample" in message
 
 
 def test_to_ir_verifies_if_asked(tmp_path):
@@ -389,88 +752,6 @@ def test_to_ir_verifies_if_asked(tmp_path):
     wrong = {snn.Leaky: lambda m: ir.LIF([2.0], [2.0], [0.0], [1.0])}
     with pytest.raises(bridge.VerificationError):
         bridge.to_ir(model, xs[:2], wrong, verify=xs)
-
-
-def test_a_surrogate_that_is_no_step_is_refused():
-    assert "spike_grad" in refused(snn.Leaky(0.5, spike_grad=torch.sigmoid))
-    bridge.to_ir(Loop(snn.Leaky(0.5, spike_grad=surrogate.fast_sigmoid())), spikes(2, 1, 6))
-
-
-@pytest.mark.parametrize("reset", ["zero", "subtract"])
-def test_alpha_with_a_reset_is_refused(reset):
-    assert f"reset_mechanism='{reset}'" in refused(snn.Alpha(0.75, 0.5, reset_mechanism=reset), 3)
-
-
-def test_beta_that_no_tau_gives_is_refused():
-    assert "beta = 9.999999960041972e-13" in refused(snn.Leaky(1e-12))
-
-
-def test_beta_of_one_for_some_is_refused():
-    assert "beta is 1 for some neurons" in refused(snn.Leaky(vector(0.5, 1.0)))
-
-
-@pytest.mark.parametrize("name", ["alpha", "beta"])
-def test_synapse_that_forgets_nothing_is_refused(name):
-    values = {"alpha": 0.5, "beta": 0.5} | {name: 1.0}
-    assert f"{name} = 1 in a Synaptic" in refused(snn.Synaptic(**values), 2)
-
-
-@pytest.mark.parametrize(
-    ("neuron", "shape"),
-    [
-        (snn.SLSTM(4, 4, init_hidden=True), (1, 4)),
-        (snn.SConv2dLSTM(1, 1, 3, init_hidden=True), (1, 1, 4, 4)),
-        (snn.LeakyParallel(4, 4), (2, 1, 4)),
-    ],
-    ids=["SLSTM", "SConv2dLSTM", "LeakyParallel"],
-)
-def test_another_neuron_is_refused_by_name(neuron, shape):
-    with pytest.raises(UnsupportedError, match=f"snnTorch's {type(neuron).__name__}"):
-        bridge.to_ir(nn.Sequential(neuron), spikes(*shape))
-
-
-def test_a_subclass_with_a_forward_of_its_own_is_refused_by_name():
-    class Twice(snn.Leaky):
-        def forward(self, input_, mem=None):
-            return super().forward(2 * input_, mem)
-
-    with pytest.raises(UnsupportedError, match="snnTorch's Twice"):
-        bridge.to_ir(nn.Sequential(Twice(0.5, init_hidden=True)), spikes(1, 4))
-
-
-def test_rsynaptic_without_delay_is_refused():
-    neuron = snn.RSynaptic(0.5, 0.5, all_to_all=False, reset_delay=False)
-
-    class Net(nn.Module):
-        def __init__(self):
-            super().__init__()
-            self.neuron = neuron
-
-        def forward(self, x):
-            zeros = torch.zeros_like(x)
-            return self.neuron(x, zeros, zeros, zeros)
-
-    with pytest.raises(UnsupportedError, match="reset_delay=False in an RSynaptic"):
-        bridge.to_ir(Net(), spikes(1, 4))
-
-
-def test_lapicque_that_swings_is_refused():
-    assert "R * C" in refused(snn.Lapicque(R=1, C=0.25))
-
-
-def test_threshold_that_differs_between_samples_is_refused():
-    assert "threshold of shape (2, 8)" in refused(
-        snn.Leaky(0.5, threshold=torch.rand(2, HIDDEN)), x=spikes(2, 2, IN)
-    )
-
-
-def test_negative_threshold_with_immediate_zero_is_refused():
-    neuron = snn.Leaky(0.5, threshold=-0.5, reset_mechanism="zero", reset_delay=False)
-    assert "threshold below 0" in refused(neuron)
-
-
-def test_zero_grade_is_refused():
-    assert "graded_spikes_factor = 0" in refused(snn.Leaky(0.5, graded_spikes_factor=0.0))
 
 
 def test_the_wrapper_is_to_ir():

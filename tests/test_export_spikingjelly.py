@@ -7,8 +7,8 @@ from torch import nn
 
 from t1c.ir.errors import UnsupportedError
 
-from .export_helpers import bridge, edges_of, spikes, types_of
-from .peers import HIDDEN, IN, B, T, agree, peer
+from .export_helpers import bridge, dyadic, edges_of, spikes, types_of
+from .peers import HIDDEN, IN, B, T, agree, at_once, equal, peer, stepwise
 
 layer, neuron, functional, surrogate, base = peer(
     *(
@@ -122,39 +122,414 @@ def test_a_residual_block_over_whole_sequences(tmp_path):
     assert ("input", "add") in edges_of(graph)
 
 
-# Refusals --------------------------------------------------------------------------------------
+# Neurons that no primitive says: followed through their own code ----------------------------------
+
+CALLS = {"s": stepwise, "m": at_once}
 
 
-def refused(model, sample=None):
-    with pytest.raises(UnsupportedError) as error:
-        bridge.to_ir(model, torch.rand(2, IN) if sample is None else sample)
-    return str(error.value)
-
-
-@pytest.mark.parametrize("name", ["QIFNode", "EIFNode", "IzhikevichNode", "HalfThresholdIFNode"])
-def test_another_neuron_is_refused_by_name(name):
-    message = refused(nn.Sequential(getattr(neuron, name)()))
-    assert f"SpikingJelly's {name}" in message
-    assert "module '0'" in message
-
-
-def test_a_subclass_is_refused():
+def twice(**options):
     class Twice(neuron.IFNode):
+        """A user's own: twice the input."""
+
         def single_step_functional_forward(self, inputs, states, **kwargs):
             return super().single_step_functional_forward((2 * inputs[0],), states)
 
-    assert "a Twice with single_step_functional_forward()" in refused(nn.Sequential(Twice()))
+    return Twice(**options)
 
 
-def test_a_surrogate_that_is_no_step_is_refused():
-    module = neuron.IFNode(surrogate_function=surrogate.Sigmoid(spiking=False))
-    assert "surrogate_function" in refused(nn.Sequential(module))
+def adapting(**options):
+    class Adapting(base.MemoryModule):
+        """A user's own: a threshold that rises with every spike, and falls again."""
+
+        def __init__(self, step_mode):
+            super().__init__()
+            self.step_mode = step_mode
+            self.fire = surrogate.ATan()
+            self.register_memory("v", 0.0)
+            self.register_memory("a", 0.0)
+
+        def single_step_forward(self, x):
+            self.v = 0.5 * self.v + x
+            spike = self.fire(self.v - (1.0 + self.a))
+            self.a = 0.5 * self.a + spike
+            self.v = self.v - spike
+            return spike
+
+        def multi_step_forward(self, x_seq):
+            return torch.stack([self.single_step_forward(x) for x in x_seq])
+
+    return Adapting(**options)
 
 
-def test_another_start_is_refused():
-    module = neuron.IFNode()
-    module.set_reset_value("v", 0.5)
-    assert "starts at 0.5 (set_reset_value)" in refused(nn.Sequential(module))
+def started(module, **values):
+    for name, value in values.items():
+        module.set_reset_value(name, value)
+    module.reset()
+    return module
+
+
+def with_tau(module, tau):
+    module.tau = tau
+    return module
+
+
+def normed(module):
+    """Batch statistics as a trained layer has them."""
+    generator = torch.Generator().manual_seed(5)
+    for m in module.modules():
+        if isinstance(m, nn.modules.batchnorm._BatchNorm):
+            m.running_mean.copy_(torch.rand(m.running_mean.shape, generator=generator) - 0.5)
+            m.running_var.copy_(torch.rand(m.running_var.shape, generator=generator) + 0.5)
+    return module
+
+
+SIGMOID = {"surrogate_function": surrogate.Sigmoid()}
+TABLE = neuron.FewSpikeTable([0.5, 0.5, 0.25], [1.0, 0.5, 0.25], [1.0, 0.5, 0.25])
+FOLLOWED = {
+    "SimpleIFNode": lambda **o: neuron.SimpleIFNode(1.0, 0.0, **SIGMOID, **o),
+    "SimpleIFNode, soft": lambda **o: neuron.SimpleIFNode(1.0, None, **SIGMOID, **o),
+    "SimpleLIFNode": lambda **o: neuron.SimpleLIFNode(2.0, True, 1.0, 0.0, **SIGMOID, **o),
+    "SimpleLIFNode, not decayed": lambda **o: neuron.SimpleLIFNode(
+        4.0, False, 1.0, 0.5, **SIGMOID, **o
+    ),
+    "HalfThresholdIFNode": lambda **o: neuron.HalfThresholdIFNode(v_threshold=2.0, **o),
+    "IzhikevichNode": lambda **o: neuron.IzhikevichNode(**o),
+    "QIFNode": lambda **o: neuron.QIFNode(**o),
+    "EIFNode": lambda **o: neuron.EIFNode(**o),
+    "RAFNode": lambda **o: neuron.RAFNode(**o),
+    "TernaryIFNode": lambda **o: neuron.TernaryIFNode(**o),
+    "TernaryLIFNode": lambda **o: neuron.TernaryLIFNode(**o),
+    "KLIFNode": lambda **o: neuron.KLIFNode(**o),
+    "ComplementaryLIFNode": lambda **o: neuron.ComplementaryLIFNode(**o),
+    "MPBNLIFNode": lambda **o: normed(neuron.MPBNLIFNode(out_features=HIDDEN, **o)),
+    "ActivationAwareIFNode": lambda **o: neuron.ActivationAwareIFNode(**o),
+    "IFNode from 0.5": lambda **o: started(neuron.IFNode(**o), v=0.5),
+    "LIFNode that swings": lambda **o: with_tau(neuron.LIFNode(**o), 0.5625),
+    "a subclass": twice,
+    "a neuron of the user's": adapting,
+}
+GRADED = {
+    "LIAFNode": lambda **o: neuron.LIAFNode(nn.ReLU(), False, **o),
+    "LIAFNode, over the threshold": lambda **o: neuron.LIAFNode(nn.ReLU(), True, **o),
+    "IFNode, not spiking": lambda **o: neuron.IFNode(
+        surrogate_function=surrogate.Sigmoid(spiking=False), **o
+    ),
+}
+ONE_STEP = {
+    "OTTTLIFNode": lambda: neuron.OTTTLIFNode(),
+    "SLTTLIFNode": lambda: neuron.SLTTLIFNode(),
+    "CUBALIFNode": lambda: neuron.CUBALIFNode(),
+    "CUBALIFNode, soft": lambda: neuron.CUBALIFNode(v_reset=None),
+    "ILIFNode": lambda: neuron.ILIFNode(),
+    "FewSpikeNode": lambda: neuron.FewSpikeNode(TABLE),
+}
+SEQUENCES = {
+    "DSRIFNode": lambda: neuron.DSRIFNode(step_mode="m"),
+    "DSRLIFNode": lambda: neuron.DSRLIFNode(step_mode="m"),
+    "CUBALIFNode": lambda: started_at(neuron.CUBALIFNode(), "m"),
+    "ILCIFNode": lambda: neuron.ILCIFNode(2, 4),
+    "ILCIFNode, soft": lambda: neuron.ILCIFNode(2, 4, v_reset=0.0),
+    "ILCLIFNode": lambda: neuron.ILCLIFNode(2, 4),
+    "ILCCUBALIFNode": lambda: neuron.ILCCUBALIFNode(2, 4),
+}
+
+
+def started_at(module, mode):
+    module.step_mode = mode
+    return module
+
+
+def behind_a_layer(module, mode, scale=4.0):
+    return dyadic(nn.Sequential(layer.Linear(IN, HIDDEN, step_mode=mode), module), scale)
+
+
+@pytest.mark.parametrize("mode", "sm")
+@pytest.mark.parametrize("name", [*FOLLOWED, *GRADED])
+def test_a_neuron_is_followed_through_its_own_code(name, mode, tmp_path):
+    make = FOLLOWED.get(name) or GRADED[name]
+    model = behind_a_layer(make(step_mode=mode), mode)
+    xs = spikes(40, 5, IN)
+    # A spike is the same or another; a membrane may lie within rounding.
+    _, wanted = equal(
+        model, CALLS[mode], xs, tmp_path, exact=name in FOLLOWED, reset=functional.reset_net
+    )
+    assert 0 < wanted.count_nonzero() <= wanted.numel()
+    assert all(m.step_mode == mode for m in model)
+
+
+@pytest.mark.parametrize("name", ONE_STEP)
+def test_a_neuron_of_single_steps_is_followed(name, tmp_path):
+    model = behind_a_layer(ONE_STEP[name](), "s")
+    xs = spikes(40, 5, IN)
+    _, wanted = equal(model, stepwise, xs, tmp_path, reset=functional.reset_net)
+    assert 0 < wanted.count_nonzero() < wanted.numel()
+
+
+@pytest.mark.parametrize("name", SEQUENCES)
+def test_a_neuron_of_whole_sequences_is_followed(name, tmp_path):
+    model = behind_a_layer(SEQUENCES[name](), "m")
+    xs = spikes(40, 5, IN)
+    _, wanted = equal(model, at_once, xs, tmp_path, reset=functional.reset_net)
+    assert 0 < wanted.count_nonzero() < wanted.numel()
+
+
+@pytest.mark.parametrize("make", [neuron.NonSpikingIFNode, neuron.NonSpikingLIFNode])
+@pytest.mark.parametrize("decode", [None, "max-mem", "max-abs-mem", "mean-mem", "last_mem"])
+def test_a_readout_that_does_not_spike(decode, make, tmp_path):
+    class Net(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.fc, self.readout = nn.Linear(IN, HIDDEN), make(decode=decode)
+
+        def forward(self, xs):
+            found = self.readout(self.fc(xs))
+            return torch.stack(found) if decode is None else found
+
+    xs = 2 * spikes(40, 5, IN) - 1
+    graph, wanted = equal(
+        dyadic(Net()), at_once, xs, tmp_path, exact=False, final=decode is not None
+    )
+    assert wanted.shape == ((40, 5, HIDDEN) if decode is None else (5, HIDDEN))
+    assert graph.outputs()["output"].final == (decode is not None)
+
+
+# Layers and containers ----------------------------------------------------------------------------
+
+
+WITH_STATE = {
+    "Delay": lambda: layer.Delay(3),
+    "SynapseFilter": lambda: layer.SynapseFilter(tau=4.0),
+    "SynapseFilter, learnable": lambda: layer.SynapseFilter(tau=2.0, learnable=True),
+    "LinearRecurrentContainer": lambda: layer.LinearRecurrentContainer(
+        neuron.IFNode(v_threshold=2.0), HIDDEN, HIDDEN
+    ),
+    "LinearRecurrentContainer, LIF": lambda: layer.LinearRecurrentContainer(
+        neuron.LIFNode(v_reset=None), HIDDEN, HIDDEN
+    ),
+    "LinearRecurrentContainer, EIF": lambda: layer.LinearRecurrentContainer(
+        neuron.EIFNode(), HIDDEN, HIDDEN
+    ),
+    "ElementWiseRecurrentContainer": lambda: layer.ElementWiseRecurrentContainer(
+        neuron.IFNode(v_threshold=2.0), lambda y, x: x - y
+    ),
+    "ElementWiseRecurrentContainer, a product": lambda: layer.ElementWiseRecurrentContainer(
+        neuron.LIFNode(tau=2.0), lambda y, x: x * (1 - y) + 0.25
+    ),
+}
+NO_STATE = {
+    "BatchNorm1d": lambda: normed(layer.BatchNorm1d(HIDDEN)),
+    "VotingLayer": lambda: layer.VotingLayer(4),
+    "Dropout": lambda: layer.Dropout(0.5),
+    "WSLinear": lambda: layer.WSLinear(HIDDEN, 4),
+}
+
+
+@pytest.mark.parametrize("mode", "sm")
+@pytest.mark.parametrize("name", [*WITH_STATE, *NO_STATE])
+def test_layer(name, mode, tmp_path):
+    """Between two neurons, in both modes."""
+    make = WITH_STATE.get(name) or NO_STATE[name]
+    model = dyadic(
+        nn.Sequential(layer.Linear(IN, HIDDEN), neuron.IFNode(), make(), neuron.IFNode()), 4.0
+    )
+    if name == "BatchNorm1d":
+        model[2].bias.data.fill_(0.5)
+    functional.set_step_mode(model, mode)
+    xs = spikes(40, 5, IN)
+    _, wanted = equal(model, CALLS[mode], xs, tmp_path, reset=functional.reset_net)
+    assert 0 < wanted.count_nonzero() < wanted.numel()
+
+
+@pytest.mark.parametrize("mode", "sm")
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: layer.Conv2d(2, 4, 3, padding=1, groups=2),
+        lambda: layer.ConvTranspose2d(2, 4, 2, stride=2),
+        lambda: normed(layer.BatchNorm2d(2)),
+        lambda: layer.GroupNorm(2, 2),
+        lambda: layer.MaxPool2d(2),
+        lambda: layer.AvgPool2d(2),
+        lambda: layer.AdaptiveAvgPool2d((3, 3)),
+        lambda: layer.Upsample(scale_factor=2),
+        lambda: layer.WSConv2d(2, 4, 3),
+        lambda: layer.Flatten(),
+    ],
+    ids=lambda make: type(make()).__name__,
+)
+def test_layer_over_feature_maps(make, mode, tmp_path):
+    model = dyadic(
+        nn.Sequential(layer.Conv2d(1, 2, 3, padding=1), neuron.IFNode(), make(), neuron.IFNode()),
+        2.0,
+    )
+    functional.set_step_mode(model, mode)
+    xs = spikes(30, 2, 1, 6, 6)
+    _, wanted = equal(model, CALLS[mode], xs, tmp_path, reset=functional.reset_net)
+    assert 0 < wanted.count_nonzero() < wanted.numel()
+
+
+CONTAINERS = {
+    "MultiStepContainer": lambda: layer.MultiStepContainer(nn.Linear(IN, HIDDEN), neuron.LIFNode()),
+    "SeqToANNContainer": lambda: nn.Sequential(
+        layer.SeqToANNContainer(nn.Linear(IN, HIDDEN), normed(nn.BatchNorm1d(HIDDEN))),
+        neuron.IFNode(step_mode="m"),
+    ),
+    "StepModeContainer, stateful": lambda: layer.StepModeContainer(
+        True, "m", nn.Linear(IN, HIDDEN), neuron.LIFNode()
+    ),
+    "StepModeContainer, stateless": lambda: nn.Sequential(
+        layer.StepModeContainer(False, "m", nn.Linear(IN, HIDDEN), nn.ReLU()),
+        neuron.IFNode(step_mode="m"),
+    ),
+}
+
+
+def test_a_batch_norm_that_knows_of_the_threshold(tmp_path):
+    """It takes whole sequences only."""
+    model = nn.Sequential(
+        layer.Conv2d(1, 2, 3, padding=1),
+        normed(layer.ThresholdDependentBatchNorm2d(0.5, 1.0, 2)),
+        neuron.IFNode(),
+    )
+    functional.set_step_mode(dyadic(model), "m")
+    xs = spikes(30, 2, 1, 6, 6)
+    _, wanted = equal(model, at_once, xs, tmp_path, reset=functional.reset_net)
+    assert 0 < wanted.count_nonzero() < wanted.numel()
+
+
+@pytest.mark.parametrize("name", CONTAINERS)
+def test_container(name, tmp_path):
+    model = dyadic(CONTAINERS[name](), 4.0)
+    _, wanted = equal(model, at_once, spikes(40, 5, IN), tmp_path, reset=functional.reset_net)
+    assert 0 < wanted.count_nonzero() < wanted.numel()
+
+
+def test_a_container_with_time_last():
+    model = dyadic(layer.TLastMultiStepContainer(nn.Linear(IN, HIDDEN), neuron.LIFNode()), 4.0)
+    xs = spikes(40, 5, IN)
+    graph = bridge.to_ir(model, torch.rand(2, IN, 6))
+    functional.reset_net(model)
+    with torch.no_grad():
+        wanted = model(xs.permute(1, 2, 0)).permute(2, 0, 1)
+    functional.reset_net(model)
+    executor = bridge.ir_to_torch(graph, return_state=True)
+    assert torch.equal(executor.run(xs)[0], wanted)
+    state = {}
+    for x, y in zip(xs, wanted, strict=True):
+        out, state = executor(x, state)
+        assert torch.equal(out, y)
+    assert wanted[5].any()
+    assert not torch.equal(wanted[0], wanted[5])
+
+
+# Models as the tutorials write them ---------------------------------------------------------------
+
+
+class Net(nn.Module):
+    """SpikingJelly's multi-step networks: what is around the layers is the user's."""
+
+    def __init__(self, before=None, after=None, functions=False):
+        super().__init__()
+        self.conv, self.norm = layer.Conv2d(1, 2, 3, padding=1), normed(layer.BatchNorm2d(2))
+        self.lif1, self.fc = neuron.LIFNode(tau=2.0), layer.Linear(72, 10)
+        self.lif2 = neuron.IFNode(v_threshold=2.0)
+        self.before, self.after, self.functions = before, after, functions
+        functional.set_step_mode(self, "m")
+        dyadic(self, 1.0)
+
+    def forward(self, xs):
+        xs = xs if self.before is None else self.before(xs)
+        if self.functions:
+            functional.set_step_mode(self, "s")
+            ys = functional.seq_to_ann_forward(xs, [self.conv, self.norm])
+            ys = functional.multi_step_forward(ys, self.lif1)
+            functional.set_step_mode(self, "m")
+        else:
+            ys = self.lif1(self.norm(self.conv(xs)))
+        ys = self.lif2(self.fc(ys.flatten(2)))
+        return ys if self.after is None else self.after(ys)
+
+
+AFTER = {
+    "all steps": None,
+    "mean": lambda ys: ys.mean(0),
+    "mean, by hand": lambda ys: ys.sum(0) / ys.shape[0],
+    "sum": lambda ys: ys.sum(0),
+    "max": lambda ys: ys.max(0).values,
+    "last": lambda ys: ys[-1],
+    "mean and a vote": lambda ys: nn.functional.avg_pool1d(ys.mean(0).unsqueeze(1), 2).squeeze(1),
+    "log_softmax of the mean": lambda ys: torch.log_softmax(ys.mean(0), -1),
+}
+
+
+@pytest.mark.parametrize("name", AFTER)
+def test_a_network_of_whole_sequences_and_its_answer(name, tmp_path):
+    xs = spikes(40, 5, 1, 6, 6)
+    graph, wanted = equal(
+        Net(after=AFTER[name]),
+        at_once,
+        xs,
+        tmp_path,
+        exact=name == "all steps",
+        final=name != "all steps",
+        reset=functional.reset_net,
+    )
+    assert graph.outputs()["output"].final == (name != "all steps")
+    assert wanted.shape[-1] == (5 if name == "mean and a vote" else 10)
+
+
+def test_a_network_written_with_functions(tmp_path):
+    xs = spikes(40, 5, 1, 6, 6)
+    equal(Net(functions=True), at_once, xs, tmp_path, reset=functional.reset_net)
+
+
+def test_batch_first_and_permuted_inside(tmp_path):
+    model = Net(before=lambda xs: xs.permute(1, 0, 2, 3, 4), after=lambda ys: ys.mean(0))
+    xs = spikes(40, 5, 1, 6, 6)
+    graph = bridge.to_ir(model, torch.rand(2, 6, 1, 6, 6))
+    functional.reset_net(model)
+    wanted = model(xs.transpose(0, 1)).detach()
+    functional.reset_net(model)
+    torch.testing.assert_close(bridge.ir_to_torch(graph).run(xs)[0], wanted, rtol=1e-6, atol=1e-6)
+    assert wanted.any()
+
+
+REPEATS = {
+    "unsqueeze and repeat": lambda x: x.unsqueeze(0).repeat(7, 1, 1, 1, 1),
+    "expand": lambda x: x.expand(7, *x.shape),
+    "stack": lambda x: torch.stack([x] * 7),
+}
+
+
+@pytest.mark.parametrize("name", REPEATS)
+def test_a_static_image_repeated_inside_of_the_model(name):
+    model = Net(before=REPEATS[name], after=lambda ys: ys.mean(0))
+    graph = bridge.to_ir(model, torch.rand(2, 1, 6, 6))
+    assert graph.inputs()["input"].hold == 7
+    x = 2 * spikes(5, 1, 6, 6, seed=1)
+    functional.reset_net(model)
+    with torch.no_grad():
+        wanted = model(x)
+    functional.reset_net(model)
+    executor = bridge.ir_to_torch(graph, return_state=True)
+    torch.testing.assert_close(executor.run(x)[0], wanted, rtol=1e-6, atol=1e-6)
+    state = {}
+    for _ in range(7):
+        out, state = executor(x, state)
+    torch.testing.assert_close(out, wanted, rtol=1e-6, atol=1e-6)
+    assert wanted.any()
+    assert not (wanted == 1).all()
+
+
+def test_time_merged_with_the_batch_comes_out_apart(tmp_path):
+    """A graph's answer has time and batch on their own."""
+    model = dyadic(OverTime(lambda ys: ys.flatten(0, 1)))
+    graph = bridge.to_ir(model, torch.rand(3, 2, 2, 4, 4))
+    xs = 2 * torch.rand(40, 5, 2, 4, 4)
+    functional.reset_net(model)
+    wanted = model(xs).unflatten(0, (40, 5)).detach()
+    assert torch.equal(bridge.ir_to_torch(graph).run(xs)[0], wanted)
+    assert wanted.any()
 
 
 class OverTime(nn.Module):
@@ -168,31 +543,163 @@ class OverTime(nn.Module):
         return self.function(self.lif(xs))
 
 
+ACROSS = {
+    "flatten features": lambda ys: ys.flatten(2),
+    "cat of features": lambda ys: torch.cat([ys, 2 * ys], 2),
+    "chunk of features": lambda ys: ys.chunk(2, dim=2)[1],
+    "softmax over features": lambda ys: torch.softmax(ys, 2),
+    "to the batch first and back": lambda ys: (2 * ys.transpose(0, 1)).transpose(0, 1),
+}
+
+
+@pytest.mark.parametrize("name", ACROSS)
+def test_axes_of_a_sequence_are_told_apart(name, tmp_path):
+    xs = 2 * torch.rand(40, 5, 2, 4, 4)
+    model = OverTime(ACROSS[name])
+    equal(model, at_once, xs, tmp_path, exact="softmax" not in name, reset=functional.reset_net)
+
+
+def test_a_membrane_used_as_a_value(tmp_path):
+    class Reading(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.lif, self.fc = neuron.LIFNode(), nn.Linear(IN, 2)
+
+        def forward(self, x):
+            self.lif(x)
+            return self.fc(self.lif.v)
+
+    xs = 3 * torch.rand(40, 5, IN)
+    equal(dyadic(Reading()), stepwise, xs, tmp_path, exact=False, reset=functional.reset_net)
+
+
+# Refusals --------------------------------------------------------------------------------------
+
+
+def refused(model, sample=None):
+    with pytest.raises(UnsupportedError) as error:
+        bridge.to_ir(model, torch.rand(2, IN) if sample is None else sample)
+    return str(error.value)
+
+
 @pytest.mark.parametrize(
     ("function", "words"),
     [
-        (lambda ys: ys.mean(0), "torch's mean"),
-        (lambda ys: ys.flatten(2), "in another form than its single steps"),
-        (lambda ys: ys.flatten(0, 1), "a reshape"),
-        (lambda ys: torch.cat([ys, ys], 1), "in another form than its single steps"),
-        (lambda ys: torch.softmax(ys, 1), "192 values differ, by up to"),
-        (lambda ys: ys[-1], "__getitem__"),
+        (lambda ys: torch.cat([ys, ys], 1), "cat"),
+        (lambda ys: torch.softmax(ys, 1), "softmax works across the batch"),
+        (lambda ys: torch.softmax(ys, 0), "softmax"),
+        (lambda ys: ys.flip(0), "flip"),
     ],
-    ids=["mean", "flatten features", "flatten time", "cat", "softmax", "last"],
+    ids=["cat of samples", "softmax over samples", "softmax over time", "backwards in time"],
 )
-def test_what_a_sequence_means_otherwise_than_a_step_is_refused(function, words):
-    model, sample = OverTime(function), torch.rand(3, 2, 2, 4, 4)
-    assert words in refused(model, sample)
+def test_what_no_step_of_a_sample_can_say_is_refused(function, words):
+    model = OverTime(function)
+    message = refused(model, torch.rand(3, 2, 2, 4, 4))
+    assert words in message
+    assert "test_export_spikingjelly.py:" in message
     assert model.lif.step_mode == "m"
-    # What a module of theirs does knows of time.
-    flat = nn.Sequential(model.lif, layer.Flatten(step_mode="m"))
-    assert bridge.to_ir(flat, sample).nodes["output"].shape == (32,)
 
 
-def test_numbers_that_no_tau_gives_are_refused():
-    module = neuron.LIFNode(tau=2.0)
-    module.tau = 0.5
-    assert "tau = 0.5" in refused(nn.Sequential(module))
+def apart(module):
+    """Another number for each step, as training leaves it."""
+    with torch.no_grad():
+        for p in module.parameters():
+            p.add_(torch.linspace(0.5, 1.5, p.numel()).view(p.shape))
+    return module
+
+
+FIXED = {
+    "PSN": lambda: neuron.PSN(T=7),
+    "MaskedPSN": lambda: neuron.MaskedPSN(k=3, T=7, lambda_init=1.0, step_mode="m"),
+    "GatedLIFNode": lambda: apart(neuron.GatedLIFNode(T=7, step_mode="m")),
+    "TemporalEffectiveBatchNorm1d": lambda: apart(layer.TemporalEffectiveBatchNorm1d(7, HIDDEN)),
+    "BatchNormThroughTime1d": lambda: layer.BatchNormThroughTime1d(7, HIDDEN, step_mode="m"),
+}
+
+
+@pytest.mark.parametrize("name", FIXED)
+def test_parameters_for_each_step_are_refused(name):
+    """Another number of steps means nothing to such a module, and each step another thing."""
+    module = FIXED[name]()
+    mode = getattr(module, "step_mode", "m")
+    message = refused(behind_a_layer(module, mode), torch.rand(*(7,) * (mode == "m"), 2, IN))
+    assert "'1'" in message
+    assert "site-packages" in message
+    # The model does run on the sample: what its own code raises at another number is no reason.
+    assert "cannot be multiplied" not in message
+    assert "by itself" not in message
+
+
+def test_a_neuron_that_ends_after_its_steps_is_refused_by_what_it_raises():
+    message = refused(behind_a_layer(neuron.MaskedPSN(k=3, T=4, lambda_init=1.0), "s"))
+    assert "psn.py:" in message
+    assert "The MaskedPSN(T=4) has run 5 time-steps!" in message
+
+
+UNFOLLOWED = {
+    "ILIFNode": ("m", neuron.ILIFNode, "torch's forward is nothing that a graph can say"),
+    "STBIFNode, one step": (
+        "s",
+        lambda: neuron.STBIFNode(q_threshold=1.0, level=8),
+        "torch's forward is nothing that a graph can say",
+    ),
+    "STBIFNode": (
+        "m",
+        lambda: neuron.STBIFNode(q_threshold=1.0, level=8),
+        "torch's forward is nothing that a graph can say",
+    ),
+    "SlidingPSN, one step": ("s", lambda: neuron.SlidingPSN(k=3), "differ: stack with () and ()"),
+    "SlidingPSN": (
+        "m",
+        lambda: neuron.SlidingPSN(k=3),
+        "a constant of shape (6, 6) was overwritten in place",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", UNFOLLOWED)
+def test_a_neuron_that_cannot_be_followed_is_refused_by_name(name):
+    mode, make, words = UNFOLLOWED[name]
+    model = behind_a_layer(started_at(make(), mode), mode)
+    message = refused(model, torch.rand(*(6,) * (mode == "m"), 6, IN))
+    assert words in message
+    assert "in module '1'" in message
+    assert "site-packages" in message
+
+
+@pytest.mark.parametrize("mode", "sm")
+def test_a_norm_that_spreads_its_channels_mean_is_refused_by_name(mode):
+    model = nn.Sequential(
+        layer.Conv2d(1, 2, 3, padding=1), neuron.IFNode(), layer.NeuNorm(2, 6, 6), neuron.IFNode()
+    )
+    functional.set_step_mode(dyadic(model, 2.0), mode)
+    message = refused(model, torch.rand(*(6,) * (mode == "m"), 3, 1, 6, 6))
+    assert "features (1, 6, 6) are copied into (2, 6, 6)" in message
+    assert "in module '2'" in message
+
+
+def test_layers_over_sequences_with_time_last_are_refused_by_their_line():
+    model = layer.TLastSeqToANNContainer(nn.Linear(IN, HIDDEN), nn.ReLU())
+    message = refused(dyadic(model, 4.0), torch.rand(2, IN, 6))
+    assert "forward.py:" in message
+    assert "Cannot access storage of BatchedTensorImpl" in message
+
+
+@pytest.mark.parametrize("name", ["NoisyCUBALIFNode", "NoisyNonSpikingIFNode"])
+def test_noise_is_refused(name):
+    class Noisy(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.fc = nn.Linear(IN, HIDDEN)
+            self.noisy = getattr(neuron, name)(HIDDEN, 8)
+
+        def forward(self, xs):
+            self.noisy.reset_noise(len(xs)) if hasattr(self.noisy, "reset_noise") else None
+            found = self.noisy(self.fc(xs))
+            return torch.stack(found) if isinstance(found, list) else found
+
+    message = refused(Noisy(), torch.rand(7, 2, IN))
+    assert "noisy" in message
 
 
 def test_verify_sees_what_a_wrong_graph_does():
@@ -221,19 +728,6 @@ def test_a_membrane_set_by_hand_is_refused(start):
 
     message = refused(Net(), torch.rand(3, 2, 4))
     assert "a neuron starts from a state that is not its rest, 0.5" in message
-
-
-def test_a_membrane_used_as_a_value_is_refused():
-    class Net(nn.Module):
-        def __init__(self):
-            super().__init__()
-            self.lif, self.fc = neuron.LIFNode(), nn.Linear(IN, 2)
-
-        def forward(self, x):
-            self.lif(x)
-            return self.fc(self.lif.v)
-
-    assert "takes the state of 'lif'" in refused(Net())
 
 
 def test_the_export_leaves_hidden_states_and_the_graph_behind_them_alone():

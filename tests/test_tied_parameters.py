@@ -6,9 +6,14 @@ import itertools
 import numpy as np
 import pytest
 import torch
+from hypothesis import HealthCheck, assume, event, given, settings
+from hypothesis import strategies as st
 from torch import nn
 
+from t1c.ir.primitives.neuron import Neuron
+
 from .export_helpers import bridge, dyadic, ir, spikes, written
+from .strategies_executor import networks, sequences
 
 
 def affine(seed=0, **notes):
@@ -278,3 +283,62 @@ def test_a_note_inside_a_nested_graph_names_its_neighbour():
     executor = bridge.ir_to_torch(outer)
     assert executor.node("part/0").weight is executor.node("part/1").weight
     assert bridge.to_ir(executor, torch.zeros(1, 4)).equals(outer)
+
+
+# Beside everything else a graph says ---------------------------------------------------------
+
+
+def doubled(graph, name, **notes):
+    """The graph with a node of the same parameters behind ``name``, before all that follows it."""
+    again = f"{name} again"
+    nodes = {**graph.nodes, again: graph.nodes[name].replace(metadata=notes)}
+    edges = [(again if source == name else source, target) for source, target in graph.edges]
+    try:
+        return ir.Graph(nodes, [*edges, (name, again)], allow_cycles=graph.allow_cycles)
+    except ir.GraphError as error:
+        assume(not all("symmetric" in p.found for p in error.problems))
+        raise
+
+
+@settings(max_examples=25, suppress_health_check=list(HealthCheck))
+@given(data=st.data())
+def test_a_neuron_used_twice_is_one_in_any_graph(data, tmp_path_factory):
+    """Inputs held still, final outputs, memory, cycles: the gradient is the sum of both places'."""
+    graph = data.draw(networks(every=True, cyclic=data.draw(st.booleans())))
+    neurons = [n for n, node in graph.nodes.items() if isinstance(node, Neuron)]
+    assume(neurons)
+    name = data.draw(st.sampled_from(neurons))
+    tied = written(doubled(graph, name, copy_of=name), tmp_path_factory.mktemp("tied"))
+    learn = sorted(graph.nodes[name].parameters())
+    executors = [
+        bridge.ir_to_torch(g, return_state=True, dtype=torch.float64, learn=learn)
+        for g in (tied, doubled(graph, name))
+    ]
+    xs = {n: torch.from_numpy(x) for n, x in data.draw(sequences(graph)).items()}
+    answers = []
+    for executor in executors:
+        out, _ = executor.run(xs, collect="stack")
+        outs = list(out.values()) if isinstance(out, dict) else [out]
+        answers.append(torch.cat([y.flatten() for y in outs]))
+    assert torch.equal(*answers)
+    if not answers[0].requires_grad:
+        return
+    weights = torch.from_numpy(np.random.default_rng(0).normal(size=len(answers[0])))
+    for answer in answers:
+        (weights * answer).sum().backward()
+    one, first, second = (
+        dict(executor.node(n).named_parameters())
+        for executor, n in (
+            (executors[0], name), (executors[1], name), (executors[1], f"{name} again")
+        )
+    )  # fmt: skip
+    assert len(one) == len(learn)
+    for field, parameter in one.items():
+        grads = [p.grad for p in (first[field], second[field]) if p.grad is not None]
+        if grads:
+            torch.testing.assert_close(parameter.grad, sum(grads), rtol=1e-9, atol=1e-9)
+    event(f"moved: {any(p.grad is not None and p.grad.any() for p in one.values())}")
+    sample = {n: x[0] for n, x in xs.items()}
+    sample = sample if len(sample) > 1 else next(iter(sample.values()))
+    assert bridge.to_ir(executors[0], sample).equals(tied)
+    assert bridge.verify(tied, executors[0], xs).agree
