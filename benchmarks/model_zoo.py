@@ -12,7 +12,9 @@ import os
 import sys
 import time
 import warnings
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import torch
 from pages import put_into
@@ -32,19 +34,32 @@ def main() -> None:
         from zoo.models import entries
 
         entries_ = entries()
-    chosen = [e for e in entries_ if options.only.lower() in f"{e.framework}: {e.name}".lower()]
+    left_out = [word for word in options.without.lower().split(",") if word]
+    chosen, omitted = [], []
+    for entry in entries_:
+        title = f"{entry.framework}: {entry.name}".lower()
+        if options.only.lower() in title:
+            (omitted if any(word in title for word in left_out) else chosen).append(entry)
     found, start = [], time.perf_counter()
-    for entry in chosen:
+
+    def timed(entry: Any) -> tuple[Any, float]:
         began = time.perf_counter()
-        found.append(checked(entry, options.threads, options.limit))
-        sys.stdout.write(page.line(found[-1], time.perf_counter() - began) + "\n")
-        sys.stdout.flush()
+        return checked(entry, options.threads, options.limit), time.perf_counter() - began
+
+    with ThreadPoolExecutor(options.jobs) as pool:
+        for one, seconds in pool.map(timed, chosen):
+            found.append(one)
+            sys.stdout.write(page.line(one, seconds) + "\n")
+            sys.stdout.flush()
     minutes = (time.perf_counter() - start) / 60
     sys.stdout.write(f"\n{page.totals(found)}\n{page.reasons(found)}\n")
     sys.stdout.write(f"{len(found)} models in {minutes:.0f} minutes\n")
     if options.page and not options.only:
         limits = {e.name: (e.seconds, e.times) for e in chosen if e.seconds}
-        text = page.page(found, limits, _measured_on(options.threads, minutes))
+        text = page.page(found, limits, _measured_on(options, minutes))
+        if omitted:
+            names = ", ".join(entry.name for entry in omitted)
+            text += f"\n\nLeft out of this run (`--without {options.without}`): {names}."
         put_into(options.page, text, "make zoo")
     sys.exit(any(f.verdict in ("WRONG", "CRASH") for f in found))
 
@@ -52,18 +67,23 @@ def main() -> None:
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--only", default="", help="models whose 'framework: name' holds this")
+    parser.add_argument(
+        "--without", default="", help="words, by comma: models to leave out, which the page names"
+    )
     parser.add_argument("--page", type=Path, help="write the tables into it, if all models ran")
     parser.add_argument("--threads", type=int, default=min(2, os.cpu_count() or 1), help="(2)")
+    parser.add_argument("--jobs", type=int, default=1, help="models at once: times suffer (1)")
     parser.add_argument("--limit", type=float, default=300, help="seconds for a model (300)")
     return parser.parse_args()
 
 
-def _measured_on(threads: int, minutes: float) -> str:
+def _measured_on(options: argparse.Namespace, minutes: float) -> str:
     machine = describe(torch.device("cpu"))
     versions = ", ".join(f"{name} {machine[name]}" for name in PACKAGES if machine.get(name))
     return (
         f"Measured by `make zoo` in {minutes:.0f} minutes on {machine['cpu']}, "
-        f"{machine['cores']} cores, {threads} threads, {machine['system']}, with Python "
+        f"{machine['cores']} cores, {options.threads} threads, {options.jobs} models at once, "
+        f"{machine['system']}, with Python "
         f"{machine['python']}, {versions}."
     )
 
