@@ -465,9 +465,18 @@ def held_to_the_last_membrane(m, x):
     return m.head(v)
 
 
+def held_from_a_first_step(m, x):
+    """The first step stands outside of the loop, at another line."""
+    total, mem = m.lif(m.fc(x), None)
+    for _ in range(1, 12):
+        spk, mem = m.lif(m.fc(x), mem)
+        total = total + spk
+    return total / 12
+
+
 @pytest.mark.parametrize(
     "forward",
-    [held_and_gathered, held_by_hand, held_to_the_last_membrane],
+    [held_and_gathered, held_by_hand, held_to_the_last_membrane, held_from_a_first_step],
     ids=lambda f: f.__name__,
 )
 def test_a_static_image_and_what_the_loop_gathers(forward):

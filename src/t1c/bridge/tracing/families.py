@@ -271,7 +271,12 @@ class Families:
             for t in times
             if t == 0 or t - 1 in members
         )
-        if times != list(range(times[-1] + 1)) or not linked or times[-1] != self.last:
+        if (
+            times != list(range(times[-1] + 1))
+            or not linked
+            or times[-1] != self.last
+            or self._written_out(key)
+        ):
             raise UnsupportedError(
                 Problem(
                     f"{call.name!r} takes {len(times)} steps, and the model {self.last + 1}",
@@ -280,6 +285,16 @@ class Families:
                     call.place,
                 )
             )
+
+    def _written_out(self, key: Key) -> bool:
+        """Whether a neuron is called at several lines, none of them twice, and nothing tells time.
+
+        That is a step in which one neuron is used more than once, and no loop over a held value.
+        """
+        steps, members = self.steps, self.members[key]
+        timed = any(steps.whole(v) for values in steps.record.inputs.values() for v in values)
+        lines = {call.site for call in members.values()}
+        return not (steps.single or timed) and 1 < len(lines) == len(members)
 
     def _compare_calls(self, a: Call, b: Call, time: int, now: int) -> None:
         def empty(_: Value) -> None:

@@ -168,6 +168,8 @@ class ModuleCalls(Ledger):
             problem=problem,
         )
         call.constant = value.constant and not call.neuron
+        if call.neuron:
+            call.chain = call.index if previous is None else previous.chain
         if previous is not None:
             self._continued.add(previous)
         self._know_results(call, module, names, parts if several and ports else [parts[0]], parts)

@@ -66,6 +66,7 @@ class Call:
         turn: the call of the model that it belongs to, for one that takes single steps.
         module: the module, if it is one that is a node.
         previous: for a neuron, the call whose state it went on from.
+        chain: for a neuron, the index of the first call of those that go on from each other.
         whole: a neuron that took all steps of a sequence in this one call.
         states: what a neuron kept or returned as its state.
         problem: why it cannot be part of a graph.
@@ -85,6 +86,7 @@ class Call:
     stamp: Any = None
     neuron: bool = False
     previous: Call | None = None
+    chain: int | None = None
     whole: bool = False
     outputs: tuple[Value, ...] = ()
     states: tuple[Value, ...] = ()

@@ -36,7 +36,12 @@ class At:
 
 
 def spot_of(call: Call) -> Key:
-    """The line of code that a call is, on which module: the same at every step."""
+    """The line of code that a call is, on which module: the same at every step.
+
+    The steps of a neuron are those that go on from each other, wherever they were called.
+    """
+    if call.chain is not None:
+        return "neuron", id(call.module), call.chain
     kind = plain_name(call.name) if call.module is None else call.name
     return call.site, kind, id(call.module), call.scope
 
