@@ -61,10 +61,6 @@ class Bench:
         """What flows into the first place."""
         return self.signal(self.call.inputs[0])
 
-    def x_of(self, value: Value) -> Signal:
-        """What flows in for a value, laid out as the result is."""
-        return self.stretched(value)
-
     def signal(self, value: Value) -> Signal:
         """What flows in for a value among the inputs."""
         return self._flowing(next(i for i, v in enumerate(self.call.inputs) if v is value))
@@ -72,10 +68,6 @@ class Bench:
     def stretched(self, value: Value) -> Signal:
         """What flows in for a value, with the features of the result."""
         return self.reshaped(self.signal(value), self.out())
-
-    def passed(self, value: Value) -> Signal:
-        """A value as it is, where nothing is done to it."""
-        return self.stretched(value)
 
     def dims(self, value: Value) -> Dims:
         """The axes of a value."""

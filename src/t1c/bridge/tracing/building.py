@@ -408,6 +408,3 @@ class Building:
         what = found.what if isinstance(found, Unsaid) else describe(ref.at.value)
         place = call.place if call is not None else ""
         raise UnsupportedError(Problem(f"{what} is used", "a value that a graph has", where=place))
-
-
-__all__ = ["Building", "MembraneUsedError"]

@@ -41,13 +41,11 @@ class Drive:
         gains: node -> power of two by which what enters it, or its weight, is multiplied.
         silent: populations that could not be made to fire.
         busy: populations that could not be made to stay silent anywhere.
-        populations: how many there are.
     """
 
     gains: dict[str, float] = field(default_factory=dict)
     silent: list[str] = field(default_factory=list)
     busy: list[str] = field(default_factory=list)
-    populations: int = 0
 
 
 def fires(node: ir.Node) -> bool:
@@ -117,7 +115,6 @@ class Driver:
             )
             back = self._settle(at, tried, found)
             at = at + 1 if back is None else back
-        found.populations = sum(fires(node) for node in self._graph.nodes.values())
         return found
 
     def _settle(self, at: int, tried: dict[str, list[float]], found: Drive) -> int | None:

@@ -18,7 +18,7 @@ from ..frameworks import unfused
 from ..over_time import Layout, layout_of_one
 from ..stateful import StatefulModule
 from .ledger import Ledger, describe
-from .record import Call, Value, replaced, tensors_in, values_in, version_of
+from .record import Call, Value, replaced, tensors_in, version_of
 
 Convert = Callable[[nn.Module], "ir.Node | Fragment | None"]
 
@@ -33,15 +33,12 @@ class ModuleCalls(Ledger):
     Attributes:
         state_inputs: the numbers of the inputs that were a neuron's first state.
         notes: module -> what was left out of it.
-        reasons: module -> why it is not the node that its kind often is, so that its own code is
-            followed.
     """
 
     def __init__(self, model: nn.Module, convert: Convert) -> None:
         super().__init__(model)
         self.state_inputs: set[int] = set()
         self.notes: dict[str, str] = {}
-        self.reasons: dict[str, Problem] = {}
         self._convert = convert
         self._chosen: dict[int, ir.Node | Fragment | None] = {}
         self._followed: dict[int, bool] = {}
@@ -56,7 +53,7 @@ class ModuleCalls(Ledger):
         module = getattr(module, "_orig_mod", module)
         path = self._paths.get(id(module), type(module).__name__.lower())
         given = next(iter([*args, *kwargs.values()]), None)
-        if isinstance(given, Tensor) and self._is_node(module, path, given):
+        if isinstance(given, Tensor) and self._is_node(module, given):
             return self.quietly(self._leaf_called, run, module, path, given, args, kwargs)
         if isinstance(module, GraphExecutor):
             raise self.refusal(
@@ -87,7 +84,7 @@ class ModuleCalls(Ledger):
             self._chosen[id(module)] = self.quietly(self._convert, module)
         return self._chosen[id(module)]
 
-    def _is_node(self, module: nn.Module, path: str, x: Tensor) -> bool:
+    def _is_node(self, module: nn.Module, x: Tensor) -> bool:
         """Whether a module is one node: the user says so, or its kind does and fits.
 
         A neuron that no node says is followed through its own code.
@@ -103,8 +100,7 @@ class ModuleCalls(Ledger):
             features = tuple(x.shape[lead:])
             try:
                 self.quietly(module_to_node, module, features, features)
-            except T1CError as error:
-                self.reasons[path] = error.problems[0].at(f"module {path!r}")
+            except T1CError:
                 self._followed[id(module)] = True
             else:
                 self._followed[id(module)] = False
@@ -335,6 +331,3 @@ def _states(
         if isinstance(state, Tensor | float):
             found.append((index, state))
     return found
-
-
-__all__ = ["Convert", "ModuleCalls", "values_in"]

@@ -347,6 +347,3 @@ def _differing(
             step = int(off.flatten(1).any(1).nonzero()[0]) if x.ndim > 2 else None
             found = name, count, a.numel(), most, step
     return found
-
-
-__all__ = ["ProofWarning", "prove"]

@@ -121,30 +121,25 @@ class Record:
 
 def values_in(item: Any) -> Iterator[Value]:
     """All values in nested lists, tuples, dicts and slices, in order."""
-    if isinstance(item, Value):
-        yield item
-    elif isinstance(item, list | tuple):
-        for part in item:
-            yield from values_in(part)
-    elif isinstance(item, dict):
-        for part in item.values():
-            yield from values_in(part)
-    elif isinstance(item, slice):
-        yield from values_in([item.start, item.stop, item.step])
+    return _found_in(item, Value)
 
 
 def tensors_in(item: Any) -> Iterator[Tensor]:
     """All tensors in nested lists, tuples, dicts and slices, in order."""
-    if isinstance(item, Tensor):
+    return _found_in(item, Tensor)
+
+
+def _found_in(item: Any, leaf: type) -> Iterator[Any]:
+    if isinstance(item, leaf):
         yield item
     elif isinstance(item, list | tuple):
         for part in item:
-            yield from tensors_in(part)
+            yield from _found_in(part, leaf)
     elif isinstance(item, dict):
         for part in item.values():
-            yield from tensors_in(part)
+            yield from _found_in(part, leaf)
     elif isinstance(item, slice):
-        yield from tensors_in([item.start, item.stop, item.step])
+        yield from _found_in([item.start, item.stop, item.step], leaf)
 
 
 def replaced(item: Any, leaf: type, function: Any) -> Any:

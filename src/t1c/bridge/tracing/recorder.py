@@ -17,8 +17,6 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from t1c.ir.errors import UnsupportedError
-
 from .ledger import ALWAYS_CONSTANT, Ledger, describe
 from .module_calls import ModuleCalls
 from .record import Value, tensors_in, version_of
@@ -258,6 +256,3 @@ def name_of(func: Any) -> str:
     if name in ("__get__", "__set__", "__delete__"):
         return str(getattr(getattr(func, "__self__", None), "__name__", name))
     return name
-
-
-__all__ = ["Recorder", "UnsupportedError", "name_of"]

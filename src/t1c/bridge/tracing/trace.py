@@ -93,7 +93,6 @@ def traced(model: nn.Module, sample: Any, convert: Convert, restate: Restate) ->
         UnsupportedError: the model does what no graph can say.
     """
     followed: list[nn.Module] = []
-    reasons: list[Problem] = []
     while True:
         try:
             return _traced(model, sample, convert, restate, followed)
@@ -101,7 +100,6 @@ def traced(model: nn.Module, sample: Any, convert: Convert, restate: Restate) ->
             if any(m is error.module for m in followed):
                 raise UnsupportedError(error.problem) from None
             followed.append(error.module)
-            reasons.append(error.problem)
 
 
 def _traced(

@@ -47,7 +47,7 @@ def _same(b: Bench) -> Signal:
         )
     if before.is_floating_point and not after.is_floating_point:
         if after is torch.bool:
-            equal = b.emit(ir.Binary("equal"), b.x_of(x), b.constant(0, b.x_of(x)))
+            equal = b.emit(ir.Binary("equal"), b.stretched(x), b.constant(0, b.stretched(x)))
             return negated(b, equal)
         raise refuse(f"{before} becomes {after}", "floating point", "Use torch.floor, or round.")
     return b.stretched(x)

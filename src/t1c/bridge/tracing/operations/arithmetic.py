@@ -29,7 +29,7 @@ def _add(b: Bench) -> Signal:
     if b.is_constant(y):
         number = b.number(y)
         if number == 0:
-            return b.passed(x)
+            return b.stretched(x)
         return b.emit(ir.Shift(b.laid(y) * alpha), b.stretched(x))
     left, right = both(b, x, y)
     if alpha != 1:
@@ -49,7 +49,7 @@ def _subtract(b: Bench) -> Signal:
         raise refuse("a subtraction with alpha", "x - y", "Multiply first.")
     if b.is_constant(y):
         if b.number(y) == 0:
-            return b.passed(x)
+            return b.stretched(x)
         return b.emit(ir.Shift(-b.laid(y)), b.stretched(x))
     if b.is_constant(x):
         minus = b.emit(ir.Scale(b.scalar(-1)), b.stretched(y))
@@ -176,7 +176,9 @@ def _extreme(b: Bench) -> Signal:
         x, y = y, x
     if b.is_constant(y):
         bound = b.laid(y)
-        return b.emit(ir.Clip(low=bound) if op == "maximum" else ir.Clip(high=bound), b.x_of(x))
+        return b.emit(
+            ir.Clip(low=bound) if op == "maximum" else ir.Clip(high=bound), b.stretched(x)
+        )
     return binary(b, op, x, y)
 
 

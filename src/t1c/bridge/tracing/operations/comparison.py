@@ -76,7 +76,7 @@ def _invert(b: Bench) -> Signal:
 
 def _truth(b: Bench, value: Value) -> Signal:
     """A value as 0 or 1."""
-    signal = b.x_of(value)
+    signal = b.stretched(value)
     if value.tensor.dtype == torch.bool:
         return signal
     raise refuse(f"a truth of {value.tensor.dtype}", "booleans, as comparisons give them")
@@ -107,7 +107,7 @@ def _heaviside(b: Bench) -> Signal:
     number = b.number(at_zero) if b.is_constant(at_zero) else None
     if number not in (0, 1):
         raise refuse("heaviside with other values at 0 than 0 or 1", "0 (x > 0) or 1 (x >= 0)")
-    return b.emit(ir.Threshold(b.scalar(0), "ge" if number else "gt"), b.x_of(x))
+    return b.emit(ir.Threshold(b.scalar(0), "ge" if number else "gt"), b.stretched(x))
 
 
 @rule("where")
