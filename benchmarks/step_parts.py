@@ -62,8 +62,8 @@ def _calls() -> tuple[dict[str, Callable[[], object]], int]:
     torch.inference_mode()(steps)()
     (program,) = executor.programs.values()
     empty, weights = _Empty(), [m.weight for m in executor.modules() if hasattr(m, "weight")]
-    kernel = ("t1c.bridge.program.share", lambda *_, **__: None)
-    parameters = ("t1c.bridge.watched.Watched.holds", lambda _: True)
+    kernel = ("t1c.bridge.engine.program.share", lambda *_, **__: None)
+    parameters = ("t1c.bridge.engine.watched.Watched.holds", lambda _: True)
     served = ("t1c.bridge.executor.program_for", lambda *_: program)
     calls = {
         "a step": without(),

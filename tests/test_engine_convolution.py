@@ -101,7 +101,7 @@ def maps(steps=5, batch=2, dtype=torch.float32):
 
 
 def names_of_the_block(executor, xs, keep=()):
-    from t1c.bridge.blocks import find_block
+    from t1c.bridge.engine.blocks import find_block
 
     block = find_block(executor, "conv", xs, keep or executor.plan.outputs)
     return None if block is None else block.names

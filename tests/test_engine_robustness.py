@@ -16,7 +16,7 @@ from torch.nn.modules.module import register_module_forward_hook
 from torch.nn.utils import parametrize
 
 from t1c import bridge, ir
-from t1c.bridge.kernels.events import weight_gradient
+from t1c.bridge.engine.kernels.events import weight_gradient
 from t1c.ir.errors import InputError, ShapeError, UnsupportedError
 
 from .engine_helpers import (

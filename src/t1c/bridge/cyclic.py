@@ -10,8 +10,8 @@ from torch import nn
 from t1c.ir.errors import GraphError, Problem
 from t1c.ir.topology import Edge
 
+from .engine.state_checks import States
 from .executor import GraphExecutor
-from .state_checks import States
 
 
 class CyclicGraphExecutor(GraphExecutor):

@@ -14,24 +14,24 @@ from t1c.ir.errors import InputError, Problem, ShapeError, UnsupportedError
 from t1c.ir.node import as_shape
 from t1c.ir.topology import Edge
 
-from .blocks import inner_nodes
-from .chunks import cut, is_stream
-from .collect import Collect, collector_for
-from .explain import Explanation, explain
-from .fast import DENSE_BYTES, Choice, in_order_of_torch
-from .input_checks import Inputs, check_inputs, check_sequence
-from .kernels.choose import check_name
+from .engine.blocks import inner_nodes
+from .engine.chunks import cut, is_stream
+from .engine.collect import Collect, collector_for
+from .engine.explain import Explanation, explain
+from .engine.fast import DENSE_BYTES, Choice, in_order_of_torch
+from .engine.input_checks import Inputs, check_inputs, check_sequence
+from .engine.kernels.choose import check_name
+from .engine.plan import Plan, make_plan
+from .engine.program import Program, program_for
+from .engine.progress import shown
+from .engine.sequence import Values, at_port, run_chunk
+from .engine.state_checks import Kept, States, check_states, fitting, for_batch, kept_by, misfit
+from .engine.stateful import State, StatefulModule
+from .engine.work import emits_early, feeds_back, is_plain, is_stateless, step_of, trial
 from .modules import MergeModule, NeuronModule, SplitModule
+from .modules.registry import node_of
+from .modules.tied import staying_one
 from .names import module_names
-from .plan import Plan, make_plan
-from .program import Program, program_for
-from .progress import shown
-from .registry import node_of
-from .sequence import Values, at_port, run_chunk
-from .state_checks import Kept, States, check_states, fitting, for_batch, kept_by, misfit
-from .stateful import State, StatefulModule
-from .tied import staying_one
-from .work import emits_early, feeds_back, is_plain, is_stateless, step_of, trial
 
 CHUNK_BYTES, TRAINING_BYTES = 20 * 2**20, 5 * 2**20
 """What the largest value of a chunk may take: less in training, where what a chunk leaves behind

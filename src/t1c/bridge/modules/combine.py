@@ -9,10 +9,10 @@ from torch import Tensor, nn
 
 from t1c import ir
 
-from ..exporting import Shape, exports
-from ..registry import imports
-from ..surrogate import Surrogated, spike
+from ..engine.kernels.surrogate import Surrogated, spike
+from .exporting import Shape, exports
 from .merge import MergeModule
+from .registry import imports
 
 ARITHMETIC: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
     "subtract": torch.sub,

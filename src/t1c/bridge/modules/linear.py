@@ -10,9 +10,9 @@ from torch import Tensor, nn
 from t1c import ir
 from t1c.ir.primitives.neuron import parameter_shape
 
-from ..exporting import Shape, array, exports
-from ..registry import imports, load, tensor
-from ..stateless import StatelessModule
+from ..engine.stateless import StatelessModule
+from .exporting import Shape, array, exports
+from .registry import imports, load, tensor
 
 NO_BIAS = {"bias": "none"}
 """The note on a node whose module has no bias: the zeros are there for readers that need one."""

@@ -13,14 +13,14 @@ from t1c import ir
 from t1c.ir.errors import ShapeError
 from t1c.ir.primitives.neuron import PLAIN, Neuron, SpikingNeuron, parameter_shape
 
-from ..exporting import Shape, array, exports
-from ..kernels.rule import COEFFICIENTS, Rule
-from ..kernels.scan import Coefficients as Laid
-from ..kernels.scan import scan
-from ..registry import imports
-from ..stateful import State, StatefulModule
-from ..surrogate import ATAN, Surrogate
-from ..watched import Watched
+from ..engine.kernels.rule import COEFFICIENTS, Rule
+from ..engine.kernels.scan import Coefficients as Laid
+from ..engine.kernels.scan import scan
+from ..engine.kernels.surrogate import ATAN, Surrogate
+from ..engine.stateful import State, StatefulModule
+from ..engine.watched import Watched
+from .exporting import Shape, array, exports
+from .registry import imports
 
 Numbers = Sequence[float] | float | np.ndarray[Any, Any] | Tensor
 Coefficients = dict[str, Tensor]

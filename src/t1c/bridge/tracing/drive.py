@@ -17,11 +17,11 @@ from torch import Tensor
 
 from t1c import ir
 
+from ..engine.sequence import Values, work_stage
+from ..engine.state_checks import States
 from ..executor import GraphExecutor
 from ..from_ir import ir_to_torch, node_to_module
-from ..registry import mark_default, remember
-from ..sequence import Values, work_stage
-from ..state_checks import States
+from ..modules.registry import mark_default, remember
 
 NEVER = 1e30
 """A threshold that stands for one that is never reached."""

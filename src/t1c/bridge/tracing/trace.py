@@ -15,7 +15,7 @@ from torch import nn
 from t1c import ir
 from t1c.ir.errors import Problem, UnsupportedError
 
-from ..exporting import Fragment
+from ..modules.exporting import Fragment
 from .assemble import Assembly, Restate, Result
 from .axes import BATCH, TIME, leaves
 from .building import Building, MembraneUsedError

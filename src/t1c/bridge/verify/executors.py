@@ -10,12 +10,12 @@ from torch import Tensor, nn
 from t1c import ir
 from t1c.ir.primitives.neuron import parameter_shape
 
+from ..engine.sequence import Values
+from ..engine.state_checks import States
+from ..engine.stateful import State
 from ..executor import GraphExecutor
 from ..modules import NeuronModule, ThresholdModule
-from ..registry import node_of
-from ..sequence import Values
-from ..state_checks import States
-from ..stateful import State
+from ..modules.registry import node_of
 from .copying import fresh
 from .trace import Trace, Xs, device_of, each, tensors, watch_firing
 

@@ -9,11 +9,11 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from ..surrogate import SLOPES, Surrogate
 from . import definition
 from .choose import choose
 from .layout import channels_last, copied, flat, periodic, unflat
 from .rule import COEFFICIENTS, Rule
+from .surrogate import SLOPES, Surrogate
 
 State = tuple[Tensor, ...]
 SURROGATES = tuple(SLOPES)

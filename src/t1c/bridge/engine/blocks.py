@@ -10,15 +10,15 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
+from ..modules import NeuronModule
+from ..modules.neuron import is_own_neuron
 from .fast import Choice, fits, measured, obstacle_to_events, sample_of_affine
 from .kernels.rule import Rule
 from .kernels.scan import Coefficients, State, scan
-from .modules import NeuronModule
-from .modules.neuron import is_own_neuron
 from .work import is_plain
 
 if TYPE_CHECKING:
-    from .executor import GraphExecutor
+    from ..executor import GraphExecutor
     from .kernels.events import Convolution, Pool
 
 Neuron = tuple[State, Coefficients, Rule]

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 from torch import nn
 
-from .modules import NeuronModule
+from ..modules import NeuronModule
 from .stateful import StatefulModule
 from .work import can_fold
 
 if TYPE_CHECKING:
-    from .executor import GraphExecutor
+    from ..executor import GraphExecutor
 
 COLUMNS = ("nodes", "how", "density", "crossing", "why")
 

@@ -17,21 +17,21 @@ import torch
 from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
+from ..modules import MergeModule, NeuronModule, ScaleModule, SkipModule, SplitModule
+from ..modules.neuron import is_own_neuron
 from .fast import finite
 from .kernels.choose import choose
 from .kernels.instructions import ADD, AFFINE, COPY, NEURON, SCALE, WIDTH
 from .kernels.rule import COEFFICIENTS, RESETS
 from .kernels.scan import constants
+from .kernels.surrogate import ATAN
 from .kernels.threads import share
-from .modules import MergeModule, NeuronModule, ScaleModule, SkipModule, SplitModule
-from .modules.neuron import is_own_neuron
 from .state_checks import States, fitting
-from .surrogate import ATAN
 from .watched import Watched
 from .work import hooks_of, is_wrapped
 
 if TYPE_CHECKING:
-    from .executor import GraphExecutor
+    from ..executor import GraphExecutor
 
 NOWHERE = -1
 SIDE_BY_SIDE = 32

@@ -17,7 +17,7 @@ from torch.nn.modules.instancenorm import _InstanceNorm
 
 from t1c.ir.errors import Problem, UnsupportedError
 
-from .registry import node_of
+from ..modules.registry import node_of
 from .stateful import State, StatefulModule
 from .stateless import StatelessModule
 

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
+from ..modules import MergeModule
 from .blocks import AffineBlock, Block, find_affine_block, find_block
 from .fast import Choice, fold
 from .input_checks import Inputs
-from .modules import MergeModule
 from .plan import Source, Stage
 from .program import program_for
 from .state_checks import States
@@ -21,7 +21,7 @@ from .stateful import StatefulModule
 from .work import can_fold, can_share, is_plain, trial
 
 if TYPE_CHECKING:
-    from .executor import GraphExecutor
+    from ..executor import GraphExecutor
 
 NARROW = 128
 """Elements of a value up to which the nodes around a loop are worked with it."""
