@@ -10,8 +10,8 @@ from torch import Tensor, nn
 from t1c import ir
 
 from ..engine.kernels.surrogate import Surrogated, spike
+from ..engine.merging import MergeModule
 from .exporting import Shape, exports
-from .merge import MergeModule
 from .registry import imports
 
 ARITHMETIC: dict[str, Callable[[Tensor, Tensor], Tensor]] = {

@@ -15,6 +15,8 @@ from .registry import imports
 class SplitModule(StatelessModule):
     """Cuts one feature dimension into sections, with the meaning of ``ir.ChannelSplit``."""
 
+    several_outputs = True
+
     def __init__(self, split_sections: tuple[int, ...], dim: int = 0) -> None:
         super().__init__()
         self.node = ir.ChannelSplit(split_sections, dim)

@@ -15,8 +15,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from ..engine.sequence import Sent
 from ..engine.stateful import StatefulModule
+from ..engine.values import Sent
 from ..engine.work import can_fold
 from ..modules import MergeModule, NeuronModule
 from .compare import Place
