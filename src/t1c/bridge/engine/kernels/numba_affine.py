@@ -13,7 +13,7 @@ import numpy as np
 
 from .compiled import compiled
 from .numba_events import room_for, weighted_sums
-from .numba_scan import Array, membrane
+from .numba_scan import Array, walk
 
 
 @functools.cache
@@ -75,23 +75,10 @@ def affine_kernel(
                         for k in range(n):
                             cs[k] = alpha[k] * cs[k] + w[k] * ys[k]
                             ys[k] = cs[k]
-                    for k in range(n):
-                        drive = gain[k] * ys[k] + leak[k]
-                        ys[k], vs[k], _, _ = membrane(
-                            reset,
-                            early,
-                            strict,
-                            many,
-                            bounded,
-                            vs[k],
-                            drive,
-                            beta[k],
-                            threshold[k],
-                            target[k],
-                            v_min[k],
-                            zero,
-                            one,
-                        )
+                    walk(
+                        reset, early, strict, many, bounded, n, ys, ys, vs,
+                        beta, gain, leak, threshold, target, v_min, zero, one,
+                    )  # fmt: skip
             for k in range(n):
                 s, j = b + k // neurons, start + k % neurons
                 v[s, j] = vs[k]

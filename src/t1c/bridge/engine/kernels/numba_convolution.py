@@ -13,7 +13,7 @@ from collections.abc import Callable
 import numpy as np
 
 from .compiled import compiled
-from .numba_scan import Array, membrane
+from .numba_scan import Array, walk
 from .vector_sums import active, add_run
 from .vector_windows import pool_window
 
@@ -131,23 +131,10 @@ def block_kernel(
                             for k in range(n):
                                 ns[k] = alpha[k] * ns[k] + w[k] * ss[k]
                                 ss[k] = ns[k]
-                        for k in range(n):
-                            drive = gain[k] * ss[k] + leak[k]
-                            ss[k], ms[k], _, _ = membrane(
-                                reset,
-                                early,
-                                strict,
-                                many,
-                                bounded,
-                                ms[k],
-                                drive,
-                                beta[k],
-                                threshold[k],
-                                target[k],
-                                v_min[k],
-                                zero,
-                                one,
-                            )
+                        walk(
+                            reset, early, strict, many, bounded, n, ss, ss, ms,
+                            beta, gain, leak, threshold, target, v_min, zero, one,
+                        )  # fmt: skip
                 if pooling == NO_POOL:
                     y[t, b, :] = sums
                 else:

@@ -24,7 +24,7 @@ from .numba_scan import (
     SUBTRACT,
     ZERO,
     Array,
-    membrane,
+    walk,
 )
 
 ROOM = 2048
@@ -79,30 +79,24 @@ def advance(
         vs[k] = v[k]
     # The commonest neurons by themselves: the compiler then knows their options.
     if usual and reset == ZERO and not early:
-        for k in range(n):
-            d = gain[k] * x[k] + leak[k]
-            y[k], vs[k], _, _ = membrane(
-                ZERO, False, strict, False, False, vs[k], d,
-                beta[k], threshold[k], target[k], v_min[k], zero, one,
-            )  # fmt: skip
+        walk(
+            ZERO, False, strict, False, False, n, x, y, vs,
+            beta, gain, leak, threshold, target, v_min, zero, one,
+        )  # fmt: skip
     elif usual and reset == SUBTRACT and early:
-        for k in range(n):
-            d = gain[k] * x[k] + leak[k]
-            y[k], vs[k], _, _ = membrane(
-                SUBTRACT, True, strict, False, False, vs[k], d,
-                beta[k], threshold[k], target[k], v_min[k], zero, one,
-            )  # fmt: skip
+        walk(
+            SUBTRACT, True, strict, False, False, n, x, y, vs,
+            beta, gain, leak, threshold, target, v_min, zero, one,
+        )  # fmt: skip
     elif reset == NO_FIRE:
         for k in range(n):
             vs[k] = beta[k] * vs[k] + (gain[k] * x[k] + leak[k])
             y[k] = vs[k]
     else:
-        for k in range(n):
-            d = gain[k] * x[k] + leak[k]
-            y[k], vs[k], _, _ = membrane(
-                reset, early, strict, many, bounded, vs[k], d,
-                beta[k], threshold[k], target[k], v_min[k], zero, one,
-            )  # fmt: skip
+        walk(
+            reset, early, strict, many, bounded, n, x, y, vs,
+            beta, gain, leak, threshold, target, v_min, zero, one,
+        )  # fmt: skip
     for k in range(n):
         v[k] = vs[k]
 

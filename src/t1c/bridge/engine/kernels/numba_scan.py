@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from .compiled import compiled
+from .compiled import compiled, inlined
 from .rule import RESETS
 
 Array = npt.NDArray[Any]
@@ -99,6 +99,38 @@ def membrane(
     return s, after, u, held
 
 
+@inlined
+def walk(
+    reset: int,
+    early: bool,
+    strict: bool,
+    many: bool,
+    bounded: bool,
+    n: int,
+    xs: Array,
+    ys: Array,
+    vs: Array,
+    beta: Array,
+    gain: Array,
+    leak: Array,
+    threshold: Array,
+    target: Array,
+    v_min: Array,
+    zero: Any,
+    one: Any,
+) -> None:
+    """One step of ``n`` membranes ``vs``, in place, that ``xs`` drive: outputs into ``ys``.
+
+    ``ys`` may be ``xs``; nothing else may overlap, and the compiler must be able to see it.
+    """
+    for k in range(n):
+        drive = gain[k] * xs[k] + leak[k]
+        ys[k], vs[k], _, _ = membrane(
+            reset, early, strict, many, bounded, vs[k], drive,
+            beta[k], threshold[k], target[k], v_min[k], zero, one,
+        )  # fmt: skip
+
+
 @functools.cache
 def forward_kernel(
     reset: int, early: bool, many: bool = False, bounded: bool = False
@@ -169,23 +201,10 @@ def forward_kernel(
                     if reset == CARRY:
                         beside[t, a : a + n] = vs
                 else:
-                    for k in range(n):
-                        drive = gain[k] * xs[k] + leak[k]
-                        ys[k], vs[k], _, _ = membrane(
-                            reset,
-                            early,
-                            strict,
-                            many,
-                            bounded,
-                            vs[k],
-                            drive,
-                            beta[k],
-                            threshold[k],
-                            target[k],
-                            v_min[k],
-                            zero,
-                            one,
-                        )
+                    walk(
+                        reset, early, strict, many, bounded, n, xs, ys, vs,
+                        beta, gain, leak, threshold, target, v_min, zero, one,
+                    )  # fmt: skip
             v[a : a + n] = vs
             if synapse:
                 i[a : a + n] = cs
