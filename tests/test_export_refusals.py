@@ -1,5 +1,6 @@
 """What cannot be expressed never yields a graph: every refusal, and what it says."""
 
+import colorsys
 import re
 
 import numpy as np
@@ -156,7 +157,8 @@ def test_a_constant_that_was_filled_in_is_none(name):
 
 def test_a_value_without_features_is_refused_by_its_line():
     message = refusal(lambda m, x: x[:, 0], torch.rand(2, 4))
-    assert "field 'shape': () (torch's __getitem__)" in message
+    assert "one number for each sample, and no axis of features (torch's indexing)" in message
+    assert "x.unsqueeze(-1)" in message
 
 
 def test_a_constant_that_was_filled_as_a_whole_is_what_filled_it():
@@ -523,8 +525,9 @@ def test_steps_along_two_dimensions_are_refused():
         return torch.stack(out)
 
     modules = {"fc": nn.Linear(4, 4), "lif": snn.Leaky(0.5)}
-    message = refusal(loop, torch.rand(3, 3, 4), where=False, **modules)
-    assert "input 0 of shape (3, 3, 4)" in message
+    message = refusal(loop, torch.rand(3, 3, 4), **modules)
+    assert "has the axes (T, T, B), and no features" in message
+    assert "Two of its axes are gone along step by step" in message
 
 
 def test_a_swapped_input_as_a_whole_is_refused_by_the_proof():
@@ -703,3 +706,224 @@ def test_the_model_is_left_as_it_was():
     assert all(torch.equal(v, before[n]) for n, v in model.state_dict().items())
     assert torch.is_grad_enabled()
     assert model(torch.rand(3, 4)).requires_grad
+
+
+# What the model does at other sizes ------------------------------------------------------------
+
+ANY = "expected a model that takes any number of steps and samples"
+
+
+def test_a_model_that_raises_on_its_sample():
+    message = refusal(lambda m, x: m.fc(x), torch.rand(2, 5), fc=nn.Linear(4, 4))
+    assert "in module 'fc': the model raises RuntimeError: mat1 and mat2" in message
+    assert "expected a model that runs on the sample" in message
+
+
+def test_a_step_model_that_raises_at_a_later_call_ran_on_its_sample():
+    def forward(m, x):
+        m.seen.append(1)
+        if len(m.seen) > 2:
+            raise ValueError("enough")
+        return m.fc(x)
+
+    message = refusal(forward, torch.rand(2, 4), fc=nn.Linear(4, 4), seen=[])
+    assert "the model runs on the sample, but called 7 times with 3 samples it raises" in message
+    assert ANY in message
+    assert "take sizes from the input" in message
+
+
+def test_a_model_that_takes_no_more_steps_than_the_trace_had_is_told_by_a_warning():
+    """Its graph is proven at those sizes."""
+
+    def forward(m, xs):
+        if len(xs) > 10:
+            raise ValueError("too long")
+        return torch.stack([m.lif(m.fc(x))[0] for x in xs])
+
+    model = dyadic(Wrapped(forward, fc=nn.Linear(4, 4), lif=snn.Leaky(0.5, init_hidden=False)))
+    with pytest.warns(ProofWarning, match=r"64 steps of 2 samples it raises ValueError: too long"):
+        graph = bridge.to_ir(model, torch.rand(5, 2, 4))
+    xs = drawn(10, 3, 4)
+    sent = bridge.ir_to_torch(graph).run(xs)[0]
+    assert torch.equal(sent, model(xs))
+    assert 0 < sent.count_nonzero() < sent.numel()
+
+
+def test_a_model_of_no_other_batch_than_its_samples_is_proven_with_that():
+    model = dyadic(Wrapped(lambda m, x: m.fc(x) + torch.zeros(4, 4), fc=nn.Linear(4, 4)))
+    graph = bridge.to_ir(model, torch.rand(4, 4))
+    xs = drawn(10, 4, 4)
+    assert torch.equal(bridge.ir_to_torch(graph).run(xs)[0], torch.stack([model(x) for x in xs]))
+
+
+def test_a_squeezed_batch_of_one():
+    """With one sample the batch is gone too."""
+    message = refusal(
+        lambda m, x: m.fc(x.unsqueeze(0).squeeze()), torch.rand(2, 4), VerificationError,
+        fc=nn.Linear(4, 4),
+    )  # fmt: skip
+    assert "'output' has shape (7, 4) in the model and (7, 1, 4) in the graph" in message
+    assert "seen called 7 times with 1 sample" in message
+    assert "squeeze(dim)" in message
+
+
+# Where a refusal is ------------------------------------------------------------------------------
+
+
+def two_lengths(m, x):
+    return m.second(m.first(x)[2:])
+
+
+def test_sequences_of_two_lengths_are_named():
+    from spikingjelly.activation_based import neuron
+
+    modules = {n: neuron.IFNode(step_mode="m") for n in ("first", "second")}
+    message = refusal(two_lengths, torch.rand(5, 2, 4), **modules)
+    assert "sequences of 5 and 3 steps in one model" in message
+    assert "input 0 has 5 and what 'indexing'" in message
+
+
+FEATURELESS = {
+    "has the axes (B), and no features": (lambda m, x: m.lif(x)[0], (4,)),
+    "has the axes (), and no features": (lambda m, x: x * 2, ()),
+    "has the axes (T, B), and no features": (lambda m, x: run_of(m, x), (5, 4)),
+}
+
+
+@pytest.mark.parametrize("name", FEATURELESS)
+def test_an_input_without_features_names_the_line_that_takes_it(name):
+    forward, shape = FEATURELESS[name]
+    message = refusal(forward, torch.rand(shape), lif=snn.Leaky(0.5))
+    assert name in message
+    assert "x.unsqueeze(0)" in message
+
+
+HOME = re.compile(r"^Wrapped \(.*export_helpers\.py:\d+\): ")
+OUTPUTS = {
+    "the model returns None": lambda m, x: None,
+    "the model returns a str, which holds no tensor": lambda m, x: "spikes",
+    "the model's output does not depend on the input": lambda m, x: torch.ones(2, 3),
+    "the model returns a and b at different calls": lambda m, x: (
+        {"a" if m.seen.append(1) or len(m.seen) % 2 else "b": x * 2}
+    ),
+}
+
+
+@pytest.mark.parametrize("name", OUTPUTS)
+def test_what_is_wrong_with_the_model_as_a_whole_names_its_forward(name):
+    message = refusal(OUTPUTS[name], torch.rand(2, 4), where=False, seen=[])
+    assert HOME.match(message)
+    assert name in message
+
+
+def test_an_empty_output_is_refused_by_its_line():
+    message = refusal(lambda m, x: m.fc(x)[:, :0], torch.rand(2, 4), fc=nn.Linear(4, 4))
+    assert "output 'output' has the features (0,)" in message
+
+
+def test_a_neuron_that_is_followed_in_vain_says_why_it_was():
+    with pytest.warns(UserWarning, match="Inhibition is an unstable feature"):
+        neuron = snn.Leaky(0.5, inhibition=True)
+    message = refusal(lambda m, x: m.a(x)[0], torch.rand(2, 4), a=neuron)
+    assert "in module 'a': torch's argmax is nothing that a graph can say" in message
+    assert "Module 'a' is followed as no primitive says it: inhibition=True" in message
+
+
+def test_numbers_that_differ_from_step_to_step_are_told():
+    message = refusal(
+        loop(lambda m, x, t, xs: x * (t + 1)), torch.rand(5, 2, 4), lif=snn.Leaky(0.5)
+    )
+    assert "the number 1, and the number 7" in message
+
+
+def test_a_history_that_grows_is_told_by_its_lengths():
+    def forward(m, x):
+        m.past.append(m.fc(x))
+        return torch.stack(m.past).mean(0)
+
+    message = refusal(forward, torch.rand(2, 4), fc=nn.Linear(4, 4), past=[])
+    assert "steps 0 and 6 differ: stack of 1 and of 7 values" in message
+
+
+def test_a_neuron_called_twice_in_a_step_is_told():
+    def forward(m, x):
+        spk, mem = m.a(x)
+        return m.b(m.a(spk, mem)[0])[0]
+
+    message = refusal(forward, torch.rand(1, 4), a=snn.Leaky(0.5), b=snn.Leaky(0.5))
+    assert "'a' takes 2 steps where the model takes one" in message
+
+
+def test_no_custom_map_is_advised_where_no_node_could_say_it():
+    layer = nn.Conv2d(4, 2, 3, padding=1, padding_mode="reflect")
+    message = refusal(lambda m, x: m.layer(x), layer=layer)
+    assert "Use padding_mode='zeros'." in message
+    assert "custom_map" not in message
+
+
+# custom_map, and verify --------------------------------------------------------------------------
+
+
+class Sine(nn.Module):
+    def forward(self, x):
+        return torch.sin(x)
+
+
+MAPS = {
+    "custom_map returned None": (NodeError, lambda m: None),
+    "custom_map returned a list": (NodeError, lambda m: [ir.ReLU(4)]),
+    "custom_map raises AttributeError": (NodeError, lambda m: m.nothing),
+    "it makes (3,) of (4,)": (
+        UnsupportedError,
+        lambda m: ir.Affine(np.ones((3, 4)), np.ones(3)),
+    ),
+    "a parameter of shape (5,) for input of shape (4,)": (
+        UnsupportedError,
+        lambda m: ir.Scale(np.ones(5)),
+    ),
+}
+
+
+@pytest.mark.parametrize("name", MAPS)
+def test_a_custom_map_that_does_not_fit_names_the_module(name):
+    error, function = MAPS[name]
+    with pytest.raises(error) as caught:
+        bridge.to_ir(nn.Sequential(nn.Linear(4, 4), Sine()), torch.rand(2, 4), {Sine: function})
+    assert "module '1' (Sine)" in str(caught.value)
+    assert name in str(caught.value)
+
+
+GIVEN = {
+    "shape (5, 2, 3) for input 'input_1'": torch.rand(5, 2, 3),
+    "shape (2, 4) for input 'input_1'": torch.rand(2, 4),
+    "str for input 'input_1'": "yes",
+    "inputs ['other']": {"other": torch.rand(5, 2, 4), "input_1": torch.rand(5, 2, 4)},
+}
+
+
+@pytest.mark.parametrize("name", GIVEN)
+def test_inputs_of_the_users_that_do_not_fit(name):
+    model = Wrapped(lambda m, x: m.fc(x), fc=nn.Linear(4, 4))
+    with pytest.raises(InputError) as caught:
+        bridge.to_ir(model, torch.rand(2, 4), verify=GIVEN[name])
+    assert f"verify: {name}" in str(caught.value)
+
+
+def test_a_hook_in_a_sequential_is_placed_by_its_module_alone():
+    layer = nn.Linear(4, 4)
+    layer.register_forward_hook(lambda module, given, output: output * 2)
+    with pytest.raises(UnsupportedError) as caught:
+        bridge.to_ir(nn.Sequential(nn.Linear(4, 4), layer), torch.rand(2, 4))
+    assert caught.value.problems[0].where == "module '1'"
+
+
+def test_a_line_of_pythons_own_library_is_not_the_models():
+    message = refusal(lambda m, x: colorsys.hls_to_rgb(x, x, x)[0], torch.rand(2, 4))
+    assert "bool() reads the values" in message
+    assert "colorsys.py" not in message
+
+
+def test_axes_that_are_mixed_say_what_may_be_done_to_them():
+    message = refusal(lambda m, x: m.fc(x.view(4, 2)), torch.rand(2, 4), fc=nn.Linear(2, 2))
+    assert "share an axis (torch's view)" in message
+    assert "the numbers of a sample stay with that sample" in message

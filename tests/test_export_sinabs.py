@@ -328,7 +328,8 @@ def test_time_unflattened_for_one_number_of_samples_is_refused():
     )
     with pytest.raises(UnsupportedError) as error:
         bridge.to_ir(dyadic(model), torch.rand(5, 6, 1, 4, 4))
-    assert "sequences of 2 and 5 steps in one model" in str(error.value)
+    assert "in module '3': sequences of 5 and 2 steps in one model" in str(error.value)
+    assert "pool time outside of the model" in str(error.value)
 
 
 def test_a_layer_that_counts_other_steps_than_the_model_is_refused():

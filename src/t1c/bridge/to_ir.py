@@ -16,8 +16,10 @@ from .executor import GraphExecutor
 from .modules.exporting import Fragment
 from .own_graph import own_graph
 from .tracing.assemble import Restate, spiking_affine
+from .tracing.notes import tell
 from .tracing.proof import prove
 from .tracing.trace import looked_through, traced
+from .tracing.where import placed, raised_at
 
 Convert = Callable[[Any], ir.Node | None]
 ModuleMap = Convert | Mapping[type[nn.Module], Convert]
@@ -120,12 +122,19 @@ class T1CExporter:
         frameworks.load()
         model = looked_through(model)
         _refuse_without_values(model)
-        convert = _converter(custom_map)
+        convert = _converter(custom_map, model)
         if isinstance(model, GraphExecutor):
-            return own_graph(model, sample, convert, restate)
+            graph = own_graph(model, sample, convert, restate)
+            tell(model, graph, stacklevel=4)
+            return graph
         try:
             found = traced(model, sample, convert, restate)
-        except (T1CError, Warning, MemoryError):
+            tell(model, found.graph, stacklevel=4)
+            if verify is not False:
+                prove(model, found, None if verify is True else verify)
+        except T1CError as error:
+            raise placed(error, model) from error.__cause__
+        except (Warning, MemoryError):
             raise
         except Exception as error:
             raise UnsupportedError(
@@ -133,11 +142,9 @@ class T1CExporter:
                     f"it cannot be told what the model does ({type(error).__name__}: {error})",
                     "a model whose steps and axes can be followed",
                     "Please report it: the exporter should have said why.",
-                    where=type(model).__name__,
+                    where=raised_at(error, model)[0],
                 )
             ) from error
-        if verify is not False:
-            prove(model, found, None if verify is True else verify)
         return found.graph
 
 
@@ -155,28 +162,38 @@ def _refuse_without_values(model: nn.Module) -> None:
             )
 
 
-def _converter(custom_map: ModuleMap | None) -> Callable[[nn.Module], ir.Node | Fragment | None]:
+def _converter(
+    custom_map: ModuleMap | None, model: nn.Module
+) -> Callable[[nn.Module], ir.Node | Fragment | None]:
     """The user's map as a function that checks what it returns."""
+    paths = {id(module): path for path, module in model.named_modules()}
+
+    def refused(module: nn.Module, found: str) -> NodeError:
+        kind, path = type(module).__name__, paths.get(id(module))
+        where = f"module {path!r} ({kind})" if path else f"module of type {kind}"
+        return NodeError(Problem(f"custom_map {found}", "a node of t1c.ir", where=where))
+
+    def made(function: Convert, module: nn.Module) -> Any:
+        try:
+            return function(module)
+        except Exception as error:
+            raise refused(module, f"raises {type(error).__name__}: {error}") from error
 
     def convert(module: nn.Module) -> ir.Node | None:
         if custom_map is None:
             return None
         if isinstance(custom_map, Mapping):
             found = next((c for c in type(module).__mro__ if c in custom_map), None)
-            node: Any = custom_map[found](module) if found is not None else None
+            node: Any = made(custom_map[found], module) if found is not None else None
             needed = found is not None
         else:
-            node, needed = custom_map(module), False
+            node, needed = made(custom_map, module), False
         if isinstance(node, ir.Node):
             return node
         if node is None and not needed:
             return None
-        raise NodeError(
-            Problem(
-                f"custom_map returned a {type(node).__name__}",
-                "a node of t1c.ir",
-                where=f"module of type {type(module).__name__}",
-            )
+        raise refused(
+            module, "returned None" if node is None else f"returned a {type(node).__name__}"
         )
 
     return convert

@@ -9,7 +9,6 @@ Import this module only where snnTorch is installed.
 
 from __future__ import annotations
 
-import warnings
 from dataclasses import replace
 from typing import Any
 
@@ -20,7 +19,6 @@ from snntorch import surrogate
 from torch import Tensor, nn
 
 from t1c import ir
-from t1c.ir.errors import GraphWarning
 
 from ..modules.exporting import (
     Fragment,
@@ -147,34 +145,26 @@ def firing(module: Any, features: Shape, late_zero: str) -> dict[str, Any]:
 
 def _leaky_node(module: Any, features: Shape, late_zero: str) -> ir.Node:
     fields = firing(module, features, late_zero)
-    fields |= _clamped(module, "beta")
     tau = time_constant(module.beta.clamp(0, 1), features, "beta")
     if tau is None:
         return ir.IF(r=np.ones(1), **fields)
     return ir.LIF(tau=tau, r=tau.copy(), v_leak=np.zeros(1), **fields)
 
 
-def _clamped(module: Any, *names: str) -> dict[str, Any]:
-    """A note and a warning, where training pushed a decay out of [0, 1], to which it is clamped."""
+def _clamped(module: Any) -> dict[str, float]:
+    """Decays that training pushed out of [0, 1], to which snnTorch clamps them as it runs."""
     notes = {}
-    for name in names:
-        decay = getattr(module, name).detach()
-        if bool(((decay < 0) | (decay > 1)).any()):
-            far = float(decay.flatten()[(decay - 0.5).abs().argmax()])
-            notes[f"clamped_{name}"] = far
-            warnings.warn(
-                f"a {type(module).__name__} has {name} = {far:g}, and snnTorch clamps it to [0, 1] "
-                "as it runs: so does the graph",
-                GraphWarning,
-                stacklevel=2,
-            )
-    return {"metadata": notes} if notes else {}
+    for name in ("alpha", "beta"):
+        decay = getattr(module, name, None)
+        if isinstance(decay, Tensor) and bool(((decay < 0) | (decay > 1)).any()):
+            far = decay.detach().flatten()
+            notes[f"clamped_{name}"] = float(far[(far - 0.5).abs().argmax()])
+    return notes
 
 
 def _synaptic_node(module: Any, features: Shape) -> ir.Node:
     # A delayed reset to zero takes the whole new membrane, its input included.
     fields = firing(module, features, "hold")
-    fields |= _clamped(module, "alpha", "beta")
     tau_syn = time_constant(module.alpha.clamp(0, 1), features, "alpha")
     tau_mem = time_constant(module.beta.clamp(0, 1), features, "beta")
     if tau_syn is None or tau_mem is None:
@@ -264,23 +254,23 @@ def _watch(module: Any, note: Note) -> Tensor:
 # One function for each neuron ------------------------------------------------------------------
 
 
-@exports(snn.Leaky, state=("mem",), remake=node_map)
+@exports(snn.Leaky, state=("mem",), remake=node_map, notes=_clamped)
 def _leaky(module: snn.Leaky, entering: Shape, leaving: Shape) -> ir.Node | Fragment:
     made = _graded(module, _leaky_node(module, entering, "zero"), entering)
     return _with_membrane(module, made)
 
 
-@exports(snn.Synaptic, state=("syn", "mem"), remake=node_map)
+@exports(snn.Synaptic, state=("syn", "mem"), remake=node_map, notes=_clamped)
 def _synaptic(module: snn.Synaptic, entering: Shape, leaving: Shape) -> ir.Node | Fragment:
     return _with_membrane(module, _graded(module, _synaptic_node(module, entering), entering))
 
 
-@exports(snn.RLeaky, state=("spk", "mem"))
+@exports(snn.RLeaky, state=("spk", "mem"), notes=_clamped)
 def _rleaky(module: snn.RLeaky, entering: Shape, leaving: Shape) -> Fragment:
     return _recurrent(module, _leaky_node(module, entering, "hold"), entering)
 
 
-@exports(snn.RSynaptic, state=("spk", "syn", "mem"))
+@exports(snn.RSynaptic, state=("spk", "syn", "mem"), notes=_clamped)
 def _rsynaptic(module: snn.RSynaptic, entering: Shape, leaving: Shape) -> Fragment:
     if not module.reset_delay:
         raise refuse(
@@ -313,7 +303,7 @@ def _lapicque(module: snn.Lapicque, entering: Shape, leaving: Shape) -> ir.Node 
     return _with_membrane(module, _graded(module, node, entering))
 
 
-@exports(snn.Alpha, state=("syn_exc", "syn_inh", "mem"))
+@exports(snn.Alpha, state=("syn_exc", "syn_inh", "mem"), notes=_clamped)
 def _alpha(module: snn.Alpha, entering: Shape, leaving: Shape) -> ir.Node | Fragment:
     """Two synapses and a threshold, as nodes of their own: there is nothing to reset in them."""
     if module.reset_mechanism != "none":

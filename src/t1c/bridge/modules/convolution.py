@@ -152,7 +152,7 @@ def _options(module: Any, *more: str) -> dict[str, Any]:
         raise refuse(
             f"padding_mode={module.padding_mode!r}",
             "'zeros': no primitive pads otherwise",
-            "Use padding_mode='zeros', or custom_map.",
+            "Use padding_mode='zeros'.",
         )
     options: dict[str, Any] = {"groups": module.groups}
     for name in ("stride", "padding", "dilation", *more):

@@ -48,12 +48,14 @@ class Fragment:
 Exporter = Callable[[Any, Shape, Shape], "ir.Node | Fragment"]
 Remake = Callable[[Any], "nn.Module | None"]
 Rest = Callable[[Any], tuple[Any, ...]]
+Notes = Callable[[Any], Mapping[str, float]]
 F = TypeVar("F", bound=Exporter)
 
 _EXPORTERS: dict[type[nn.Module], Exporter] = {}
 _REMAKES: dict[type[nn.Module], Remake] = {}
 _STATES: dict[type[nn.Module], tuple[str, ...]] = {}
 _RESTS: dict[type[nn.Module], Rest] = {}
+_NOTES: dict[type[nn.Module], Notes] = {}
 _FAMILIES: set[type[nn.Module]] = set()
 _STEPPED: set[type[nn.Module]] = set()
 
@@ -65,6 +67,7 @@ def exports(
     family: bool = False,
     stepped: bool = False,
     rest: Rest | None = None,
+    notes: Notes | None = None,
 ) -> Callable[[F], F]:
     """Decorator: the function makes the node of a module of these types.
 
@@ -80,6 +83,7 @@ def exports(
             for what is refused as a whole.
         stepped: a call of such a module is one time step, and it returns its state.
         rest: the values of a module's state variables at rest, where these are not zero.
+        notes: what of a module its user should know, for the metadata of its node: name -> number.
     """
 
     def register(function: F) -> F:
@@ -88,6 +92,8 @@ def exports(
             _STATES[module_type] = state
             if rest is not None:
                 _RESTS[module_type] = rest
+            if notes is not None:
+                _NOTES[module_type] = notes
             if stepped:
                 _STEPPED.add(module_type)
             if family:
@@ -126,6 +132,12 @@ def rest_of(module: nn.Module, index: int) -> Any:
     """What a state variable of a module is at rest: a number, or a tensor that broadcasts."""
     cls = known_type(module)
     return _RESTS[cls](module)[index] if cls in _RESTS else 0
+
+
+def notes_of(module: nn.Module) -> Mapping[str, float]:
+    """What of a module its user should know: name -> number."""
+    cls = known_type(module)
+    return _NOTES[cls](module) if cls in _NOTES else {}
 
 
 def is_stepped(module: nn.Module) -> bool:
@@ -168,13 +180,29 @@ def _made(module: nn.Module, entering: Shape, leaving: Shape) -> ir.Node | Fragm
         )
     node = node_of(module)
     if node is None:
-        return _EXPORTERS[cls](module, entering, leaving)
+        return _noted(_EXPORTERS[cls](module, entering, leaving), notes_of(module))
     if not is_default(module):
         return _restored(cls, module, node, entering, leaving)
     if not node.parameters():
         return node
     now = _EXPORTERS[cls](module, entering, leaving)
     return _updated(node, now if isinstance(now, ir.Node) else now.nodes[""])
+
+
+def _noted(made: ir.Node | Fragment, notes: Mapping[str, float]) -> ir.Node | Fragment:
+    """What a module became, with notes on its main node."""
+    if not notes:
+        return made
+    if isinstance(made, ir.Node):
+        noted: ir.Node = made.replace(metadata={**made.metadata, **notes})
+        return noted
+    membrane = made.membrane and _noted(made.membrane, notes)
+    assert not isinstance(membrane, ir.Node)
+    nodes = {
+        **made.nodes,
+        "": made.nodes[""].replace(metadata={**made.nodes[""].metadata, **notes}),
+    }
+    return replace(made, nodes=nodes, membrane=membrane)
 
 
 def _updated(node: ir.Node, now: ir.Node) -> ir.Node:

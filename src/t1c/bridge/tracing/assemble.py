@@ -88,6 +88,19 @@ class Assembly:
                     found[_joined(self._names[spot], relative)] = spot.call.place
         return found
 
+    @property
+    def spots(self) -> list[Spot]:
+        """What is in the graph, in the order of the drawing."""
+        return self._spots
+
+    def name_of(self, signal: Signal) -> str | None:
+        """The node whose one output a signal is; None where there is no such node."""
+        fragment = signal.spot.fragment
+        node = fragment.nodes[fragment.leave]
+        if signal.membrane or signal.spot not in self._names or node.port_count > 1:
+            return None
+        return _joined(self._names[signal.spot], fragment.leave)
+
     def graph(self) -> ir.Graph:
         """The graph, with the edges that run back stated where the rule would choose others."""
         self._delay_outside_of_loops()

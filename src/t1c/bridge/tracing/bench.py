@@ -18,7 +18,7 @@ from ..modules.exporting import Fragment, Shape, array, refuse
 from . import axes
 from .axes import BATCH, TIME, Dims
 from .drawing import Drawing, Signal
-from .names import plain_name
+from .names import plain_name, spoken
 from .record import Call, Value
 from .steps import Steps
 
@@ -93,9 +93,9 @@ class Bench:
             found = axes.roles(dims[dim])
             across = "across time" if found == {TIME} else "across the batch"
             raise refuse(
-                f"{self.call.name} works {across}"
+                f"{spoken(self.call.name)} works {across}"
                 if BATCH not in found or found == {BATCH}
-                else f"{self.call.name} works across time and batch",
+                else f"{spoken(self.call.name)} works across time and batch",
                 "work on features; across time, a sum, a mean, a maximum or a minimum",
                 "A graph runs step by step, and each sample by itself.",
             )
@@ -221,6 +221,12 @@ class Bench:
         """A signal with other features of as many numbers."""
         if signal.features == shape:
             return signal
+        if not shape:
+            raise refuse(
+                "a value of one number for each sample, and no axis of features",
+                "at least one axis behind the batch",
+                "Keep the axis, as x[:, 0:1] and keepdim=True do, or use x.unsqueeze(-1).",
+            )
         if math.prod(signal.features) != math.prod(shape):
             return self.copied(signal, shape)
         while isinstance(signal.spot.node, ir.Reshape | ir.Flatten) and not signal.spot.own:

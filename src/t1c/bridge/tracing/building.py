@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import heapq
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -15,15 +15,15 @@ from t1c.ir.errors import Problem, T1CError, UnsupportedError
 
 from ..modules.exporting import Fragment, Shape, module_to_node
 from . import axes
-from .axes import AxisError
+from .axes import BATCH, TIME, AxisError, leaves
 from .bench import Bench, Unsaid
 from .drawing import Drawing, Signal, Spot
 from .effects import axes_kept, leading
 from .families import Families, Ref, Slot
 from .ledger import describe
-from .names import NICKNAMES, plain_name
+from .names import NICKNAMES, plain_name, spoken
 from .operations import rule_of
-from .record import Call
+from .record import Call, called_at
 from .steps import Key
 
 Choose = Callable[[nn.Module], "ir.Node | Fragment | None"]
@@ -37,6 +37,17 @@ class MembraneUsedError(Exception):
         self.module, self.problem = module, problem
 
 
+def _of_axes(text: str) -> Problem:
+    """What is wrong with the axes of a call."""
+    if "axis" not in text and "axes" not in text:
+        return Problem(text)
+    return Problem(
+        text,
+        "time, batch and features in axes of their own, or time and batch in one",
+        "Reshape and permute so that the numbers of a sample stay with that sample.",
+    )
+
+
 class Building:
     """The drawing of the step that all steps are.
 
@@ -44,6 +55,7 @@ class Building:
         families: what there is to draw.
         choose: the user's own choice of node for a module.
         made: nodes of modules that were made before, which are used again.
+        names: of the inputs, by their numbers.
 
     Attributes:
         drawing: the nodes.
@@ -51,8 +63,15 @@ class Building:
         outputs: what the model returns, in order.
     """
 
-    def __init__(self, families: Families, choose: Choose, made: dict[Any, Fragment]) -> None:
+    def __init__(
+        self,
+        families: Families,
+        choose: Choose,
+        made: dict[Any, Fragment],
+        names: Sequence[str],
+    ) -> None:
         self.families, self.steps = families, families.steps
+        self._names = names
         self._choose, self._made = choose, made
         self.drawing = Drawing()
         self.inputs: dict[int, Spot] = {}
@@ -71,6 +90,12 @@ class Building:
             spot, ref = self._waiting.pop()
             spot.inputs = [self._member(replace(ref, lag=0))]
 
+    def sent(self) -> Iterator[tuple[Key, int, Signal]]:
+        """What the families send: a family, the number of a result, and its place in the graph."""
+        for (key, port), signal in self._sent.items():
+            if isinstance(signal, Signal):
+                yield key, port, signal
+
     def _entries(self) -> set[int]:
         refs = [
             *self.families.reaches.values(),
@@ -83,16 +108,29 @@ class Building:
         value = self.steps.record.inputs[number][0]
         features = self._features(value)
         if not features:
-            raise UnsupportedError(
-                Problem(
-                    f"input {number} of shape {value.shape} has no features",
-                    "a batch dimension, and at least one behind it",
-                    "Use x.unsqueeze(-1), and work on that.",
-                )
-            )
+            raise UnsupportedError(self._without_features(number))
         signal = self.drawing.emit(ir.Input(features), features=features)
         self.inputs[number] = signal.spot
         self._sent[("input", number), 0] = signal
+
+    def _without_features(self, number: int) -> Problem:
+        """What to say of an input that is nothing but time and batch."""
+        record = self.steps.record
+        value = record.inputs[number][0]
+        roles = [role for dim in self.steps.dims(value) for role in (a.role for a in leaves(dim))]
+        met = ", ".join({TIME: "T", BATCH: "B"}.get(role or "", "?") for role in roles)
+        used = next((call.place for call in record.calls if value in call.inputs), "")
+        return Problem(
+            f"input {self._names[number]!r} has the axes ({met}), and no features",
+            "a batch dimension, and at least one behind it"
+            if TIME not in roles
+            else "time and batch, and at least one axis besides",
+            "Two of its axes are gone along step by step: take the steps of one."
+            if roles.count(TIME) > 1
+            else "One sample alone needs a batch, x.unsqueeze(0); samples of one number each need "
+            "an axis of features, x.unsqueeze(-1).",
+            where=used,
+        )
 
     def _features(self, value: Any) -> Shape:
         return tuple(value.shape[i] for i in axes.features(self.steps.dims(value)))
@@ -153,7 +191,7 @@ class Building:
                 raise AxisError(self.steps.problems[call])
             found = self._accumulated(key, call, bench) or self._made_of(call, bench)
         except AxisError as error:
-            raise UnsupportedError(self._unsupported(call, Problem(str(error)))) from None
+            raise UnsupportedError(self._unsupported(call, _of_axes(str(error)))) from None
         except (T1CError, TypeError) as error:
             known = isinstance(error, T1CError)
             reason = error.problems[0] if known else Problem(str(error))  # type: ignore[union-attr]
@@ -181,16 +219,16 @@ class Building:
             return self._module(call, bench)
         rule = rule_of(call.name)
         if rule is None:
-            raise AxisError(f"torch's {call.name} is nothing that a graph can say")
+            raise AxisError(f"torch's {spoken(call.name)} is nothing that a graph can say")
         return rule(bench)
 
     def _unsupported(self, call: Call, reason: Problem) -> Problem:
         place = call.place
         if call.module is not None:
-            place = f"module {call.name!r} ({type(call.module).__name__}, called at {call.place})"
+            place = called_at(call)
             named = reason.found
         else:
-            name = call.name
+            name = spoken(call.name)
             named = (
                 reason.found
                 if f"torch's {name}" in reason.found

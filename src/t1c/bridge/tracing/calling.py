@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import traceback
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -18,6 +17,7 @@ from .module_calls import Convert
 from .preserve import preserved
 from .record import Record, Value, replaced
 from .recorder import Recorder
+from .where import raised_at
 
 
 class ModelError(Exception):
@@ -195,20 +195,13 @@ def _copied(item: Any) -> Any:
 
 def raised(error: Exception, model: nn.Module) -> Problem:
     """What a model raised, and the line of its source that did."""
-    import os
-
-    bridge = os.path.dirname(os.path.dirname(__file__))
-    frames = [
-        f
-        for f in traceback.extract_tb(error.__traceback__)
-        if not f.filename.startswith((bridge, os.path.dirname(torch.__file__)))
-    ]
-    place = f"{frames[-1].filename}:{frames[-1].lineno}" if frames else type(model).__name__
     text = (str(error).strip() or "no message").splitlines()[0]
+    place, foreign = raised_at(error, model)
+    line = f" ({foreign})" if foreign else ""
     return Problem(
-        f"the model raises {type(error).__name__}: {text}",
+        f"the model raises {type(error).__name__}: {text}{line}",
         "a model that runs on the sample",
-        "Try model(sample) by itself.",
+        "Try the model on the sample by itself.",
         place,
     )
 

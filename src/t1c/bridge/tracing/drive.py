@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from t1c import ir
+from t1c.ir.errors import T1CError
 
 from ..engine.stages import work_stage
 from ..engine.state_checks import States
@@ -42,11 +43,13 @@ class Drive:
         gains: node -> power of two by which what enters it, or its weight, is multiplied.
         silent: populations that could not be made to fire.
         busy: populations that could not be made to stay silent anywhere.
+        undriven: populations that were not reached -> why.
     """
 
     gains: dict[str, float] = field(default_factory=dict)
     silent: list[str] = field(default_factory=list)
     busy: list[str] = field(default_factory=list)
+    undriven: dict[str, str] = field(default_factory=dict)
 
 
 def fires(node: ir.Node) -> bool:
@@ -93,13 +96,20 @@ class Driver:
     ) -> None:
         self._graph, self._dtype = graph, dtype
         self._movable = set(movable)
-        self._executor: GraphExecutor = ir_to_torch(graph, dtype=dtype, events=False)
+        self._executor: GraphExecutor = ir_to_torch(
+            graph, dtype=dtype, events=False, return_state=True
+        )
         self._xs = self._executor._inputs(dict(xs), 2)
         self._sent: Values = {}
         plan = self._executor.plan
         self._stage_of = {name: i for i, s in enumerate(plan.stages) for name in s.names}
         self._levers = {name: self._lever(name) for name in plan.order if self._drivable(name)}
         self._needed = self._last_stages()
+
+    @property
+    def executor(self) -> GraphExecutor:
+        """The graph with the gains in place that were found."""
+        return self._executor
 
     @torch.no_grad()
     def drive(self) -> Drive:
@@ -109,22 +119,32 @@ class Driver:
         at = 0
         while at < len(stages):
             after: States = {}
-            work_stage(
-                self._executor.network,
-                stages[at],
-                self._xs,
-                self._sent,
-                {},
-                after,
-                self._executor.plan.order,
-            )
-            back = self._settle(at, tried, found)
+            try:
+                work_stage(
+                    self._executor.network,
+                    stages[at],
+                    self._xs,
+                    self._sent,
+                    {},
+                    after,
+                    self._executor.plan.order,
+                )
+                back = self._settle(at, tried, found)
+            except T1CError as error:
+                return self._given_up(at, found, str(error.problems[0]))
             if back is not None:
                 at = back
                 continue
             for name in [n for n in self._sent if self._needed[n] <= at]:
                 del self._sent[name]
             at += 1
+        return found
+
+    def _given_up(self, at: int, found: Drive, why: str) -> Drive:
+        """The gains of the stages before; this one and what comes behind it keep their own."""
+        behind = [n for stage in self._executor.plan.stages[at:] for n in stage.names]
+        found.gains = {n: g for n, g in found.gains.items() if n not in behind}
+        found.undriven = {n: why for n in behind if fires(self._graph.nodes[n])}
         return found
 
     def _last_stages(self) -> dict[str, int]:

@@ -277,7 +277,9 @@ class Families:
         ):
             raise UnsupportedError(
                 Problem(
-                    f"{call.name!r} takes {len(times)} steps, and the model {self.last + 1}",
+                    f"{call.name!r} takes {len(times)} steps where the model takes one"
+                    if self._written_out(key)
+                    else f"{call.name!r} takes {len(times)} steps, and the model {self.last + 1}",
                     "every neuron taking one step in each step, from the state of the last",
                     "Hand each neuron's state on in every step, and reset_mem() between uses.",
                     call.place,
@@ -308,10 +310,13 @@ class Families:
             )
         mine, theirs = (replaced((c.args, c.kwargs), Value, empty) for c in (a, b))
         if a.module is None and repr(mine) != repr(theirs):
+            counts = len(a.inputs), len(b.inputs)
+            said = f"with {mine[0][1:]} and {theirs[0][1:]}"
+            if counts[0] != counts[1]:
+                said = f"of {counts[0]} and of {counts[1]} values"
             raise UnsupportedError(
                 Problem(
-                    f"steps {time} and {now} differ: {a.name} with {mine[0][1:]} and "
-                    f"{theirs[0][1:]}",
+                    f"steps {time} and {now} differ: {a.name} {said}",
                     "a model whose steps are all the same",
                     "A number that changes from step to step has to come with the input.",
                     a.place,
@@ -411,10 +416,11 @@ class Families:
 
     def _differ(self, slot: Slot, time: int, now: int, found: Ref, by: Call | None) -> None:
         what = by.what if by is not None else "the model's output"
+        mine, theirs = _words(found), _words(self.reaches[slot])
+        both = f"{mine}, and {theirs}" if mine != theirs else f"{mine}, another one in each"
         raise UnsupportedError(
             Problem(
-                f"steps {time} and {now} differ in what reaches {what}: "
-                f"{_words(found)}, and {_words(self.reaches[slot])}",
+                f"steps {time} and {now} differ in what reaches {what}: {both}",
                 "a model whose steps are all the same",
                 "Memory starts from a constant, and is handed on in every step; what happens at "
                 "some steps only belongs outside of the model.",
@@ -440,5 +446,8 @@ class Families:
 def _words(ref: Ref) -> str:
     from .ledger import describe
 
+    value = ref.at.value
+    if ref.key is None and value.tensor.numel() == 1:
+        return f"the number {value.tensor.item():g}"
     when = "" if ref.at.time is None or ref.key is None else f" of step {ref.at.time}"
-    return f"{describe(ref.at.value)}{when}"
+    return f"{describe(value)}{when}"

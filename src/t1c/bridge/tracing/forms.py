@@ -111,7 +111,8 @@ def form_of(steps: Steps, arguments: Arguments) -> Form:
         for dim in shapes[-1]:
             for role, size in dim:
                 batch = size if role == BATCH else batch
-    return Form(not sequence, tuple(shapes), max(steps.count, 1), batch)
+    timed = [size for axes in shapes for dim in axes or () for role, size in dim if role == TIME]
+    return Form(not sequence, tuple(shapes), next(iter(timed), max(steps.count, 1)), batch)
 
 
 def features_of(form: Form, number: int) -> tuple[int, ...]:

@@ -34,12 +34,14 @@ class ModuleCalls(Ledger):
     Attributes:
         state_inputs: the numbers of the inputs that were a neuron's first state.
         notes: module -> what was left out of it.
+        unsaid: neuron -> why no primitive says it, so that it is followed through its own code.
     """
 
     def __init__(self, model: nn.Module, convert: Convert, keep: bool = True) -> None:
         super().__init__(model, keep)
         self.state_inputs: set[int] = set()
         self.notes: dict[str, str] = {}
+        self.unsaid: dict[str, Problem] = {}
         self._convert = convert
         self._chosen: dict[int, ir.Node | Fragment | None] = {}
         self._followed: dict[int, bool] = {}
@@ -101,8 +103,9 @@ class ModuleCalls(Ledger):
             features = tuple(x.shape[lead:])
             try:
                 self.quietly(module_to_node, module, features, features)
-            except T1CError:
+            except T1CError as error:
                 self._followed[id(module)] = True
+                self.unsaid[self._paths.get(id(module), "")] = error.problems[0]
             else:
                 self._followed[id(module)] = False
         return not self._followed[id(module)]

@@ -61,6 +61,14 @@ NICKNAMES = {"cut": "chunk", "getitem": "take", "__setitem__": "write"}
 """What a node is called, where the name of the operation would not do."""
 
 
+_SPOKEN = {"__getitem__": "indexing", "__setitem__": "indexed write"}
+
+
+def spoken(name: str) -> str:
+    """An operation in the words of an error message."""
+    return _SPOKEN.get(name, name)
+
+
 def plain_name(name: str) -> str:
     """One name for all ways of writing an operation; ``relu_`` is what ``relu`` is."""
     if name in _PLAIN:

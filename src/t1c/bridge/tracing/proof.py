@@ -9,25 +9,32 @@ from __future__ import annotations
 import copy
 import warnings
 from collections.abc import Mapping
-from contextlib import ExitStack
+from dataclasses import replace
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from t1c import ir
-from t1c.ir.errors import GraphWarning, Problem, T1CError, UnsupportedError
+from t1c.ir.errors import GraphWarning, InputError, Problem, UnsupportedError
 
-from ..from_ir import ir_to_torch
 from ..verify import VerificationError
-from .calling import raised
-from .drive import Drive, Driver, with_gains
-from .forms import features_of, packed, unpacked
-from .preserve import preserved
+from .calling import ModelError
+from .differences import Difference, differing
+from .drive import Drive, Driver
+from .exactly import at_thresholds
+from .forms import features_of
+from .parting import clue
+from .sides import Sides, Xs
+from .sized import described, failed_at
 from .trace import Traced
+from .where import home_of
 
-STEPS = 25
+STEPS = 64
 """Steps of the proof: more than the trace had, and than a counter is likely to count to."""
+FEWEST = 25
+"""Steps of the proof of a model that is costly to run, but not LARGE."""
+WORK = 12_000_000
+"""Numbers that a model may work out for as many steps as STEPS; more make it fewer steps."""
 AMPLITUDES = (1.0, 6.0, -1.0, 0.0, 48.0)
 """From step to step: as the sample is, stronger, the other way round, nothing, far too strong."""
 
@@ -46,41 +53,44 @@ def prove(model: nn.Module, found: Traced, more: Any = None) -> None:
 
     Raises:
         VerificationError: they do not agree.
+        UnsupportedError: the model does not run on numbers like the sample's.
+        InputError: the user's inputs are not the model's.
     """
+    proof = _Proof(model, found)
+    given = proof.of_user(more)
     form = found.form
     flexible = form.single or len({steps for steps, _ in found.sizes}) > 1
     free = len({batch for _, batch in found.sizes}) > 1 or found.sizes[0][1] != form.batch
     batch = (1 if found.large else 2) if free else form.batch
-    few, many = (5, 12) if found.large else (7, STEPS)
-    proof = _Proof(model, found)
-    proof.drive(proof.drawn(few if flexible else form.steps, batch, 2))
-    proof.compare(proof.drawn(many if flexible else form.steps, batch, 3))
+    few, many = (5, 12) if found.large else (7, _steps(found, batch))
+    if not flexible:
+        few = many = form.steps
+    proof.drive(proof.drawn(few, batch, 2))
+    proof.compare_at((many, batch), 3)
     if not found.large:
-        other = 1 if free else form.batch
-        proof.compare(proof.drawn(few if flexible else form.steps, other, 4), stepping=True)
-    if flexible and not form.single:
-        proof.compare_one_step(proof.drawn(1, batch, 5))
+        proof.compare_at((few, 1 if free else form.batch), 4, stepping=True)
+    one = flexible and not form.single and proof.compare_one_step(proof.drawn(1, batch, 5))
+    proof.check_thresholds(proof.drawn(1 if one or form.single else few, batch, 6))
     proof.warn()
-    if more is not None:
-        proof.gains = {}
-        given = more if isinstance(more, Mapping) else {0: more}
-        if isinstance(more, tuple | list):
-            given = dict(enumerate(more))
-        names = list(found.arguments.names)
-        proof.compare(
-            {
-                names.index(key) if isinstance(key, str) else key: torch.as_tensor(value)
-                for key, value in given.items()
-            }
-        )
+    if given:
+        proof.sides.gains = {}
+        try:
+            proof.compare(given)
+        except ModelError as error:
+            raise UnsupportedError(error.problem.at("on the inputs of verify")) from error
+
+
+def _steps(found: Traced, batch: int) -> int:
+    """How many steps a model is proven on, by what a step costs."""
+    return max(FEWEST, min(STEPS, WORK // max(found.numbers * batch, 1)))
 
 
 class _Proof:
     def __init__(self, model: nn.Module, found: Traced) -> None:
         self.model, self.found = model, found
-        self.graph = found.graph
-        self.gains: dict[str, float] = {}
+        self.sides = Sides(model, found)
         self.driven = Drive()
+        self.smaller: list[str] = []
         held = (p.dtype for p in model.parameters() if p.is_floating_point())
         given = (
             t.dtype
@@ -88,7 +98,6 @@ class _Proof:
             if isinstance(t, Tensor) and t.is_floating_point()
         )
         self.dtype = next(held, next(given, torch.get_default_dtype()))
-        self.names = dict(zip(_numbers(found), self.graph.inputs(), strict=True))
 
     # Inputs ----------------------------------------------------------------------------------
 
@@ -117,233 +126,198 @@ class _Proof:
             drawn[number] = packed.to(self.dtype)
         return drawn
 
-    def drive(self, xs: Mapping[int, Tensor]) -> None:
+    def of_user(self, more: Any) -> dict[int, Tensor]:
+        """The user's inputs by their numbers.
+
+        Raises:
+            InputError: they are not what the model takes.
+        """
+        names = [name for n, name in enumerate(self.found.arguments.names) if n in self.sides.names]
+        listed = list(more) if isinstance(more, tuple | list) else [more]
+        given = dict(more) if isinstance(more, Mapping) else dict(zip(names, listed, strict=False))
+        taken: dict[int, Tensor] = {}
+        for number in self.sides.names if more is not None else ():
+            name = self.found.arguments.names[number]
+            value = given.pop(name, given.pop(number, None))
+            shape = features_of(self.found.form, number)
+            lead = ("B",) if self.found.form.still(number) else ("T", "B")
+            wanted = f"({', '.join((*lead, *map(str, shape)))})"
+            try:
+                tensor = torch.as_tensor(value)
+            except (TypeError, ValueError, RuntimeError):
+                tensor = None
+            if tensor is None or tuple(tensor.shape[len(lead) :]) != shape:
+                met = type(value).__name__ if tensor is None else f"shape {tuple(tensor.shape)}"
+                raise InputError(
+                    Problem(
+                        f"{met} for input {name!r}",
+                        f"a tensor {wanted}",
+                        "Time comes first, then the batch, wherever the model wants them.",
+                        where="verify",
+                    )
+                )
+            taken[number] = tensor
+        if given and more is not None:
+            raise InputError(
+                Problem(f"inputs {list(given)}", f"those of the model: {names}", where="verify")
+            )
+        return taken
+
+    def drive(self, xs: Xs) -> None:
         """Find gains that make every population fire, and stay silent."""
+        graph, form = self.found.graph, self.found.form
         movable = {path for path, _ in self.model.named_modules() if path}
-        used = {n for n in self.graph.nodes if n in movable}
+        used = {n for n in graph.nodes if n in movable}
         copies = {
             str(node.metadata["copy_of"])
-            for node in self.graph.nodes.values()
+            for node in graph.nodes.values()
             if "copy_of" in node.metadata
         }
-        tied = {n for n, node in self.graph.nodes.items() if "tied" in node.metadata}
-        timed = [x.shape[0] for n, x in xs.items() if not self.found.form.still(n)]
-        steps = timed[0] if timed else 7
+        tied = {n for n, node in graph.nodes.items() if "tied" in node.metadata}
+        steps, _ = self.sides.size(xs)
         known = {
-            self.names[n]: (x.expand(steps, *x.shape) if self.found.form.still(n) else x)
+            self.sides.names[n]: (x.expand(steps, *x.shape) if form.still(n) else x)
             for n, x in xs.items()
-            if n in self.names
+            if n in self.sides.names
         }
-        try:
-            self.driven = Driver(self.graph, self.dtype, used - copies - tied, known).drive()
-        except T1CError:
-            self.driven = Drive()
-        self.gains = self.driven.gains
+        driver = Driver(graph, self.dtype, used - copies - tied, known)
+        self.driven = driver.drive()
+        self.sides.gains = self.driven.gains
+        if not self.driven.undriven:
+            self.sides.keep(driver.executor, self.dtype)
 
     # Two sides -------------------------------------------------------------------------------
 
-    def compare(self, xs: Mapping[int, Tensor], stepping: bool = False) -> None:
-        """Raise if the sides differ by more than rounding."""
-        mine = self._of_model(self.model, xs, self.dtype)
-        theirs = self._of_graph(xs, self.dtype, stepping)
-        worst = _differing(mine, theirs)
+    def compare_at(self, wanted: tuple[int, int], seed: int, stepping: bool = False) -> None:
+        """Compare at a number of steps and samples, or, if the model takes no such, at the trace's.
+
+        Raises:
+            VerificationError: the sides differ.
+            UnsupportedError: the model runs on neither.
+        """
+        form, first = self.found.form, None
+        for size in dict.fromkeys([wanted, *self.found.sizes, (form.steps, form.batch)]):
+            try:
+                self.compare(self.drawn(*size, seed), stepping)
+            except ModelError as error:
+                first = first or failed_at(error.problem, *size, form)
+                continue
+            if first is not None:
+                self.smaller.append(f"{first.found} ({first.where}); {described(*size, form)}")
+            return
+        assert first is not None
+        raise UnsupportedError(first)
+
+    def compare(self, xs: Xs, stepping: bool = False) -> None:
+        """Compare on given inputs.
+
+        Raises:
+            VerificationError: the sides differ by more than rounding.
+            ModelError: the model does not run on them.
+        """
+        model, dtype = self.model, self.dtype
+        mine = self.sides.of_model(xs)
+        theirs = self.sides.of_graph(xs, dtype, stepping)
+        worst = differing(mine, theirs)
         if worst is None:
             return
-        loosely = _differing(mine, theirs, strict=False)
-        if self.dtype != torch.float64:
+        worst = differing(mine, theirs, strict=False)
+        del mine, theirs
+        precise = self._precise()
+        if precise is not None:
             exact = {n: x.to(torch.float64) for n, x in xs.items()}
             try:
-                precise = copy.deepcopy(self.model).to(torch.float64)
-                mine = self._of_model(precise, exact, torch.float64)
-            except Exception:  # a model that fixes its dtype cannot be run in another
-                worst = loosely
+                mine = self.sides.of_model(exact, precise)
+            except ModelError:
+                pass  # a model that fixes its dtype cannot be run in another
             else:
-                theirs = self._of_graph(exact, torch.float64, stepping)
-                worst = _differing(mine, theirs, strict=False)
-        else:
-            worst = loosely
-        if worst is None:
-            return
-        name, count, total, largest, step = worst
-        first = "" if step is None else f", first at step {step}"
-        raise VerificationError(
-            Problem(
-                f"model and graph part: {count} of {total} values of {name!r} differ, by up to "
-                f"{largest:.3g}{first}",
-                "the same at every step, for every sample",
-                "The model does something that shows at other inputs, steps or samples than those "
-                "it was traced on, or a custom_map says what a module does not do.",
-                where=f"{type(self.model).__name__}, run beside its graph",
-            )
+                theirs = self.sides.of_graph(exact, torch.float64, stepping)
+                worst = differing(mine, theirs, torch.finfo(self.dtype).eps / 4)
+                xs, model, dtype = exact, precise, torch.float64
+        if worst is not None:
+            raise VerificationError(self._parting(worst, xs, model, dtype))
+
+    def _precise(self) -> nn.Module | None:
+        """A copy of the model in float64; None where it is in float64, or cannot be copied."""
+        if self.dtype == torch.float64:
+            return None
+        try:
+            return copy.deepcopy(self.model).to(torch.float64)
+        except Exception:  # whatever a user's object does not allow
+            return None
+
+    def _parting(self, worst: Difference, xs: Xs, model: nn.Module, dtype: torch.dtype) -> Problem:
+        """What differs, at which node first, and what may be the cause."""
+        problem = Problem(
+            f"model and graph part: {worst}",
+            "the same at every step, for every sample",
+            "The model does something that shows at other inputs, steps or samples than those "
+            "it was traced on."
+            if worst.shapes is None
+            else "Of one sample or step keep the axis: squeeze(dim) and flatten(1) do.",
+            where=f"{home_of(self.model)}, run beside its graph",
+        )
+        try:
+            found = clue(self.sides, xs, dtype, torch.finfo(self.dtype).eps, model)
+        except (
+            Exception
+        ):  # where the model cannot be followed at these sizes, nothing more is known
+            return problem
+        if found is None:
+            return problem
+        chosen = "Have custom_map return a node that does what the module does."
+        return replace(
+            problem,
+            found=f"{problem.found}; {found.what}",
+            remedy=chosen if found.chosen else problem.remedy,
+            where=problem.where
+            if found.where in ("", "the model")
+            else f"{found.where}, run beside its graph",
         )
 
-    def compare_one_step(self, xs: Mapping[int, Tensor]) -> None:
-        """Compare on a sequence of one step, if the model takes that."""
+    def compare_one_step(self, xs: Xs) -> bool:
+        """Compare on a sequence of one step, if the model takes that: whether it does."""
         try:
-            self._of_model(self.model, xs, self.dtype)
-        except UnsupportedError:
-            return
-        self.compare(xs)
+            self.compare(xs)
+        except ModelError:
+            return False
+        return True
 
-    @torch.no_grad()
-    def _of_model(
-        self, model: nn.Module, xs: Mapping[int, Tensor], dtype: torch.dtype
-    ) -> dict[str, Tensor]:
-        form, arguments = self.found.form, self.found.arguments
-        names = list(self.graph.outputs())
-        turns = next(iter(xs.values())).shape[0] if form.single else 1
-        results: list[list[Tensor]] = []
-        state: tuple[Any, ...] = ()
-        with preserved(model), ExitStack() as stack:
-            stack.enter_context(torch.inference_mode(False))
-            stack.enter_context(torch.no_grad())
-            for handle in self._hooks(model):
-                stack.callback(handle.remove)
-            for turn in range(turns):
-                given = []
-                for number, sample in enumerate(arguments.tensors):
-                    if number not in xs:
-                        given.append(sample)
-                    elif form.single:
-                        given.append(xs[number][turn].clone())
-                    else:
-                        given.append(packed(form, number, xs[number]))
-                try:
-                    result = arguments.call(model, given, state)
-                except T1CError:
-                    raise
-                except Exception as error:
-                    raise UnsupportedError(
-                        raised(error, model).at(f"on inputs {[tuple(t.shape) for t in given]}")
-                    ) from error
-                outputs, state = arguments.parted(result)
-                results.append(self.found.picked(outputs))
-        if form.single:
-            return {
-                name: torch.stack([turn[i] for turn in results]) for i, name in enumerate(names)
-            }
-        return {
-            name: unpacked(results[0][i], self.found.layouts[i], form, xs)
-            for i, name in enumerate(names)
-        }
+    def check_thresholds(self, xs: Xs) -> None:
+        """Feed each neuron what puts its membrane exactly at its threshold.
 
-    def _hooks(self, model: nn.Module) -> list[Any]:
-        """The gains of the model's side."""
-        handles = []
-        modules = dict(model.named_modules())
-        for name, gain in self.gains.items():
-            if hasattr(self.graph.nodes[name], "weight"):
-                handles.append(
-                    modules[name].register_forward_hook(lambda m, a, out, g=gain: out * g)
-                )
-            else:
-                handles.append(
-                    modules[name].register_forward_pre_hook(
-                        lambda m, args, g=gain: (args[0] * g, *args[1:])
-                    )
-                )
-        return handles
-
-    @torch.no_grad()
-    def _of_graph(
-        self, xs: Mapping[int, Tensor], dtype: torch.dtype, stepping: bool
-    ) -> dict[str, Tensor]:
-        graph = with_gains(self.graph, self.gains) if self.gains else self.graph
-        executor = ir_to_torch(graph, dtype=dtype, events=False, return_state=True)
-        given = {self.names[n]: x.to(dtype) for n, x in xs.items() if n in self.names}
-        outs, _ = executor.run(given)
-        named = outs if isinstance(outs, Mapping) else {next(iter(graph.outputs())): outs}
-        if stepping:
-            self._step(executor, graph, given, named)
-        return dict(named)
-
-    def _step(
-        self,
-        executor: Any,
-        graph: ir.Graph,
-        given: Mapping[str, Tensor],
-        named: Mapping[str, Tensor],
-    ) -> None:
-        """Refuse a graph that steps to something else than it runs to."""
-        form = self.found.form
-        still = {self.names[n] for n in self.names if form.still(n)}
-        timed = [len(x) for n, x in given.items() if n not in still]
-        steps = timed[0] if timed else form.steps
-        state: Any = {}
-        stepped: dict[str, list[Tensor]] = {name: [] for name in named}
-        for t in range(steps):
-            out, state = executor({n: x if n in still else x[t] for n, x in given.items()}, state)
-            outs = out if isinstance(out, Mapping) else {next(iter(named)): out}
-            for name, value in outs.items():
-                stepped[name].append(value)
-        for name, node in graph.outputs().items():
-            whole = stepped[name][-1] if node.final else torch.stack(stepped[name])
-            worst = _differing({name: named[name]}, {name: whole})
-            if worst is not None:
-                raise VerificationError(
-                    Problem(
-                        f"the graph runs to something else than it steps to: {worst[1]} of "
-                        f"{worst[2]} values of {name!r} differ",
-                        "the same numbers in every mode",
-                        "This is a defect of t1c: please report it.",
-                    )
-                )
+        Raises:
+            VerificationError: in float64 too, a module fires there and its node does not, or not.
+        """
+        self.sides.gains = {}
+        problems = at_thresholds(self.sides, xs, self.model, self.dtype)
+        if problems and self.dtype != torch.float64:
+            precise = self._precise()
+            exact = {n: x.to(torch.float64) for n, x in xs.items()}
+            problems = (
+                [] if precise is None else at_thresholds(self.sides, exact, precise, torch.float64)
+            )
+        if problems:
+            raise VerificationError(problems)
 
     def warn(self) -> None:
-        """Name the populations that could not be driven."""
+        """Name the populations that could not be driven, and what the model did not run on."""
         parts = [
             ("never fires", self.driven.silent),
             ("never stays silent", self.driven.busy),
         ]
         told = [f"{what}: {', '.join(map(repr, names))}" for what, names in parts if names]
+        for why in dict.fromkeys(self.driven.undriven.values()):
+            names = ", ".join(repr(n) for n, w in self.driven.undriven.items() if w == why)
+            told.append(f"not driven: {names}, because {why}")
         if told:
-            warnings.warn(
+            self._say(
                 f"the proof could not drive some neurons ({'; '.join(told)}): what they would do "
-                "otherwise was not seen",
-                ProofWarning,
-                stacklevel=5,
+                "otherwise was not seen"
             )
+        for text in dict.fromkeys(self.smaller):
+            self._say(f"the proof goes no further than the trace: {text} it was compared")
 
-
-def _numbers(found: Traced) -> list[int]:
-    """The numbers of the inputs that the graph has, in its order."""
-    return list(found.entries)
-
-
-def _differing(
-    mine: Mapping[str, Tensor], theirs: Mapping[str, Tensor], strict: bool = True
-) -> tuple[str, int, int, float, int | None] | None:
-    """The output that differs most often.
-
-    Two numbers are the same within rounding: of the largest of their step and sample where that is
-    ``strict``, of the largest of all otherwise.
-
-    Returns:
-        (name, how many values, of how many, by how much, the first step; None where there is one
-        answer).
-    """
-    found = None
-    for name, a in mine.items():
-        b = theirs[name]
-        if a.shape != b.shape:
-            return name, a.numel(), a.numel(), float("inf"), None
-        eps = max(torch.finfo(t.dtype).eps for t in (a, b) if t.is_floating_point())
-        x, y = a.to(torch.float64), b.to(torch.float64)
-        sizes = torch.where(torch.isfinite(x), x.abs(), 0.0)
-        largest = sizes.max() if sizes.numel() else sizes.sum()
-        # Sums of thousands of terms, over dozens of layers and steps.
-        room = 2048 * eps * largest
-        if strict and x.ndim > 1:
-            own = sizes.flatten(1).max(1).values if x.ndim < 3 else sizes.flatten(2).max(2).values
-            own = own.reshape(*own.shape, *[1] * (x.ndim - own.ndim))
-            room = 512 * eps * own + 16 * eps * largest
-        gap = (x - y).abs()
-        off = ~((gap <= room) | (x == y) | (x.isnan() & y.isnan()))
-        count = int(off.sum())
-        if count and (found is None or count > found[1]):
-            seen = gap[off]
-            seen = seen[~seen.isnan()]
-            most = float(seen.max()) if seen.numel() else float("nan")
-            step = int(off.flatten(1).any(1).nonzero()[0]) if x.ndim > 2 else None
-            found = name, count, a.numel(), most, step
-    return found
+    @staticmethod
+    def _say(text: str) -> None:
+        warnings.warn(text, ProofWarning, stacklevel=6)

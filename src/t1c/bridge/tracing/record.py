@@ -11,6 +11,8 @@ from torch import Tensor, nn
 
 from t1c.ir.errors import Problem
 
+from .names import spoken
+
 Site = tuple[Any, ...]
 """Where in the code something was called: every frame's code and instruction, outermost first."""
 
@@ -102,7 +104,13 @@ class Call:
     @property
     def what(self) -> str:
         """The call in the words of an error message."""
-        return f"{self.name!r} ({self.place})"
+        return f"{spoken(self.name)!r} ({self.place})"
+
+
+def called_at(call: Call) -> str:
+    """A module that is a node, and the line of the model that called it, if there is one."""
+    line = "" if call.place == "the model" else f", called at {call.place}"
+    return f"module {call.name!r} ({type(call.module).__name__}{line})"
 
 
 @dataclass(frozen=True)

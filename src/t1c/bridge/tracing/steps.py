@@ -20,6 +20,7 @@ from . import axes
 from .axes import TIME, Dims, leaves
 from .effects import argument
 from .labels import Labels
+from .ledger import describe
 from .names import plain_name
 from .record import Call, Record, Value, values_in
 from .turns import turns
@@ -69,18 +70,22 @@ class Steps(Labels):
     def _count(self) -> int:
         if self.single:
             return len(self.record.results)
-        sizes = {
-            leaf.size
-            for dims in self._dims.values()
-            for dim in dims
-            for leaf in leaves(dim)
-            if leaf.role == TIME
-        }
+        sizes: dict[int, Value] = {}
+        for value, dims in self._dims.items():
+            for leaf in (leaf for dim in dims for leaf in leaves(dim)):
+                if leaf.role == TIME:
+                    sizes.setdefault(leaf.size, value)
         if len(sizes) > 1:
+            found = [f"{describe(value)} has {size}" for size, value in sizes.items()]
+            calls = [value.call for value in sizes.values() if value.call is not None]
             raise UnsupportedError(
                 Problem(
-                    f"sequences of {' and '.join(map(str, sorted(sizes)))} steps in one model",
+                    f"sequences of {' and '.join(map(str, sizes))} steps in one model: "
+                    f"{' and '.join(found)}",
                     "one number of steps",
+                    "A graph takes every sequence step by step: cut, pad and pool time outside of "
+                    "the model.",
+                    where=calls[-1].place if calls else "",
                 )
             )
         return next(iter(sizes), 0)

@@ -13,23 +13,26 @@ from typing import Any
 from torch import nn
 
 from t1c import ir
-from t1c.ir.errors import Problem, UnsupportedError
+from t1c.ir.errors import GraphError, Problem, T1CError, UnsupportedError
 
 from ..modules.exporting import Fragment
 from .assemble import Assembly, Restate, Result
-from .axes import BATCH, TIME, leaves
+from .axes import BATCH, TIME, features, leaves
 from .building import Building, MembraneUsedError
 from .calling import Arguments, ModelError, arguments_of, record, refused_model
 from .families import Families
 from .first_step import FirstStep, NumbersNeededError
 from .forms import Form, Shapes, drawn, form_of
 from .module_calls import Convert
-from .record import Record, Value, replaced
+from .record import Record, Value, called_at, replaced
+from .sized import failed_at
 from .steps import Steps
 
 Drawn = tuple[ir.Graph, dict[str, str], tuple[Shapes, ...], tuple[int, ...], tuple["Place", ...]]
 Place = tuple[Any, ...]
 """The keys that lead to a part of nested outputs."""
+Output = tuple[str, Value | list[Value], Place]
+"""What a model returned: a name, the value or one for each step, and its place."""
 SIZES = ((7, 3), (5, 2))
 """Steps and samples of the two runs: enough to see what memory does, and sizes that differ."""
 FEWER = ((5, 2), (4, 3))
@@ -51,6 +54,10 @@ class Traced:
         entries: the numbers of the arguments that the graph has as inputs.
         places: for each output, where it is in what the model returns.
         large: it is costly to run.
+        numbers: how many numbers the model works out for one sample at one step.
+        lines: node -> the line of the model that it comes from.
+        convert, restate: the user's choices of nodes.
+        followed: neurons that were followed through their own code.
     """
 
     graph: ir.Graph
@@ -61,6 +68,11 @@ class Traced:
     entries: tuple[int, ...]
     places: tuple[Place, ...]
     large: bool
+    numbers: int
+    lines: Mapping[str, str]
+    convert: Convert
+    restate: Restate
+    followed: tuple[nn.Module, ...]
 
     def picked(self, outputs: Any) -> list[Any]:
         """The outputs of the graph among what the model returned."""
@@ -94,13 +106,16 @@ def traced(model: nn.Module, sample: Any, convert: Convert, restate: Restate) ->
         UnsupportedError: the model does what no graph can say.
     """
     followed: list[nn.Module] = []
+    unsaid: dict[str, Problem] = {}
     while True:
         try:
-            return _traced(model, sample, convert, restate, followed)
+            return _traced(model, sample, convert, restate, followed, unsaid)
         except MembraneUsedError as error:
             if any(m is error.module for m in followed):
                 raise UnsupportedError(error.problem) from None
             followed.append(error.module)
+        except UnsupportedError as error:
+            raise _with_reasons(error, unsaid) from error.__cause__
 
 
 def _traced(
@@ -109,6 +124,7 @@ def _traced(
     convert: Convert,
     restate: Restate,
     followed: Sequence[nn.Module],
+    unsaid: dict[str, Problem],
 ) -> Traced:
     arguments = arguments_of(model, sample)
     try:
@@ -122,9 +138,11 @@ def _traced(
     if states:
         arguments = arguments.without(states)
         seen, _ = record(model, arguments, [arguments.tensors], convert, followed, keep=False)
+    unsaid.update(recorder.unsaid)
     form = form_of(Steps(seen, {}, single=False), arguments)
     numbers = sum(v.tensor.numel() for c in seen.calls for v in c.outputs if not c.constant)
-    large = numbers / (form.steps * form.batch) > LARGE
+    numbers //= form.steps * form.batch
+    large = numbers > LARGE
     del seen
     made: dict[Any, Fragment] = {}
     drawings: list[Drawn] = []
@@ -142,7 +160,22 @@ def _traced(
         _refuse_sizes(graph, drawings[1][0], sizes, lines | drawings[1][1])
     if recorder.notes:
         graph.metadata = {**graph.metadata, "notes": recorder.notes}
-    return Traced(graph, arguments, form, tuple(sizes), layouts, entries, places, large)
+    return Traced(
+        graph, arguments, form, tuple(sizes), layouts, entries, places, large, numbers,
+        lines, convert, restate, tuple(followed),
+    )  # fmt: skip
+
+
+def _with_reasons(error: UnsupportedError, unsaid: Mapping[str, Problem]) -> UnsupportedError:
+    """The error; of a neuron's own code, with the reason why that is followed at all."""
+    problem = error.problems[0]
+    path = next((path for path in unsaid if problem.where.endswith(f"in module {path!r}")), None)
+    if path is None:
+        return error
+    why = unsaid[path]
+    said = f"{why.found}; expected {why.expected}" if why.expected else why.found
+    text = f"{problem.remedy} (Module {path!r} is followed as no primitive says it: {said}.)"
+    return UnsupportedError(replace(problem, remedy=text.lstrip()))
 
 
 def _drawn(
@@ -177,7 +210,7 @@ def _drawn(
                 run, _ = record(model, arguments, turns, convert, followed, form.single)
                 graph = _graph(run, arguments, form, (steps, batch), convert, restate, made)
         except ModelError as error:
-            first = first or refused_model(error)
+            first = first or UnsupportedError(failed_at(error.problem, steps, batch, form))
             continue
         except UnsupportedError as error:
             if not form.merged:
@@ -198,7 +231,24 @@ def _seen_with(error: UnsupportedError, steps: int, batch: int, form: Form) -> U
     return UnsupportedError(replace(problem, remedy=f"{problem.remedy} {seen}{form.batch}.)"))
 
 
-def _graph(
+@dataclass(frozen=True)
+class Sketch:
+    """A run as nodes.
+
+    Attributes:
+        steps: the steps and axes of the run.
+        named: its outputs.
+        building: what every family of calls became.
+        assembly: the names of these nodes.
+    """
+
+    steps: Steps
+    named: list[Output]
+    building: Building
+    assembly: Assembly
+
+
+def sketched(
     run: Record,
     arguments: Arguments,
     form: Form,
@@ -206,7 +256,13 @@ def _graph(
     convert: Convert,
     restate: Restate,
     made: dict[Any, Fragment],
-) -> Drawn:
+) -> Sketch:
+    """The nodes of a run of so many steps and samples.
+
+    Raises:
+        UnsupportedError: the model does what no graph can say.
+        ModelError: it takes another number of steps.
+    """
     lead = {
         number: form.dims(number, *size)
         for number in run.inputs
@@ -219,12 +275,14 @@ def _graph(
     named = results_of(run, steps)
     families = Families(steps, [value for _, value, _ in named])
     FirstStep(families).simplify()
-    building = Building(families, convert, made)
+    building = Building(families, convert, made, arguments.names)
     for name, value, _ in named:
-        _refuse_other_batch(name, _layout(steps, value))
+        _refuse_other_batch(name, layout_of(steps, value))
     final = [
         not form.single and not isinstance(v, list) and not steps.whole(v) for _, v, _ in named
     ]
+    for (name, value, _), signal in zip(named, building.outputs, strict=True):
+        _refuse_without_features(name, value, signal.features)
     single = len(named) == 1
     results = [
         Result("output" if single else name, signal, last)
@@ -236,15 +294,65 @@ def _graph(
         (arguments.names[number], hold if form.still(number) else None, spot)
         for number, spot in sorted(building.inputs.items())
     ]
-    assembly = Assembly(building.drawing, inputs, results, restate)
-    graph = assembly.graph()
+    return Sketch(steps, named, building, Assembly(building.drawing, inputs, results, restate))
+
+
+def _graph(
+    run: Record,
+    arguments: Arguments,
+    form: Form,
+    size: tuple[int, int],
+    convert: Convert,
+    restate: Restate,
+    made: dict[Any, Fragment],
+) -> Drawn:
+    sketch = sketched(run, arguments, form, size, convert, restate, made)
+    try:
+        graph = sketch.assembly.graph()
+    except GraphError as error:
+        raise _placed(error, sketch, convert) from None
     return (
         graph,
-        assembly.places(),
-        tuple(_layout(steps, value) for _, value, _ in named),
-        tuple(sorted(building.inputs)),
-        tuple(place for _, _, place in named),
+        sketch.assembly.places(),
+        tuple(layout_of(sketch.steps, value) for _, value, _ in sketch.named),
+        tuple(sorted(sketch.building.inputs)),
+        tuple(place for _, _, place in sketch.named),
     )
+
+
+def _placed(error: GraphError, sketch: Sketch, convert: Convert) -> T1CError:
+    """An error about nodes, with the lines of the model that they come from."""
+    misfits = []
+    for spot in sketch.assembly.spots:
+        call, node = spot.call, spot.node
+        if call is None or call.module is None or not spot.own or convert(call.module) is None:
+            continue
+        entering = spot.inputs[0].features
+        leaving = tuple(
+            call.outputs[0].shape[i] for i in features(sketch.steps.dims(call.outputs[0]))
+        )
+        try:
+            _, (made, *_) = node.shapes([entering])
+        except T1CError as wrong:
+            said = wrong.problems[0].found
+        else:
+            said = "" if made == leaving else f"it makes {made} of {entering}"
+        if said:
+            misfits.append(
+                Problem(
+                    f"custom_map gives the node {node.primitive}, which does not fit: {said}",
+                    f"a node that makes {leaving} of {entering}, as the module does",
+                    where=called_at(call),
+                )
+            )
+    if misfits:
+        return UnsupportedError(misfits)
+    lines = sketch.assembly.places()
+    placed = []
+    for problem in error.problems:
+        line = next((at for n, at in lines.items() if f"node {n!r}" in problem.where), "the model")
+        placed.append(problem.at(line) if line != "the model" else problem)
+    return GraphError(placed, error.heading)
 
 
 def _refuse_other_batch(name: str, axes: Shapes) -> None:
@@ -253,21 +361,33 @@ def _refuse_other_batch(name: str, axes: Shapes) -> None:
     if BATCH not in roles:
         raise UnsupportedError(
             Problem(
-                f"output {name!r} has no batch axis",
+                f"output {name!r} has no batch axis: one answer for all samples",
                 "an answer for each sample",
-                "Leave sums and means over the batch out of the model.",
+                "Leave sums and means over the batch, and the choice of one sample, out of the "
+                "model.",
             )
         )
 
 
-def _layout(steps: Steps, value: Value | list[Value]) -> Shapes:
+def _refuse_without_features(name: str, value: Value | list[Value], shape: Sequence[int]) -> None:
+    """Refuse an output of nothing, or of one number for each sample without an axis of its own."""
+    last = value[-1] if isinstance(value, list) else value
+    if 0 in shape or not shape:
+        raise UnsupportedError(
+            Problem(
+                f"output {name!r} has the features {tuple(shape)}",
+                "at least one axis of features, none of them empty",
+                "Keep the axis, as x[:, 0:1] and keepdim=True do, or use x.unsqueeze(-1).",
+                where="" if last.call is None else last.call.place,
+            )
+        )
+
+
+def layout_of(steps: Steps, value: Value | list[Value]) -> Shapes:
     """The axes of an output: for each a list of (role, size)."""
     first = value[-1] if isinstance(value, list) else value
     dims = tuple(tuple((leaf.role, leaf.size) for leaf in leaves(dim)) for dim in steps.dims(first))
     return (((TIME, steps.count),), *dims) if isinstance(value, list) else dims
-
-
-Output = tuple[str, "Value | list[Value]", "Place"]
 
 
 def results_of(run: Record, steps: Steps) -> list[Output]:
@@ -280,7 +400,11 @@ def results_of(run: Record, steps: Steps) -> list[Output]:
         turns = [_named(result) for result in run.results]
         if any([o[0] for o in turn] != [o[0] for o in turns[0]] for turn in turns):
             raise UnsupportedError(
-                Problem("the model returns something else at every call", "the same outputs")
+                Problem(
+                    f"the model returns {' and '.join(_returned(turns))} at different calls",
+                    "the same outputs at every call",
+                    "Return the same tensors, under the same names, at every step.",
+                )
             )
         found: list[Output] = [
             (name, [turn[at][1] for turn in turns], place)  # type: ignore[misc]
@@ -291,9 +415,23 @@ def results_of(run: Record, steps: Steps) -> list[Output]:
     kept = _without_echoes([out for out in found if not _is_state(out[1])]) or found
     if not kept:
         raise UnsupportedError(
-            Problem("the model returns no tensor", "at least one output of a module or operation")
+            Problem(
+                f"the model returns {_kind(run.results[0])}",
+                "at least one output of a module or operation",
+                "Return what the model works out.",
+            )
         )
     return kept
+
+
+def _returned(turns: Sequence[Sequence[Output]]) -> list[str]:
+    """The first two things that calls returned that are not alike."""
+    said = [", ".join(name for name, _, _ in turn) or "nothing" for turn in turns]
+    return list(dict.fromkeys(said))[:2]
+
+
+def _kind(result: Any) -> str:
+    return "None" if result is None else f"a {type(result).__name__}, which holds no tensor"
 
 
 def _named(

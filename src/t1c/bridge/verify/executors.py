@@ -173,7 +173,7 @@ def _potentials(
                 thresholds[name] = module.threshold.reshape(laid)
                 continue
             state = own.get(name) or module.initial_state(x)
-            u, own[name] = _tested(module, x, state)
+            u, own[name] = tested(module, x, state)
             potentials.setdefault(name, []).append(u)
             if "v_threshold" in module.exact:
                 thresholds[name] = module.coefficients(x)["v_threshold"]
@@ -181,7 +181,7 @@ def _potentials(
     return {name: torch.stack(us) for name, us in potentials.items()}, thresholds
 
 
-def _tested(module: NeuronModule, x: Tensor, state: State) -> tuple[Tensor, State]:
+def tested(module: NeuronModule, x: Tensor, state: State) -> tuple[Tensor, State]:
     """The membrane when firing is tested, and the state after the step."""
     _, after = module.step(x, state)
     if module.reset_mode is None or module.reset_delay:
