@@ -21,6 +21,7 @@ from .layout import channels_last, copied, flat, unflat
 from .rule import Rule, compiled_for
 from .scan import Coefficients, State, constants
 from .threads import PIECES, share
+from .weights import by_place
 
 WIDE = 512
 """Neurons that are worked side by side."""
@@ -251,14 +252,6 @@ class Pool:
     outputs: tuple[int, int, int]
 
 
-@functools.lru_cache(maxsize=64)
-def _places(shape: tuple[int, int, int], last: bool) -> Any:
-    """Channel, row and column of each element of a map, in the order in which they lie."""
-    grid = np.indices(shape, dtype=np.int32)
-    order = (0, 2, 3, 1) if last else (0, 1, 2, 3)
-    return np.ascontiguousarray(grid.transpose(order).reshape(3, -1).T)
-
-
 def convolution_block(
     xs: Tensor,
     weight: Tensor,
@@ -266,8 +259,10 @@ def convolution_block(
     shape: Convolution,
     neuron: tuple[State, Coefficients, Rule] | None,
     pool: Pool | None,
+    norm: Tensor | None = None,
+    beside: Tensor | None = None,
 ) -> tuple[Tensor, State]:
-    """A convolution, the neuron behind it and the pooling behind that; no gradient.
+    """A convolution and what is behind it: norm, sum, neuron, pooling, each if given; no gradient.
 
     Args:
         xs: (T, B, C, H, W).
@@ -276,18 +271,22 @@ def convolution_block(
         shape: what convolves.
         neuron: its state, coefficients and options, or None.
         pool: the windows, or None.
+        norm: (2, out): by what each channel is multiplied, and what is added then.
+        beside: (T, B, out, rows, columns), what comes another way and is added behind that.
 
     Returns:
         (what comes out (T, B, C', H', W'), the neuron's state, () without one).
     """
     from .numba_convolution import MAX, MEAN, NO_NEURON, NO_POOL, block_kernel
 
-    last = channels_last(xs)
     steps, batch = xs.shape[:2]
     outs, rows, columns = shape.outputs
-    x = flat(xs.detach(), last).view(steps, batch, -1)
-    w = weight.detach().permute(1, 2, 3, 0).flip(2).contiguous().view(-1)
+    x = flat(xs.detach(), True).view(steps, batch, -1)
+    w = by_place(weight)
     b = x.new_zeros(outs) if bias is None else bias.detach().contiguous()
+    others = x.new_empty(0, 0, 0)
+    if beside is not None:
+        others = flat(beside.detach(), True).view(steps, batch, -1)
     geometry = (rows, columns, outs, *shape.kernel, *shape.stride, *shape.padding, *shape.dilation)
     left = pool.outputs if pool is not None else shape.outputs
     y = x.new_empty(steps, batch, left[0] * left[1] * left[2])
@@ -306,17 +305,20 @@ def convolution_block(
         coefficients = c.laid(torch.Size(shape.outputs), True)
         consts = constants(rule.surrogate, x.dtype)
     kind = NO_POOL if pool is None else MAX if pool.kind == "max" else MEAN
+    bands = _bands(batch, shape, pool)
     share(
         block_kernel(*loop),
-        batch,
+        batch * bands,
         4 * steps * batch * outs * rows * columns,
+        bands,
         strict,
         synapse,
         x.numpy(),
-        _places(shape.inputs, last),
         w.numpy(),
         b.numpy(),
-        np.array(geometry, np.int64),
+        (x.new_empty(0, 0) if norm is None else norm.detach().contiguous()).numpy(),
+        others.numpy(),
+        np.array((*geometry, *shape.inputs), np.int64),
         i.numpy(),
         v.numpy(),
         coefficients.numpy(),
@@ -331,6 +333,14 @@ def convolution_block(
     laid = torch.Size((1, batch, *shape.outputs))
     after = unflat(v.view(1, -1), laid, True)[0]
     return out, ((unflat(i.view(1, -1), laid, True)[0], after) if synapse else (after,))
+
+
+def _bands(batch: int, shape: Convolution, pool: Pool | None) -> int:
+    """Into how many bands of rows each sample is cut, so that all threads have work."""
+    if pool is not None and pool.window[0] > pool.stride[0]:
+        return 1
+    rows = pool.outputs[1] if pool is not None else shape.outputs[1]
+    return min(rows, -(-torch.get_num_threads() * PIECES // batch))
 
 
 @functools.cache
