@@ -27,6 +27,8 @@ WIDE = 512
 """Neurons that are worked side by side."""
 MANY = 256
 """Rows of input from which on it pays to lay a weight out anew."""
+TILE_BYTES = 2**20
+"""Weights of a convolution that stay in the second-level cache."""
 ROWS = 64
 """Rows that are looked at to tell how dense an input is."""
 
@@ -282,7 +284,8 @@ def convolution_block(
     steps, batch = xs.shape[:2]
     outs, rows, columns = shape.outputs
     x = flat(xs.detach(), True).view(steps, batch, -1)
-    w = by_place(weight)
+    tile = _tile(weight)
+    w = by_place(weight, tile)
     b = x.new_zeros(outs) if bias is None else bias.detach().contiguous()
     others = x.new_empty(0, 0, 0)
     if beside is not None:
@@ -308,9 +311,10 @@ def convolution_block(
     bands = _bands(batch, shape, pool)
     share(
         block_kernel(*loop),
-        batch * bands,
+        batch * bands * -(-outs // tile),
         4 * steps * batch * outs * rows * columns,
         bands,
+        tile,
         strict,
         synapse,
         x.numpy(),
@@ -333,6 +337,13 @@ def convolution_block(
     laid = torch.Size((1, batch, *shape.outputs))
     after = unflat(v.view(1, -1), laid, True)[0]
     return out, ((unflat(i.view(1, -1), laid, True)[0], after) if synapse else (after,))
+
+
+def _tile(weight: Tensor) -> int:
+    """How many outputs are worked together, so that their weights stay in the cache."""
+    outs = len(weight)
+    fitting = TILE_BYTES // max(1, weight[0].numel() * weight.element_size())
+    return outs if fitting >= outs else max(64, fitting // 64 * 64)
 
 
 def _bands(batch: int, shape: Convolution, pool: Pool | None) -> int:

@@ -71,7 +71,9 @@ def gather(
     ones: Array,
     above: int,
     weight: Array,
+    of: int,
     bias: Array,
+    outs: int,
     sums: Array,
     g: Array,
 ) -> None:
@@ -84,19 +86,21 @@ def gather(
         starts: where each of their pixels begins in it.
         ones: whether all that is active in a row is one.
         above: the row that the first of them is.
-        weight: (kH * kW * in * out,).
-        bias: (out,).
-        sums: (columns * out,).
+        weight: as ``weights.by_place`` lays it out.
+        of: where (kH * kW * in * outs) begin in it.
+        bias: (outs,).
+        outs: channels that are worked.
+        sums: (columns * outs,).
         g: the geometry; see ``Convolution``.
     """
-    columns, outs, high, wide = g[1], g[2], g[3], g[4]
+    columns, high, wide = g[1], g[3], g[4]
     down, right, top, left, reach_down, reach_right = g[5], g[6], g[7], g[8], g[9], g[10]
     channels, height, width = g[11], g[12], g[13]
     # A column of the kernel meets the next pixel: what lies side by side is added in one go.
     together = wide if reach_right == 1 else 1
     for column in range(columns):
         to = column * outs
-        base, of = bias, 0
+        base, begun = bias, 0
         for kr in range(high):
             r = row * down - top + kr * reach_down
             if r < 0 or r >= height:
@@ -106,18 +110,18 @@ def gather(
                 begin, end = max(p, 0), min(p + together, width)
                 if begin >= end:
                     continue
-                start = (kr * wide + kc - p) * channels * outs
+                start = of + (kr * wide + kc - p) * channels * outs
                 first, last = starts[r - above, begin], starts[r - above, end]
                 if ones[r - above]:
                     add_rows(
-                        sums, to, outs, base, of, weight, start, outs, index, first, last, False
+                        sums, to, outs, base, begun, weight, start, outs, index, first, last, False
                     )
                 else:
                     add_graded_rows(
-                        sums, to, outs, base, of, weight, start, outs, index, first, last,
+                        sums, to, outs, base, begun, weight, start, outs, index, first, last,
                         x, r * width * channels, 1,
                     )  # fmt: skip
-                base, of = sums, to
+                base, begun = sums, to
         if base is bias:
             sums[to : to + outs] = bias
 
@@ -125,7 +129,7 @@ def gather(
 @compiled
 def pool(
     kind: int, first: int, last: int, above: int, maps: Array, columns: int, outs: int, q: Array,
-    y: Array,
+    all_outs: int, begin: int, y: Array,
 ) -> None:  # fmt: skip
     """Pool rows ``first`` to ``last`` of what comes out.
 
@@ -138,6 +142,8 @@ def pool(
         columns: of it.
         outs: channels of it.
         q: window, strides, pooled rows, columns.
+        all_outs: channels of what comes out.
+        begin: the channel of it that the first of ``maps`` is.
         y: what comes out.
     """
     high, wide, down, right, pooled_columns = q[0], q[1], q[2], q[3], q[5]
@@ -145,7 +151,7 @@ def pool(
     # The order of additions in a mean is that of torch: along the rows of a window.
     for r in range(first, last):
         for c in range(pooled_columns):
-            to = (r * pooled_columns + c) * outs
+            to = (r * pooled_columns + c) * all_outs + begin
             at = ((r * down - above) * columns + c * right) * outs
             row = columns * outs
             pool_window(y, to, outs, maps, at, high, wide, row, outs, kind == MEAN, area)
@@ -157,13 +163,14 @@ def block_kernel(
 ) -> Callable[..., None]:
     """The loop for a reset; ``NO_NEURON``: none behind the convolution.
 
-    A piece of work is a band of rows of one sample, through all steps.
+    A piece of work is a tile of the channels of a band of rows of one sample, through all steps.
     """
 
     def block(  # pragma: no cover - compiled
         first: int,
         last: int,
         bands: int,
+        tile: int,
         strict: bool,
         synapse: bool,
         x: Array,
@@ -180,24 +187,16 @@ def block_kernel(
         y: Array,
         constants: Array,
     ) -> None:
-        steps, period = x.shape[0], c.shape[1]
-        rows, columns, outs, high = geometry[0], geometry[1], geometry[2], geometry[3]
-        down, top, reach_down = geometry[5], geometry[7], geometry[9]
+        steps, batch, period = x.shape[0], x.shape[1], c.shape[1]
+        rows, columns, all_outs, high = geometry[0], geometry[1], geometry[2], geometry[3]
+        wide, down, top, reach_down = geometry[4], geometry[5], geometry[7], geometry[9]
         channels, height, width = geometry[11], geometry[12], geometry[13]
         zero, one = constants[0], constants[1]
-        size = columns * outs
-        pooled = pooling != NO_POOL
-        goals = windows[4] if pooled else rows
-        # Local arrays: the compiler must see that nothing overlaps.
-        sums, factors, shifts = (
-            np.empty(size, x.dtype), np.empty(size, x.dtype), np.empty(size, x.dtype)
-        )  # fmt: skip
+        pooled, fires = pooling != NO_POOL, reset != NO_NEURON
         normed, added = norm.size > 0, beside.size > 0
-        if normed:
-            for k in range(size):
-                factors[k], shifts[k] = norm[0, k % outs], norm[1, k % outs]
+        goals = windows[4] if pooled else rows
         for piece in range(first, last):
-            b, band = piece // bands, piece % bands
+            lead, b, band = piece // (bands * batch) * tile, piece // bands % batch, piece % bands
             goal, stop = goals * band // bands, goals * (band + 1) // bands
             if goal >= stop:
                 continue
@@ -208,18 +207,30 @@ def block_kernel(
                 if band == bands - 1:
                     end = rows
             tall = end - begin
+            outs = min(tile, all_outs - lead)
+            size = columns * outs
+            # What lies together in the whole map: a row, or of a tile a pixel.
+            run = size if outs == all_outs else outs
+            # Local arrays: the compiler must see that nothing overlaps.
+            sums = np.empty(size, x.dtype)
+            factors = np.empty(size if normed else 0, x.dtype)
+            shifts = np.empty(size if normed else 0, x.dtype)
+            if normed:
+                for k in range(size):
+                    factors[k], shifts[k] = norm[0, lead + k % outs], norm[1, lead + k % outs]
             above = max(begin * down - top, 0)
             below = min((end - 1) * down - top + (high - 1) * reach_down + 1, height)
             seen = max(below - above, 0)
             index = np.empty(seen * width * channels + 8, np.int32)
             starts, ones = np.empty((seen, width + 1), np.int64), np.empty(seen, np.bool_)
             maps = np.empty(tall * size if pooled else 0, x.dtype)
-            vs = np.empty(tall * size if reset != NO_NEURON else 0, x.dtype)
+            vs = np.empty(tall * size if fires else 0, x.dtype)
             cs = np.empty(tall * size if synapse else 0, x.dtype)
-            if reset != NO_NEURON:
-                vs[:] = v[b, begin * size : end * size]
+            for a in range(0, len(vs), run):
+                place = (begin * columns + a // outs) * all_outs + lead
+                vs[a : a + run] = v[b, place : place + run]
                 if synapse:
-                    cs[:] = i[b, begin * size : end * size]
+                    cs[a : a + run] = i[b, place : place + run]
             for t in range(steps):
                 n = 0
                 for r in range(seen):
@@ -230,29 +241,31 @@ def block_kernel(
                     ones[r] = plain
                 for row in range(tall):
                     gather(
-                        begin + row, x[t, b], index, starts, ones, above, weight, bias, sums,
+                        begin + row, x[t, b], index, starts, ones, above, weight,
+                        lead * high * wide * channels, bias[lead : lead + outs], outs, sums,
                         geometry,
                     )  # fmt: skip
-                    place = (begin + row) * size
                     if normed:
                         for k in range(size):
                             sums[k] = sums[k] * factors[k] + shifts[k]
-                    if added:
-                        others = beside[t, b, place : place + size]
-                        for k in range(size):
-                            sums[k] = sums[k] + others[k]
-                    if reset != NO_NEURON:
-                        a = 0
-                        while a < size:
-                            p = (place + a) % period
-                            m = min(size - a, period - p)
+                    for a in range(0, size, run):
+                        place = ((begin + row) * columns + a // outs) * all_outs + lead
+                        if added:
+                            ss, others = sums[a : a + run], beside[t, b, place : place + run]
+                            for k in range(run):
+                                ss[k] = ss[k] + others[k]
+                        at = 0
+                        while fires and at < run:
+                            p = (place + at) % period
+                            m = min(run - at, period - p)
                             beta, gain, leak = c[0, p : p + m], c[1, p : p + m], c[2, p : p + m]
                             threshold, target = c[3, p : p + m], c[4, p : p + m]
                             v_min = c[7, p : p + m]
-                            ss, ms = sums[a : a + m], vs[row * size + a : row * size + a + m]
+                            here = row * size + a + at
+                            ss, ms = sums[a + at : a + at + m], vs[here : here + m]
                             if synapse:
                                 alpha, w = c[5, p : p + m], c[6, p : p + m]
-                                ns = cs[row * size + a : row * size + a + m]
+                                ns = cs[here : here + m]
                                 for k in range(m):
                                     ns[k] = alpha[k] * ns[k] + w[k] * ss[k]
                                     ss[k] = ns[k]
@@ -273,16 +286,20 @@ def block_kernel(
                                     zero,
                                     one,
                                 )
-                            a += m
+                            at += m
+                        if not pooled:
+                            y[t, b, place : place + run] = sums[a : a + run]
                     if pooled:
                         maps[row * size : row * size + size] = sums
-                    else:
-                        y[t, b, place : place + size] = sums
                 if pooled:
-                    pool(pooling, goal, stop, begin, maps, columns, outs, windows, y[t, b])
-            if reset != NO_NEURON:
-                v[b, begin * size : end * size] = vs
+                    pool(
+                        pooling, goal, stop, begin, maps, columns, outs, windows, all_outs, lead,
+                        y[t, b],
+                    )  # fmt: skip
+            for a in range(0, len(vs), run):
+                place = (begin * columns + a // outs) * all_outs + lead
+                v[b, place : place + run] = vs[a : a + run]
                 if synapse:
-                    i[b, begin * size : end * size] = cs
+                    i[b, place : place + run] = cs[a : a + run]
 
     return compiled(block)
