@@ -320,6 +320,7 @@ def convolution_block(
         x.numpy(),
         w.numpy(),
         b.numpy(),
+        x.new_empty(0, 0, 0).numpy(),
         (x.new_empty(0, 0) if norm is None else norm.detach().contiguous()).numpy(),
         others.numpy(),
         np.array((*geometry, *shape.inputs), np.int64),

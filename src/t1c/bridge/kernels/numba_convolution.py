@@ -164,6 +164,7 @@ def block_kernel(
     """The loop for a reset; ``NO_NEURON``: none behind the convolution.
 
     A piece of work is a tile of the channels of a band of rows of one sample, through all steps.
+    Where the sums are ``given`` (one step of them for all, or each), what is behind them is worked.
     """
 
     def block(  # pragma: no cover - compiled
@@ -176,6 +177,7 @@ def block_kernel(
         x: Array,
         weight: Array,
         bias: Array,
+        given: Array,
         norm: Array,
         beside: Array,
         geometry: Array,
@@ -187,13 +189,13 @@ def block_kernel(
         y: Array,
         constants: Array,
     ) -> None:
-        steps, batch, period = x.shape[0], x.shape[1], c.shape[1]
+        steps, batch, period = y.shape[0], y.shape[1], c.shape[1]
         rows, columns, all_outs, high = geometry[0], geometry[1], geometry[2], geometry[3]
         wide, down, top, reach_down = geometry[4], geometry[5], geometry[7], geometry[9]
         channels, height, width = geometry[11], geometry[12], geometry[13]
         zero, one = constants[0], constants[1]
         pooled, fires = pooling != NO_POOL, reset != NO_NEURON
-        normed, added = norm.size > 0, beside.size > 0
+        normed, added, dense = norm.size > 0, beside.size > 0, given.size > 0
         goals = windows[4] if pooled else rows
         for piece in range(first, last):
             lead, b, band = piece // (bands * batch) * tile, piece // bands % batch, piece % bands
@@ -220,7 +222,7 @@ def block_kernel(
                     factors[k], shifts[k] = norm[0, lead + k % outs], norm[1, lead + k % outs]
             above = max(begin * down - top, 0)
             below = min((end - 1) * down - top + (high - 1) * reach_down + 1, height)
-            seen = max(below - above, 0)
+            seen = 0 if dense else max(below - above, 0)
             index = np.empty(seen * width * channels + 8, np.int32)
             starts, ones = np.empty((seen, width + 1), np.int64), np.empty(seen, np.bool_)
             maps = np.empty(tall * size if pooled else 0, x.dtype)
@@ -240,10 +242,15 @@ def block_kernel(
                     )  # fmt: skip
                     ones[r] = plain
                 for row in range(tall):
-                    gather(
-                        begin + row, x[t, b], index, starts, ones, above, weight,
-                        lead * high * wide * channels, bias[lead : lead + outs], outs, sums,
-                        geometry,
+                    if dense:
+                        for a in range(0, size, run):
+                            place = ((begin + row) * columns + a // outs) * all_outs + lead
+                            sums[a : a + run] = given[t % len(given), b, place : place + run]
+                    else:
+                        gather(
+                            begin + row, x[t, b], index, starts, ones, above, weight,
+                            lead * high * wide * channels, bias[lead : lead + outs], outs, sums,
+                            geometry,
                     )  # fmt: skip
                     if normed:
                         for k in range(size):
