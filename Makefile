@@ -23,11 +23,13 @@ demo: $(VENV)/.demo ## run a trained network on handwritten digits
 	@$(BIN)/python examples/digits_demo.py
 
 # Several processes with threads of their own share the cores: waiting threads had better sleep.
-test: $(VENV)/.dev ## lint, types, tests, coverage
+test: $(VENV)/.dev ## lint, imports, types, tests, coverage
 	@echo "== lint (ruff check)"
 	@$(BIN)/ruff check .
 	@echo "== format (ruff format --check)"
 	@$(BIN)/ruff format --check .
+	@echo "== imports (lint-imports)"
+	@$(BIN)/lint-imports --no-logo --no-cache
 	@echo "== types (mypy)"
 	@$(BIN)/mypy
 	@echo "== tests (pytest, coverage)"

@@ -60,11 +60,11 @@ def _calls() -> tuple[dict[str, Callable[[], object]], int]:
         return torch.inference_mode()(call)
 
     torch.inference_mode()(steps)()
-    (program,) = executor.programs.values()
+    (program,) = executor.network.programs.values()
     empty, weights = _Empty(), [m.weight for m in executor.modules() if hasattr(m, "weight")]
-    kernel = ("t1c.bridge.program.share", lambda *_, **__: None)
-    parameters = ("t1c.bridge.watched.Watched.holds", lambda _: True)
-    served = ("t1c.bridge.executor.program_for", lambda *_: program)
+    kernel = ("t1c.bridge.engine.program.share", lambda *_, **__: None)
+    parameters = ("t1c.bridge.engine.watched.Watched.holds", lambda _: True)
+    served = ("t1c.bridge.engine.step.program_for", lambda *_: program)
     calls = {
         "a step": without(),
         "without its kernel": without(kernel),

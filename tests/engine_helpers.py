@@ -12,8 +12,8 @@ import torch
 from torch import Tensor
 
 from t1c import bridge, ir
-from t1c.bridge.kernels.rule import Rule
-from t1c.bridge.surrogate import Surrogate
+from t1c.bridge.engine.kernels.rule import Rule
+from t1c.bridge.engine.kernels.surrogate import Surrogate
 
 from .strategies_executor import chain
 

@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from t1c import bridge, ir, nir, sdk
+from t1c.bridge.engine.kernels.surrogate import Surrogate
 from t1c.bridge.modules import MergeModule
-from t1c.bridge.surrogate import Surrogate
 from t1c.ir.primitives.combine import BINARY
 from t1c.ir.primitives.elementwise import UNARY
 

@@ -82,7 +82,7 @@ def test_blocks_give_what_their_layers_give(drawn, graded, layout):
     fast = bridge.ir_to_torch(graph, dtype=torch.float64, events=True)
     for chunk in (None, 1, 3):
         assert_equal(fast.run(xs, chunk=chunk), expected, chunk)
-    assert fast.choices["conv"].way == "events"
+    assert fast.network.choices["conv"].way == "events"
     event(f"nodes: {len(graph.nodes) - 2}")
     # In the order of work, as a trace asks for every node.
     for name, y in fast.trace(xs).items():
@@ -101,9 +101,9 @@ def maps(steps=5, batch=2, dtype=torch.float32):
 
 
 def names_of_the_block(executor, xs, keep=()):
-    from t1c.bridge.blocks import find_block
+    from t1c.bridge.engine.blocks import find_block
 
-    block = find_block(executor, "conv", xs, keep or executor.plan.outputs)
+    block = find_block(executor.network, "conv", xs, keep or executor.plan.outputs)
     return None if block is None else block.names
 
 

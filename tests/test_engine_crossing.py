@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 import torch
 
-from t1c.bridge.kernels import crossing as room
+from t1c.bridge.engine.kernels import crossing as room
 
 
 @pytest.fixture

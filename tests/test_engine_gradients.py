@@ -11,10 +11,10 @@ from snntorch import surrogate as slopes
 from torch import nn
 
 from t1c import bridge, ir
-from t1c.bridge.kernels import definition
-from t1c.bridge.kernels.rule import COEFFICIENTS
-from t1c.bridge.kernels.scan import Coefficients, scan
-from t1c.bridge.surrogate import SLOPES, Surrogate
+from t1c.bridge.engine.kernels import definition
+from t1c.bridge.engine.kernels.rule import COEFFICIENTS
+from t1c.bridge.engine.kernels.scan import Coefficients, scan
+from t1c.bridge.engine.kernels.surrogate import SLOPES, Surrogate
 
 from .engine_helpers import RULES, grid, imported, inputs, lif, mlp, recurrent, rule, threads
 from .strategies_executor import chain
@@ -236,7 +236,7 @@ def test_gradients_are_snntorchs(kind, reset):
 @pytest.mark.parametrize("graded", [False, True])
 @pytest.mark.parametrize("bias", [False, True])
 def test_an_event_driven_layer_learns_as_nn_linear(graded, bias):
-    from t1c.bridge.kernels.events import affine
+    from t1c.bridge.engine.kernels.events import affine
 
     torch.manual_seed(0)
     plain = nn.Linear(37, 21, bias=bias).double()

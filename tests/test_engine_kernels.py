@@ -11,11 +11,11 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from t1c.bridge.kernels import threads as room
-from t1c.bridge.kernels.numba_events import affine, affine_gradient
-from t1c.bridge.kernels.threads import share
-from t1c.bridge.kernels.vector_sums import active, add_graded_rows, add_rows, add_run
-from t1c.bridge.kernels.vector_windows import pool_window
+from t1c.bridge.engine.kernels import threads as room
+from t1c.bridge.engine.kernels.numba_events import affine, affine_gradient
+from t1c.bridge.engine.kernels.threads import share
+from t1c.bridge.engine.kernels.vector_sums import active, add_graded_rows, add_rows, add_run
+from t1c.bridge.engine.kernels.vector_windows import pool_window
 
 from .engine_helpers import grid, spikes, threads
 
@@ -153,8 +153,8 @@ def test_nothing_behind_an_array_is_read():
     code = """
         import ctypes, mmap
         import numpy as np
-        from t1c.bridge.kernels.vector_sums import active, add_graded_rows, add_rows, add_run
-        from t1c.bridge.kernels.vector_windows import pool_window
+        from t1c.bridge.engine.kernels.vector_sums import active, add_graded_rows, add_rows, add_run
+        from t1c.bridge.engine.kernels.vector_windows import pool_window
 
         def at_the_end(array):
             pages = mmap.mmap(-1, 3 * mmap.PAGESIZE)
@@ -224,7 +224,7 @@ def test_a_fork_works_on():
     code = """
         import os
         import torch
-        from t1c.bridge.kernels.threads import share
+        from t1c.bridge.engine.kernels.threads import share
 
         torch.set_num_threads(2)
         big = torch.rand(1000, 1000) + 1

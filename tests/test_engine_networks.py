@@ -45,10 +45,10 @@ def forced(graph, xs, dtype):
             for name, own in last.items():
                 assert_same(dict(enumerate(state[name])), dict(enumerate(own)))
             if events:
-                ways = {c.way for c in executor.choices.values()}
+                ways = {c.way for c in executor.network.choices.values()}
                 event(f"event-driven layers: {'events' in ways}")
                 assert ways <= {"events"}
-    loops = [p for p in executor.programs.values() if p is not None]
+    loops = [p for p in executor.network.programs.values() if p is not None]
     event(f"programs: {bool(loops)}")
 
 
@@ -111,7 +111,7 @@ def two_neurons_in_a_loop() -> ir.Graph:
 @torch.no_grad()
 def test_a_loop_is_worked_as_one_program(make, dtype, narrow, monkeypatch):
     if not narrow:
-        monkeypatch.setattr("t1c.bridge.sequence.NARROW", 0)
+        monkeypatch.setattr("t1c.bridge.engine.sequence.NARROW", 0)
     graph = make()
     size = next(iter(graph.inputs().values())).shape[0]
     xs = torch.from_numpy(spikes(np.random.default_rng(1), 9, 4, int(size), graded=True)).to(dtype)
@@ -121,15 +121,15 @@ def test_a_loop_is_worked_as_one_program(make, dtype, narrow, monkeypatch):
     for way, found in every_way(executor, xs):
         assert_equal(found, expected, way)
     # One step of the whole graph is a program, and so is the loop alone, unless all is narrow.
-    assert len(executor.programs) == (1 if narrow else 2)
-    assert None not in executor.programs.values()
+    assert len(executor.network.programs) == (1 if narrow else 2)
+    assert None not in executor.network.programs.values()
     assert_equal(executor.run(xs), expected, "run")
     how = [row.how for row in executor.explain().rows]
     assert how == [f"{len(executor.plan.order)} nodes step by step in one kernel"] or not narrow
     executor.events = False
-    executor.programs.clear()
+    executor.network.programs.clear()
     assert_equal(executor.run(xs), expected, "plain")
-    assert not executor.programs
+    assert not executor.network.programs
 
 
 @torch.no_grad()
@@ -140,11 +140,11 @@ def test_layers_and_steps_take_the_fast_ways():
     expected = referred(graph, xs, torch.float32)
     for way, found in every_way(executor, xs):
         assert_equal(found, expected, way)
-    assert {name: c.way for name, c in executor.choices.items()} == {
+    assert {name: c.way for name, c in executor.network.choices.items()} == {
         "fc": "events",
         "fc2": "events",
     }
-    (program,) = executor.programs.values()
+    (program,) = executor.network.programs.values()
     assert program is not None
 
 
@@ -152,7 +152,7 @@ def test_a_gradient_that_is_wanted_keeps_programs_away():
     executor = imported(recurrent())
     y, _ = executor.run(torch.ones(3, 2, 4))
     assert y.requires_grad
-    assert not executor.programs
+    assert not executor.network.programs
 
 
 @torch.no_grad()
@@ -172,7 +172,7 @@ def test_a_delay_in_a_loop_takes_the_plain_way():
     expected = referred(graph, xs, torch.float64)
     for way, found in every_way(executor, xs):
         assert_equal(found, expected, way)
-    assert set(executor.programs.values()) == {None}
+    assert set(executor.network.programs.values()) == {None}
 
 
 def what_was_sent_before_is_passed_on() -> ir.Graph:
@@ -205,7 +205,7 @@ def test_a_node_that_passes_on_what_was_sent_before():
     xs = torch.from_numpy(spikes(np.random.default_rng(1), 50, 40, 3))
     executor = imported(graph, torch.float64)
     found, state = executor.run(xs)
-    assert None not in executor.programs.values()
+    assert None not in executor.network.programs.values()
     expected, after = imported(graph, torch.float64, events=False).run(xs)
     assert expected["now"].any()
     assert torch.equal(found["before"][1:], found["now"][:-1])
@@ -227,6 +227,6 @@ def test_a_layer_with_one_output_or_input_is_served(outputs):
     executor = imported(graph, torch.float64)
     (x,) = torch.ones(1, 2, 3 - outputs, dtype=torch.float64)
     executor(x)
-    (program,) = executor.programs.values()
+    (program,) = executor.network.programs.values()
     assert program is not None
-    assert program.frames
+    assert program.frames.found is not None

@@ -16,7 +16,7 @@ from torch.nn.modules.module import register_module_forward_hook
 from torch.nn.utils import parametrize
 
 from t1c import bridge, ir
-from t1c.bridge.kernels.events import weight_gradient
+from t1c.bridge.engine.kernels.events import weight_gradient
 from t1c.ir.errors import InputError, ShapeError, UnsupportedError
 
 from .engine_helpers import (
@@ -401,6 +401,19 @@ def test_a_copy_goes_its_own_way(make, way):
     assert_equal(stepped(executor, xs), before)
 
 
+@pytest.mark.parametrize("make", [mlp, recurrent])
+@torch.no_grad()
+def test_a_replica_works_with_the_modules_put_into_it(make):
+    # As nn.DataParallel does: a shallow copy, whose modules then take the place of the first ones.
+    executor, xs, before = used(make)
+    replica = executor._replicate_for_data_parallel()
+    for name, module in executor.named_children():
+        setattr(replica, name, copy.deepcopy(module))
+    replica.fc.weight.mul_(0.5)
+    assert_follows(replica, xs, before)
+    assert_equal(stepped(executor, xs), before)
+
+
 @torch.no_grad()
 def test_a_state_dict_makes_another_network_the_same():
     executor, xs, before = used(mlp)
@@ -480,10 +493,10 @@ def test_the_variable_and_the_argument_force_kernels(monkeypatch):
     forced = imported(recurrent())
     for _, found in every_way(forced, xs):
         assert_equal(found, before)
-    assert not forced.programs
+    assert not forced.network.programs
     argued = imported(recurrent(), kernels="numba")
     assert_equal(argued.run(xs), before)
-    assert argued.programs
+    assert argued.network.programs
     monkeypatch.setenv("T1C_KERNELS", "numpy")
     with pytest.raises(InputError, match="numpy"):
         executor.run(xs)

@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, assume, event, given, settings
 from hypothesis import strategies as st
 
 from t1c import bridge, ir
-from t1c.ir.node import as_shape
+from t1c.ir.shapes import as_shape
 
 from .strategies import grid_graphs
 from .strategies_executor import chain, networks, sequences

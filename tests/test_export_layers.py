@@ -6,7 +6,7 @@ import torch
 from torch import nn
 from torch.nn.utils import prune
 
-from t1c.bridge.exporting import over_features
+from t1c.bridge.modules.exporting import over_features
 from t1c.ir.errors import UnsupportedError
 
 from .export_helpers import bridge, ir, there_and_back

@@ -16,8 +16,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from t1c import ir
-from t1c.ir import fields, node
-from t1c.ir.metadata import clean_metadata, same_value
+from t1c.ir import fields
+from t1c.ir import registry as room
+from t1c.ir.metadata import clean_metadata
+from t1c.ir.values import same_value
 
 from . import strategies
 
@@ -461,7 +463,7 @@ class Gain(ir.Node):
 @pytest.fixture
 def registry(monkeypatch):
     """A copy of the registry, thrown away afterwards."""
-    monkeypatch.setattr(node, "_REGISTRY", dict(node._REGISTRY))
+    monkeypatch.setattr(room, "_REGISTRY", dict(room._REGISTRY))
 
 
 def test_a_primitive_of_ones_own_has_everything(tmp_path):
@@ -483,7 +485,7 @@ def test_a_primitive_of_ones_own_has_everything(tmp_path):
 
 def test_a_file_with_a_primitive_that_is_not_registered_here(tmp_path, registry):
     ir.write(tmp_path / "graph.t1c", chain(gain=Gain(ones(3))))
-    del node._REGISTRY["Gain"]
+    del room._REGISTRY["Gain"]
     with pytest.raises(ir.T1CFormatError, match=r"unknown primitive 'Gain'.*@ir.register_node"):
         ir.read(tmp_path / "graph.t1c")
 

@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from t1c import nir
-from t1c.bridge.surrogate import Surrogate
+from t1c.bridge.engine.kernels.surrogate import Surrogate
 from t1c.ir.errors import NodeError, UnsupportedError
 
 from .engine_helpers import RULES, assert_equal, every_way, imported, referred, threads

@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 from t1c import ir
-from t1c.bridge.plan import make_plan
+from t1c.bridge.engine.plan import make_plan
 from t1c.ir.topology import Topology, feedback_edges
 
 

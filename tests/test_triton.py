@@ -13,11 +13,11 @@ import sys
 import pytest
 import torch
 
-from t1c.bridge.kernels import definition
-from t1c.bridge.kernels.choose import choose
-from t1c.bridge.kernels.rule import COEFFICIENTS, Rule
-from t1c.bridge.kernels.scan import Coefficients, scan
-from t1c.bridge.surrogate import SLOPES, Surrogate
+from t1c.bridge.engine.kernels import definition
+from t1c.bridge.engine.kernels.choose import choose
+from t1c.bridge.engine.kernels.rule import COEFFICIENTS, Rule
+from t1c.bridge.engine.kernels.scan import Coefficients, scan
+from t1c.bridge.engine.kernels.surrogate import SLOPES, Surrogate
 from t1c.ir import UnsupportedError
 
 GPU = torch.cuda.is_available()
@@ -30,8 +30,8 @@ with pytest.MonkeyPatch.context() as patch:
     pytest.importorskip("triton", reason="Triton is not installed; its kernels stay untested")
     import triton.language as tl
 
-    from t1c.bridge.kernels import triton_launch
-    from t1c.bridge.kernels.triton_launch import BLOCK
+    from t1c.bridge.engine.kernels import triton_launch
+    from t1c.bridge.engine.kernels.triton_launch import BLOCK
 
     from .triton_rounding import round_all
     from .triton_targets import RESETS

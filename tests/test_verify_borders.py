@@ -7,7 +7,7 @@ from torch import nn
 
 from t1c import bridge, ir
 from t1c.bridge import verify
-from t1c.bridge.stateful import StatefulModule
+from t1c.bridge.engine.stateful import StatefulModule
 
 from .engine_helpers import grid, threads
 from .strategies_executor import chain

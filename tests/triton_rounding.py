@@ -3,7 +3,7 @@
 import triton
 import triton.language as tl
 
-from t1c.bridge.kernels.triton_scan import narrowed, rounded, widened
+from t1c.bridge.engine.kernels.triton_scan import narrowed, rounded, widened
 
 
 @triton.jit

@@ -10,10 +10,10 @@ import torch
 import triton
 from triton.backends.compiler import GPUTarget
 
-from t1c.bridge.kernels import scan as room
-from t1c.bridge.kernels import triton_launch
-from t1c.bridge.kernels.rule import COEFFICIENTS, Rule
-from t1c.bridge.surrogate import SLOPES, Surrogate
+from t1c.bridge.engine.kernels import scan as room
+from t1c.bridge.engine.kernels import triton_launch
+from t1c.bridge.engine.kernels.rule import COEFFICIENTS, Rule
+from t1c.bridge.engine.kernels.surrogate import SLOPES, Surrogate
 
 RESETS = [
     ("no_fire", False),

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from importlib.machinery import ModuleSpec
     from types import ModuleType
 
-# The module as users write it -> the file in `bridge/frameworks` that is loaded.
+# The module as users write it -> the file in `bridge` that is loaded.
 WRAPPERS = {
     "snntorch.export_t1cir": "snntorch_export_t1cir.py",
     "snntorch.import_t1cir": "snntorch_import_t1cir.py",
@@ -40,7 +40,7 @@ class SnnTorchFinder:
             return None
         from importlib.util import spec_from_file_location
 
-        folder = os.path.join(os.path.dirname(__file__), "bridge", "frameworks")
+        folder = os.path.join(os.path.dirname(__file__), "bridge")
         return spec_from_file_location(fullname, os.path.join(folder, file))
 
 

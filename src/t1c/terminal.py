@@ -16,7 +16,7 @@ from rich.table import Table
 from rich.text import Text
 
 from t1c.ir.fields import show
-from t1c.ir.node import Shape
+from t1c.ir.shapes import Shape
 from t1c.sdk import FileInfo, RunReport
 
 ENDLESS = 100_000

@@ -5,6 +5,8 @@
 """
 
 from .cyclic import CyclicGraphExecutor
+from .engine.kernels.surrogate import Surrogate
+from .engine.stateful import StatefulModule
 from .executor import GraphExecutor
 from .from_ir import (
     LIFModule,
@@ -25,8 +27,6 @@ from .graph_helpers import (
     validate_graph,
 )
 from .names import sanitize_module_name
-from .stateful import StatefulModule
-from .surrogate import Surrogate
 from .to_ir import T1CExporter, to_ir, torch_to_ir
 from .tracing.proof import ProofWarning
 from .verify import Report, VerificationError, verify

@@ -10,8 +10,10 @@ from torch import nn
 from t1c.ir.errors import GraphError, Problem
 from t1c.ir.topology import Edge
 
+from .engine.state_checks import States
+from .engine.step import step_by_node
+from .engine.values import outputs_of
 from .executor import GraphExecutor
-from .state_checks import States
 
 
 class CyclicGraphExecutor(GraphExecutor):
@@ -63,6 +65,6 @@ class CyclicGraphExecutor(GraphExecutor):
         outputs = []
         state = self._states(state)
         for _ in range(self.timesteps):
-            values, state = self._step(inputs, state)
-            outputs.append(self._outputs(values))
+            values, state = step_by_node(self.network, inputs, state)
+            outputs.append(outputs_of(self.plan, values))
         return (outputs, state) if self.return_state else outputs

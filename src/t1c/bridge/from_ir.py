@@ -15,12 +15,12 @@ from t1c import ir, nir
 from t1c.ir.errors import InputError, Problem, UnsupportedError
 
 from .custom_map import NodeMap, module_from_map
+from .engine.kernels.surrogate import ATAN, Surrogate
 from .executor import GraphExecutor
 from .modules import LIFModule, MergeModule, SepConv2dModule, SkipModule
-from .registry import importer_of, mark_default, remember
-from .surrogate import ATAN, Surrogate
-from .teach import teach
-from .tied import freeze, tie
+from .modules.registry import importer_of, mark_default, remember
+from .modules.teach import teach
+from .modules.tied import freeze, tie
 
 __all__ = [
     "LIFModule",

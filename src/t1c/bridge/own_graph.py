@@ -11,9 +11,9 @@ from t1c import ir
 from t1c.ir.errors import Problem, T1CError, UnsupportedError
 
 from .executor import GraphExecutor
-from .exporting import Fragment, known_type, module_to_node
-from .registry import is_default, node_of
-from .tied import with_ties
+from .modules.exporting import Fragment, known_type, module_to_node
+from .modules.registry import is_default, node_of
+from .modules.tied import with_ties
 
 
 def own_graph(

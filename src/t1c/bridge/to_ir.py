@@ -13,7 +13,7 @@ from t1c.ir.errors import NodeError, Problem, T1CError, UnsupportedError
 
 from . import frameworks
 from .executor import GraphExecutor
-from .exporting import Fragment
+from .modules.exporting import Fragment
 from .own_graph import own_graph
 from .tracing.assemble import Restate, spiking_affine
 from .tracing.proof import prove

@@ -19,8 +19,7 @@ from .errors import (
 )
 from .graph import Edges, Graph, Nodes
 from .hdf5 import read, read_version, write
-from .node import Node, list_primitives, register_node, str_to_node
-from .node import Types as Shape
+from .node import Node
 from .primitives import (
     ELU,
     GELU,
@@ -88,6 +87,8 @@ from .primitives import (
     Where,
 )
 from .reference import Reference
+from .registry import list_primitives, register_node, str_to_node
+from .shapes import Types as Shape
 
 __all__ = [
     "ELU",

@@ -5,15 +5,11 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from .node import Node
 from .primitives.border import Input, Output
 from .primitives.region import Identity
 from .topology import Edge, feedback_edges
-
-if TYPE_CHECKING:
-    from .graph import Graph
 
 
 @dataclass(frozen=True)
@@ -60,26 +56,32 @@ def output_ports(nodes: Mapping[str, Node], edges: Iterable[Edge]) -> dict[Edge,
     return ports
 
 
-def inline(graph: Graph) -> Flat:
-    """Put the nodes of nested graphs, however deep, in the place of the graphs."""
-    nodes: dict[str, Node] = {}
-    edges: list[Edge] = []
+def inline(nodes: Mapping[str, Node], edges: Sequence[Edge], feedback: Iterable[Edge]) -> Flat:
+    """Put the nodes of nested graphs, however deep, in the place of the graphs.
+
+    Args:
+        nodes: by name, some of them graphs.
+        edges: between them.
+        feedback: those of the edges that are said to run back.
+    """
+    plain: dict[str, Node] = {}
+    inside: list[Edge] = []
     stated: list[Edge] = []
     entries: dict[str, Sequence[str]] = {}
     exits: dict[str, Sequence[str]] = {}
-    for name, node in graph.nodes.items():
+    for name, node in nodes.items():
         if not hasattr(node, "flat"):
-            nodes[name] = node
+            plain[name] = node
             continue
         inner: Flat = node.flat()
-        nodes |= {f"{name}/{n}": _passing(part) for n, part in inner.nodes.items()}
-        edges += [(f"{name}/{a}", f"{name}/{b}") for a, b in inner.edges]
+        plain |= {f"{name}/{n}": _passing(part) for n, part in inner.nodes.items()}
+        inside += [(f"{name}/{a}", f"{name}/{b}") for a, b in inner.edges]
         stated += [(f"{name}/{a}", f"{name}/{b}") for a, b in inner.stated]
         entries[name] = [f"{name}/{n}" for n, p in inner.nodes.items() if isinstance(p, Input)]
         exits[name] = [f"{name}/{n}" for n, p in inner.nodes.items() if isinstance(p, Output)]
     arrived: Counter[str] = Counter()
     outer = {}
-    for edge, port in graph.ports().items():
+    for edge, port in output_ports(nodes, edges).items():
         source, target = edge
         place = arrived[target] if len(entries.get(target, ())) > 1 else 0
         arrived[target] += 1
@@ -87,9 +89,9 @@ def inline(graph: Graph) -> Flat:
             exits[source][port] if source in exits else source,
             entries[target][place] if target in entries else target,
         )
-    edges += outer.values()
-    stated += [outer[edge] for edge in graph.feedback]
-    return Flat(nodes, edges, stated)
+    inside += outer.values()
+    stated += [outer[edge] for edge in feedback]
+    return Flat(plain, inside, stated)
 
 
 def _passing(node: Node) -> Node:

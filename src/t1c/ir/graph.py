@@ -2,21 +2,32 @@
 
 from __future__ import annotations
 
-import dataclasses
 import warnings
-from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-from .errors import GraphError, GraphWarning, NodeError, Problem, ShapeError
+from .errors import GraphError, GraphWarning, Problem, ShapeError
 from .fields import show
 from .flat import Flat, inline, output_ports
-from .metadata import clean_metadata, name_problem, same_value
-from .node import Node, Shape, as_shape, register_node
+from .graph_checks import (
+    cycle_problems,
+    edge_problems,
+    form_problems,
+    name_problems,
+    node_problems,
+    note_problems,
+    value_problems,
+)
+from .node import Node
 from .primitives.border import Input, Output
+from .registry import register_node
+from .shape_flow import infer_shapes
+from .shapes import Shape
+from .table import as_html, as_text
 from .topology import Edge, Topology
+from .values import same_value
 
 Nodes = dict[str, Node]
 Edges = list[Edge]
@@ -93,14 +104,30 @@ class Graph(Node):
         Raises:
             GraphError: listing all problems.
         """
-        problems = list(self._form_problems())
+        pairs: list[Any] = [*self.edges, *self.feedback]
+        problems = list(form_problems(self.nodes, pairs))
         if problems:
             raise GraphError(problems, "the graph is not valid")
-        problems = [*self._edge_problems(), *self._node_problems()]
+        self.edges, self.feedback = pairs[: len(self.edges)], pairs[len(self.edges) :]
+        problems = [
+            *edge_problems(self.nodes, self.edges, self.feedback, self.allow_cycles),
+            *node_problems(self.nodes, self.edges),
+        ]
         if not problems:
             # Only now do cycles and shapes mean anything.
-            problems = [*self._cycle_problems(), *self._infer_shapes()]
-        problems = [*self._name_problems(), *problems, *self._value_problems()]
+            topology, ports = self.topology(), self.ports()
+            problems = list(
+                cycle_problems(topology, self.feedback, self.allow_cycles, self.feedback_edges)
+            )
+            typed, unfit = infer_shapes(self.nodes, topology, ports)
+            self.nodes.update(typed)
+            problems += unfit
+        problems = [
+            *name_problems(self.nodes),
+            *problems,
+            *value_problems(self.nodes, self.allow_nonfinite),
+            *note_problems(self, "graph"),
+        ]
         if problems:
             raise GraphError(problems, "the graph is not valid")
         self.input_type = {
@@ -109,138 +136,6 @@ class Graph(Node):
         self.output_type = {
             n: np.array(node.shape, dtype=np.int64) for n, node in self.outputs().items()
         }
-
-    def _form_problems(self) -> Iterator[Problem]:
-        """Nodes that are none, and edges that are no pairs of names."""
-        given: Mapping[Any, Any] = self.nodes
-        for name, node in given.items():
-            if not isinstance(node, Node):
-                remedy = "Convert modules with bridge.to_ir." if hasattr(node, "forward") else ""
-                yield Problem(
-                    f"a {type(node).__name__}", "a node of t1c.ir", remedy, where=f"node {name!r}"
-                )
-        pairs: list[Any] = [*self.edges, *self.feedback]
-        for i, edge in enumerate(pairs):
-            pair = isinstance(edge, tuple | list) and len(edge) == 2
-            if not pair or not all(isinstance(name, str) for name in edge):
-                yield Problem(show(edge), "a pair of node names", where=f"edge {i}")
-            else:
-                pairs[i] = tuple(edge)
-        self.edges, self.feedback = pairs[: len(self.edges)], pairs[len(self.edges) :]
-
-    def _name_problems(self) -> Iterator[Problem]:
-        for name in self.nodes:
-            problem = name_problem(name)
-            if problem:
-                yield Problem(problem, remedy="Rename the node.", where=f"node {name!r}")
-
-    def _edge_problems(self) -> Iterator[Problem]:
-        seen: set[Edge] = set()
-        for source, target in self.edges:
-            where = f"edge {source!r} -> {target!r}"
-            for name in (source, target):
-                if name not in self.nodes:
-                    yield Problem(
-                        f"there is no node {name!r}",
-                        "an edge between nodes of the graph",
-                        "Add the node, or drop the edge.",
-                        where,
-                    )
-            if (source, target) in seen:
-                yield Problem(
-                    "duplicate edge",
-                    "each edge once",
-                    "Drop one; to add a value twice, put a node with twice its weight between.",
-                    where,
-                )
-            seen.add((source, target))
-            if isinstance(self.nodes.get(target), Input):
-                yield Problem("an edge leads into an Input", "edges out of it only", "", where)
-            if isinstance(self.nodes.get(source), Output):
-                yield Problem("an edge leads out of an Output", "edges into it only", "", where)
-            if source == target and not self.allow_cycles:
-                yield Problem(
-                    "a self-loop", "no cycles", "Pass allow_cycles=True if it is meant.", where
-                )
-        for edge in self.feedback:
-            where = f"feedback edge {edge[0]!r} -> {edge[1]!r}"
-            if edge not in seen:
-                yield Problem("not an edge of the graph", "one of its edges", "", where)
-            elif not self.nodes[edge[0]].breaks_cycles:
-                yield Problem(
-                    f"it leaves a {self.nodes[edge[0]].primitive}",
-                    "an edge that leaves a neuron, which remembers what it sent",
-                    "",
-                    where,
-                )
-
-    def _node_problems(self) -> Iterator[Problem]:
-        for kind in (Input, Output):
-            if not any(isinstance(node, kind) for node in self.nodes.values()):
-                name = kind.__name__
-                yield Problem(
-                    f"there is no {name}",
-                    "at least one",
-                    f"Add ir.{name}(shape=...) and an edge.",
-                    "graph",
-                )
-        fed = {target for _, target in self.edges}
-        leaving = Counter(source for source, _ in self.edges)
-        for name, node in self.nodes.items():
-            where = f"node {name!r} ({node.primitive})"
-            if name not in fed and not node.runs_alone:
-                yield Problem(
-                    "no edge leads to it",
-                    "at least one: it computes nothing by itself",
-                    "Add an edge, or drop the node.",
-                    where,
-                )
-            if 1 < node.port_count < leaving[name]:
-                yield Problem(
-                    f"{leaving[name]} edges leave it, and it has {node.port_count} outputs",
-                    "at most one edge for each output",
-                    "Send an output on through an Identity to use it more than once.",
-                    where,
-                )
-            try:
-                node.check()
-            except (NodeError, GraphError) as error:
-                for p in error.problems:
-                    own = p.where in ("", node.primitive)
-                    yield dataclasses.replace(p, where=where) if own else p.at(where)
-
-    def _value_problems(self) -> Iterator[Problem]:
-        """Numbers that are none, and metadata that no file can hold."""
-        for name, node in self.nodes.items():
-            where = f"node {name!r} ({node.primitive})"
-            if not self.allow_nonfinite:
-                yield from (p.at(where) for p in node.nonfinite())
-            yield from _clean_notes(node, where)
-        yield from _clean_notes(self, "graph")
-
-    def _cycle_problems(self) -> Iterator[Problem]:
-        topology = self.topology()
-        loops = topology.loops()
-        if not self.allow_cycles:
-            for loop in loops:
-                yield Problem(
-                    f"the cycle {' -> '.join(topology.cycle_in(loop))}",
-                    "no cycles",
-                    "Pass allow_cycles=True if the recurrence is meant.",
-                    "graph",
-                )
-        if self.allow_cycles:
-            try:
-                self.feedback_edges()
-            except GraphError as error:
-                yield from error.problems
-        for source, target in topology.off_cycle(self.feedback):
-            yield Problem(
-                "it lies on no cycle",
-                "an edge of a cycle: only a cycle needs one that runs back",
-                "",
-                f"feedback edge {source!r} -> {target!r}",
-            )
 
     def _warn_of_dead_ends(self) -> None:
         useful = self.topology().leading_to(self.outputs())
@@ -252,106 +147,6 @@ class Graph(Node):
                 GraphWarning,
                 stacklevel=3,
             )
-
-    # Shapes --------------------------------------------------------------------------------
-
-    def _infer_shapes(self) -> list[Problem]:
-        """Let shapes flow along the edges, then check every node with all that reaches it."""
-        topology = self.topology()
-        ports = self.ports()
-        sent = self._flow(topology, ports)
-        problems: list[Problem] = []
-        for name, node in self.nodes.items():
-            sources = topology.before[name]
-            if any(s not in sent for s in sources):
-                continue
-            arriving = [sent[s][ports[s, name]] for s in sources]
-            where = f"node {name!r} ({node.primitive})"
-            try:
-                self.nodes[name] = typed = node.typed(*node.shapes(arriving))
-                leaving = tuple(as_shape(port) for port in (typed.output_type or {}).values())
-                if leaving != sent.get(name, leaving):
-                    problems.append(_mistaken(where, sent[name], leaving))
-            except ShapeError as error:
-                routes = [f"{s!r} {shape}" for s, shape in zip(sources, arriving, strict=True)]
-                note = f" (from {', '.join(routes)})" if routes else ""
-                problems += [
-                    dataclasses.replace(p, where=where, found=p.found + note)
-                    for p in error.problems
-                ]
-        unknown = [name for name in self.nodes if name not in sent]
-        if unknown and not problems:
-            problems.append(
-                Problem(
-                    "the shape cannot be told from the edges",
-                    "a path from an Input, or a declared shape",
-                    "Give one of them input_type={'input': shape}.",
-                    f"nodes {', '.join(map(repr, unknown))}",
-                )
-            )
-        return problems
-
-    def _flow(self, topology: Topology, ports: dict[Edge, int]) -> dict[str, tuple[Shape, ...]]:
-        """The shapes that each node sends, one for each output, as far as they can be told.
-
-        Inside a cycle not all inputs of a node can be known before its output. There a node is
-        tried with those that are, which is enough wherever inputs are added or combined element by
-        element; what then does not fit shows when every node is checked with all of them.
-        """
-        sent: dict[str, tuple[Shape, ...]] = {}
-
-        def shapes(name: str) -> tuple[bool, Shape | None, tuple[Shape, ...]]:
-            """Whether any input is known, and what node and inputs say together."""
-            node = self.nodes[name]
-            inputs = [sent[s][ports[s, name]] if s in sent else None for s in topology.before[name]]
-            arriving = [shape for shape in inputs if shape is not None]
-            told = bool(arriving)
-            try:
-                whole = len(arriving) == len(inputs)
-                return told, *node.shapes(arriving if whole else node.supposed(inputs))
-            except ShapeError:
-                return told, None, ()
-
-        def first_guess(waiting: Iterable[str]) -> tuple[str, tuple[Shape, ...]] | None:
-            """One more: from inputs that are added, else as declared, else from other inputs.
-
-            If none is known, from parameters. The larger suggestion comes first: a vector of
-            parameters may be meant per channel.
-            """
-            guesses = []
-            for name in waiting:
-                node = self.nodes[name]
-                told, arriving, found = shapes(name)
-                if told and node.adds_inputs and found:
-                    return name, found
-                declared = bool(node.declared_input or node.declared_output)
-                if found:
-                    rank = (declared, told, len(arriving or ()), arriving or ())
-                    guesses.append((rank, name, found))
-            if not guesses:
-                return None
-            _, name, found = max(guesses, key=lambda guess: guess[0])
-            return name, found
-
-        for part in topology.parts():
-            waiting = dict.fromkeys(part)
-            queue = list(part)
-            while waiting:
-                for name in queue:  # grows as it is walked
-                    if name not in waiting or any(s not in sent for s in topology.before[name]):
-                        continue
-                    del waiting[name]
-                    _, _, found = shapes(name)
-                    if found:
-                        sent[name] = found
-                        queue += topology.after[name]
-                guess = first_guess(waiting)
-                if guess is None:
-                    break
-                name, sent[name] = guess
-                del waiting[name]
-                queue = list(topology.after[name])
-        return sent
 
     # What a graph can be asked ------------------------------------------------------------------
 
@@ -376,7 +171,7 @@ class Graph(Node):
 
         A node ``n`` of a nested graph ``g`` is named ``g/n``, as is its state.
         """
-        return inline(self)
+        return inline(self.nodes, self.edges, self.feedback)
 
     def feedback_edges(self) -> Edges:
         """The edges that run back in time: they deliver what was sent in the previous step.
@@ -461,30 +256,10 @@ class Graph(Node):
         return isinstance(other, Graph) and not self.difference(other)
 
     def __repr__(self) -> str:
-        from .table import as_text
-
-        return as_text(self)
+        return as_text(self.nodes, self.edges, self._back())
 
     def _repr_html_(self) -> str:
-        from .table import as_html
+        return as_html(self.nodes, self.edges, self._back())
 
-        return as_html(self)
-
-
-def _mistaken(where: str, supposed: Sequence[Shape], leaving: Sequence[Shape | None]) -> Problem:
-    """What to say where a node in a loop gets other inputs than the first of them suggested."""
-    return Problem(
-        f"{', '.join(map(str, supposed))} was taken for the shape of what it sends, and it sends "
-        f"{', '.join(map(str, leaving))}",
-        "a loop whose shapes follow from what reaches it first",
-        "Give the node input_type={'input': shape}.",
-        where,
-    )
-
-
-def _clean_notes(node: Node, where: str) -> Iterator[Problem]:
-    """Settle the node's metadata, which may have been changed, or say what no file can hold."""
-    try:
-        node.metadata = clean_metadata(node.metadata)
-    except NodeError as error:
-        yield from (p.at(where) for p in error.problems)
+    def _back(self) -> set[Edge]:
+        return set(self.feedback_edges()) if self.allow_cycles else set()

@@ -7,8 +7,8 @@ import re
 import h5py
 
 from .graph import Graph
-from .metadata import same_value
 from .node import Node
+from .values import same_value
 
 FORMAT_VERSION = "0.2.0"
 """The latest format that this package reads and writes."""

@@ -13,7 +13,8 @@ from .graph import Graph
 from .hdf5_guard import Guard
 from .hdf5_layout import FORMAT_VERSION, GRAPH_NOTES, NODE_NOTES, NOTES_KEY, numbers
 from .metadata import MAX_DEPTH, Metadata
-from .node import Node, list_primitives, str_to_node, unknown_primitive
+from .node import Node
+from .registry import list_primitives, str_to_node, unknown_primitive
 
 
 class Reader(Guard):

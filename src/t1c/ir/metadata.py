@@ -91,26 +91,3 @@ def _clean_entry(entry: Any, path: str, depth: int) -> Any:
             field=path,
         )
     )
-
-
-def same_value(a: Any, b: Any) -> bool:
-    """Whether two field or metadata values are equal, arrays by dtype, shape and value.
-
-    NaN equals NaN; a list equals the array that a file makes of it; an entry that is None equals
-    one that is absent.
-    """
-    if isinstance(a, Mapping) and isinstance(b, Mapping):
-        keys = {k for k, v in a.items() if v is not None} | {
-            k for k, v in b.items() if v is not None
-        }
-        return all(k in a and k in b and same_value(a[k], b[k]) for k in keys)
-    if isinstance(a, list | np.ndarray) and isinstance(b, list | np.ndarray):
-        x, y = np.asarray(a), np.asarray(b)
-        if x.size == y.size == 0:
-            return x.shape == y.shape
-        if x.dtype != y.dtype or x.shape != y.shape:
-            return False
-        return bool(np.array_equal(x, y, equal_nan=x.dtype.kind == "f"))
-    if isinstance(a, float) and isinstance(b, float):
-        return a == b or (a != a and b != b)
-    return type(a) is type(b) and bool(a == b)

@@ -18,21 +18,17 @@ from __future__ import annotations
 import copy
 import dataclasses
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, ClassVar, TypeVar, dataclass_transform
+from typing import Any, ClassVar
 
 import numpy as np
 
-from . import fields
-from .errors import NodeError, Problem, ShapeError, UnknownPrimitiveError
+from .errors import NodeError, Problem, ShapeError
 from .fields import Array, Kind, show
-from .metadata import Metadata, clean_metadata, name_problem, same_value
+from .metadata import Metadata, clean_metadata
+from .shapes import Shape, Types, as_shape, as_types, types_of
+from .values import same_value, what_differs
 
-Shape = tuple[int, ...]
-Types = dict[str, Array]
 State = tuple[Array, ...]
-N = TypeVar("N", bound="type[Node]")
-
-_REGISTRY: dict[str, type[Node]] = {}
 
 
 @dataclasses.dataclass(eq=False, repr=False)
@@ -64,8 +60,8 @@ class Node:
     def __post_init__(self) -> None:
         """Check the fields against each other and settle the types known so far."""
         try:
-            self.declared_input = _as_types(self.input_type, "input_type", "input")
-            self.declared_output = _as_types(self.output_type, "output_type", "output")
+            self.declared_input = as_types(self.input_type, "input_type", "input")
+            self.declared_output = as_types(self.output_type, "output_type", "output")
             self.metadata = clean_metadata(self.metadata)
         except NodeError as error:
             raise self._placed(error) from None
@@ -77,7 +73,7 @@ class Node:
             known = self.shapes([])
         except ShapeError as error:
             raise self._placed(error, "input_type") from None
-        self.input_type, self.output_type = _types_of(*known)
+        self.input_type, self.output_type = types_of(*known)
 
     def __setattr__(self, name: str, value: Any) -> None:
         """Set a field; what it cannot hold is refused, and the node stays as it was.
@@ -107,7 +103,7 @@ class Node:
             except Exception:
                 object.__setattr__(self, name, before)
                 raise
-            self.input_type, self.output_type = _types_of(*known)
+            self.input_type, self.output_type = types_of(*known)
 
     def _known(self) -> tuple[Shape | None, tuple[Shape, ...]]:
         """The shapes after a change: from the input that a graph inferred, where it still fits."""
@@ -239,7 +235,7 @@ class Node:
         """A shallow copy that carries the shapes a graph inferred for it."""
         node = copy.copy(self)
         node.arrived = input_shape
-        node.input_type, node.output_type = _types_of(input_shape, ports)
+        node.input_type, node.output_type = types_of(input_shape, ports)
         return node
 
     def shapes(self, arriving: Sequence[Shape]) -> tuple[Shape | None, tuple[Shape, ...]]:
@@ -287,7 +283,7 @@ class Node:
         if self.primitive != other.primitive:
             return [f"type: {self.primitive} and {other.primitive}"]
         found = [
-            f"{name}: {_difference(mine, getattr(other, name))}"
+            f"{name}: {what_differs(mine, getattr(other, name))}"
             for name, mine in self.values().items()
             if not same_value(mine, getattr(other, name))
         ]
@@ -317,145 +313,7 @@ class Node:
         return NodeError(Problem(text, expected, remedy, where=self.primitive, field=field))
 
 
-@dataclass_transform(
-    field_specifiers=(
-        fields.array,
-        fields.integer,
-        fields.real,
-        fields.boolean,
-        fields.choice,
-        fields.text,
-        fields.integers,
-        dataclasses.field,
-    )
-)
-def register_node(cls: N) -> N:
-    """Class decorator: make ``cls`` a primitive that files and graphs know by its name.
-
-    Raises:
-        TypeError: a field is declared without one of the functions of ``t1c.ir.fields``, or a
-            name is taken.
-    """
-    if not issubclass(cls, Node):
-        raise TypeError(f"{cls.__name__}: derive it from t1c.ir.Node")
-    taken = _REGISTRY.get(cls.__name__)
-    if taken and _is_ours(taken) and not _is_ours(cls):
-        raise TypeError(
-            f"{cls.__name__} is a primitive of t1c, and files that hold one mean that: choose "
-            "another name"
-        )
-    if "__dataclass_fields__" not in cls.__dict__:
-        dataclasses.dataclass(eq=False, repr=False)(cls)
-    common = {f.name for f in dataclasses.fields(Node)}
-    kinds: dict[str, Kind] = {}
-    for field in sorted(dataclasses.fields(cls), key=lambda f: bool(f.kw_only)):
-        if field.name in common:
-            continue
-        if field.name == "type":
-            raise TypeError(
-                f"{cls.__name__}.type: the file keeps the primitive's name under 'type'; choose "
-                "another name"
-            )
-        if "kind" not in field.metadata:
-            raise TypeError(
-                f"{cls.__name__}.{field.name}: declare it with a function of t1c.ir.fields, for "
-                f"example `{field.name}: Array = array()`, so that files and checks know its kind"
-            )
-        kinds[field.name] = field.metadata["kind"]
-    cls.kinds = kinds
-    _REGISTRY[cls.__name__] = cls
-    return cls
-
-
-def _is_ours(cls: type[Node]) -> bool:
-    return cls.__module__.startswith("t1c.ir.")
-
-
-def str_to_node(name: str) -> type[Node]:
-    """The primitive of that name.
-
-    Raises:
-        UnknownPrimitiveError: there is none; the message lists near matches.
-    """
-    try:
-        return _REGISTRY[name]
-    except (KeyError, TypeError):
-        raise UnknownPrimitiveError(unknown_primitive(name)) from None
-
-
-def unknown_primitive(name: str) -> Problem:
-    """What to say of a type name that no primitive has."""
-    import difflib
-
-    near = difflib.get_close_matches(str(name), _REGISTRY, n=3)
-    guess = f"Did you mean {' or '.join(near)}? " if near else ""
-    return Problem(
-        f"unknown primitive {show(name)}",
-        "one of ir.list_primitives()",
-        f"{guess}Define it with @ir.register_node, or export without it.",
-        field="type",
-    )
-
-
-def list_primitives() -> list[str]:
-    """The names of all registered primitives, in the order of their definition."""
-    return list(_REGISTRY)
-
-
-def as_shape(value: Any) -> Shape | None:
-    """A shape as a tuple of ints; None stays None."""
-    return None if value is None else tuple(int(n) for n in np.atleast_1d(np.asarray(value)))
-
-
-def _as_types(value: Any, field: str, port: str) -> Types:
-    """Check a declared ``input_type`` or ``output_type``; a bare shape means the usual port."""
-    if value is None:
-        return {}
-    if not isinstance(value, Mapping):
-        value = {port: value}
-    types: Types = {}
-    for name, shape in value.items():
-        if shape is None:
-            continue
-        spot = f"{field}[{name!r}]"
-        problem = name_problem(name)
-        if problem:
-            raise NodeError(Problem(problem, "the name of a port", field=spot))
-        try:
-            array = np.atleast_1d(np.asarray(shape))
-        except ValueError:  # lists of unequal length
-            array = np.asarray(None)
-        if array.ndim != 1 or (array.size and (array.dtype.kind not in "iu" or array.min() < 1)):
-            raise NodeError(Problem(show(shape), "a shape: integers of at least 1", field=spot))
-        types[name] = array.astype(np.int64)
-    return types
-
-
-def _types_of(shape: Shape | None, ports: Sequence[Shape]) -> tuple[Types, Types]:
-    """The type dicts of a node; several outputs are named output0, output1, ..."""
-    names = ["output"] if len(ports) == 1 else [f"output{i}" for i in range(len(ports))]
-    return (
-        {} if shape is None else {"input": np.array(shape, dtype=np.int64)},
-        {n: np.array(port, dtype=np.int64) for n, port in zip(names, ports, strict=True)},
-    )
-
-
 def _brief(value: Any) -> str:
     if isinstance(value, np.ndarray):
         return f"<{'x'.join(map(str, value.shape)) or 'scalar'} {value.dtype}>"
     return repr(value)
-
-
-def _difference(mine: Any, theirs: Any) -> str:
-    if isinstance(mine, np.ndarray) and isinstance(theirs, np.ndarray):
-        if mine.shape != theirs.shape:
-            return f"shapes {mine.shape} and {theirs.shape}"
-        if mine.dtype != theirs.dtype:
-            return f"dtypes {mine.dtype} and {theirs.dtype}"
-        differs = ~((mine == theirs) | ((mine != mine) & (theirs != theirs)))
-        with np.errstate(invalid="ignore"):
-            gap = np.abs(mine.astype(np.longdouble) - theirs.astype(np.longdouble))[differs]
-        known = gap[~np.isnan(gap)]
-        most = f", by up to {known.max():.3g}" if known.size else ""
-        return f"{gap.size} of {mine.size} values differ{most}"
-    return f"{show(mine)} and {show(theirs)}"

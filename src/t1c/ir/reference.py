@@ -15,8 +15,9 @@ import numpy as np
 from .errors import InputError, Problem
 from .fields import Array
 from .graph import Graph
-from .node import State, as_shape
+from .node import State
 from .primitives.border import how_many_steps
+from .shapes import as_shape
 from .topology import Topology
 
 States = dict[str, State]

@@ -2,25 +2,24 @@
 
 from __future__ import annotations
 
-import html
-from typing import TYPE_CHECKING
+from collections.abc import Collection, Mapping, Sequence
 
-from .node import Node, as_shape
+from .node import Node
 from .primitives.border import Input, Output
-
-if TYPE_CHECKING:
-    from .graph import Graph
+from .shapes import as_shape
+from .topology import Edge, Topology
 
 HEADERS = ("node", "type", "output shape", "parameters", "from")
 MOST_ROWS = 40
 
 
-def rows(graph: Graph) -> list[tuple[str, str, str, str, str]]:
-    """One row for each node, under ``HEADERS``."""
-    before = graph.topology().before
-    back = set(graph.feedback_edges()) if graph.allow_cycles else set()
+def rows(
+    nodes: Mapping[str, Node], edges: Sequence[Edge], back: Collection[Edge]
+) -> list[tuple[str, str, str, str, str]]:
+    """One row for each node, under ``HEADERS``; ``back`` holds the edges that run back."""
+    before = Topology(nodes, edges).before
     listed = []
-    for name, node in graph.nodes.items():
+    for name, node in nodes.items():
         sources = [
             f"{printable(s)} (t-1)" if (s, name) in back else printable(s) for s in before[name]
         ]
@@ -59,11 +58,11 @@ def parameter_count(node: Node) -> int:
     return own + sum(parameter_count(n) for n in inner.values())
 
 
-def as_text(graph: Graph) -> str:
+def as_text(nodes: Mapping[str, Node], edges: Sequence[Edge], back: Collection[Edge]) -> str:
     """A plain table for the terminal; long graphs are shown by their ends."""
-    total = parameter_count(graph)
-    heading = f"Graph: {len(graph.nodes)} nodes, {len(graph.edges)} edges, {total:,} parameters"
-    listed = rows(graph)
+    total = sum(map(parameter_count, nodes.values()))
+    heading = f"Graph: {len(nodes)} nodes, {len(edges)} edges, {total:,} parameters"
+    listed = rows(nodes, edges, back)
     if len(listed) > MOST_ROWS:
         half = MOST_ROWS // 2
         gap = ("...", f"({len(listed) - 2 * half} more)", "", "", "")
@@ -76,14 +75,16 @@ def as_text(graph: Graph) -> str:
     return "\n".join([heading, *(f"  {line}" for line in lines)])
 
 
-def as_html(graph: Graph) -> str:
+def as_html(nodes: Mapping[str, Node], edges: Sequence[Edge], back: Collection[Edge]) -> str:
     """The same table for a notebook, with everything escaped."""
+    import html  # rarely needed, and every command loads this file
+
     head = "".join(f"<th>{html.escape(cell)}</th>" for cell in HEADERS)
     body = "".join(
         "<tr>" + "".join(f"<td>{html.escape(cell)}</td>" for cell in row) + "</tr>"
-        for row in rows(graph)
+        for row in rows(nodes, edges, back)
     )
-    caption = f"Graph: {len(graph.nodes)} nodes, {len(graph.edges)} edges"
+    caption = f"Graph: {len(nodes)} nodes, {len(edges)} edges"
     return (
         f"<table><caption>{caption}</caption>"
         f"<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"

@@ -11,7 +11,7 @@ from t1c import ir
 from t1c.ir.errors import NodeError, Problem, UnsupportedError
 from t1c.ir.fields import show
 from t1c.ir.metadata import Metadata
-from t1c.ir.node import as_shape
+from t1c.ir.shapes import as_shape
 
 from .conventions import ConventionError, Conventions, checked_dt
 from .firing import unsaid_options

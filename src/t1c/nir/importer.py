@@ -14,7 +14,7 @@ from t1c.ir.errors import GraphError, NodeError, Problem, T1CError
 from t1c.ir.fields import show
 from t1c.ir.hdf5_layout import numbers
 from t1c.ir.metadata import Metadata
-from t1c.ir.node import as_shape
+from t1c.ir.shapes import as_shape
 from t1c.ir.topology import Edge, Topology
 
 from .conventions import KEY, Conventions

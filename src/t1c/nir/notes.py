@@ -27,8 +27,8 @@ import numpy as np
 from t1c import ir
 from t1c.ir.errors import NodeError
 from t1c.ir.metadata import Metadata, clean_metadata
-from t1c.ir.node import as_shape
 from t1c.ir.primitives.neuron import parameter_shape
+from t1c.ir.shapes import as_shape
 
 from .conventions import KEY, Conventions
 from .crossings import Parameter

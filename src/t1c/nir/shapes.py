@@ -9,7 +9,7 @@ import numpy as np
 from t1c import ir
 from t1c.ir.errors import ShapeError
 from t1c.ir.flat import output_ports
-from t1c.ir.node import Shape as Sizes
+from t1c.ir.shapes import Shape as Sizes
 from t1c.ir.topology import Edge, Topology
 
 from .raw import NirGraph, NirNode

@@ -11,7 +11,7 @@ import numpy as np
 
 from t1c import ir
 from t1c.ir.metadata import Metadata
-from t1c.ir.node import Shape, as_shape
+from t1c.ir.shapes import Shape, as_shape
 from t1c.ir.table import border_kind, parameter_count
 from t1c.ir.topology import Edge
 

@@ -14,7 +14,7 @@ import numpy as np
 from t1c import ir
 from t1c.ir.errors import InputError, Problem, UnsupportedError
 from t1c.ir.fields import Array
-from t1c.ir.node import Shape
+from t1c.ir.shapes import Shape
 
 from .samples import Samples
 

@@ -24,8 +24,8 @@ import numpy as np
 from t1c import ir
 from t1c.ir.errors import InputError, Problem
 from t1c.ir.fields import Array, show
-from t1c.ir.node import Shape
 from t1c.ir.primitives.border import how_many_steps
+from t1c.ir.shapes import Shape
 
 LABEL_NAMES = ("y", "labels")
 

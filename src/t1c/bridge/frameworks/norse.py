@@ -20,10 +20,10 @@ from torch import Tensor
 
 from t1c import ir
 
-from ..exporting import Shape, exports, over_features, refuse
-from ..over_time import Layout, over_time
-from ..watching import Note, watches
+from ..modules.exporting import Shape, exports, over_features, refuse
+from .over_time import Layout, over_time
 from .shared import refuse_own_methods, time_constant_of_rate
+from .watching import Note, watches
 
 _HUGE = 1e30
 """A threshold that no membrane reaches, and that a product with 0 leaves harmless."""

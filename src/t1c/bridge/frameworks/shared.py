@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..exporting import Shape, known_type, over_features, refuse
+from ..modules.exporting import Shape, known_type, over_features, refuse
 
 Array = np.ndarray[Any, Any]
 

@@ -19,10 +19,10 @@ from torch import Tensor
 
 from t1c import ir
 
-from ..exporting import Shape, exports, over_features, refuse
-from ..over_time import Layout, over_time
-from ..watching import Note, watches
+from ..modules.exporting import Shape, exports, over_features, refuse
+from .over_time import Layout, over_time
 from .shared import refuse_own_methods, time_constant
+from .watching import Note, watches
 
 _METHODS = ("forward", "alpha_mem_calculated", "alpha_syn_calculated", "reset_states")
 

@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from t1c import ir
 from t1c.ir.errors import GraphWarning
 
-from ..exporting import (
+from ..modules.exporting import (
     Fragment,
     Shape,
     array,
@@ -31,10 +31,10 @@ from ..exporting import (
     over_features,
     refuse,
 )
-from ..over_time import Layout, over_time
-from ..watching import Note, watches
+from .over_time import Layout, over_time
 from .shared import refuse_own_methods, time_constant
 from .snntorch_import import node_map
+from .watching import Note, watches
 
 __all__ = ["node_map"]
 

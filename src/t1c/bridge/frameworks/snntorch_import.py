@@ -10,8 +10,8 @@ import torch
 from torch import Tensor, nn
 
 from t1c import ir
-from t1c.ir.node import as_shape
 from t1c.ir.primitives.neuron import parameter_shape
+from t1c.ir.shapes import as_shape
 
 _OPTIONS = {
     ("subtract", True): ("subtract", True),

@@ -21,10 +21,10 @@ from torch import Tensor, nn
 
 from t1c import ir
 
-from ..exporting import Shape, channels, exporter_of, exports, refuse
-from ..over_time import Layout, over_time
-from ..watching import Note, watches
+from ..modules.exporting import Shape, channels, exporter_of, exports, refuse
+from .over_time import Layout, over_time
 from .shared import refuse_own_methods, time_constant_of_rate
+from .watching import Note, watches
 
 _METHODS = (
     *("forward", "single_step_forward", "multi_step_forward", "reset"),

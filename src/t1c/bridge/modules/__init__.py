@@ -1,5 +1,6 @@
 """One file per family of primitives: node -> module."""
 
+from ..engine.merging import MergeModule
 from . import activation, linear, normalization, pooling, region, reshape, threshold
 from .accumulate import AccumulateModule
 from .combine import BinaryModule, MatMulModule, WhereModule
@@ -7,7 +8,7 @@ from .convolution import SepConv2dModule
 from .delay import DelayModule
 from .elementwise import ClipModule, PowerModule, ShiftModule, UnaryModule
 from .linear import ScaleModule
-from .merge import ConcatModule, MergeModule, SkipModule
+from .merge import ConcatModule, SkipModule
 from .neuron import (
     CubaLIFModule,
     CubaLIModule,

@@ -10,9 +10,9 @@ from torch import Tensor, nn
 from t1c import ir
 from t1c.ir.primitives.accumulate import REST, count_shape, state_names
 
-from ..exporting import Shape, exports
-from ..registry import imports
-from ..stateful import State, StatefulModule
+from ..engine.stateful import State, StatefulModule
+from .exporting import Shape, exports
+from .registry import imports
 
 
 class AccumulateModule(StatefulModule):

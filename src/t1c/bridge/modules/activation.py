@@ -7,8 +7,8 @@ from torch import nn
 
 from t1c import ir
 
-from ..exporting import Shape, array, channels, exports
-from ..registry import imports, load
+from .exporting import Shape, array, channels, exports
+from .registry import imports, load
 
 
 @imports(ir.ReLU)

@@ -9,10 +9,10 @@ from torch import Tensor, nn
 
 from t1c import ir
 
-from ..exporting import Shape, exports
-from ..registry import imports
-from ..surrogate import Surrogated, spike
-from .merge import MergeModule
+from ..engine.kernels.surrogate import Surrogated, spike
+from ..engine.merging import MergeModule
+from .exporting import Shape, exports
+from .registry import imports
 
 ARITHMETIC: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
     "subtract": torch.sub,

@@ -10,10 +10,10 @@ from torch import Tensor, nn
 
 from t1c import ir
 
-from ..exporting import Shape, array, exports, refuse
-from ..registry import imports, load
-from ..stateless import StatelessModule
+from ..engine.stateless import StatelessModule
+from .exporting import Shape, array, exports, refuse
 from .linear import bias_of, has_bias
+from .registry import imports, load
 
 
 class SepConv2dModule(StatelessModule):

@@ -8,9 +8,9 @@ from torch import Tensor, nn
 from t1c import ir
 from t1c.ir.primitives.neuron import parameter_shape
 
-from ..exporting import Shape, array, exports
-from ..registry import imports, tensor
-from ..stateful import State, StatefulModule
+from ..engine.stateful import State, StatefulModule
+from .exporting import Shape, array, exports
+from .registry import imports, tensor
 
 
 class DelayModule(StatefulModule):

@@ -15,9 +15,9 @@ from torch import Tensor, nn
 from t1c import ir
 from t1c.ir.primitives.neuron import parameter_shape
 
-from ..exporting import Shape, array, exports
-from ..registry import imports, tensor
-from ..stateless import StatelessModule
+from ..engine.stateless import StatelessModule
+from .exporting import Shape, array, exports
+from .registry import imports, tensor
 
 UNARY: dict[str, Callable[[Tensor], Tensor]] = {
     "abs": torch.abs,

@@ -10,9 +10,10 @@ from torch import Tensor, nn
 from t1c import ir
 from t1c.ir.primitives.neuron import parameter_shape
 
-from ..exporting import Shape, array, exports
-from ..registry import imports, load, tensor
-from ..stateless import StatelessModule
+from ..engine.script import Script, instructs
+from ..engine.stateless import StatelessModule
+from .exporting import Shape, array, exports
+from .registry import imports, load, tensor
 
 NO_BIAS = {"bias": "none"}
 """The note on a node whose module has no bias: the zeros are there for readers that need one."""
@@ -45,6 +46,11 @@ class ScaleModule(StatelessModule):
     def over(self, features: Shape) -> Tensor:
         """The scale, ready to broadcast over features."""
         return self.scale.reshape(parameter_shape(tuple(self.scale.shape), features))
+
+
+@instructs(ScaleModule)
+def _scaled(script: Script, module: ScaleModule, x: int, entering: Shape, leaving: Shape) -> int:
+    return script.product(module, "scale", x, leaving)
 
 
 @imports(ir.Linear)

@@ -9,30 +9,10 @@ from torch import Tensor, nn
 
 from t1c import ir
 
-from ..exporting import Shape, exports
-from ..registry import imports
-from ..stateless import StatelessModule
-
-
-class MergeModule(StatelessModule):
-    """A module that decides how several inputs become one."""
-
-    @property
-    def joins(self) -> bool:
-        """The inputs are joined, not added."""
-        return True
-
-    def merge(self, inputs: Sequence[Tensor]) -> Tensor:
-        """Join tensors (B, *features)."""
-        raise NotImplementedError
-
-    def magnitude(self, inputs: Sequence[Tensor]) -> tuple[Tensor, int]:
-        """Magnitudes of the terms of the value, from those of the inputs, and how many terms."""
-        return self.merge(inputs), 1
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Pass the joined ``x`` on."""
-        return x
+from ..engine.merging import MergeModule
+from ..engine.script import Script, instructs
+from .exporting import Shape, exports
+from .registry import imports
 
 
 class SkipModule(MergeModule):
@@ -59,6 +39,10 @@ class SkipModule(MergeModule):
         """Only 'concatenate' joins."""
         return self.skip_type == "concatenate"
 
+    def adds(self, count: int) -> bool:
+        """Only 'residual' adds up several."""
+        return not self.joins and (self.skip_type == "residual" or count == 1)
+
     def merge(self, inputs: Sequence[Tensor]) -> Tensor:
         """Join tensors (B, C, ...).
 
@@ -76,6 +60,11 @@ class SkipModule(MergeModule):
     def extra_repr(self) -> str:
         """The skip_type."""
         return repr(self.skip_type)
+
+
+@instructs(SkipModule)
+def _passed(script: Script, module: SkipModule, x: int, entering: Shape, leaving: Shape) -> int:
+    return script.passed(x, entering, leaving)
 
 
 @imports(ir.Skip)

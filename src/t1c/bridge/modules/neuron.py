@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar, Self, TypeGuard, cast
+from typing import Any, ClassVar, Self, cast
 
 import numpy as np
 import torch
@@ -13,20 +13,21 @@ from t1c import ir
 from t1c.ir.errors import ShapeError
 from t1c.ir.primitives.neuron import PLAIN, Neuron, SpikingNeuron, parameter_shape
 
-from ..exporting import Shape, array, exports
-from ..kernels.rule import COEFFICIENTS, Rule
-from ..kernels.scan import Coefficients as Laid
-from ..kernels.scan import scan
-from ..registry import imports
-from ..stateful import State, StatefulModule
-from ..surrogate import ATAN, Surrogate
-from ..watched import Watched
+from ..engine.kernels.neuron import scan
+from ..engine.kernels.rule import COEFFICIENTS, Rule
+from ..engine.kernels.scan import Coefficients as Laid
+from ..engine.kernels.surrogate import ATAN, Surrogate
+from ..engine.scanned import ScannedModule, scanned
+from ..engine.stateful import State
+from ..engine.watched import Watched
+from .exporting import Shape, array, exports
+from .registry import imports
 
 Numbers = Sequence[float] | float | np.ndarray[Any, Any] | Tensor
 Coefficients = dict[str, Tensor]
 
 
-class NeuronModule(StatefulModule):
+class NeuronModule(ScannedModule):
     """A neuron with the meaning of its primitive, whose formulas it uses.
 
     Takes the fields of the primitive, positionally or by name. Parameters are buffers in float64
@@ -38,15 +39,10 @@ class NeuronModule(StatefulModule):
     """
 
     node_type: ClassVar[type[Neuron]]
-    reset_delay: bool = False
-    fires_at: str = "ge"
-    spikes: str = "binary"
     surrogate: Surrogate = ATAN
     """The derivative that spikes pretend to have in training."""
     detach_reset: bool = True
     """No gradient flows through the spike that resets, as in snnTorch."""
-    kernels: str | None = None
-    """Which kernels are used; None: whatever is fastest. See ``kernels.choose``."""
 
     def __init__(self, *args: Any, **fields: Any) -> None:
         super().__init__()
@@ -314,12 +310,7 @@ _MODULES: Mapping[type[Neuron], type[NeuronModule]] = {
 }
 
 
-def is_own_neuron(module: nn.Module) -> TypeGuard[NeuronModule]:
-    """Whether a module is one of these neurons, and not a subclass that may step otherwise."""
-    return type(module) in _OWN
-
-
-_OWN = frozenset(_MODULES.values())
+scanned(*_MODULES.values())
 
 
 @imports(*_MODULES)

@@ -9,8 +9,8 @@ from torch import nn
 
 from t1c import ir
 
-from ..exporting import Shape, array, channels, exports, refuse
-from ..registry import imports, load
+from .exporting import Shape, array, channels, exports, refuse
+from .registry import imports, load
 
 BATCH_NORMS: dict[type[ir.Node], Any] = {
     ir.BatchNorm1d: nn.BatchNorm1d,

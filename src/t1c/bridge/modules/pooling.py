@@ -10,9 +10,9 @@ from torch.nn import functional as F
 
 from t1c import ir
 
-from ..exporting import Shape, exports, refuse
-from ..registry import imports
-from ..stateless import StatelessModule
+from ..engine.stateless import StatelessModule
+from .exporting import Shape, exports, refuse
+from .registry import imports
 
 MaxPool = ir.MaxPool1d | ir.MaxPool2d | ir.MaxPool3d
 AvgPool = ir.AvgPool1d | ir.AvgPool2d | ir.AvgPool3d

@@ -7,8 +7,8 @@ from torch import nn
 
 from t1c import ir
 
-from ..exporting import Shape, exports
-from ..registry import imports
+from .exporting import Shape, exports
+from .registry import imports
 
 
 @imports(ir.Input, ir.Output, ir.HybridRegion, ir.Identity)

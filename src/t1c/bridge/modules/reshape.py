@@ -10,9 +10,9 @@ from torch import Tensor, nn
 
 from t1c import ir
 
-from ..exporting import Shape, exports, refuse
-from ..registry import imports
-from ..stateless import StatelessModule
+from ..engine.stateless import StatelessModule
+from .exporting import Shape, exports, refuse
+from .registry import imports
 
 
 @imports(ir.Flatten)

@@ -7,13 +7,15 @@ from torch import Tensor, nn
 
 from t1c import ir
 
-from ..exporting import Shape, exports
-from ..registry import imports
-from ..stateless import StatelessModule
+from ..engine.stateless import StatelessModule
+from .exporting import Shape, exports
+from .registry import imports
 
 
 class SplitModule(StatelessModule):
     """Cuts one feature dimension into sections, with the meaning of ``ir.ChannelSplit``."""
+
+    several_outputs = True
 
     def __init__(self, split_sections: tuple[int, ...], dim: int = 0) -> None:
         super().__init__()

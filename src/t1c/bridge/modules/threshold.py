@@ -8,10 +8,10 @@ from torch import Tensor, nn
 from t1c import ir
 from t1c.ir.primitives.neuron import parameter_shape
 
-from ..exporting import Shape, array, exports
-from ..registry import imports, tensor
-from ..stateless import StatelessModule
-from ..surrogate import Surrogated, spike
+from ..engine.kernels.surrogate import Surrogated, spike
+from ..engine.stateless import StatelessModule
+from .exporting import Shape, array, exports
+from .registry import imports, tensor
 
 
 class ThresholdModule(Surrogated, StatelessModule):

@@ -9,7 +9,7 @@ from torch import nn
 
 from t1c.ir.errors import Problem, UnsupportedError
 
-from ..exporting import known_type
+from ..modules.exporting import known_type
 
 _OWN = frozenset(
     ["training", "call_super_init", "dump_patches", "_is_full_backward_hook", "t1c_default"]

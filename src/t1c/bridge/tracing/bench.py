@@ -14,7 +14,7 @@ from torch import Tensor
 from t1c import ir
 from t1c.ir.primitives.neuron import parameter_shape
 
-from ..exporting import Fragment, Shape, array, refuse
+from ..modules.exporting import Fragment, Shape, array, refuse
 from . import axes
 from .axes import BATCH, TIME, Dims
 from .drawing import Drawing, Signal

@@ -13,7 +13,7 @@ from torch import nn
 from t1c import ir
 from t1c.ir.errors import Problem, T1CError, UnsupportedError
 
-from ..exporting import Fragment, Shape, module_to_node
+from ..modules.exporting import Fragment, Shape, module_to_node
 from . import axes
 from .axes import AxisError
 from .bench import Bench, Unsaid

@@ -8,7 +8,7 @@ import numpy as np
 
 from t1c import ir
 
-from ..exporting import Fragment, Shape
+from ..modules.exporting import Fragment, Shape
 from .record import Call
 
 

@@ -17,11 +17,12 @@ from torch import Tensor
 
 from t1c import ir
 
+from ..engine.stages import work_stage
+from ..engine.state_checks import States
+from ..engine.values import Values
 from ..executor import GraphExecutor
 from ..from_ir import ir_to_torch, node_to_module
-from ..registry import mark_default, remember
-from ..sequence import Values, work_stage
-from ..state_checks import States
+from ..modules.registry import mark_default, remember
 
 NEVER = 1e30
 """A threshold that stands for one that is never reached."""
@@ -109,7 +110,7 @@ class Driver:
         while at < len(stages):
             after: States = {}
             work_stage(
-                self._executor,
+                self._executor.network,
                 stages[at],
                 self._xs,
                 self._sent,
@@ -231,7 +232,7 @@ class Driver:
 
 
 def _types(node: ir.Node) -> tuple[Any, Any]:
-    from t1c.ir.node import as_shape
+    from t1c.ir.shapes import as_shape
 
     return (
         as_shape((node.input_type or {}).get("input")),

@@ -346,7 +346,7 @@ def leading(call: Call, given: Dims) -> int:
     if axes_kept(call) == "last":
         return max(len(given) - 1, 0)
     if call.whole:
-        from ..over_time import Layout, layout_of_one
+        from ..frameworks.over_time import Layout, layout_of_one
 
         return 1 if layout_of_one(call.module) is Layout.MERGED else 2  # type: ignore[arg-type]
     known = 0

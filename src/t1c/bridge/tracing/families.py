@@ -17,7 +17,6 @@ import torch
 
 from t1c.ir.errors import Problem, UnsupportedError
 
-from .first_step import FirstStep
 from .names import plain_name
 from .record import Call, Value, replaced
 from .steps import At, Key, Steps, numbers_at, spot_of
@@ -93,7 +92,6 @@ class Families:
         for number, result in enumerate(results):
             self._need(Slot(("output", number), 0), self._result_at(result, self.last), None)
         self._check(results)
-        FirstStep(self).simplify()
 
     # Which family a call belongs to -----------------------------------------------------------
 

@@ -6,16 +6,14 @@ family would have given there is worked out by running its calls once more.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import Tensor
 
+from .families import Families, Slot
 from .record import Value, replaced
 from .steps import At, Key, numbers_at
-
-if TYPE_CHECKING:
-    from .families import Families, Slot
 
 
 class NumbersNeededError(Exception):

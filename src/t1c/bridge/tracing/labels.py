@@ -10,7 +10,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from ..over_time import Layout, batch_of, layout_of_one
+from ..frameworks.over_time import Layout, batch_of, layout_of_one
 from . import axes
 from .axes import BATCH, TIME, Atom, AxisError, Dims, fresh, leaves
 from .effects import argument, effect, index_parts

@@ -13,11 +13,11 @@ from torch.utils._python_dispatch import _disable_current_modes
 from t1c import ir
 from t1c.ir.errors import Problem, T1CError
 
+from ..engine.stateful import StatefulModule
 from ..executor import GraphExecutor
-from ..exporting import Fragment, hidden_states, known_type, module_to_node, rest_of
 from ..frameworks import unfused
-from ..over_time import Layout, layout_of_one
-from ..stateful import StatefulModule
+from ..frameworks.over_time import Layout, layout_of_one
+from ..modules.exporting import Fragment, hidden_states, known_type, module_to_node, rest_of
 from .ledger import Ledger, describe
 from .record import Call, Value, replaced, tensors_in, version_of
 
@@ -240,7 +240,7 @@ class ModuleCalls(Ledger):
 
 
 def _keeps_state(module: nn.Module) -> bool:
-    from ..exporting import is_stepped
+    from ..modules.exporting import is_stepped
 
     return isinstance(module, StatefulModule) or is_stepped(module)
 

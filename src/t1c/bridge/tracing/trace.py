@@ -15,13 +15,13 @@ from torch import nn
 from t1c import ir
 from t1c.ir.errors import Problem, UnsupportedError
 
-from ..exporting import Fragment
+from ..modules.exporting import Fragment
 from .assemble import Assembly, Restate, Result
 from .axes import BATCH, TIME, leaves
 from .building import Building, MembraneUsedError
 from .calling import Arguments, ModelError, arguments_of, record, refused_model
 from .families import Families
-from .first_step import NumbersNeededError
+from .first_step import FirstStep, NumbersNeededError
 from .forms import Form, Shapes, drawn, form_of
 from .module_calls import Convert
 from .record import Record, Value, replaced
@@ -218,6 +218,7 @@ def _graph(
         raise ModelError(Problem(f"the model takes {form.steps} steps of {size[0]}"))
     named = results_of(run, steps)
     families = Families(steps, [value for _, value, _ in named])
+    FirstStep(families).simplify()
     building = Building(families, convert, made)
     for name, value, _ in named:
         _refuse_other_batch(name, _layout(steps, value))

@@ -18,7 +18,7 @@ from t1c.ir.primitives.border import how_many_steps
 from .. import frameworks
 from ..executor import GraphExecutor
 from ..from_ir import ir_to_torch
-from ..registry import node_of
+from ..modules.registry import node_of
 from .causes import Cause, Search
 from .compare import compare
 from .executors import ExecutorSide

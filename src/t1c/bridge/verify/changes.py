@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from ..executor import GraphExecutor
 from ..modules import NeuronModule, ThresholdModule
-from ..registry import node_of, remember
+from ..modules.registry import node_of, remember
 from .compare import Place
 from .executors import ExecutorSide
 from .trace import Side, Trace

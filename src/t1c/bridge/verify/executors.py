@@ -10,12 +10,14 @@ from torch import Tensor, nn
 from t1c import ir
 from t1c.ir.primitives.neuron import parameter_shape
 
+from ..engine.arrivals import arriving
+from ..engine.state_checks import States
+from ..engine.stateful import State
+from ..engine.step import step_by_node
+from ..engine.values import Values
 from ..executor import GraphExecutor
 from ..modules import NeuronModule, ThresholdModule
-from ..registry import node_of
-from ..sequence import Values
-from ..state_checks import States
-from ..stateful import State
+from ..modules.registry import node_of
 from .copying import fresh
 from .trace import Trace, Xs, device_of, each, tensors, watch_firing
 
@@ -86,7 +88,7 @@ class ExecutorSide:
         spiking = {*self.neurons(), *thresholds}
         return Trace(
             outputs={
-                name: (values[name][-1:] if name in executor._final else values[name]).cpu()
+                name: (values[name][-1:] if name in executor.borders.final else values[name]).cpu()
                 for name in executor.plan.outputs
             },
             values={
@@ -96,7 +98,7 @@ class ExecutorSide:
             },
             potentials={name: value.cpu() for name, value in potentials.items()},
             thresholds={name: value.cpu() for name, value in thresholds.items()},
-            last=dict.fromkeys(executor._final, steps - 1),
+            last=dict.fromkeys(executor.borders.final, steps - 1),
             fired={
                 name: bool(values[name].any()) for name in executor.plan.order if name in spiking
             },
@@ -113,10 +115,10 @@ class ExecutorSide:
         steps = len(tensors(xs)[0])
         return Trace(
             outputs={
-                name: (value.unsqueeze(0) if name in executor._final else value).cpu()
+                name: (value.unsqueeze(0) if name in executor.borders.final else value).cpu()
                 for name, value in outputs.items()
             },
-            last=dict.fromkeys(executor._final, steps - 1),
+            last=dict.fromkeys(executor.borders.final, steps - 1),
         )
 
     def at_once(self) -> ExecutorSide:
@@ -129,7 +131,9 @@ def _stepped(executor: GraphExecutor, inputs: dict[str, Tensor]) -> Values:
     state: States = {}
     sent: dict[str, list[Any]] = {name: [] for name in executor.plan.order}
     for t in range(len(next(iter(inputs.values())))):
-        values, state = executor._step({name: x[t] for name, x in inputs.items()}, state)
+        values, state = step_by_node(
+            executor.network, {name: x[t] for name, x in inputs.items()}, state
+        )
         for name, value in values.items():
             sent[name].append(value)
     return {name: _stacked(steps) for name, steps in sent.items()}
@@ -162,7 +166,7 @@ def _potentials(
             module = executor.node(name)
             if not isinstance(module, NeuronModule | ThresholdModule):
                 continue
-            x = here[name] if name in here else executor._arriving(name, now, before, here)
+            x = here[name] if name in here else arriving(executor.network, name, now, before, here)
             if isinstance(module, ThresholdModule):
                 potentials.setdefault(name, []).append(x)
                 laid = parameter_shape(tuple(module.threshold.shape), tuple(x.shape[1:]))

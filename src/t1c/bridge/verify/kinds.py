@@ -9,9 +9,9 @@ from torch import nn
 
 from t1c.ir.errors import InputError, Problem
 
-from ..exporting import is_stepped
-from ..over_time import layout_of
-from ..stateful import StatefulModule
+from ..engine.stateful import StatefulModule
+from ..frameworks.over_time import layout_of
+from ..modules.exporting import is_stepped
 from .layouts import DEPENDS, Arrangement, Form, Wanted, arrange, independent, told_apart
 from .modules import ModuleSide
 from .trace import Trace, Xs, as_given, each, tensors

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from t1c.ir.errors import InputError, Problem
 
-from ..over_time import batch_of
+from ..frameworks.over_time import batch_of
 from .copying import fresh
 from .layouts import Arrangement, Form, Wanted
 from .trace import Trace, Xs, device_of, each, tensors, watch_firing

@@ -15,10 +15,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from ..engine.stateful import StatefulModule
+from ..engine.values import Sent
+from ..engine.work import can_fold
 from ..modules import MergeModule, NeuronModule
-from ..sequence import Sent
-from ..stateful import StatefulModule
-from ..work import can_fold
 from .compare import Place
 from .executors import ExecutorSide
 from .trace import Trace, Xs, each

@@ -9,7 +9,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor, nn
 
-from ..watching import watch
+from ..frameworks.watching import watch
 
 Xs = Any
 """An input sequence: a tensor (T, B, ...), a dict of them by Input name, or a tuple."""

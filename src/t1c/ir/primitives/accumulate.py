@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 
 from ..fields import Array, choice
-from ..node import Node, State, register_node
+from ..node import Node, State
+from ..registry import register_node
 from .delay import MEMORY_SINCE
 
 REST = {"sum": 0.0, "max": -np.inf, "min": np.inf}

@@ -11,7 +11,9 @@ import numpy as np
 
 from ..errors import Problem, ShapeError
 from ..fields import Array, array, boolean, integer, real
-from ..node import Node, Shape, State, register_node
+from ..node import Node, State
+from ..registry import register_node
+from ..shapes import Shape
 
 _erf = np.vectorize(math.erf, otypes=[np.float64])
 

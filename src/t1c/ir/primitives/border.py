@@ -7,7 +7,9 @@ from typing import Any, ClassVar
 
 from ..errors import InputError, Problem, ShapeError
 from ..fields import Array, boolean, integer, integers
-from ..node import Node, Shape, State, register_node
+from ..node import Node, State
+from ..registry import register_node
+from ..shapes import Shape
 
 BORDERS_SINCE = "0.2.0"
 """The format version that brought inputs held still and answers at the last step."""

@@ -7,7 +7,9 @@ from typing import Any
 import numpy as np
 
 from ..fields import Array, array
-from ..node import Node, Shape, State, register_node
+from ..node import Node, State
+from ..registry import register_node
+from ..shapes import Shape
 from .neuron import check_parameters, natural_shape, parameter_shape
 
 MEMORY_SINCE = "0.2.0"

@@ -7,7 +7,9 @@ from collections.abc import Callable
 import numpy as np
 
 from ..fields import Array, array, choice
-from ..node import Node, Shape, State, register_node
+from ..node import Node, State
+from ..registry import register_node
+from ..shapes import Shape
 from .neuron import check_parameters, parameter_shape
 
 UNARY: dict[str, Callable[[Array], Array]] = {

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ..fields import Array, array
-from ..node import register_node
+from ..registry import register_node
 from .neuron import Neuron, SpikingNeuron, check_tau
 
 

@@ -6,7 +6,9 @@ from enum import StrEnum
 
 from ..errors import Problem, ShapeError
 from ..fields import Array, array, choice, integer
-from ..node import Node, Shape, State, register_node
+from ..node import Node, State
+from ..registry import register_node
+from ..shapes import Shape
 from .neuron import check_parameters, parameter_shape
 
 

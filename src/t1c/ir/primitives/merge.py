@@ -9,7 +9,9 @@ import numpy as np
 
 from ..errors import Problem, ShapeError
 from ..fields import Array, choice, integer
-from ..node import Node, Shape, State, register_node
+from ..node import Node, State
+from ..registry import register_node
+from ..shapes import Shape
 
 
 class SkipType(StrEnum):

@@ -17,7 +17,8 @@ import numpy as np
 
 from ..errors import Problem, ShapeError
 from ..fields import Array, array, boolean, choice
-from ..node import Node, Shape, State
+from ..node import Node, State
+from ..shapes import Shape
 
 OPTIONS_SINCE = "0.1.0"
 COUNTS_SINCE = "0.2.0"

@@ -8,7 +8,9 @@ import numpy as np
 
 from ..errors import Problem, ShapeError
 from ..fields import Array, array, integer, integers, real
-from ..node import Node, Shape, State, register_node
+from ..node import Node, State
+from ..registry import register_node
+from ..shapes import Shape
 from .activation import Featured
 
 

@@ -8,7 +8,9 @@ import numpy as np
 
 from ..errors import Problem, ShapeError
 from ..fields import Array, boolean, choice, integers
-from ..node import Node, Shape, State, register_node
+from ..node import Node, State
+from ..registry import register_node
+from ..shapes import Shape
 
 
 @register_node

@@ -5,7 +5,8 @@ from __future__ import annotations
 from enum import StrEnum
 
 from ..fields import Array, choice, integer, text
-from ..node import Node, State, register_node
+from ..node import Node, State
+from ..registry import register_node
 from .activation import Featured
 
 

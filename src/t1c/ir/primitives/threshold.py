@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from ..fields import Array, array, choice
-from ..node import Node, Shape, State, register_node
+from ..node import Node, State
+from ..registry import register_node
+from ..shapes import Shape
 from .neuron import check_parameters, parameter_shape
 
 

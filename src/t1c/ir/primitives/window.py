@@ -12,7 +12,7 @@ import numpy as np
 
 from ..errors import Problem, ShapeError
 from ..fields import Array
-from ..node import Shape
+from ..shapes import Shape
 
 Pads = list[tuple[int, int]]
 

@@ -10,7 +10,7 @@ from torch import nn
 
 from t1c import ir
 
-from ...exporting import array, module_to_node, refuse
+from ...modules.exporting import array, module_to_node, refuse
 from ..drawing import Signal
 from ..effects import argument
 from ..names import plain_name

@@ -8,7 +8,7 @@ import numpy as np
 
 from t1c import ir
 
-from ...exporting import refuse
+from ...modules.exporting import refuse
 from ..drawing import Signal
 from ..effects import argument
 from ..names import plain_name

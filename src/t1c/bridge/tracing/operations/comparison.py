@@ -9,7 +9,7 @@ import torch
 
 from t1c import ir
 
-from ...exporting import refuse
+from ...modules.exporting import refuse
 from ..drawing import Signal
 from ..effects import argument
 from ..record import Value

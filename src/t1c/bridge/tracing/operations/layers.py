@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from t1c import ir
 
-from ...exporting import array, module_to_node, refuse
+from ...modules.exporting import array, module_to_node, refuse
 from ...modules.linear import NO_BIAS
 from ..drawing import Signal
 from ..effects import argument

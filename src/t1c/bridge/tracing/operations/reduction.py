@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from t1c import ir
 
-from ...exporting import refuse
+from ...modules.exporting import refuse
 from .. import axes
 from ..axes import TIME, AxisError
 from ..drawing import Signal

@@ -10,7 +10,7 @@ import torch
 
 from t1c import ir
 
-from ...exporting import refuse
+from ...modules.exporting import refuse
 from .. import axes
 from ..drawing import Signal
 from ..effects import argument, index_parts, permutation

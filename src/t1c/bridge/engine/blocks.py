@@ -5,21 +5,17 @@ from __future__ import annotations
 import itertools
 from collections.abc import Collection
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
 
-from .fast import Choice, fits, measured, obstacle_to_events, sample_of_affine
+from .choices import Choice, fits, measured, obstacle_to_events, sample_of_affine
+from .kernels.events import Convolution, Pool, affine_block, convolution_block
 from .kernels.rule import Rule
 from .kernels.scan import Coefficients, State, scan
-from .modules import NeuronModule
-from .modules.neuron import is_own_neuron
+from .network import Network
+from .scanned import ScannedModule, is_scanned
 from .work import is_plain
-
-if TYPE_CHECKING:
-    from .executor import GraphExecutor
-    from .kernels.events import Convolution, Pool
 
 Neuron = tuple[State, Coefficients, Rule]
 
@@ -51,8 +47,6 @@ class Block:
 
     def run(self, xs: Tensor, neuron: Neuron | None) -> tuple[Tensor, State]:
         """Work ``xs`` (T, B, C, H, W); the output and the neuron's state, () without one."""
-        from .kernels.events import convolution_block
-
         weight, bias = self.layer.weight, self.layer.bias
         return convolution_block(xs, weight, bias, self.shape, neuron, self.pool)
 
@@ -80,27 +74,23 @@ class AffineBlock:
 
     def run(self, xs: Tensor, neuron: Neuron | None) -> tuple[Tensor, State]:
         """Work ``xs`` (T, B, in); the spikes and the neuron's state."""
-        from .kernels.events import affine_block
-
         assert neuron is not None
         return affine_block(xs, self.layer.weight, self.layer.bias, *neuron)
 
 
 def find_affine_block(
-    executor: GraphExecutor, name: str, xs: Tensor, keep: Collection[str]
+    network: Network, name: str, xs: Tensor, keep: Collection[str]
 ) -> AffineBlock | None:
     """The block that begins at the Linear ``name``; None if its kernel does not serve."""
-    layer = executor.node(name)
-    if type(layer) is not nn.Linear or xs.ndim != 3 or _obstacle(executor, layer, xs):
+    layer = network.node(name)
+    if type(layer) is not nn.Linear or xs.ndim != 3 or _obstacle(network, layer, xs):
         return None
     if not fits(layer, xs.shape[2]) or len(layer.weight) != layer.out_features:
         return None
-    behind = _neuron_behind(executor, name, keep)
+    behind = _neuron_behind(network, name, keep)
     if behind is None or not is_plain(behind[1]):
         return None
     following, module = behind
-    from .kernels.events import affine_block
-
     weight, given = layer.weight.detach(), layer._parameters["bias"]
     bias = given.detach() if given is not None else None
 
@@ -112,62 +102,60 @@ def find_affine_block(
         return scan(y, *_at_rest(module, z, (layer.out_features,)))
 
     words, shape = sample_of_affine(layer, xs)
-    choice = measured(xs, executor.events, f"{words}, neuron", shape, dense, sparse)
+    choice = measured(xs, network.events, f"{words}, neuron", shape, dense, sparse)
     return AffineBlock((name, following), layer, following, choice)
 
 
-def inner_nodes(executor: GraphExecutor, like: Tensor) -> set[str]:
+def inner_nodes(network: Network, like: Tensor) -> set[str]:
     """The nodes whose values need not exist if every block is worked as one.
 
     Told from the graph alone, so that chunks, and with them roundings, do not depend on densities.
     """
     inner: set[str] = set()
-    for name in executor.plan.order:
-        layer = executor.node(name)
-        if type(layer) is not nn.Conv2d or not _serves(executor, layer, like):
+    for name in network.plan.order:
+        layer = network.node(name)
+        if type(layer) is not nn.Conv2d or not _serves(network, layer, like):
             continue
-        behind = _neuron_behind(executor, name, executor.plan.outputs)
+        behind = _neuron_behind(network, name, network.plan.outputs)
         if behind is None:
             continue
         following, _ = behind
         inner.add(name)
-        after = _only_target(executor, following, executor.plan.outputs)
-        if after is not None and isinstance(executor.node(after), nn.MaxPool2d | nn.AvgPool2d):
+        after = _only_target(network, following, network.plan.outputs)
+        if after is not None and isinstance(network.node(after), nn.MaxPool2d | nn.AvgPool2d):
             inner.add(following)
     return inner
 
 
-def _serves(executor: GraphExecutor, layer: nn.Conv2d, xs: Tensor) -> bool:
+def _serves(network: Network, layer: nn.Conv2d, xs: Tensor) -> bool:
     """Whether the kernel serves a convolution, and nobody wants a gradient."""
     served = type(layer) is nn.Conv2d and layer.groups == 1 and layer.padding_mode == "zeros"
-    return served and not _obstacle(executor, layer, xs)
+    return served and not _obstacle(network, layer, xs)
 
 
-def _obstacle(executor: GraphExecutor, layer: nn.Conv2d | nn.Linear, xs: Tensor) -> bool:
+def _obstacle(network: Network, layer: nn.Conv2d | nn.Linear, xs: Tensor) -> bool:
     """Whether a gradient is wanted, or something but its parameters says what a layer does."""
-    own = itertools.chain((xs,), executor.parameters(), executor.buffers())
+    own = itertools.chain((xs,), network.parameters(), network.buffers())
     grad = torch.is_grad_enabled() and any(t.requires_grad for t in own)
-    if grad or not is_plain(layer) or executor.events is False:
+    if grad or not is_plain(layer) or network.events is False:
         return True
-    return obstacle_to_events(layer.weight, xs, executor.kernels) is not None
+    return obstacle_to_events(layer.weight, xs, network.kernels) is not None
 
 
-def find_block(
-    executor: GraphExecutor, name: str, xs: Tensor, keep: Collection[str]
-) -> Block | None:
+def find_block(network: Network, name: str, xs: Tensor, keep: Collection[str]) -> Block | None:
     """The block that begins at the convolution ``name``, and how it is best worked.
 
     None if its kernel does not serve: a gradient is wanted, or the convolution has groups.
 
     Args:
-        executor: whose plan is followed.
+        network: whose plan is followed.
         name: of a node that is a ``Conv2d``.
         xs: what reaches it.
         keep: nodes whose values are wanted, which a block may only end in.
     """
-    layer = executor.node(name)
+    layer = network.node(name)
     assert isinstance(layer, nn.Conv2d)
-    if xs.ndim != 5 or not _serves(executor, layer, xs) or not fits(layer, xs.shape[2]):
+    if xs.ndim != 5 or not _serves(network, layer, xs) or not fits(layer, xs.shape[2]):
         return None
     if layer.weight.shape[0] != layer.out_channels or layer.weight.shape[2:] != layer.kernel_size:
         return None
@@ -175,32 +163,32 @@ def find_block(
     if min(shape.outputs[1:]) < 1 or min(shape.padding) < 0:
         return None
     names, neuron, pool = [name], None, None
-    behind = _neuron_behind(executor, name, keep)
+    behind = _neuron_behind(network, name, keep)
     if behind is not None and is_plain(behind[1]):
         following, module = behind
         names, neuron = [name, following], following
-        after = _only_target(executor, following, keep)
+        after = _only_target(network, following, keep)
         if after is not None and module.reset_mode is not None:
-            pool = _pool(executor.node(after), shape.outputs)
+            pool = _pool(network.node(after), shape.outputs)
             names += [after] * (pool is not None)
-    choice = _choice_of_convolution(executor, layer, xs, shape, neuron, pool)
+    choice = _choice_of_convolution(network, layer, xs, shape, neuron, pool)
     return Block(tuple(names), layer, shape, neuron, pool, choice)
 
 
 def _neuron_behind(
-    executor: GraphExecutor, name: str, keep: Collection[str]
-) -> tuple[str, NeuronModule] | None:
+    network: Network, name: str, keep: Collection[str]
+) -> tuple[str, ScannedModule] | None:
     """The neuron that alone takes what ``name`` sends: its name and its module."""
-    following = _only_target(executor, name, keep)
-    module = executor.node(following) if following is not None else None
-    if following is None or module is None or not is_own_neuron(module):
+    following = _only_target(network, name, keep)
+    module = network.node(following) if following is not None else None
+    if following is None or module is None or not is_scanned(module):
         return None
     return following, module
 
 
-def _only_target(executor: GraphExecutor, name: str, keep: Collection[str]) -> str | None:
+def _only_target(network: Network, name: str, keep: Collection[str]) -> str | None:
     """The node that alone takes what ``name`` sends, and nothing else, in the same step."""
-    plan = executor.plan
+    plan = network.plan
     targets = plan.targets[name]
     if len(targets) != 1 or name in keep or name in plan.remembered:
         return None
@@ -209,8 +197,6 @@ def _only_target(executor: GraphExecutor, name: str, keep: Collection[str]) -> s
 
 
 def _convolution(layer: nn.Conv2d, inputs: tuple[int, ...]) -> Convolution:
-    from .kernels.events import Convolution
-
     def pair(values: tuple[int, ...]) -> tuple[int, int]:
         return values[0], values[1]
 
@@ -240,8 +226,6 @@ def _convolution(layer: nn.Conv2d, inputs: tuple[int, ...]) -> Convolution:
 
 def _pool(module: nn.Module, inputs: tuple[int, int, int]) -> Pool | None:
     """The windows of a pool of spikes, if they neither overlap the border nor skip elements."""
-    from .kernels.events import Pool
-
     if type(module) not in (nn.MaxPool2d, nn.AvgPool2d) or not is_plain(module):
         return None
     assert isinstance(module, nn.MaxPool2d | nn.AvgPool2d)
@@ -264,7 +248,7 @@ def _pool(module: nn.Module, inputs: tuple[int, int, int]) -> Pool | None:
     return Pool(kind, window, stride, (inputs[0], rows, columns))
 
 
-def _at_rest(module: NeuronModule, xs: Tensor, features: tuple[int, ...]) -> Neuron:
+def _at_rest(module: ScannedModule, xs: Tensor, features: tuple[int, ...]) -> Neuron:
     """What works a neuron that is given ``features`` for each sample of ``xs`` (T, B, ...)."""
     like = xs.new_empty(1).expand(xs.shape[1], *features)
     laid = module.laid(torch.Size(features), xs.dtype, xs.device)
@@ -272,16 +256,14 @@ def _at_rest(module: NeuronModule, xs: Tensor, features: tuple[int, ...]) -> Neu
 
 
 def _choice_of_convolution(
-    executor: GraphExecutor,
+    network: Network,
     layer: nn.Conv2d,
     xs: Tensor,
     shape: Convolution,
     neuron: str | None,
     pool: Pool | None,
 ) -> Choice:
-    from .kernels.events import convolution_block
-
-    module = executor.neuron(neuron) if neuron is not None else None
+    module = network.neuron(neuron) if neuron is not None else None
 
     def own(z: Tensor) -> Neuron | None:
         return _at_rest(module, z, shape.outputs) if module is not None else None
@@ -302,4 +284,4 @@ def _choice_of_convolution(
         return y
 
     words = f"convolution {shape}, {'no neuron' if neuron is None else 'neuron'}, {pool}"
-    return measured(xs, executor.events, words, (2, 8, *shape.inputs), dense, sparse)
+    return measured(xs, network.events, words, (2, 8, *shape.inputs), dense, sparse)

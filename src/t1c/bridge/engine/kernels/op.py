@@ -11,12 +11,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..surrogate import Surrogate
 from . import definition
 from .choose import choose
 from .layout import channels_last
 from .rule import COEFFICIENTS, Rule
 from .scan import Coefficients, State, backward, forward, reduced
+from .surrogate import Surrogate
 
 
 def scan_in_graph(

@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any, Protocol
 
 import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from ..surrogate import SLOPES, Surrogate
 from . import definition
+from .arithmetic import of_arithmetic
 from .choose import choose
 from .layout import channels_last, copied, flat, periodic, unflat
 from .rule import COEFFICIENTS, Rule
 
 State = tuple[Tensor, ...]
-SURROGATES = tuple(SLOPES)
 
 
 class Backend(Protocol):
@@ -123,10 +121,6 @@ def scan(
     Returns:
         (outputs (T, B, *features), state after the last step).
     """
-    if torch.compiler.is_compiling():
-        from .op import scan_in_graph
-
-        return scan_in_graph(xs, state, c.tensors, rule, kernels)
     name = choose(xs, kernels)
     if name == "torch":
         return definition.scan(xs, state, c.tensors, rule)
@@ -162,25 +156,6 @@ def forward(
     after_v = unflat(vs, shape, last)[0]
     after_i = unflat(cs, shape, last)[0] if i is not None else None
     return unflat(out, xs.shape, last), after_i, after_v, tested, beside, currents
-
-
-def of_arithmetic(dtype: torch.dtype) -> torch.dtype:
-    """What kernels compute in and add up gradients of coefficients in: half types in float32."""
-    return torch.float32 if dtype in (torch.float16, torch.bfloat16) else dtype
-
-
-_CONSTANTS: dict[tuple[Any, ...], Any] = {}
-
-
-def constants(surrogate: Surrogate, dtype: torch.dtype) -> Any:
-    """Zero, one and the two numbers of the surrogate, in the dtype of the arithmetic."""
-    key = (surrogate, dtype)
-    found = _CONSTANTS.get(key)
-    if found is None:
-        k = surrogate.k
-        pair = (k / 2, math.pi / 2 * k) if surrogate.name == "atan" else (k, 0.0)
-        found = _CONSTANTS[key] = torch.tensor([0.0, 1.0, *pair], dtype=dtype).numpy()
-    return found
 
 
 class _Scan(torch.autograd.Function):

@@ -1,18 +1,16 @@
-"""How an executor works its nodes, and why, in words."""
+"""How a network works its nodes, and why, in words."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from torch import nn
 
-from .modules import NeuronModule
+from .network import Network
+from .scanned import ScannedModule
 from .stateful import StatefulModule
 from .work import can_fold
-
-if TYPE_CHECKING:
-    from .executor import GraphExecutor
 
 COLUMNS = ("nodes", "how", "density", "crossing", "why")
 
@@ -74,17 +72,17 @@ class Explanation:
         return "\n".join([*lines, chunk])
 
 
-def explain(executor: GraphExecutor) -> Explanation:
+def explain(network: Network) -> Explanation:
     """How the nodes were worked in the last run, or would be before the first."""
     rows = []
-    inside = {name for names in executor.blocks.values() for name in names[1:]}
-    for stage in executor.plan.stages:
+    inside = {name for names in network.blocks.values() for name in names[1:]}
+    for stage in network.plan.stages:
         name = stage.names[0]
-        module = executor.node(name)
-        choice = executor.choices.get(name)
+        module = network.node(name)
+        choice = network.choices.get(name)
         if name in inside:
             continue
-        block = executor.blocks.get(name, ())
+        block = network.blocks.get(name, ())
         if block and choice is not None:
             words = f"{len(block)} nodes as one kernel, by active inputs"
             rows.append(Row(block, words, choice.density, choice.crossing, choice.reason))
@@ -92,23 +90,23 @@ def explain(executor: GraphExecutor) -> Explanation:
             words = f"{len(block)} nodes step by step in one kernel"
             rows.append(Row(block, words, why="a loop, and few neurons around it"))
         elif stage.loop:
-            rows.append(_loop(executor, stage.names))
+            rows.append(_loop(network, stage.names))
         elif choice is not None:
             way = "adds up active inputs" if choice.way == "events" else "dense, a chunk at once"
             rows.append(Row((name,), way, choice.density, choice.crossing, choice.reason))
         else:
             rows.append(Row((name,), _way(module)))
-    return Explanation(tuple(rows), executor.last_chunk)
+    return Explanation(tuple(rows), network.last_chunk)
 
 
-def _loop(executor: GraphExecutor, names: tuple[str, ...]) -> Row:
-    if any(p is not None and p.names == names for p in executor.programs.values()):
+def _loop(network: Network, names: tuple[str, ...]) -> Row:
+    if any(p is not None and p.names == names for p in network.programs.values()):
         return Row(names, "loop, step by step in one kernel")
     return Row(names, "loop, step by step", why="gradients, or a node that no instruction serves")
 
 
 def _way(module: nn.Module) -> str:
-    if isinstance(module, NeuronModule):
+    if isinstance(module, ScannedModule):
         return "scan over a chunk in one kernel"
     if isinstance(module, StatefulModule):
         return "a chunk at once, with its state"

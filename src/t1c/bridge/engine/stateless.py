@@ -10,3 +10,6 @@ class StatelessModule(nn.Module):
 
     T steps of a batch may pass through it as one batch of T*B.
     """
+
+    several_outputs: bool = False
+    """It returns a tuple, one tensor for each of its outputs."""

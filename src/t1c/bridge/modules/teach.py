@@ -9,8 +9,8 @@ from torch import nn
 
 from t1c.ir.errors import InputError, Problem
 
-from .modules import NeuronModule
-from .surrogate import Surrogate, Surrogated
+from ..engine.kernels.surrogate import Surrogate, Surrogated
+from . import NeuronModule
 from .tied import freeze, staying_one
 
 

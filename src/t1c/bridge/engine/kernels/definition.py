@@ -11,8 +11,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from ..surrogate import spike, spikes
 from .rule import Rule
+from .surrogate import spike, spikes
 
 State = tuple[Tensor, ...]
 

@@ -1,4 +1,4 @@
-"""A stateless module on all steps of a chunk at once, by the way that its input makes faster."""
+"""Which way of working a layer is faster for its input: adding up active inputs, or densely."""
 
 from __future__ import annotations
 
@@ -12,10 +12,9 @@ from torch import Tensor, nn
 from torch.utils.weak import WeakTensorKeyDictionary
 
 from .kernels.choose import choose
-from .work import is_plain
+from .kernels.crossing import crossing
+from .kernels.events import affine, density
 
-DENSE_BYTES = 2 * 2**20
-"""What the map of a dense convolution may take: a share of the second-level cache."""
 SAMPLE = 2**20
 """Elements in and out of a layer when it is timed."""
 FEW = 8
@@ -39,72 +38,15 @@ class Choice:
     reason: str
 
 
-def fold(
-    module: nn.Module,
-    xs: Tensor,
-    kernels: str | None = None,
-    events: bool | None = None,
-    choice: Choice | None = None,
-) -> tuple[Any, Choice | None]:
-    """What ``module`` gives for every step of ``xs`` (T, B, *features), time folded into the batch.
-
-    Args:
-        module: a stateless module.
-        xs: its input.
-        kernels: which are used; see ``kernels.choose``.
-        events: whether a layer adds up active inputs only; None: where that is faster.
-        choice: how it is to be worked, if that was decided already.
-
-    Returns:
-        (the output, a tuple where the module has several; how it was worked, if there was a choice)
-    """
-    if isinstance(module, nn.Identity):
-        return module(xs), None
-    x = xs.flatten(0, 1)
-    lead = xs.shape[:2]
-    if type(module) is nn.Linear and events is not False and is_plain(module):
-        choice = choice or way_of_affine(module, xs, kernels, events)
-        if choice.way == "events":
-            from .kernels.events import affine
-
-            rows = x.reshape(-1, x.shape[-1]).contiguous()
-            y = affine(rows, module.weight, module.bias)
-            return y.view(*xs.shape[:-1], module.out_features), choice
-        return module(x).reshape(*xs.shape[:-1], module.out_features), choice
-    if type(module) is nn.Linear and is_plain(module):
-        return in_order_of_torch(module, x).reshape(*xs.shape[:-1], module.out_features), None
-    if isinstance(module, nn.Conv2d) and len(xs) > 1 and (piece := _piece(module, xs)) < len(xs):
-        # The maps of many steps leave the cache: a few at a time are faster.
-        return torch.cat([fold(module, part)[0] for part in xs.split(piece)]), choice
-    y = module(x)
-    if isinstance(y, tuple):
-        return tuple(part.reshape(*lead, *part.shape[1:]) for part in y), choice
-    return y.reshape(*lead, *y.shape[1:]), choice
-
-
-def in_order_of_torch(module: nn.Linear, x: Tensor) -> Tensor:
-    """What a ``Linear`` of torch's own gives, bit for bit: its sums depend on how weights lie."""
-    return nn.functional.linear(x, module.weight.contiguous(), module.bias)
-
-
-def _piece(layer: nn.Conv2d, xs: Tensor) -> int:
-    """How many steps of a convolution fit the cache."""
-    size = xs.shape[1] * max(xs[0].numel() // max(1, xs.shape[1]), 1)
-    growth = layer.out_channels / max(1, layer.in_channels)
-    return max(1, int(DENSE_BYTES // max(1, size * growth * xs.element_size())))
-
-
 def way_of_affine(
     module: nn.Linear, xs: Tensor, kernels: str | None, events: bool | None
 ) -> Choice:
-    """How a Linear is best worked on ``xs`` (T, B, ..., in); arguments as for ``fold``."""
+    """How a Linear is best worked on ``xs`` (T, B, ..., in); arguments as for ``folding.fold``."""
     obstacle = obstacle_to_events(module.weight, xs, kernels)
     if obstacle is None and not fits(module, xs.shape[-1]):
         obstacle = "parameters that do not fit its input"
     if obstacle is not None:
         return Choice("dense", None, None, obstacle)
-    from .kernels.events import affine
-
     weight = module.weight.detach()
     given: Tensor | None = module.bias
     bias = given.detach() if given is not None else None
@@ -145,15 +87,12 @@ def measured(
 
     Args:
         xs: (T, B, *features).
-        events: as for ``fold``.
+        events: as for ``folding.fold``.
         words: what is worked, as for ``crossing``.
         shape: of the input that the ways are timed on.
         dense: one way.
         sparse: the other.
     """
-    from .kernels.crossing import crossing
-    from .kernels.events import density
-
     found = density(xs)
     if events:
         return Choice("events", found, None, "asked for")

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from torch import Tensor
 
+from .arithmetic import SURROGATES, constants
 from .numba_backward import backward_kernel
 from .numba_scan import forward_kernel
 from .rule import Rule, compiled_for
-from .scan import SURROGATES, constants
 from .threads import share
 
 COST = 4

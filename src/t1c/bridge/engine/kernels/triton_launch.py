@@ -9,9 +9,9 @@ import torch
 import triton
 from torch import Tensor
 
-from ..surrogate import Surrogate
+from .arithmetic import constants, of_arithmetic
 from .rule import Rule
-from .scan import constants, of_arithmetic
+from .surrogate import Surrogate
 from .triton_backward import backward
 from .triton_scan import forward
 

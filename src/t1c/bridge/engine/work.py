@@ -15,9 +15,9 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.modules.dropout import _DropoutNd
 from torch.nn.modules.instancenorm import _InstanceNorm
 
+from t1c import ir
 from t1c.ir.errors import Problem, UnsupportedError
 
-from .registry import node_of
 from .stateful import State, StatefulModule
 from .stateless import StatelessModule
 
@@ -101,12 +101,15 @@ def _mixes_samples(module: nn.Module) -> bool:
     return dim is None or (isinstance(dim, int) and dim != -1 and dim < 1)
 
 
-def feeds_back(module: nn.Module) -> bool:
+def feeds_back(module: nn.Module, node: ir.Node | None) -> bool:
     """Whether a cycle may be cut at this module's output.
 
     True for neurons, and for modules that nothing is known of: they may be neurons.
+
+    Args:
+        module: of which the question is.
+        node: the node that it came from, if it was imported.
     """
-    node = node_of(module)
     if node is not None:
         return node.breaks_cycles
     if isinstance(module, StatefulModule):
@@ -117,6 +120,11 @@ def feeds_back(module: nn.Module) -> bool:
 def emits_early(module: nn.Module) -> bool:
     """Whether the module delays by at least one step by itself."""
     return isinstance(module, StatefulModule) and module.emits_early
+
+
+def has_several(module: nn.Module) -> bool:
+    """Whether the module has several outputs."""
+    return isinstance(module, StatelessModule) and module.several_outputs
 
 
 def rest(module: nn.Module) -> None:

@@ -16,10 +16,11 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from .arithmetic import constants
 from .crossing import crossing
 from .layout import channels_last, copied, flat, unflat
 from .rule import Rule, compiled_for
-from .scan import Coefficients, State, constants
+from .scan import Coefficients, State
 from .threads import PIECES, share
 from .weights import by_place
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ..surrogate import Surrogate
+from .surrogate import Surrogate
 
 COEFFICIENTS = ("beta", "gain", "leak", "v_threshold", "v_reset", "alpha", "weight", "v_min")
 """The order in which kernels take coefficients; alpha and weight are those of a synapse."""

@@ -1,0 +1,32 @@
+"""How many steps of a sequence are worked at once, so that what is between fits the caches."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import nn
+
+from .blocks import inner_nodes
+from .folding import DENSE_BYTES
+from .input_checks import Inputs
+from .network import Network
+
+CHUNK_BYTES, TRAINING_BYTES = 20 * 2**20, 5 * 2**20
+"""What the largest value of a chunk may take: less in training, where what a chunk leaves behind
+counts and not its own size, and where a convolution is worked densely, whose maps should stay in
+the cache."""
+
+
+def chunk_size(network: Network, inputs: Inputs) -> int:
+    """How many steps of such inputs, by the largest value that a node sends."""
+    like = next(iter(inputs.values()))
+    inner = inner_nodes(network, like)
+    names = [name for name in network.plan.order if name not in inner]
+    shapes = [shape for name in names if (shape := network.shapes[name]) is not None]
+    own = [tuple(x.shape[2:]) for x in inputs.values()]
+    largest = max(math.prod(shape) for shape in [*shapes, *own])
+    dense = any(isinstance(m, nn.Conv2d) and n not in inner for n, m in network.nodes())
+    training = torch.is_grad_enabled() and any(p.requires_grad for p in network.parameters())
+    room = DENSE_BYTES if dense else TRAINING_BYTES if training else CHUNK_BYTES
+    return max(1, room // max(1, largest * like.shape[1] * like.element_size()))

@@ -1,0 +1,173 @@
+"""Where everything lies while a script is carried out: for one number of steps, batch and dtype."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from .choices import finite
+from .kernels.arithmetic import constants
+from .kernels.rule import RESETS
+from .kernels.surrogate import ATAN
+from .script import NOWHERE, Script
+from .watched import Watched
+
+
+@dataclass(frozen=True)
+class Frame:
+    """What a program needs for one number of steps, batch size and dtype.
+
+    Attributes:
+        kernel: what carries the instructions out, imported when it is first needed.
+        program: the instructions, with the options of neurons.
+        places: as compiled loops take them.
+        constants: zero and one.
+        shapes: place -> the shape of all its steps.
+        states: place -> the shape of a state variable.
+        blank: place -> zeros of its shape, for states and the values of one step.
+        kept: node -> the shape of its value.
+        addresses: where parameters are; 0 where values will be.
+        alive: tensors made of parameters, which lie there.
+        watched: the parameters.
+        options: those of neurons.
+    """
+
+    kernel: Callable[..., None]
+    program: Any
+    places: Any
+    constants: Any
+    shapes: dict[int, torch.Size]
+    states: dict[int, torch.Size]
+    blank: dict[int, Tensor]
+    kept: dict[str, torch.Size]
+    addresses: list[int]
+    alive: list[Tensor]
+    watched: Watched
+    options: list[tuple[Any, ...]]
+
+
+class Frames:
+    """The frame of a script, made anew when parameters or options change.
+
+    Args:
+        script: the instructions.
+
+    Attributes:
+        found: the frame that was found last, with what it is for; None before the first.
+    """
+
+    def __init__(self, script: Script) -> None:
+        self.script = script
+        self.program, self.sizes = script.program(), script.sizes()
+        self.found: tuple[tuple[Any, ...], Frame] | None = None
+        layers = [(layer, name) for layer, *_ in script.affine for name in ("weight", "bias")]
+        factors = [(module, name) for module, name, _ in script.factors]
+        own = [(module, name) for _, module, *_ in script.neurons for name in module.exact]
+        self._parameters: list[tuple[nn.Module, str]] = [*layers, *factors, *own]
+        outside = {*script.feeds.values(), *script.kept.values(), *script.before.values()}
+        self._constant = {p for _, *places, _ in script.affine for p in places}
+        self._constant |= {n[4] for n in script.neurons}
+        outside |= self._constant | {p for *_, p in script.factors}
+        outside |= {p for n in script.neurons for p in n[2:4]}
+        # Every place that only the instructions see has room in one buffer.
+        self._offset, total = dict[int, int](), 0
+        for place, size in enumerate(self.sizes):
+            if place not in outside:
+                self._offset[place] = total
+                total += size
+
+    def find(self, like: Tensor, lead: tuple[int, ...]) -> Frame | None:
+        """The frame for inputs like ``like`` with ``lead`` before their features.
+
+        None where a tensor is not what instructions need; see ``Program.run``.
+        """
+        key = (lead, like.dtype)
+        if self.found is not None:
+            known, frame = self.found
+            if known == key and frame.watched.holds() and frame.options == self._options():
+                return frame
+        made = self._made(like, lead)
+        if made is not None:
+            self.found = key, made
+        return made
+
+    def _options(self) -> list[tuple[Any, ...]]:
+        return [
+            (m.reset_mode, m.reset_delay, m.fires_at, m.spikes) for _, m, *_ in self.script.neurons
+        ]
+
+    def _made(self, like: Tensor, lead: tuple[int, ...]) -> Frame | None:
+        """What follows from steps, batch, dtype and parameters; None as for ``find``."""
+        from .kernels.numba_program import carry_out
+
+        script = self.script
+        # Before anything is made of the parameters: what is written meanwhile is then seen.
+        watched, options = Watched(self._parameters), self._options()
+        addresses, alive, program = [0] * len(self.sizes), list[Tensor](), self.program.copy()
+        for layer, weight, bias, sizes in script.affine:
+            if not _serves(layer, like.dtype, bias >= 0, sizes):
+                return None
+            addresses[weight] = layer.weight.data_ptr()
+            if bias >= 0:
+                addresses[bias] = layer.bias.data_ptr()
+        for module, _, place in script.factors:
+            features = script.features[place]
+            laid = module.over(features).expand(features).contiguous()
+            if laid.dtype != like.dtype:
+                return None
+            alive.append(laid)
+            addresses[place] = laid.data_ptr()
+        for _, module, v, _, c, row in script.neurons:
+            shape, rule = torch.Size(script.features[v]), module.rule
+            laid = module.laid(shape, like.dtype, like.device).laid(shape, False)
+            alive.append(laid)
+            addresses[c] = laid.data_ptr()
+            reset = RESETS.index(rule.reset)
+            program[row, 6:11] = laid.shape[1], reset, rule.delay, rule.strict, rule.synapse
+            program[row, 11:] = rule.many, rule.bounded
+        batch = lead[-1]
+        places = np.zeros((len(self.sizes), 3), np.int64)
+        places[:, 1] = [0 if place in self._constant else n for place, n in enumerate(self.sizes)]
+        places[:, 2] = [self._offset.get(place, NOWHERE) for place in range(len(self.sizes))]
+        moving = {*script.feeds.values(), *script.kept.values()}
+        for place in moving:
+            places[place, 0] = batch * self.sizes[place]
+        still = [*script.before.values(), *(p for n in script.neurons for p in n[2:4] if p >= 0)]
+        states = {p: torch.Size((batch, *script.features[p])) for p in still}
+        # A copy of a tensor is there sooner than a new one.
+        blank = {p: like.new_zeros(shape) for p, shape in states.items()}
+        if len(lead) == 1:
+            blank |= {p: like.new_zeros((*lead, *script.features[p])) for p in script.kept.values()}
+        return Frame(
+            carry_out,
+            program,
+            places,
+            constants(ATAN, like.dtype),
+            {p: torch.Size((*lead, *script.features[p])) for p in moving},
+            states,
+            blank,
+            {n: torch.Size((*lead, *script.sends[n])) for n in script.kept},
+            addresses,
+            alive,
+            watched,
+            options,
+        )
+
+
+def _serves(layer: nn.Linear, dtype: torch.dtype, has_bias: bool, sizes: tuple[int, int]) -> bool:
+    """Whether parameters may be read as instructions do: all there, in that order, finite.
+
+    ``sizes``: out and in, as the instructions have them; a layer's own may have changed since.
+    """
+    parameters = layer._parameters
+    w, b = parameters.get("weight"), parameters.get("bias")
+    if w is None or w.dtype != dtype or w.shape != sizes:
+        return False
+    if not w.t().is_contiguous() or (b is not None) != has_bias or not finite(w):
+        return False
+    return b is None or (b.dtype == dtype and b.shape == sizes[:1] and b.is_contiguous())

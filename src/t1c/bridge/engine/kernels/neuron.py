@@ -1,0 +1,21 @@
+"""All steps of a neuron, where it is called and where it is captured in a graph of torch's."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from . import scan as called
+from .rule import Rule
+from .scan import Coefficients, State
+
+
+def scan(
+    xs: Tensor, state: State, c: Coefficients, rule: Rule, kernels: str | None = None
+) -> tuple[Tensor, State]:
+    """All steps; arguments and results as of ``scan.scan``."""
+    if torch.compiler.is_compiling():
+        from .op import scan_in_graph  # declares operators, which takes long
+
+        return scan_in_graph(xs, state, c.tensors, rule, kernels)
+    return called.scan(xs, state, c, rule, kernels)

@@ -1,0 +1,168 @@
+"""A list of instructions, carried out: a loop through time, or one step of a whole graph.
+
+What is written down once: which instruction follows which, and where values lie relative to each
+other. What is looked up in every call: where weights, coefficients and states are now, so that a
+parameter that was written to, replaced or moved is the one that counts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.utils.hooks import RemovableHandle
+
+from .frame import Frames
+from .kernels.threads import share
+from .script import Script
+from .state_checks import States, fitting
+from .work import hooks_of, is_wrapped
+
+COST = 64
+"""What one element of a step costs, in elements of a plain loop."""
+SIDE_BY_SIDE = 32
+"""Samples that are worked side by side at least, where there are so many."""
+
+
+class Program:
+    """What carries a script out.
+
+    Args:
+        script: the instructions.
+        modules: the modules as they are now, looked up in every call.
+        slots: node -> the name of its module in there.
+    """
+
+    def __init__(
+        self,
+        script: Script,
+        modules: Mapping[str, nn.Module | None],
+        slots: Mapping[str, str],
+    ) -> None:
+        self.modules, self.frames = modules, Frames(script)
+        self.names, self.feeds, self.kept = script.names, script.feeds, script.kept
+        self.neurons, self.before = script.neurons, script.before
+        self.sizes = script.sizes()
+        self.work = COST * sum(self.sizes[row[1]] for row in script.rows)
+        looked_at = script.modules
+        self.children = [(slots[name], module) for name, module in looked_at.items()]
+        self.hooks = [hooks for module in looked_at.values() for hooks in hooks_of(module)]
+        self.hooked = -1
+        self.owns = [(module.__dict__, module._modules) for module in looked_at.values()]
+        self.dropouts = [m for m in looked_at.values() if isinstance(m, nn.Dropout)]
+        self.feeding = {place: key for key, place in self.feeds.items()}
+
+    def current(self) -> bool:
+        """Whether the modules are still the ones that were looked at."""
+        now = self.modules
+        for child, module in self.children:  # noqa: SIM110 - every step asks
+            if now[child] is not module:
+                return False
+        return True
+
+    def suits(self) -> bool:
+        """Whether the modules do nothing but what the instructions say."""
+        # Looking at every hook takes longer than anything else; torch numbers them.
+        if self.hooked != RemovableHandle.next_id:
+            if any(self.hooks):
+                return False
+            self.hooked = RemovableHandle.next_id
+        for own, parts in self.owns:
+            if is_wrapped(own, parts):
+                return False
+        return not any(dropout.training for dropout in self.dropouts)
+
+    def run(
+        self,
+        feeds: Mapping[str, Tensor],
+        state: States,
+        like: Tensor,
+        lead: tuple[int, ...],
+    ) -> tuple[dict[str, Tensor], States] | None:
+        """All steps.
+
+        Args:
+            feeds: node -> what enters (*lead, *features).
+            state: the state before the first step, checked for names.
+            like: any input, which tells the dtype.
+            lead: (T, B), or (B,) for one step.
+
+        Returns:
+            (kept values (*lead, *features), the state after the last step); None where a tensor
+            is not what instructions need: of another shape or dtype, laid out otherwise in
+            memory, or a weight that is not finite.
+        """
+        steps, batch = lead if len(lead) == 2 else (1, lead[0])
+        frame = self.frames.find(like, lead)
+        if frame is None:
+            return None
+        addresses = frame.addresses.copy()
+        alive: list[Tensor] = []
+        for node, place in self.feeds.items():
+            x = feeds[node].contiguous()
+            if x.dtype != like.dtype or not x.is_cpu:
+                return None
+            if x.numel() != steps * batch * self.sizes[place]:
+                return None
+            alive.append(x)
+            addresses[place] = x.data_ptr()
+        values: dict[str, Tensor] = {}
+        made: dict[int, Tensor] = {}
+        for name, place in self.kept.items():
+            if place in self.feeding:
+                values[name] = feeds[self.feeding[place]].reshape(frame.kept[name])
+                continue
+            if place not in made:
+                blank = frame.blank.get(place)
+                made[place] = (
+                    like.new_empty(frame.shapes[place]) if blank is None else blank.clone()
+                )
+                addresses[place] = made[place].data_ptr()
+            y, shape = made[place], frame.kept[name]
+            values[name] = y if y.shape == shape else y.view(shape)
+        after: States = {}
+        for name, _, v, i, _, _ in self.neurons:
+            given, shape = state.get(name), frame.states[v]
+            own: tuple[Tensor, ...]
+            count = 1 if i < 0 else 2
+            if given is None:
+                own = tuple([frame.blank[v].clone() for _ in range(count)])
+            else:
+                own = tuple([fresh(name, part, like, shape) for part in given[:count]])
+            addresses[v] = own[-1].data_ptr()
+            if i >= 0:
+                addresses[i] = own[0].data_ptr()
+            after[name] = own
+        for name, place in self.before.items():
+            kept = state.get(name)
+            sent = None if kept is None else kept[-1]
+            now = fresh(name, sent, like, frame.states[place])
+            addresses[place] = now.data_ptr()
+            after[name] = (*after.get(name, ()), now)
+        share(
+            frame.kernel,
+            batch,
+            self.work * steps * batch,
+            steps,
+            frame.program,
+            np.array(addresses, np.int64),
+            frame.places,
+            frame.constants,
+            multiple=SIDE_BY_SIDE,
+        )
+        return values, after
+
+
+def fresh(name: str, v: Tensor | None, like: Tensor, shape: torch.Size) -> Tensor:
+    """A copy of a state variable of node ``name``, to be worked in place; zeros for None.
+
+    Raises:
+        InputError: it has another shape or dtype than it would have after a step.
+    """
+    if v is None:
+        return like.new_zeros(shape)
+    if v.shape != shape or v.dtype != like.dtype or not v.is_cpu:
+        v = fitting(name, v, like.new_empty(1).expand(shape), shape)
+    return v.clone() if v.is_contiguous() else v.contiguous()

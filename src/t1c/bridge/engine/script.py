@@ -1,0 +1,178 @@
+"""A list of instructions, and how a module becomes one.
+
+Places are values: each has the features of one sample, and what lies where is said when the list
+is carried out. Nothing here knows of a network.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any, Protocol
+
+import numpy as np
+from torch import Tensor, nn
+
+from .kernels.instructions import ADD, AFFINE, COPY, NEURON, SCALE, WIDTH
+from .kernels.rule import COEFFICIENTS
+from .scanned import ScannedModule
+
+Shape = tuple[int, ...]
+NOWHERE = -1
+
+
+class UnsuitedError(Exception):
+    """These nodes cannot be worked as instructions; a reason that nobody needs to see."""
+
+
+class Factor(Protocol):
+    """A module whose parameter is multiplied by."""
+
+    def over(self, features: Shape) -> Tensor:
+        """It, ready to broadcast over features."""
+
+
+class Script:
+    """Instructions for some nodes, in the order of work.
+
+    Attributes:
+        names: the nodes.
+        features: place -> the shape of one sample.
+        rows: the instructions.
+        feeds: node -> where its value, or its input, comes in.
+        modules: node -> the module that was looked at.
+        affine: layers, with the places of their weight and bias, and their (out, in).
+        factors: modules, the parameter that is multiplied by, and its place.
+        neurons: (node, module, places of v, i and coefficients, its row).
+        place_of: node -> where its value is.
+        sends: node -> the shape of its value.
+        before: node -> where what it sent in the step before is.
+        kept: node -> where the value is that is wanted.
+    """
+
+    def __init__(self, names: tuple[str, ...]) -> None:
+        self.names = names
+        self.features: list[Shape] = []
+        self.rows: list[list[int]] = []
+        self.feeds: dict[str, int] = {}
+        self.modules: dict[str, nn.Module] = {}
+        self.affine: list[tuple[nn.Linear, int, int, tuple[int, int]]] = []
+        self.factors: list[tuple[Any, str, int]] = []
+        self.neurons: list[tuple[str, ScannedModule, int, int, int, int]] = []
+        self.place_of: dict[str, int] = {}
+        self.sends: dict[str, Shape] = {}
+        self.before: dict[str, int] = {}
+        self.kept: dict[str, int] = {}
+
+    def place(self, shape: Shape) -> int:
+        """A new place."""
+        self.features.append(shape)
+        return len(self.features) - 1
+
+    def _add(self, *row: int) -> None:
+        self.rows.append([*row])
+
+    def copy(self, y: int, x: int) -> None:
+        """``y = x``."""
+        self._add(COPY, y, x)
+
+    def sum(self, places: list[int], shape: Shape) -> int:
+        """Where the sum of several values is."""
+        if len(places) == 1:
+            return places[0]
+        total = self.place(shape)
+        self.copy(total, places[0])
+        for place in places[1:]:
+            self._add(ADD, total, place)
+        return total
+
+    def passed(self, x: int, entering: Shape, leaving: Shape) -> int:
+        """Where a value is that is passed on as it is, perhaps in another shape.
+
+        Raises:
+            UnsuitedError: its size would change.
+        """
+        if math.prod(entering) != math.prod(leaving):
+            raise UnsuitedError
+        if x in self.before.values():
+            # That place is one step's, and written to at its end.
+            y = self.place(leaving)
+            self.copy(y, x)
+            return y
+        return x
+
+    def layer(self, module: nn.Linear, x: int, entering: Shape, leaving: Shape) -> int:
+        """Where what a Linear makes of ``x`` is.
+
+        Raises:
+            UnsuitedError: its sizes are not those of the shapes.
+        """
+        if entering != (module.in_features,) or leaving != (module.out_features,):
+            raise UnsuitedError
+        y = self.place(leaving)
+        weight = self.place((module.in_features * module.out_features,))
+        given: Tensor | None = module.bias
+        bias = self.place((module.out_features,)) if given is not None else NOWHERE
+        self._add(AFFINE, y, x, weight, bias, module.in_features)
+        self.affine.append((module, weight, bias, (module.out_features, module.in_features)))
+        return y
+
+    def product(self, module: Factor, parameter: str, x: int, shape: Shape) -> int:
+        """Where ``x`` times the parameter of that name is, as ``module.over`` lays it out."""
+        y, factor = self.place(shape), self.place(shape)
+        self._add(SCALE, y, x, factor)
+        self.factors.append((module, parameter, factor))
+        return y
+
+    def neuron(self, name: str, module: ScannedModule, x: int, shape: Shape) -> int:
+        """Where what a neuron makes of ``x`` is."""
+        y = self.place(shape)
+        v, i, c = self.place(shape), NOWHERE, self.place((len(COEFFICIENTS),))
+        if len(module.state_names) > 1:
+            i = self.place(shape)
+        self.neurons.append((name, module, v, i, c, len(self.rows)))
+        self._add(NEURON, y, x, v, i, c)
+        return y
+
+    def program(self) -> Any:
+        """The instructions as compiled loops take them."""
+        rows = [r + [0] * (WIDTH - len(r)) for r in self.rows]
+        return np.array(rows, np.int64).reshape(-1, WIDTH)
+
+    def sizes(self) -> list[int]:
+        """How many elements of one sample each place has."""
+        return [math.prod(shape) for shape in self.features]
+
+
+Write = Callable[[Script, Any, int, Shape, Shape], int]
+
+_WRITERS: dict[type[nn.Module], Write] = {}
+
+
+def instructs(*types: type[nn.Module]) -> Callable[[Write], Write]:
+    """Decorator: the function writes down what a module of exactly these types does.
+
+    It takes the script, the module, the place of its input and the shapes that enter and leave,
+    and returns the place of its output, or raises ``UnsuitedError``.
+    """
+
+    def register(write: Write) -> Write:
+        _WRITERS.update(dict.fromkeys(types, write))
+        return write
+
+    return register
+
+
+def writer_of(module: nn.Module) -> Write | None:
+    """The function that writes a module down; None for a subclass, which may do anything."""
+    return _WRITERS.get(type(module))
+
+
+@instructs(nn.Identity, nn.Dropout, nn.Flatten)
+def _passed(script: Script, module: nn.Module, x: int, entering: Shape, leaving: Shape) -> int:
+    return script.passed(x, entering, leaving)
+
+
+@instructs(nn.Linear)
+def _layer(script: Script, module: nn.Linear, x: int, entering: Shape, leaving: Shape) -> int:
+    return script.layer(module, x, entering, leaving)

@@ -1,0 +1,101 @@
+"""A chunk of time, stage by stage: whole stretches at once, and only loops step by step."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Collection
+
+from .chunks import Pieces
+from .collect import Collector
+from .input_checks import Inputs
+from .network import Network
+from .stages import by_program, is_still, work_stage
+from .state_checks import States
+from .values import Values, each_port, outputs_of
+
+NARROW = 128
+"""Elements of a value up to which the nodes around a loop are worked with it."""
+
+
+def run_pieces(
+    network: Network,
+    pieces: Pieces,
+    state: States,
+    collector: Collector,
+    truncate: bool,
+    advance: Callable[[int], None],
+) -> States:
+    """All pieces of a sequence, one after another.
+
+    Args:
+        network: what is worked.
+        pieces: of the input, checked.
+        state: the state before the first step.
+        collector: what takes the outputs of each piece.
+        truncate: let no gradient pass from one piece to the one before.
+        advance: called with the number of steps just done.
+
+    Returns:
+        The state after the last step.
+    """
+    network.begin()
+    for first, inputs in pieces:
+        steps = len(next(iter(inputs.values())))
+        if truncate and first:
+            state = {name: tuple(v.detach() for v in own) for name, own in state.items()}
+        values, state = run_chunk(network, inputs, state, network.plan.outputs)
+        network.last_chunk = network.last_chunk or steps
+        collector.take(first, pieces.steps, outputs_of(network.plan, values))
+        advance(steps)
+    return state
+
+
+def run_chunk(
+    network: Network, inputs: Inputs, state: States, keep: Collection[str]
+) -> tuple[Values, States]:
+    """All steps of ``inputs``, name -> (T, B, *shape).
+
+    Args:
+        network: what is worked.
+        inputs: the Input tensors, checked.
+        state: the state before the first step.
+        keep: the nodes whose values are wanted; others are let go of after their last use.
+
+    Returns:
+        (what these nodes sent at every step, the state after the last).
+    """
+    values: Values = {}
+    after: States = {}
+    if _narrow_loop(network, keep):
+        order = network.plan.order
+        if by_program(network, order, inputs, values, state, after, keep):
+            network.blocks[order[0]] = order
+            return _apart(values, keep), after
+    # What depends on nothing but held inputs is worked once: its value is still as they are.
+    worked: set[str] = set()
+    for stage in network.plan.stages:
+        if not worked.issuperset(stage.names):
+            worked |= work_stage(network, stage, inputs, values, state, after, keep)
+        for done in stage.last_uses:
+            if done not in keep:
+                values.pop(done, None)
+    return _apart(values, keep), after
+
+
+def _narrow_loop(network: Network, keep: Collection[str]) -> bool:
+    """Whether a graph with a loop is so narrow that all of it is best worked with the loop.
+
+    What its nodes send one another then never leaves the cache.
+    """
+    plan = network.plan
+    if not plan.looping or not set(keep) <= {*plan.outputs}:
+        return False
+    shapes = [network.shapes[name] for name in plan.order]
+    return all(shape is not None and math.prod(shape) <= NARROW for shape in shapes)
+
+
+def _apart(values: Values, keep: Collection[str]) -> Values:
+    """The values that are wanted, each step in its own memory: the caller may write to them."""
+    for name in keep:
+        values[name] = each_port(values[name], lambda v: v.clone() if is_still(v) else v)
+    return values

@@ -1,0 +1,211 @@
+"""All steps of one stage of a plan: a node at once, nodes as one, or a loop step by step."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from contextlib import nullcontext
+
+import torch
+from torch import Tensor, nn
+
+from .arrivals import merge, nothing, state_of
+from .blocks import AffineBlock, Block, find_affine_block, find_block
+from .choices import Choice
+from .folding import fold
+from .input_checks import Inputs
+from .merging import MergeModule
+from .network import Network
+from .plan import Stage
+from .state_checks import States
+from .stateful import StatefulModule
+from .step import step_nodes
+from .values import Sent, Values, at_port, at_step, each_port, stacked
+from .work import can_fold, can_share, is_plain, trial
+from .writing import program_for
+
+
+def work_stage(
+    network: Network,
+    stage: Stage,
+    inputs: Inputs,
+    values: Values,
+    state: States,
+    after: States,
+    keep: Collection[str],
+) -> set[str]:
+    """All steps of a stage, and of those behind it that are worked with it: all their names."""
+    name, choice = stage.names[0], None
+    if not stage.loop:
+        block = _block(network, name, inputs, values, state, keep)
+        if block is not None and block.choice.way == "events":
+            _run_block(network, block, values, state, after)
+            return set(block.names)
+        choice = None if block is None else block.choice
+    if stage.loop or not _whole(network, name, inputs, values, state, after, choice):
+        _stepwise(network, stage.names, inputs, values, state, after, keep)
+    return set(stage.names)
+
+
+def _whole(
+    network: Network,
+    name: str,
+    inputs: Inputs,
+    values: Values,
+    state: States,
+    after: States,
+    choice: Choice | None,
+) -> bool:
+    """All steps of one node at once; False if the module must be stepped.
+
+    ``choice``: how it is worked, if that was decided already.
+    """
+    module = network.node(name)
+    if not (is_plain(module) if isinstance(module, StatefulModule) else can_fold(module)):
+        return False
+    sources = network.plan.sources[name]
+    if name in inputs:
+        sent = [inputs[name]]
+    elif not sources:
+        sent = [nothing(network, name, inputs, 1)]
+    else:
+        sent = [at_port(values, s) for s in sources]
+    steps = len(sent[0])
+    once = all(map(is_still, sent)) and can_share(module)
+    if once:
+        sent = [v[:1] for v in sent]
+    if len(sent) == 1 and not (sources and isinstance(module, MergeModule)):
+        xs = sent[0]
+    else:
+        folded = merge(network, name, [v.flatten(0, 1) for v in sent])
+        xs = folded.reshape(*sent[0].shape[:2], *folded.shape[1:])
+    if isinstance(module, StatefulModule):
+        like = xs[0] if len(xs) else xs.new_zeros(xs.shape[1:])
+        own = state_of(network, name, state, like)
+        values[name], after[name] = module.scan(xs, own or module.initial_state(like))
+    else:
+        value, choice = fold(module, xs, network.kernels, network.events, choice)
+        values[name] = each_port(value, lambda v: _held(v, steps)) if once else value
+        if choice is not None:
+            network.choices[name] = choice
+    return True
+
+
+def is_still(value: Sent) -> bool:
+    """Whether every step has the same value, in the same memory, as that of a held input has."""
+    if isinstance(value, tuple) or torch.compiler.is_compiling():
+        return False
+    return len(value) > 1 and value.stride(0) == 0
+
+
+def _held(once: Tensor, steps: int) -> Tensor:
+    """The value of one step (1, B, ...) at every step."""
+    return once.expand(steps, *once.shape[1:])
+
+
+def _block(
+    network: Network,
+    name: str,
+    inputs: Inputs,
+    values: Values,
+    state: States,
+    keep: Collection[str],
+) -> Block | AffineBlock | None:
+    """The block that begins at a node, if it does; its choice says whether to work it as one."""
+    layer = network.node(name)
+    sources = network.plan.sources[name]
+    if not isinstance(layer, nn.Conv2d | nn.Linear) or name in inputs or len(sources) != 1:
+        return None
+    if is_still(at_port(values, sources[0])):
+        return None
+    if torch.is_grad_enabled() and any(v.requires_grad for own in state.values() for v in own):
+        return None
+    find = find_block if isinstance(layer, nn.Conv2d) else find_affine_block
+    return find(network, name, at_port(values, sources[0]), keep)
+
+
+def _run_block(
+    network: Network,
+    block: Block | AffineBlock,
+    values: Values,
+    state: States,
+    after: States,
+) -> None:
+    """Work a block, whose last node's value is then there, and that of no other."""
+    lead = block.names[0]
+    network.choices[lead], network.blocks[lead] = block.choice, block.names
+    (source,) = network.plan.sources[lead]
+    xs = at_port(values, source)
+    neuron = None
+    if block.neuron is not None:
+        module = network.neuron(block.neuron)
+        features = torch.Size(block.features)
+        like = xs.new_empty(1).expand(xs.shape[1], *features)
+        # Zeros that take no room: a kernel works on a copy.
+        rest = tuple(xs.new_zeros(1).expand(like.shape) for _ in module.state_names)
+        own = state_of(network, block.neuron, state, like) or rest
+        neuron = own, module.laid(features, xs.dtype, xs.device), module.rule
+    values[block.names[-1]], own = block.run(xs, neuron)
+    if block.neuron is not None:
+        after[block.neuron] = own
+
+
+def _stepwise(
+    network: Network,
+    names: tuple[str, ...],
+    inputs: Inputs,
+    values: Values,
+    state: States,
+    after: States,
+    keep: Collection[str],
+) -> None:
+    """The nodes of a loop, or a module of the user's, one step after another."""
+    like = next(iter(inputs.values()))
+    steps = len(like)
+    if by_program(network, names, inputs, values, state, after, keep):
+        return
+    before = {s.name for n in names for s in network.plan.sources[n]} - set(names)
+    own = {name: state[name] for name in names if name in state}
+    sent: dict[str, list[Sent]] = {name: [] for name in names}
+    # With no step to take, one is taken on zeros to learn the shapes, and thrown away.
+    with nullcontext() if steps else trial(map(network.node, names)):
+        for t in range(max(steps, 1)):
+            now = {n: at_step(values[n], t) for n in before}
+            here = {n: at_step(v, t) for n, v in inputs.items()}
+            following: States = {}
+            step_nodes(network, names, here, now, own, following)
+            for name in names:
+                sent[name].append(now[name])
+            if steps:
+                own = following
+    for name in names:
+        values[name] = stacked(sent[name], steps)
+    after.update(own)
+
+
+def by_program(
+    network: Network,
+    names: tuple[str, ...],
+    inputs: Inputs,
+    values: Values,
+    state: States,
+    after: States,
+    keep: Collection[str],
+) -> bool:
+    """Work a loop as one list of instructions, if they serve its nodes."""
+    like = next(iter(inputs.values()))
+    if not len(like):
+        return False
+    seen = tuple(
+        name for name in names if name in keep or not set(network.plan.targets[name]) <= set(names)
+    )
+    program = program_for(network, names, seen, like)
+    if program is None:
+        return False
+    known = {**values, **inputs}
+    feeds = {n: known[n] if n in known else nothing(network, n, inputs, 1) for n in program.feeds}
+    done = program.run(feeds, state, like, like.shape[:2])
+    if done is None:
+        return False
+    values.update(done[0])
+    after.update(done[1])
+    return True

@@ -1,0 +1,85 @@
+"""One step of a network: node by node, or as one list of instructions."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from torch import nn
+
+from .arrivals import arriving, nothing, state_of
+from .folding import in_order_of_torch
+from .input_checks import Inputs
+from .network import Network
+from .state_checks import States
+from .stateful import State
+from .values import Values
+from .work import is_plain, step_of
+from .writing import program_for
+
+
+def step(network: Network, inputs: Inputs, state: States) -> tuple[Values, States]:
+    """One step, by instructions if they serve the network.
+
+    Args:
+        network: what is worked.
+        inputs: Input name -> (B, *shape), checked.
+        state: the state before, checked for names.
+
+    Returns:
+        (what nodes sent, the outputs at least; the state after).
+    """
+    return _by_program(network, inputs, state) or step_by_node(network, inputs, state)
+
+
+def step_by_node(network: Network, inputs: Inputs, state: States) -> tuple[Values, States]:
+    """One step, node by node; what every node sent, and the state after."""
+    values: Values = {}
+    after: States = {}
+    step_nodes(network, network.plan.order, inputs, values, state, after)
+    return values, after
+
+
+def _by_program(network: Network, inputs: Inputs, state: States) -> tuple[Values, States] | None:
+    like = next(iter(inputs.values()))
+    program = program_for(network, network.plan.order, network.plan.outputs, like)
+    if program is None:
+        return None
+    feeds = {n: inputs[n] if n in inputs else nothing(network, n, inputs, 0) for n in program.feeds}
+    return program.run(feeds, state, like, like.shape[:1])
+
+
+def step_nodes(
+    network: Network,
+    names: Sequence[str],
+    inputs: Inputs,
+    values: Values,
+    state: States,
+    after: States,
+) -> None:
+    """One step of some nodes: inputs from ``values``, outputs and states into them."""
+    for name in names:
+        if name in network.plan.early:
+            values[name] = network.stateful(name).emit(_line(network, name, inputs, state))
+            continue
+        x = inputs[name] if name in inputs else arriving(network, name, values, state, inputs)
+        module = network.node(name)
+        own: State | None = None
+        if network.events is False and type(module) is nn.Linear and is_plain(module):
+            values[name] = in_order_of_torch(module, x)
+        else:
+            values[name], own = step_of(name, module, x, state_of(network, name, state, x))
+        if own is not None:
+            after[name] = own
+    for name in names:
+        if name in network.plan.early:
+            x = arriving(network, name, values, state, inputs)
+            after[name] = network.stateful(name).absorb(x, _line(network, name, inputs, state))
+    for name in names:
+        if name in network.plan.remembered:
+            after[name] = (*after.get(name, ()), values[name])
+
+
+def _line(network: Network, name: str, inputs: Inputs, state: States) -> State:
+    """The state of a node that sends before it receives."""
+    like = nothing(network, name, inputs, 0)
+    return state_of(network, name, state, like) or network.stateful(name).initial_state(like)

@@ -1,0 +1,54 @@
+"""Shapes without time and batch, as tuples and as the dicts by port that a node carries."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from .errors import NodeError, Problem
+from .fields import Array, show
+from .metadata import name_problem
+
+Shape = tuple[int, ...]
+Types = dict[str, Array]
+"""Port name -> shape, as an integer array."""
+
+
+def as_shape(value: Any) -> Shape | None:
+    """A shape as a tuple of ints; None stays None."""
+    return None if value is None else tuple(int(n) for n in np.atleast_1d(np.asarray(value)))
+
+
+def as_types(value: Any, field: str, port: str) -> Types:
+    """Check a declared ``input_type`` or ``output_type``; a bare shape means the usual port."""
+    if value is None:
+        return {}
+    if not isinstance(value, Mapping):
+        value = {port: value}
+    types: Types = {}
+    for name, shape in value.items():
+        if shape is None:
+            continue
+        spot = f"{field}[{name!r}]"
+        problem = name_problem(name)
+        if problem:
+            raise NodeError(Problem(problem, "the name of a port", field=spot))
+        try:
+            array = np.atleast_1d(np.asarray(shape))
+        except ValueError:  # lists of unequal length
+            array = np.asarray(None)
+        if array.ndim != 1 or (array.size and (array.dtype.kind not in "iu" or array.min() < 1)):
+            raise NodeError(Problem(show(shape), "a shape: integers of at least 1", field=spot))
+        types[name] = array.astype(np.int64)
+    return types
+
+
+def types_of(shape: Shape | None, ports: Sequence[Shape]) -> tuple[Types, Types]:
+    """The type dicts of a node; several outputs are named output0, output1, ..."""
+    names = ["output"] if len(ports) == 1 else [f"output{i}" for i in range(len(ports))]
+    return (
+        {} if shape is None else {"input": np.array(shape, dtype=np.int64)},
+        {n: np.array(port, dtype=np.int64) for n, port in zip(names, ports, strict=True)},
+    )
