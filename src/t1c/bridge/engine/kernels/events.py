@@ -255,60 +255,100 @@ class Pool:
     outputs: tuple[int, int, int]
 
 
+@dataclass(frozen=True)
+class Behind:
+    """What follows a convolution, each if it is there, in this order.
+
+    Attributes:
+        norm: (2, out): by what each channel is multiplied, and what is added then.
+        beside: (T, B, out, rows, columns): what comes another way and is added.
+        neuron: its state, coefficients and options.
+        pool: windows.
+    """
+
+    norm: Tensor | None = None
+    beside: Tensor | None = None
+    neuron: tuple[State, Coefficients, Rule] | None = None
+    pool: Pool | None = None
+
+
 def convolution_block(
-    xs: Tensor,
-    weight: Tensor,
-    bias: Tensor | None,
-    shape: Convolution,
-    neuron: tuple[State, Coefficients, Rule] | None,
-    pool: Pool | None,
-    norm: Tensor | None = None,
-    beside: Tensor | None = None,
+    xs: Tensor, weight: Tensor, bias: Tensor | None, shape: Convolution, behind: Behind
 ) -> tuple[Tensor, State]:
-    """A convolution and what is behind it: norm, sum, neuron, pooling, each if given; no gradient.
+    """A convolution over what fires, and what is behind it; no gradient.
 
     Args:
         xs: (T, B, C, H, W).
         weight: (out, in, kH, kW).
         bias: (out,).
         shape: what convolves.
-        neuron: its state, coefficients and options, or None.
-        pool: the windows, or None.
-        norm: (2, out): by what each channel is multiplied, and what is added then.
-        beside: (T, B, out, rows, columns), what comes another way and is added behind that.
+        behind: what follows.
 
     Returns:
         (what comes out (T, B, C', H', W'), the neuron's state, () without one).
     """
+    x = flat(xs.detach(), True).view(*xs.shape[:2], -1)
+    tile = _tile(weight)
+    b = x.new_zeros(len(weight)) if bias is None else bias.detach().contiguous()
+    given = x.new_empty(0, 0, 0)
+    return _worked(x.shape[:2], shape, behind, tile, x, by_place(weight, tile), b, given)
+
+
+def work_behind(
+    sums: Tensor, steps: int, shape: Convolution, behind: Behind
+) -> tuple[Tensor, State]:
+    """What is behind a convolution, whose sums are known; no gradient.
+
+    Args:
+        sums: (T, B, out, rows, columns), or (1, B, ...) if they are the same at every step.
+        steps: T.
+        shape: what convolved.
+        behind: what follows.
+
+    Returns:
+        As ``convolution_block``.
+    """
+    given = flat(sums.detach(), True).view(*sums.shape[:2], -1)
+    none = given.new_empty(0, 0, 0)
+    lead = torch.Size((steps, sums.shape[1]))
+    empty = none.view(-1)
+    return _worked(lead, shape, behind, shape.outputs[0], none, empty, empty, given)
+
+
+def _worked(
+    lead: torch.Size,
+    shape: Convolution,
+    behind: Behind,
+    tile: int,
+    x: Tensor,
+    w: Tensor,
+    b: Tensor,
+    given: Tensor,
+) -> tuple[Tensor, State]:
     from .numba_convolution import MAX, MEAN, NO_NEURON, NO_POOL, block_kernel
 
-    steps, batch = xs.shape[:2]
+    steps, batch = lead
     outs, rows, columns = shape.outputs
-    x = flat(xs.detach(), True).view(steps, batch, -1)
-    tile = _tile(weight)
-    w = by_place(weight, tile)
-    b = x.new_zeros(outs) if bias is None else bias.detach().contiguous()
-    others = x.new_empty(0, 0, 0)
-    if beside is not None:
-        others = flat(beside.detach(), True).view(steps, batch, -1)
-    geometry = (rows, columns, outs, *shape.kernel, *shape.stride, *shape.padding, *shape.dilation)
+    pool, norm = behind.pool, behind.norm
+    beside = given.new_empty(0, 0, 0)
+    if behind.beside is not None:
+        beside = flat(behind.beside.detach(), True).view(steps, batch, -1)
     left = pool.outputs if pool is not None else shape.outputs
-    y = x.new_empty(steps, batch, left[0] * left[1] * left[2])
+    y = given.new_empty(steps, batch, left[0] * left[1] * left[2])
     windows = (*pool.window, *pool.stride, *pool.outputs[1:]) if pool is not None else (0,) * 6
-    empty = x.new_empty(1, 1)
     loop, strict, synapse = (NO_NEURON, False, False, False), False, False
-    v = i = coefficients = empty
-    consts = _no_neuron(x.dtype)
-    if neuron is not None:
-        state, c, rule = neuron
+    v = i = coefficients = given.new_empty(1, 1)
+    consts = _no_neuron(given.dtype)
+    if behind.neuron is not None:
+        state, c, rule = behind.neuron
         loop = compiled_for(rule)
         strict, synapse = rule.strict, rule.synapse
         v = copied(flat(state[-1].detach().unsqueeze(0), True)).view(batch, -1)
         if synapse:
             i = copied(flat(state[0].detach().unsqueeze(0), True)).view(batch, -1)
         coefficients = c.laid(torch.Size(shape.outputs), True)
-        consts = constants(rule.surrogate, x.dtype)
-    kind = NO_POOL if pool is None else MAX if pool.kind == "max" else MEAN
+        consts = constants(rule.surrogate, given.dtype)
+    geometry = (rows, columns, outs, *shape.kernel, *shape.stride, *shape.padding, *shape.dilation)
     bands = _bands(batch, shape, pool)
     share(
         block_kernel(*loop),
@@ -318,23 +358,18 @@ def convolution_block(
         tile,
         strict,
         synapse,
-        x.numpy(),
-        w.numpy(),
-        b.numpy(),
-        x.new_empty(0, 0, 0).numpy(),
-        (x.new_empty(0, 0) if norm is None else norm.detach().contiguous()).numpy(),
-        others.numpy(),
+        *(a.numpy() for a in (x, w, b, given)),
+        (given.new_empty(0, 0) if norm is None else norm.detach().contiguous()).numpy(),
+        beside.numpy(),
         np.array((*geometry, *shape.inputs), np.int64),
-        i.numpy(),
-        v.numpy(),
-        coefficients.numpy(),
-        kind,
+        *(a.numpy() for a in (i, v, coefficients)),
+        NO_POOL if pool is None else MAX if pool.kind == "max" else MEAN,
         np.array(windows, np.int64),
         y.numpy(),
         consts,
     )
     out = unflat(y, torch.Size((steps, batch, *left)), True)
-    if neuron is None:
+    if behind.neuron is None:
         return out, ()
     laid = torch.Size((1, batch, *shape.outputs))
     after = unflat(v.view(1, -1), laid, True)[0]
