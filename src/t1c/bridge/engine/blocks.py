@@ -93,8 +93,14 @@ class Block:
 
 
 def _sums(layer: nn.Conv2d, xs: Tensor) -> Tensor:
-    """The convolution of every step of ``xs`` (T, B, C, H, W) by torch, channels last."""
-    x = xs.flatten(0, 1).contiguous(memory_format=torch.channels_last)
+    """The convolution of every step of ``xs`` (T, B, C, H, W) by torch.
+
+    Maps lie channels last, as what is behind takes them, unless laying the weights out likewise
+    would take longer than that of the maps.
+    """
+    last = layer.weight.numel() < xs.numel()
+    kind = torch.channels_last if last else torch.contiguous_format
+    x = xs.flatten(0, 1).contiguous(memory_format=kind)
     sums: Tensor = layer(x)
     return sums.view(*xs.shape[:2], *sums.shape[1:])
 

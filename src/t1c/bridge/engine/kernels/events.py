@@ -28,7 +28,7 @@ WIDE = 512
 """Neurons that are worked side by side."""
 MANY = 256
 """Rows of input from which on it pays to lay a weight out anew."""
-TILE_BYTES = 2**20
+TILE_BYTES = 2**19
 """Weights of a convolution that stay in the second-level cache."""
 ROWS = 64
 """Rows that are looked at to tell how dense an input is."""
@@ -380,7 +380,7 @@ def _tile(weight: Tensor) -> int:
     """How many outputs are worked together, so that their weights stay in the cache."""
     outs = len(weight)
     fitting = TILE_BYTES // max(1, weight[0].numel() * weight.element_size())
-    return outs if fitting >= outs else max(64, fitting // 64 * 64)
+    return outs if fitting >= outs else max(32, fitting // 32 * 32)
 
 
 def _bands(batch: int, shape: Convolution, pool: Pool | None) -> int:

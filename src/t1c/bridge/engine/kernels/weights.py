@@ -8,10 +8,11 @@ import torch
 from torch import Tensor
 from torch.utils.weak import WeakTensorKeyDictionary
 
+from .threads import share
+
 LARGE = 2**17
 """Elements from which laying a weight out costs more than looking whether it is still the same."""
 
-_BITS = {4: torch.int32, 8: torch.int64}
 _LAID: Any = WeakTensorKeyDictionary()
 """Weight -> (its numbers as they were, how they were laid out)."""
 
@@ -25,16 +26,21 @@ def by_place(weight: Tensor, tile: int) -> Tensor:
     w = weight.detach()
     if w.numel() < LARGE:
         return _laid(w, tile)
-    bits = _BITS[w.element_size()]
-    kept: tuple[Tensor, Tensor, int] | None = _LAID.get(weight)
-    if kept is None or kept[2] != tile or not _same(kept[0], w.view(bits)):
-        kept = w.view(bits).clone(memory_format=torch.contiguous_format), _laid(w, tile), tile
+    now = w.contiguous().view(-1).view(torch.int32)
+    kept: tuple[Tensor, Tensor, tuple[Any, ...]] | None = _LAID.get(weight)
+    how = w.dtype, w.shape, tile
+    if kept is None or kept[2] != how or not _same(kept[0], now):
+        kept = now.clone(), _laid(w, tile), how
         _LAID[weight] = kept
     return kept[1]
 
 
 def _same(a: Tensor, b: Tensor) -> bool:
-    return a.shape == b.shape and torch.equal(a, b)
+    from .numba_equal import differ
+
+    found = torch.zeros(1, dtype=torch.bool)
+    share(differ, len(a), len(a), *(x.numpy() for x in (a, b, found)), multiple=16)
+    return not found[0]
 
 
 def _laid(w: Tensor, tile: int) -> Tensor:
