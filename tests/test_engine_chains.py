@@ -162,6 +162,30 @@ def test_an_input_held_still_is_convolved_once():
     assert 0 < int(y.sum()) < y.numel()
 
 
+@pytest.mark.parametrize("kernel", [1, 3])
+@torch.no_grad()
+def test_lines_are_maps_of_one_row(kernel):
+    rng = np.random.default_rng(0)
+    far = ir.Conv1d(grid(rng, 12, 3, kernel), grid(rng, 12), padding=kernel // 2)
+    two, var = ir.Conv1d(grid(rng, 12, 3, 1), grid(rng, 12)), rng.choice([0.75, 3.75], 12)
+    parts = (grid(rng, 12) for _ in range(3))
+    nodes = {
+        "input": ir.Input((3, 9)),
+        "other": two,
+        "conv": far,
+        "norm": ir.BatchNorm1d(12, *parts, var, eps=0.25),
+        "lif": ir.LIF(*np.full((2, 1), 2.0), np.zeros(1), rng.choice((0.25, 0.5), 12)),
+        "output": ir.Output((12, 9)),
+    }
+    edges = [("input", "other"), ("other", "lif"), ("input", "conv"), ("conv", "norm")]
+    graph = ir.Graph(nodes, [*edges, ("norm", "lif"), ("lif", "output")])
+    xs = torch.from_numpy(spikes(rng, 9, 3, 3, 9, graded=True))
+    executor, y = both(graph, xs, events=True)
+    assert executor.network.blocks["conv"] == ("conv", "norm", "lif")
+    assert 0 < int(y.sum()) < y.numel()
+    both(graph, xs)
+
+
 @torch.no_grad()
 def test_threads_share_bands_of_a_single_sample():
     xs = drawn(9, 1)

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from .chains import Chain, factors_of, find_chain, neuron_behind
 from .choices import Choice, fits, measured, obstacle_to_events, sample_of_affine
 from .folding import DENSE_BYTES
-from .geometry import convolution_of
+from .geometry import Convolving, convolution_of
 from .kernels.events import (
     Behind,
     Convolution,
@@ -42,7 +42,7 @@ class Block:
     """
 
     chain: Chain
-    layer: nn.Conv2d
+    layer: Convolving
     shape: Convolution
     choice: Choice | None
 
@@ -62,12 +62,12 @@ class Block:
         return len(self.names) > 1 or (self.choice is not None and self.choice.way == "events")
 
     @property
-    def features(self) -> tuple[int, int, int]:
+    def features(self) -> tuple[int, ...]:
         """The shape of what the neuron is given."""
-        return self.shape.outputs
+        return self.shape.leaving
 
     def run(self, xs: Tensor, neuron: Neuron | None, values: Values) -> tuple[Tensor, State]:
-        """Work ``xs`` (T, B, C, H, W).
+        """Work ``xs`` (T, B, C, H, W), or (T, B, C, W).
 
         Args:
             xs: what reaches the convolution.
@@ -92,13 +92,13 @@ class Block:
         return _densely(self.layer, xs, self.shape, behind)
 
 
-def _sums(layer: nn.Conv2d, xs: Tensor) -> Tensor:
-    """The convolution of every step of ``xs`` (T, B, C, H, W) by torch.
+def _sums(layer: Convolving, xs: Tensor) -> Tensor:
+    """The convolution of every step of ``xs`` by torch.
 
     Maps lie channels last, as what is behind takes them, unless laying the weights out likewise
     would take longer than that of the maps.
     """
-    last = layer.weight.numel() < xs.numel()
+    last = xs.ndim == 5 and layer.weight.numel() < xs.numel()
     kind = torch.channels_last if last else torch.contiguous_format
     x = xs.flatten(0, 1).contiguous(memory_format=kind)
     sums: Tensor = layer(x)
@@ -106,7 +106,7 @@ def _sums(layer: nn.Conv2d, xs: Tensor) -> Tensor:
 
 
 def _densely(
-    layer: nn.Conv2d, xs: Tensor, shape: Convolution, behind: Behind
+    layer: Convolving, xs: Tensor, shape: Convolution, behind: Behind
 ) -> tuple[Tensor, State]:
     """The convolution by torch, some steps at a time, whose sums are still in the cache then."""
     row = xs.shape[1] * shape.outputs[0] * shape.outputs[1] * shape.outputs[2]
@@ -193,20 +193,24 @@ def inner_nodes(network: Network, like: Tensor) -> set[str]:
     inner: set[str] = set()
     for name in network.plan.order:
         layer, shape = network.node(name), network.shapes[name]
-        if type(layer) is not nn.Conv2d or shape is None or not _serves(network, layer, like):
+        if not isinstance(layer, Convolving) or shape is None:
             continue
-        maps = shape[0], shape[1], shape[2]
-        inner.update(find_chain(network, name, maps, network.plan.outputs).names[:-1])
+        if _serves(network, layer, like):
+            inner.update(find_chain(network, name, shape, network.plan.outputs).names[:-1])
     return inner
 
 
-def _serves(network: Network, layer: nn.Conv2d, xs: Tensor) -> bool:
+def _serves(network: Network, layer: Convolving, xs: Tensor) -> bool:
     """Whether the kernel serves a convolution, and nobody wants a gradient."""
-    served = type(layer) is nn.Conv2d and layer.groups == 1 and layer.padding_mode == "zeros"
+    served = (
+        type(layer) in (nn.Conv1d, nn.Conv2d)
+        and layer.groups == 1
+        and layer.padding_mode == "zeros"
+    )
     return served and not _obstacle(network, layer, xs)
 
 
-def _obstacle(network: Network, layer: nn.Conv2d | nn.Linear, xs: Tensor) -> bool:
+def _obstacle(network: Network, layer: Convolving | nn.Linear, xs: Tensor) -> bool:
     """Whether a gradient is wanted, or something but its parameters says what a layer does."""
     own = itertools.chain((xs,), network.parameters(), network.buffers())
     grad = torch.is_grad_enabled() and any(t.requires_grad for t in own)
@@ -224,25 +228,29 @@ def find_block(
 
     Args:
         network: whose plan is followed.
-        name: of a node that is a ``Conv2d``.
+        name: of a node that is a ``Conv2d`` or a ``Conv1d``.
         xs: what reaches it.
         keep: nodes whose values are wanted, which a block may only end in.
         values: what nodes have sent.
         still: all steps of ``xs`` are the same.
     """
     layer = network.node(name)
-    assert isinstance(layer, nn.Conv2d)
-    if xs.ndim != 5 or not _serves(network, layer, xs) or not fits(layer, xs.shape[2]):
+    assert isinstance(layer, Convolving)
+    if (
+        xs.ndim != layer.weight.ndim + 1
+        or not _serves(network, layer, xs)
+        or not fits(layer, xs.shape[2])
+    ):
         return None
     if layer.weight.shape[0] != layer.out_channels or layer.weight.shape[2:] != layer.kernel_size:
         return None
     shape = convolution_of(layer, tuple(xs.shape[2:]))
     if min(shape.outputs[1:]) < 1 or min(shape.padding) < 0:
         return None
-    chain = find_chain(network, name, shape.outputs, keep, values)
+    chain = find_chain(network, name, shape.leaving, keep, values)
     if chain.beside is not None:
         other = at_port(values, chain.beside)
-        if other.dtype != xs.dtype or other.shape != (*xs.shape[:2], *shape.outputs):
+        if other.dtype != xs.dtype or other.shape != (*xs.shape[:2], *shape.leaving):
             return None
     choice = None if still else _choice(network, layer, xs, shape, chain)
     return Block(chain, layer, shape, choice)
@@ -256,15 +264,15 @@ def _at_rest(module: ScannedModule, xs: Tensor, features: tuple[int, ...]) -> Ne
 
 
 def _choice(
-    network: Network, layer: nn.Conv2d, xs: Tensor, shape: Convolution, chain: Chain
+    network: Network, layer: Convolving, xs: Tensor, shape: Convolution, chain: Chain
 ) -> Choice:
     module = network.neuron(chain.neuron) if chain.neuron is not None else None
     norm = None if chain.norm is None else factors_of(chain.norm, xs.dtype)
 
     def behind(z: Tensor) -> Behind:
         added = chain.beside is not None
-        beside = z.new_zeros(*z.shape[:2], *shape.outputs) if added else None
-        own = _at_rest(module, z, shape.outputs) if module is not None else None
+        beside = z.new_zeros(*z.shape[:2], *shape.leaving) if added else None
+        own = _at_rest(module, z, shape.leaving) if module is not None else None
         return Behind(norm, beside, own, chain.pool)
 
     def sparse(z: Tensor) -> object:
@@ -276,4 +284,4 @@ def _choice(
     parts = ("norm", norm), ("sum", chain.beside), ("neuron", module), (chain.pool, chain.pool)
     words = ", ".join(str(word) for word, there in parts if there is not None)
     words = f"gathered convolution {shape}, {words or 'alone'}"
-    return measured(xs, network.events, words, (2, 8, *shape.inputs), dense, sparse)
+    return measured(xs, network.events, words, (2, 8, *shape.entering), dense, sparse)

@@ -16,7 +16,7 @@ from .plan import Source
 from .scanned import ScannedModule, is_scanned
 from .work import is_plain
 
-Shape = tuple[int, int, int]
+Shape = tuple[int, ...]
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ class Chain:
     """
 
     names: tuple[str, ...]
-    norm: nn.BatchNorm2d | None = None
+    norm: nn.BatchNorm1d | nn.BatchNorm2d | None = None
     beside: Source | None = None
     neuron: str | None = None
     pool: Pool | None = None
@@ -56,7 +56,7 @@ def find_chain(
     """
     names, norm, beside, neuron, pool = [name], None, None, None, None
     taker = only_target(network, name, keep)
-    if taker is not None and (found := _norm(network.node(taker), shape[0])) is not None:
+    if taker is not None and (found := _norm(network.node(taker), shape)) is not None:
         norm = found
         names.append(taker)
     taker, other = _added(network, names[-1], shape, keep, known)
@@ -73,8 +73,8 @@ def find_chain(
         neuron = taker
         names.append(taker)
         taker = only_target(network, taker, keep)
-    if taker is not None:
-        pool = pool_of(network.node(taker), shape)
+    if taker is not None and len(shape) == 3:
+        pool = pool_of(network.node(taker), (shape[0], shape[1], shape[2]))
         names += [taker] * (pool is not None)
     return Chain(tuple(names), norm, beside, neuron, pool)
 
@@ -115,8 +115,9 @@ def _added(
     return (taker, other) if there and fits else (None, None)
 
 
-def _norm(module: nn.Module, channels: int) -> nn.BatchNorm2d | None:
-    if type(module) is not nn.BatchNorm2d or module.training or not is_plain(module):
+def _norm(module: nn.Module, shape: Shape) -> nn.BatchNorm1d | nn.BatchNorm2d | None:
+    kind, channels = nn.BatchNorm2d if len(shape) == 3 else nn.BatchNorm1d, shape[0]
+    if type(module) is not kind or module.training or not is_plain(module):
         return None
     statistics = [module._buffers[name] for name in ("running_mean", "running_var")]
     if any(b is None for b in statistics):
@@ -126,7 +127,7 @@ def _norm(module: nn.Module, channels: int) -> nn.BatchNorm2d | None:
 
 
 @torch.no_grad()
-def factors_of(norm: nn.BatchNorm2d, dtype: torch.dtype) -> Tensor:
+def factors_of(norm: nn.BatchNorm1d | nn.BatchNorm2d, dtype: torch.dtype) -> Tensor:
     """By what a batch norm multiplies each channel, and what it adds then: (2, C).
 
     Folded in float64, as a neuron's coefficients are.

@@ -7,12 +7,17 @@ from torch import nn
 from .kernels.events import Convolution, Pool
 from .work import is_plain
 
+Convolving = nn.Conv1d | nn.Conv2d
 
-def convolution_of(layer: nn.Conv2d, inputs: tuple[int, ...]) -> Convolution:
-    """A convolution on maps of ``inputs`` (C, H, W)."""
 
-    def pair(values: tuple[int, ...]) -> tuple[int, int]:
-        return values[0], values[1]
+def convolution_of(layer: Convolving, inputs: tuple[int, ...]) -> Convolution:
+    """A convolution on maps of ``inputs`` (C, H, W), or lines (C, W)."""
+    line = isinstance(layer, nn.Conv1d)
+    if line:
+        inputs = (inputs[0], 1, inputs[1])
+
+    def pair(values: tuple[int, ...], row: int = 1) -> tuple[int, int]:
+        return (row, values[0]) if line else (values[0], values[1])
 
     kernel, stride, dilation = pair(layer.kernel_size), pair(layer.stride), pair(layer.dilation)
     reach = [d * (k - 1) for d, k in zip(dilation, kernel, strict=True)]
@@ -22,7 +27,7 @@ def convolution_of(layer: nn.Conv2d, inputs: tuple[int, ...]) -> Convolution:
     elif layer.padding == "valid":
         total, padding = [0, 0], (0, 0)
     else:
-        padding = pair(layer.padding)  # type: ignore[arg-type]
+        padding = pair(layer.padding, 0)  # type: ignore[arg-type]
         total = [2 * p for p in padding]
     rows, columns = (
         (size + t - r - 1) // s + 1
@@ -35,6 +40,7 @@ def convolution_of(layer: nn.Conv2d, inputs: tuple[int, ...]) -> Convolution:
         stride,
         padding,
         dilation,
+        line,
     )
 
 

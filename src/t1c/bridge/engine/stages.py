@@ -12,6 +12,7 @@ from .arrivals import merge, nothing, state_of
 from .blocks import AffineBlock, Block, find_affine_block, find_block
 from .choices import Choice
 from .folding import fold
+from .geometry import Convolving
 from .input_checks import Inputs
 from .merging import MergeModule
 from .network import Network
@@ -113,12 +114,12 @@ def _block(
     """The block that begins at a node, if it does; its choice says whether to work it as one."""
     layer = network.node(name)
     sources = network.plan.sources[name]
-    if not isinstance(layer, nn.Conv2d | nn.Linear) or name in inputs or len(sources) != 1:
+    if not isinstance(layer, Convolving | nn.Linear) or name in inputs or len(sources) != 1:
         return None
     xs = at_port(values, sources[0])
     if torch.is_grad_enabled() and any(v.requires_grad for own in state.values() for v in own):
         return None
-    if isinstance(layer, nn.Conv2d):
+    if not isinstance(layer, nn.Linear):
         return find_block(network, name, xs, keep, values, is_still(xs))
     return None if is_still(xs) else find_affine_block(network, name, xs, keep)
 

@@ -228,6 +228,7 @@ class Convolution:
         stride: of its steps.
         padding: zeros above and to the left.
         dilation: of its elements.
+        line: the maps are of one row, and values (T, B, C, W).
     """
 
     inputs: tuple[int, int, int]
@@ -236,6 +237,17 @@ class Convolution:
     stride: tuple[int, int]
     padding: tuple[int, int]
     dilation: tuple[int, int]
+    line: bool = False
+
+    @property
+    def entering(self) -> tuple[int, ...]:
+        """The features of the input."""
+        return (self.inputs[0], self.inputs[2]) if self.line else self.inputs
+
+    @property
+    def leaving(self) -> tuple[int, ...]:
+        """The features of the output."""
+        return (self.outputs[0], self.outputs[2]) if self.line else self.outputs
 
 
 @dataclass(frozen=True)
@@ -278,8 +290,8 @@ def convolution_block(
     """A convolution over what fires, and what is behind it; no gradient.
 
     Args:
-        xs: (T, B, C, H, W).
-        weight: (out, in, kH, kW).
+        xs: (T, B, C, H, W), or (T, B, C, W).
+        weight: (out, in, kH, kW), or (out, in, kW).
         bias: (out,).
         shape: what convolves.
         behind: what follows.
@@ -333,8 +345,8 @@ def _worked(
     beside = given.new_empty(0, 0, 0)
     if behind.beside is not None:
         beside = flat(behind.beside.detach(), True).view(steps, batch, -1)
-    left = pool.outputs if pool is not None else shape.outputs
-    y = given.new_empty(steps, batch, left[0] * left[1] * left[2])
+    left = pool.outputs if pool is not None else shape.leaving
+    y = given.new_empty(steps, batch, math.prod(left))
     windows = (*pool.window, *pool.stride, *pool.outputs[1:]) if pool is not None else (0,) * 6
     loop, strict, synapse = (NO_NEURON, False, False, False), False, False
     v = i = coefficients = given.new_empty(1, 1)
@@ -346,7 +358,7 @@ def _worked(
         v = copied(flat(state[-1].detach().unsqueeze(0), True)).view(batch, -1)
         if synapse:
             i = copied(flat(state[0].detach().unsqueeze(0), True)).view(batch, -1)
-        coefficients = c.laid(torch.Size(shape.outputs), True)
+        coefficients = c.laid(torch.Size(shape.leaving), True)
         consts = constants(rule.surrogate, given.dtype)
     geometry = (rows, columns, outs, *shape.kernel, *shape.stride, *shape.padding, *shape.dilation)
     bands = _bands(batch, shape, pool)
@@ -371,7 +383,7 @@ def _worked(
     out = unflat(y, torch.Size((steps, batch, *left)), True)
     if behind.neuron is None:
         return out, ()
-    laid = torch.Size((1, batch, *shape.outputs))
+    laid = torch.Size((1, batch, *shape.leaving))
     after = unflat(v.view(1, -1), laid, True)[0]
     return out, ((unflat(i.view(1, -1), laid, True)[0], after) if synapse else (after,))
 

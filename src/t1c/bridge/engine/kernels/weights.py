@@ -18,7 +18,7 @@ _LAID: Any = WeakTensorKeyDictionary()
 
 
 def by_place(weight: Tensor, tile: int) -> Tensor:
-    """A weight (out, in, kH, kW) flat, for each ``tile`` of its outputs as (kH, kW, in, tile).
+    """A weight (out, in, kH, kW) or (out, in, kW) flat, each tile of outputs as (kH, kW, in, tile).
 
     Whether what was laid out before still serves is told from the numbers themselves: not every
     write to a tensor counts in its version.
@@ -47,6 +47,6 @@ def _laid(w: Tensor, tile: int) -> Tensor:
     laid = w.new_empty(w.numel())
     row = w[0].numel()
     for begin in range(0, len(w), tile):
-        part = w[begin : begin + tile].permute(2, 3, 1, 0)
+        part = w[begin : begin + tile].movedim(0, -1).movedim(0, -2)
         laid[begin * row :][: part.numel()].view(part.shape).copy_(part)
     return laid
