@@ -152,8 +152,10 @@ class GraphExecutor(nn.Module):
         Raises:
             InputError: an input or a state has the wrong shape, dtype or name.
         """
-        values, state = step(self.network, self._inputs(x, 1), self._states(state))
-        output = outputs_of(self.network.plan, values)
+        network = self.network
+        inputs = self.borders.inputs(x, 1, network.dtype())
+        values, state = step(network, inputs, self._states(state))
+        output = outputs_of(network.plan, values)
         return (output, state) if self.return_state else output
 
     # A sequence ----------------------------------------------------------------------------

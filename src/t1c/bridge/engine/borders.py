@@ -29,6 +29,7 @@ class Borders:
         self.shapes: dict[str, Shape | None] = {
             n: as_shape(entries[n].shape) if n in entries else None for n in inputs
         }
+        self._only = next(iter(self.shapes.items())) if len(self.shapes) == 1 else None
         self.holds = {n: node.hold for n, node in entries.items() if node.hold is not None}
         self.final = frozenset(
             n for n, node in nodes.items() if isinstance(node, ir.Output) and node.final
@@ -45,8 +46,9 @@ class Borders:
         Raises:
             InputError: a name, a type, a dtype or a shape is wrong.
         """
-        if type(x) is Tensor and len(self.shapes) == 1:
-            ((name, shape),) = self.shapes.items()
+        if type(x) is Tensor and self._only is not None:
+            # What is right at first sight, which is all that a step has time for.
+            name, shape = self._only
             if x.dtype == dtype and shape is not None and tuple(x.shape[lead:]) == shape:
                 return {name: x}
         return check_inputs(x, self.shapes, lead, dtype)

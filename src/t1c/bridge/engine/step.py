@@ -28,7 +28,17 @@ def step(network: Network, inputs: Inputs, state: States) -> tuple[Values, State
     Returns:
         (what nodes sent, the outputs at least; the state after).
     """
-    return _by_program(network, inputs, state) or step_by_node(network, inputs, state)
+    plan = network.plan
+    like = next(iter(inputs.values()))
+    program = program_for(network, plan.order, plan.outputs, like)
+    if program is not None:
+        feeds = {
+            n: inputs[n] if n in inputs else nothing(network, n, inputs, 0) for n in program.feeds
+        }
+        done = program.run(feeds, state, like, like.shape[:1])
+        if done is not None:
+            return done
+    return step_by_node(network, inputs, state)
 
 
 def step_by_node(network: Network, inputs: Inputs, state: States) -> tuple[Values, States]:
@@ -37,15 +47,6 @@ def step_by_node(network: Network, inputs: Inputs, state: States) -> tuple[Value
     after: States = {}
     step_nodes(network, network.plan.order, inputs, values, state, after)
     return values, after
-
-
-def _by_program(network: Network, inputs: Inputs, state: States) -> tuple[Values, States] | None:
-    like = next(iter(inputs.values()))
-    program = program_for(network, network.plan.order, network.plan.outputs, like)
-    if program is None:
-        return None
-    feeds = {n: inputs[n] if n in inputs else nothing(network, n, inputs, 0) for n in program.feeds}
-    return program.run(feeds, state, like, like.shape[:1])
 
 
 def step_nodes(
