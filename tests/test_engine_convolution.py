@@ -103,7 +103,8 @@ def maps(steps=5, batch=2, dtype=torch.float32):
 def names_of_the_block(executor, xs, keep=()):
     from t1c.bridge.engine.blocks import find_block
 
-    block = find_block(executor.network, "conv", xs, keep or executor.plan.outputs)
+    keep = keep or executor.plan.outputs
+    block = find_block(executor.network, "conv", xs, keep, {"input": xs}, still=False)
     return None if block is None else block.names
 
 

@@ -23,6 +23,7 @@ class Found:
         export_bytes: the same in bytes; None where the system does not tell.
         spikes_off, spikes: of the layers that are nodes of the same name, and of outputs of spikes.
         values_off, values: of the other outputs.
+        fast_off: numbers of the outputs that differ where sums are in the fastest order.
         rates: the lowest and the highest share of steps with a spike, of the neuron layers.
         silent: neuron layers outside of 1-60 %.
         layers: neuron layers.
@@ -43,6 +44,7 @@ class Found:
     spikes: int = 0
     values_off: int = 0
     values: int = 0
+    fast_off: int = 0
     rates: tuple[float, float] | None = None
     silent: int = 0
     layers: int = 0

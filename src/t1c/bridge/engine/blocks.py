@@ -1,20 +1,30 @@
-"""A layer, its neuron and the pooling behind a map, worked as one where that is faster."""
+"""A layer and what stands behind it, worked as one where that is faster."""
 
 from __future__ import annotations
 
 import itertools
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
 
+from .chains import Chain, factors_of, find_chain, neuron_behind
 from .choices import Choice, fits, measured, obstacle_to_events, sample_of_affine
-from .kernels.events import Convolution, Pool, affine_block, convolution_block
+from .folding import DENSE_BYTES
+from .geometry import Convolving, convolution_of
+from .kernels.events import (
+    Behind,
+    Convolution,
+    affine_block,
+    convolution_block,
+    work_behind,
+)
 from .kernels.rule import Rule
 from .kernels.scan import Coefficients, State, scan
 from .network import Network
-from .scanned import ScannedModule, is_scanned
+from .scanned import ScannedModule
+from .values import Values, at_port
 from .work import is_plain
 
 Neuron = tuple[State, Coefficients, Rule]
@@ -22,33 +32,107 @@ Neuron = tuple[State, Coefficients, Rule]
 
 @dataclass(frozen=True)
 class Block:
-    """Nodes that are worked as one.
+    """A convolution and what is behind it.
 
     Attributes:
-        names: of the nodes, in order; the last one's value comes out.
+        chain: the nodes; the last one's value comes out.
         layer: the convolution.
         shape: the maps that it is between.
-        neuron: the name of the neuron, if there is one.
-        pool: the windows, if there are any.
-        choice: whether and why it is worked by events.
+        choice: whether and why active inputs are added up; None if all steps have the same input.
     """
 
-    names: tuple[str, ...]
-    layer: nn.Conv2d
+    chain: Chain
+    layer: Convolving
     shape: Convolution
-    neuron: str | None
-    pool: Pool | None
-    choice: Choice
+    choice: Choice | None
 
     @property
-    def features(self) -> tuple[int, int, int]:
-        """The shape of what the neuron is given."""
-        return self.shape.outputs
+    def names(self) -> tuple[str, ...]:
+        """Of the nodes, in order."""
+        return self.chain.names
 
-    def run(self, xs: Tensor, neuron: Neuron | None) -> tuple[Tensor, State]:
-        """Work ``xs`` (T, B, C, H, W); the output and the neuron's state, () without one."""
-        weight, bias = self.layer.weight, self.layer.bias
-        return convolution_block(xs, weight, bias, self.shape, neuron, self.pool)
+    @property
+    def neuron(self) -> str | None:
+        """The name of the neuron, if there is one."""
+        return self.chain.neuron
+
+    @property
+    def serves(self) -> bool:
+        """Whether it is more than a convolution that is worked densely."""
+        return len(self.names) > 1 or (self.choice is not None and self.choice.way == "events")
+
+    @property
+    def features(self) -> tuple[int, ...]:
+        """The shape of what the neuron is given."""
+        return self.shape.leaving
+
+    def run(self, xs: Tensor, neuron: Neuron | None, values: Values) -> tuple[Tensor, State]:
+        """Work ``xs`` (T, B, C, H, W), or (T, B, C, W).
+
+        Args:
+            xs: what reaches the convolution.
+            neuron: state, coefficients and options of the neuron, if there is one.
+            values: what other nodes sent.
+
+        Returns:
+            (the output, the neuron's state, () without one).
+        """
+        norm, beside = self.chain.norm, self.chain.beside
+        behind = Behind(
+            None if norm is None else factors_of(norm, xs.dtype),
+            None if beside is None else at_port(values, beside),
+            neuron,
+            self.chain.pool,
+        )
+        if self.choice is not None and self.choice.way == "events":
+            weight, bias = self.layer.weight, self.layer.bias
+            return convolution_block(xs, weight, bias, self.shape, behind)
+        if self.choice is None:
+            return work_behind(_sums(self.layer, xs[:1]), len(xs), self.shape, behind)
+        return _densely(self.layer, xs, self.shape, behind)
+
+
+def _sums(layer: Convolving, xs: Tensor) -> Tensor:
+    """The convolution of every step of ``xs`` by torch.
+
+    Maps lie channels last, as what is behind takes them, unless laying the weights out likewise
+    would take longer than that of the maps.
+    """
+    if _pointwise(layer):
+        weight = layer.weight.flatten(1)
+        return nn.functional.linear(xs.movedim(2, -1), weight, layer.bias).movedim(-1, 2)
+    last = xs.ndim == 5 and layer.weight.numel() < xs.numel()
+    kind = torch.channels_last if last else torch.contiguous_format
+    x = xs.flatten(0, 1).contiguous(memory_format=kind)
+    sums: Tensor = layer(x)
+    return sums.view(*xs.shape[:2], *sums.shape[1:])
+
+
+def _pointwise(layer: Convolving) -> bool:
+    """Whether each pixel is worked by itself: a product, of which torch makes shorter work."""
+    one, none = (1,) * len(layer.kernel_size), (0,) * len(layer.kernel_size)
+    plain = layer.padding in ("valid", "same") or tuple(layer.padding) == none
+    return layer.kernel_size == layer.stride == one and plain
+
+
+def _densely(
+    layer: Convolving, xs: Tensor, shape: Convolution, behind: Behind
+) -> tuple[Tensor, State]:
+    """The convolution by torch, some steps at a time, whose sums are still in the cache then."""
+    row = xs.shape[1] * shape.outputs[0] * shape.outputs[1] * shape.outputs[2]
+    # Of a single map torch makes no short work.
+    piece = max(DENSE_BYTES // max(1, row * xs.element_size()), -(-2 // max(1, xs.shape[1])))
+    found, first = [], 0
+    for part in xs.split(piece):
+        here = behind
+        if behind.beside is not None:
+            here = replace(here, beside=behind.beside[first : first + len(part)])
+        y, state = work_behind(_sums(layer, part), len(part), shape, here)
+        found.append(y)
+        first += len(part)
+        if behind.neuron is not None:
+            behind = replace(behind, neuron=(state, *behind.neuron[1:]))
+    return (torch.cat(found) if len(found) > 1 else found[0]), state
 
 
 @dataclass(frozen=True)
@@ -68,11 +152,16 @@ class AffineBlock:
     choice: Choice
 
     @property
+    def serves(self) -> bool:
+        """Whether active inputs are added up."""
+        return self.choice.way == "events"
+
+    @property
     def features(self) -> tuple[int]:
         """The shape of what the neuron is given."""
         return (self.layer.out_features,)
 
-    def run(self, xs: Tensor, neuron: Neuron | None) -> tuple[Tensor, State]:
+    def run(self, xs: Tensor, neuron: Neuron | None, values: Values) -> tuple[Tensor, State]:
         """Work ``xs`` (T, B, in); the spikes and the neuron's state."""
         assert neuron is not None
         return affine_block(xs, self.layer.weight, self.layer.bias, *neuron)
@@ -87,7 +176,7 @@ def find_affine_block(
         return None
     if not fits(layer, xs.shape[2]) or len(layer.weight) != layer.out_features:
         return None
-    behind = _neuron_behind(network, name, keep)
+    behind = neuron_behind(network, name, keep)
     if behind is None or not is_plain(behind[1]):
         return None
     following, module = behind
@@ -113,27 +202,25 @@ def inner_nodes(network: Network, like: Tensor) -> set[str]:
     """
     inner: set[str] = set()
     for name in network.plan.order:
-        layer = network.node(name)
-        if type(layer) is not nn.Conv2d or not _serves(network, layer, like):
+        layer, shape = network.node(name), network.shapes[name]
+        if not isinstance(layer, Convolving) or shape is None:
             continue
-        behind = _neuron_behind(network, name, network.plan.outputs)
-        if behind is None:
-            continue
-        following, _ = behind
-        inner.add(name)
-        after = _only_target(network, following, network.plan.outputs)
-        if after is not None and isinstance(network.node(after), nn.MaxPool2d | nn.AvgPool2d):
-            inner.add(following)
+        if _serves(network, layer, like):
+            inner.update(find_chain(network, name, shape, network.plan.outputs).names[:-1])
     return inner
 
 
-def _serves(network: Network, layer: nn.Conv2d, xs: Tensor) -> bool:
+def _serves(network: Network, layer: Convolving, xs: Tensor) -> bool:
     """Whether the kernel serves a convolution, and nobody wants a gradient."""
-    served = type(layer) is nn.Conv2d and layer.groups == 1 and layer.padding_mode == "zeros"
+    served = (
+        type(layer) in (nn.Conv1d, nn.Conv2d)
+        and layer.groups == 1
+        and layer.padding_mode == "zeros"
+    )
     return served and not _obstacle(network, layer, xs)
 
 
-def _obstacle(network: Network, layer: nn.Conv2d | nn.Linear, xs: Tensor) -> bool:
+def _obstacle(network: Network, layer: Convolving | nn.Linear, xs: Tensor) -> bool:
     """Whether a gradient is wanted, or something but its parameters says what a layer does."""
     own = itertools.chain((xs,), network.parameters(), network.buffers())
     grad = torch.is_grad_enabled() and any(t.requires_grad for t in own)
@@ -142,110 +229,41 @@ def _obstacle(network: Network, layer: nn.Conv2d | nn.Linear, xs: Tensor) -> boo
     return obstacle_to_events(layer.weight, xs, network.kernels) is not None
 
 
-def find_block(network: Network, name: str, xs: Tensor, keep: Collection[str]) -> Block | None:
+def find_block(
+    network: Network, name: str, xs: Tensor, keep: Collection[str], values: Values, still: bool
+) -> Block | None:
     """The block that begins at the convolution ``name``, and how it is best worked.
 
     None if its kernel does not serve: a gradient is wanted, or the convolution has groups.
 
     Args:
         network: whose plan is followed.
-        name: of a node that is a ``Conv2d``.
+        name: of a node that is a ``Conv2d`` or a ``Conv1d``.
         xs: what reaches it.
         keep: nodes whose values are wanted, which a block may only end in.
+        values: what nodes have sent.
+        still: all steps of ``xs`` are the same.
     """
     layer = network.node(name)
-    assert isinstance(layer, nn.Conv2d)
-    if xs.ndim != 5 or not _serves(network, layer, xs) or not fits(layer, xs.shape[2]):
+    assert isinstance(layer, Convolving)
+    if (
+        xs.ndim != layer.weight.ndim + 1
+        or not _serves(network, layer, xs)
+        or not fits(layer, xs.shape[2])
+    ):
         return None
     if layer.weight.shape[0] != layer.out_channels or layer.weight.shape[2:] != layer.kernel_size:
         return None
-    shape = _convolution(layer, tuple(xs.shape[2:]))
+    shape = convolution_of(layer, tuple(xs.shape[2:]))
     if min(shape.outputs[1:]) < 1 or min(shape.padding) < 0:
         return None
-    names, neuron, pool = [name], None, None
-    behind = _neuron_behind(network, name, keep)
-    if behind is not None and is_plain(behind[1]):
-        following, module = behind
-        names, neuron = [name, following], following
-        after = _only_target(network, following, keep)
-        if after is not None and module.reset_mode is not None:
-            pool = _pool(network.node(after), shape.outputs)
-            names += [after] * (pool is not None)
-    choice = _choice_of_convolution(network, layer, xs, shape, neuron, pool)
-    return Block(tuple(names), layer, shape, neuron, pool, choice)
-
-
-def _neuron_behind(
-    network: Network, name: str, keep: Collection[str]
-) -> tuple[str, ScannedModule] | None:
-    """The neuron that alone takes what ``name`` sends: its name and its module."""
-    following = _only_target(network, name, keep)
-    module = network.node(following) if following is not None else None
-    if following is None or module is None or not is_scanned(module):
-        return None
-    return following, module
-
-
-def _only_target(network: Network, name: str, keep: Collection[str]) -> str | None:
-    """The node that alone takes what ``name`` sends, and nothing else, in the same step."""
-    plan = network.plan
-    targets = plan.targets[name]
-    if len(targets) != 1 or name in keep or name in plan.remembered:
-        return None
-    alone = len(plan.sources[targets[0]]) == 1 and targets[0] not in plan.looping
-    return targets[0] if alone else None
-
-
-def _convolution(layer: nn.Conv2d, inputs: tuple[int, ...]) -> Convolution:
-    def pair(values: tuple[int, ...]) -> tuple[int, int]:
-        return values[0], values[1]
-
-    kernel, stride, dilation = pair(layer.kernel_size), pair(layer.stride), pair(layer.dilation)
-    reach = [d * (k - 1) for d, k in zip(dilation, kernel, strict=True)]
-    if layer.padding == "same":
-        total = reach
-        padding = (reach[0] // 2, reach[1] // 2)
-    elif layer.padding == "valid":
-        total, padding = [0, 0], (0, 0)
-    else:
-        padding = pair(layer.padding)  # type: ignore[arg-type]
-        total = [2 * p for p in padding]
-    rows, columns = (
-        (size + t - r - 1) // s + 1
-        for size, t, r, s in zip(inputs[1:], total, reach, stride, strict=True)
-    )
-    return Convolution(
-        (inputs[0], inputs[1], inputs[2]),
-        (layer.out_channels, rows, columns),
-        kernel,
-        stride,
-        padding,
-        dilation,
-    )
-
-
-def _pool(module: nn.Module, inputs: tuple[int, int, int]) -> Pool | None:
-    """The windows of a pool of spikes, if they neither overlap the border nor skip elements."""
-    if type(module) not in (nn.MaxPool2d, nn.AvgPool2d) or not is_plain(module):
-        return None
-    assert isinstance(module, nn.MaxPool2d | nn.AvgPool2d)
-
-    def pair(value: int | tuple[int, ...]) -> tuple[int, int]:
-        return (value, value) if isinstance(value, int) else (value[0], value[1])
-
-    odd = module.ceil_mode or pair(module.padding) != (0, 0)
-    if isinstance(module, nn.MaxPool2d):
-        odd = odd or pair(module.dilation) != (1, 1) or module.return_indices
-    else:
-        odd = odd or module.divisor_override is not None
-    window, stride = pair(module.kernel_size), pair(module.stride)
-    rows, columns = (
-        (size - w) // s + 1 for size, w, s in zip(inputs[1:], window, stride, strict=True)
-    )
-    if odd or rows < 1 or columns < 1:
-        return None
-    kind = "max" if isinstance(module, nn.MaxPool2d) else "mean"
-    return Pool(kind, window, stride, (inputs[0], rows, columns))
+    chain = find_chain(network, name, shape.leaving, keep, values)
+    if chain.beside is not None:
+        other = at_port(values, chain.beside)
+        if other.dtype != xs.dtype or other.shape != (*xs.shape[:2], *shape.leaving):
+            return None
+    choice = None if still else _choice(network, layer, xs, shape, chain)
+    return Block(chain, layer, shape, choice)
 
 
 def _at_rest(module: ScannedModule, xs: Tensor, features: tuple[int, ...]) -> Neuron:
@@ -255,33 +273,25 @@ def _at_rest(module: ScannedModule, xs: Tensor, features: tuple[int, ...]) -> Ne
     return module.initial_state(like), laid, module.rule
 
 
-def _choice_of_convolution(
-    network: Network,
-    layer: nn.Conv2d,
-    xs: Tensor,
-    shape: Convolution,
-    neuron: str | None,
-    pool: Pool | None,
+def _choice(
+    network: Network, layer: Convolving, xs: Tensor, shape: Convolution, chain: Chain
 ) -> Choice:
-    module = network.neuron(neuron) if neuron is not None else None
+    module = network.neuron(chain.neuron) if chain.neuron is not None else None
+    norm = None if chain.norm is None else factors_of(chain.norm, xs.dtype)
 
-    def own(z: Tensor) -> Neuron | None:
-        return _at_rest(module, z, shape.outputs) if module is not None else None
+    def behind(z: Tensor) -> Behind:
+        added = chain.beside is not None
+        beside = z.new_zeros(*z.shape[:2], *shape.leaving) if added else None
+        own = _at_rest(module, z, shape.leaving) if module is not None else None
+        return Behind(norm, beside, own, chain.pool)
 
     def sparse(z: Tensor) -> object:
-        return convolution_block(z, layer.weight, layer.bias, shape, own(z), pool)
+        return convolution_block(z, layer.weight, layer.bias, shape, behind(z))
 
     def dense(z: Tensor) -> object:
-        y = nn.functional.conv2d(
-            z.flatten(0, 1), layer.weight, layer.bias, layer.stride, layer.padding, layer.dilation
-        )
-        mine = own(z)
-        if mine is not None:
-            y = scan(y.unflatten(0, z.shape[:2]), *mine)[0].flatten(0, 1)
-        if pool is not None:
-            pooling = nn.functional.max_pool2d if pool.kind == "max" else nn.functional.avg_pool2d
-            y = pooling(y, pool.window, pool.stride)
-        return y
+        return _densely(layer, z, shape, behind(z))
 
-    words = f"convolution {shape}, {'no neuron' if neuron is None else 'neuron'}, {pool}"
-    return measured(xs, network.events, words, (2, 8, *shape.inputs), dense, sparse)
+    parts = ("norm", norm), ("sum", chain.beside), ("neuron", module), (chain.pool, chain.pool)
+    words = ", ".join(str(word) for word, there in parts if there is not None)
+    words = f"gathered convolution {shape}, {words or 'alone'}"
+    return measured(xs, network.events, words, (2, 8, *shape.entering), dense, sparse)

@@ -100,7 +100,7 @@ def measured(
     return Choice("events" if found < limit else "dense", found, limit, "measured")
 
 
-def fits(layer: nn.Linear | nn.Conv2d, channels: int) -> bool:
+def fits(layer: nn.Linear | nn.Conv1d | nn.Conv2d, channels: int) -> bool:
     """Whether parameters have the shapes that kernels go by, which check nothing.
 
     Args:

@@ -12,6 +12,7 @@ from .arrivals import merge, nothing, state_of
 from .blocks import AffineBlock, Block, find_affine_block, find_block
 from .choices import Choice
 from .folding import fold
+from .geometry import Convolving
 from .input_checks import Inputs
 from .merging import MergeModule
 from .network import Network
@@ -37,7 +38,7 @@ def work_stage(
     name, choice = stage.names[0], None
     if not stage.loop:
         block = _block(network, name, inputs, values, state, keep)
-        if block is not None and block.choice.way == "events":
+        if block is not None and block.serves:
             _run_block(network, block, values, state, after)
             return set(block.names)
         choice = None if block is None else block.choice
@@ -113,14 +114,14 @@ def _block(
     """The block that begins at a node, if it does; its choice says whether to work it as one."""
     layer = network.node(name)
     sources = network.plan.sources[name]
-    if not isinstance(layer, nn.Conv2d | nn.Linear) or name in inputs or len(sources) != 1:
+    if not isinstance(layer, Convolving | nn.Linear) or name in inputs or len(sources) != 1:
         return None
-    if is_still(at_port(values, sources[0])):
-        return None
+    xs = at_port(values, sources[0])
     if torch.is_grad_enabled() and any(v.requires_grad for own in state.values() for v in own):
         return None
-    find = find_block if isinstance(layer, nn.Conv2d) else find_affine_block
-    return find(network, name, at_port(values, sources[0]), keep)
+    if not isinstance(layer, nn.Linear):
+        return find_block(network, name, xs, keep, values, is_still(xs))
+    return None if is_still(xs) else find_affine_block(network, name, xs, keep)
 
 
 def _run_block(
@@ -132,7 +133,9 @@ def _run_block(
 ) -> None:
     """Work a block, whose last node's value is then there, and that of no other."""
     lead = block.names[0]
-    network.choices[lead], network.blocks[lead] = block.choice, block.names
+    network.blocks[lead] = block.names
+    if block.choice is not None:
+        network.choices[lead] = block.choice
     (source,) = network.plan.sources[lead]
     xs = at_port(values, source)
     neuron = None
@@ -144,7 +147,7 @@ def _run_block(
         rest = tuple(xs.new_zeros(1).expand(like.shape) for _ in module.state_names)
         own = state_of(network, block.neuron, state, like) or rest
         neuron = own, module.laid(features, xs.dtype, xs.device), module.rule
-    values[block.names[-1]], own = block.run(xs, neuron)
+    values[block.names[-1]], own = block.run(xs, neuron, values)
     if block.neuron is not None:
         after[block.neuron] = own
 

@@ -22,11 +22,14 @@ from .layout import channels_last, copied, flat, unflat
 from .rule import Rule, compiled_for
 from .scan import Coefficients, State
 from .threads import PIECES, share
+from .weights import by_place
 
 WIDE = 512
 """Neurons that are worked side by side."""
 MANY = 256
 """Rows of input from which on it pays to lay a weight out anew."""
+TILE_BYTES = 2**19
+"""Weights of a convolution that stay in the second-level cache."""
 ROWS = 64
 """Rows that are looked at to tell how dense an input is."""
 
@@ -225,6 +228,7 @@ class Convolution:
         stride: of its steps.
         padding: zeros above and to the left.
         dilation: of its elements.
+        line: the maps are of one row, and values (T, B, C, W).
     """
 
     inputs: tuple[int, int, int]
@@ -233,6 +237,17 @@ class Convolution:
     stride: tuple[int, int]
     padding: tuple[int, int]
     dilation: tuple[int, int]
+    line: bool = False
+
+    @property
+    def entering(self) -> tuple[int, ...]:
+        """The features of the input."""
+        return (self.inputs[0], self.inputs[2]) if self.line else self.inputs
+
+    @property
+    def leaving(self) -> tuple[int, ...]:
+        """The features of the output."""
+        return (self.outputs[0], self.outputs[2]) if self.line else self.outputs
 
 
 @dataclass(frozen=True)
@@ -252,86 +267,140 @@ class Pool:
     outputs: tuple[int, int, int]
 
 
-@functools.lru_cache(maxsize=64)
-def _places(shape: tuple[int, int, int], last: bool) -> Any:
-    """Channel, row and column of each element of a map, in the order in which they lie."""
-    grid = np.indices(shape, dtype=np.int32)
-    order = (0, 2, 3, 1) if last else (0, 1, 2, 3)
-    return np.ascontiguousarray(grid.transpose(order).reshape(3, -1).T)
+@dataclass(frozen=True)
+class Behind:
+    """What follows a convolution, each if it is there, in this order.
+
+    Attributes:
+        norm: (2, out): by what each channel is multiplied, and what is added then.
+        beside: (T, B, out, rows, columns): what comes another way and is added.
+        neuron: its state, coefficients and options.
+        pool: windows.
+    """
+
+    norm: Tensor | None = None
+    beside: Tensor | None = None
+    neuron: tuple[State, Coefficients, Rule] | None = None
+    pool: Pool | None = None
 
 
 def convolution_block(
-    xs: Tensor,
-    weight: Tensor,
-    bias: Tensor | None,
-    shape: Convolution,
-    neuron: tuple[State, Coefficients, Rule] | None,
-    pool: Pool | None,
+    xs: Tensor, weight: Tensor, bias: Tensor | None, shape: Convolution, behind: Behind
 ) -> tuple[Tensor, State]:
-    """A convolution, the neuron behind it and the pooling behind that; no gradient.
+    """A convolution over what fires, and what is behind it; no gradient.
 
     Args:
-        xs: (T, B, C, H, W).
-        weight: (out, in, kH, kW).
+        xs: (T, B, C, H, W), or (T, B, C, W).
+        weight: (out, in, kH, kW), or (out, in, kW).
         bias: (out,).
         shape: what convolves.
-        neuron: its state, coefficients and options, or None.
-        pool: the windows, or None.
+        behind: what follows.
 
     Returns:
         (what comes out (T, B, C', H', W'), the neuron's state, () without one).
     """
+    x = flat(xs.detach(), True).view(*xs.shape[:2], -1)
+    tile = _tile(weight)
+    b = x.new_zeros(len(weight)) if bias is None else bias.detach().contiguous()
+    given = x.new_empty(0, 0, 0)
+    return _worked(x.shape[:2], shape, behind, tile, x, by_place(weight, tile), b, given)
+
+
+def work_behind(
+    sums: Tensor, steps: int, shape: Convolution, behind: Behind
+) -> tuple[Tensor, State]:
+    """What is behind a convolution, whose sums are known; no gradient.
+
+    Args:
+        sums: (T, B, out, rows, columns), or (1, B, ...) if they are the same at every step.
+        steps: T.
+        shape: what convolved.
+        behind: what follows.
+
+    Returns:
+        As ``convolution_block``.
+    """
+    given = flat(sums.detach(), True).view(*sums.shape[:2], -1)
+    none = given.new_empty(0, 0, 0)
+    lead = torch.Size((steps, sums.shape[1]))
+    empty = none.view(-1)
+    return _worked(lead, shape, behind, shape.outputs[0], none, empty, empty, given)
+
+
+def _worked(
+    lead: torch.Size,
+    shape: Convolution,
+    behind: Behind,
+    tile: int,
+    x: Tensor,
+    w: Tensor,
+    b: Tensor,
+    given: Tensor,
+) -> tuple[Tensor, State]:
     from .numba_convolution import MAX, MEAN, NO_NEURON, NO_POOL, block_kernel
 
-    last = channels_last(xs)
-    steps, batch = xs.shape[:2]
+    steps, batch = lead
     outs, rows, columns = shape.outputs
-    x = flat(xs.detach(), last).view(steps, batch, -1)
-    w = weight.detach().permute(1, 2, 3, 0).flip(2).contiguous().view(-1)
-    b = x.new_zeros(outs) if bias is None else bias.detach().contiguous()
-    geometry = (rows, columns, outs, *shape.kernel, *shape.stride, *shape.padding, *shape.dilation)
-    left = pool.outputs if pool is not None else shape.outputs
-    y = x.new_empty(steps, batch, left[0] * left[1] * left[2])
+    pool, norm = behind.pool, behind.norm
+    beside = given.new_empty(0, 0, 0)
+    if behind.beside is not None:
+        beside = flat(behind.beside.detach(), True).view(steps, batch, -1)
+    left = pool.outputs if pool is not None else shape.leaving
+    y = given.new_empty(steps, batch, math.prod(left))
     windows = (*pool.window, *pool.stride, *pool.outputs[1:]) if pool is not None else (0,) * 6
-    empty = x.new_empty(1, 1)
     loop, strict, synapse = (NO_NEURON, False, False, False), False, False
-    v = i = coefficients = empty
-    consts = _no_neuron(x.dtype)
-    if neuron is not None:
-        state, c, rule = neuron
+    v = i = coefficients = given.new_empty(1, 1)
+    consts = _no_neuron(given.dtype)
+    if behind.neuron is not None:
+        state, c, rule = behind.neuron
         loop = compiled_for(rule)
         strict, synapse = rule.strict, rule.synapse
         v = copied(flat(state[-1].detach().unsqueeze(0), True)).view(batch, -1)
         if synapse:
             i = copied(flat(state[0].detach().unsqueeze(0), True)).view(batch, -1)
-        coefficients = c.laid(torch.Size(shape.outputs), True)
-        consts = constants(rule.surrogate, x.dtype)
-    kind = NO_POOL if pool is None else MAX if pool.kind == "max" else MEAN
+        coefficients = c.laid(torch.Size(shape.leaving), True)
+        consts = constants(rule.surrogate, given.dtype)
+    geometry = (rows, columns, outs, *shape.kernel, *shape.stride, *shape.padding, *shape.dilation)
+    bands = _bands(batch, shape, pool)
     share(
         block_kernel(*loop),
-        batch,
+        batch * bands * -(-outs // tile),
         4 * steps * batch * outs * rows * columns,
+        bands,
+        tile,
         strict,
         synapse,
-        x.numpy(),
-        _places(shape.inputs, last),
-        w.numpy(),
-        b.numpy(),
-        np.array(geometry, np.int64),
-        i.numpy(),
-        v.numpy(),
-        coefficients.numpy(),
-        kind,
+        *(a.numpy() for a in (x, w, b, given)),
+        (given.new_empty(0, 0) if norm is None else norm.detach().contiguous()).numpy(),
+        beside.numpy(),
+        np.array((*geometry, *shape.inputs), np.int64),
+        *(a.numpy() for a in (i, v, coefficients)),
+        NO_POOL if pool is None else MAX if pool.kind == "max" else MEAN,
         np.array(windows, np.int64),
         y.numpy(),
         consts,
     )
     out = unflat(y, torch.Size((steps, batch, *left)), True)
-    if neuron is None:
+    if behind.neuron is None:
         return out, ()
-    laid = torch.Size((1, batch, *shape.outputs))
+    laid = torch.Size((1, batch, *shape.leaving))
     after = unflat(v.view(1, -1), laid, True)[0]
     return out, ((unflat(i.view(1, -1), laid, True)[0], after) if synapse else (after,))
+
+
+def _tile(weight: Tensor) -> int:
+    """How many outputs are worked together, so that their weights stay in the cache."""
+    outs = len(weight)
+    fitting = TILE_BYTES // max(1, weight[0].numel() * weight.element_size())
+    return outs if fitting >= outs else max(32, fitting // 32 * 32)
+
+
+def _bands(batch: int, shape: Convolution, pool: Pool | None) -> int:
+    """Into how many bands of rows each sample is cut, so that all threads have work."""
+    if pool is not None and pool.window[0] > pool.stride[0]:
+        return 1
+    rows = pool.outputs[1] if pool is not None else shape.outputs[1]
+    return min(rows, -(-torch.get_num_threads() * PIECES // batch))
 
 
 @functools.cache

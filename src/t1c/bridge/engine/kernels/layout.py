@@ -9,14 +9,14 @@ from torch import Tensor
 
 
 def channels_last(x: Tensor) -> bool:
-    """Whether a sequence (T, B, C, H, W) lies in memory as (T, B, H, W, C), and not as it reads."""
-    return x.ndim == 5 and not x.is_contiguous() and x.permute(0, 1, 3, 4, 2).is_contiguous()
+    """Whether a sequence (T, B, C, ...) lies in memory as (T, B, ..., C), and not as it reads."""
+    return x.ndim > 3 and not x.is_contiguous() and x.movedim(2, -1).is_contiguous()
 
 
 def flat(x: Tensor, last: bool) -> Tensor:
     """A sequence (T, B, *features) as (T, N), without a copy where it lies in that order."""
     if last:
-        x = x.permute(0, 1, 3, 4, 2)
+        x = x.movedim(2, -1)
     return x.contiguous().view(len(x), -1) if x.numel() else x.reshape(len(x), 0)
 
 
@@ -24,8 +24,7 @@ def unflat(x: Tensor, shape: torch.Size, last: bool) -> Tensor:
     """A view of ``flat`` data as the sequence (T, B, *features) of ``shape``."""
     if not last:
         return x.view(shape)
-    t, b, c, h, w = shape
-    return x.view(t, b, h, w, c).permute(0, 1, 4, 2, 3)
+    return x.view(*shape[:2], *shape[3:], shape[2]).movedim(-1, 2)
 
 
 def copied(x: Tensor) -> Tensor:
@@ -52,5 +51,5 @@ def periodic(coefficients: tuple[Tensor, ...], features: torch.Size, last: bool)
         return rows.repeat(1, -(-512 // features[0])).contiguous()
     rows = torch.stack([c.expand(features) for c in coefficients])
     if last:
-        rows = rows.permute(0, 2, 3, 1)
+        rows = rows.movedim(1, -1)
     return rows.reshape(len(coefficients), size).contiguous()

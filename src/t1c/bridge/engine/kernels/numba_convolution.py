@@ -1,8 +1,9 @@
-"""A convolution over what fires, its neuron and the pooling behind it as one loop, for CPUs.
+"""A convolution over what fires, and what stands behind it up to the pool, as one loop, for CPUs.
 
-The patch of weights of every active input is added to a map that lies channels last, so that a row
-of the patch is one run of memory; the membranes of that map then take their step, and windows are
-pooled, while all of it is in the cache.
+Maps lie channels last, so that for each input the weights to all outputs are one run of memory.
+What is active in a row of the input is written down once, in order; what an output sees of a row is
+a part of that list, and its sum over all of it stays in registers. While a row of sums is in the
+cache, it is normalised, what comes another way is added, and the membranes take their step.
 """
 
 from __future__ import annotations
@@ -14,85 +15,171 @@ import numpy as np
 
 from .compiled import compiled
 from .numba_scan import Array, walk
-from .vector_sums import active, add_run
+from .vector_sums import active, add_graded_rows, add_rows
 from .vector_windows import pool_window
 
 NO_POOL, MAX, MEAN = range(3)
 NO_NEURON = -1
+FEW = 8
+"""Channels of a pixel from which on they fill a vector."""
 
 
 @compiled
-def scatter(row: Array, index: Array, places: Array, weight: Array, sums: Array, g: Array) -> None:
-    """Add up the patches of all active inputs of ``row``.
+def note_row(
+    x: Array, at: int, pixels: int, channels: int, index: Array, starts: Array, n: int
+) -> tuple[int, bool]:
+    """Write down what is active in a row of a map, and where each of its pixels begins.
 
     Args:
-        row: the input map, flat.
-        index: room for as many integers, and eight more.
-        places: (elements of the map, 3): channel, row and column of each.
-        weight: (in * kH * kW * out,), the columns of the kernel in reverse.
-        sums: (rows * columns * out,), channels last.
-        g: the geometry: rows, columns, out, kH, kW, strides, paddings, dilations.
+        x: the map, flat.
+        at: where the row begins in it.
+        pixels: of the row.
+        channels: of a pixel.
+        index: takes the places of what is active, counted from the beginning of the row.
+        starts: (pixels + 1,) takes for each pixel where it begins in ``index``.
+        n: how many are in ``index`` already.
+
+    Returns:
+        (how many are in it then, whether all that is active is one).
     """
-    rows, columns, outs, high, wide = g[0], g[1], g[2], g[3], g[4]
-    down, right, top, left, reach_down, reach_right = g[5], g[6], g[7], g[8], g[9], g[10]
-    plain = down == 1 and right == 1 and reach_down == 1 and reach_right == 1
-    n, _ = active(row, 0, len(row), index, 0)
-    for e in range(n):
-        k = index[e]
-        a = row[k]
-        c, y, x = places[k, 0], places[k, 1] + top, places[k, 2] + left
-        of = c * high * wide * outs
-        if plain:
-            # Columns x - kW + 1 to x of rows y - kH + 1 to y, clipped at the borders of the map.
-            begin, end = max(x - wide + 1, 0), min(x + 1, columns)
-            run, of = (end - begin) * outs, of + (begin - (x - wide + 1)) * outs
-            for at in range(max(y - high + 1, 0), min(y + 1, rows)):
-                to = (at * columns + begin) * outs
-                add_run(sums, to, run, weight, of + (y - at) * wide * outs, a)
-            continue
-        for dy in range(high):
-            at = y - dy * reach_down
-            if at < 0 or at % down != 0 or at // down >= rows:
-                continue
-            for dx in range(wide):
-                column = x - (wide - 1 - dx) * reach_right
-                if column < 0 or column % right != 0 or column // right >= columns:
-                    continue
-                to = (at // down * columns + column // right) * outs
-                add_run(sums, to, outs, weight, of + (dy * wide + dx) * outs, a)
+    if channels < FEW:
+        begin = n
+        n, ones = active(x, at, pixels * channels, index, n)
+        pixel = 0
+        for e in range(begin, n):
+            while pixel * channels <= index[e]:
+                starts[pixel] = e
+                pixel += 1
+        starts[pixel : pixels + 1] = n
+        return n, ones
+    ones = True
+    for pixel in range(pixels):
+        starts[pixel] = n
+        first = pixel * channels
+        n, plain = active(x, at + first, channels, index, n, first)
+        ones = ones and plain
+    starts[pixels] = n
+    return n, ones
 
 
 @compiled
-def pool(kind: int, sums: Array, columns: int, outs: int, q: Array, y: Array) -> None:
-    """Pool a map (rows * columns * outs,) into ``y``; ``q``: window, strides, pooled rows, columns.
+def gather(
+    row: int,
+    x: Array,
+    index: Array,
+    starts: Array,
+    ones: Array,
+    above: int,
+    weight: Array,
+    of: int,
+    bias: Array,
+    outs: int,
+    sums: Array,
+    g: Array,
+) -> None:
+    """The sums of one row of outputs.
 
-    The order of additions in a mean is that of torch: along the rows of a window.
+    Args:
+        row: of the outputs.
+        x: the input map (rows * columns * in,), channels last.
+        index: what is active in each of its rows.
+        starts: where each of their pixels begins in it.
+        ones: whether all that is active in a row is one.
+        above: the row that the first of them is.
+        weight: as ``weights.by_place`` lays it out.
+        of: where (kH * kW * in * outs) begin in it.
+        bias: (outs,).
+        outs: channels that are worked.
+        sums: (columns * outs,).
+        g: the geometry; see ``Convolution``.
     """
-    high, wide, down, right, pooled_rows, pooled_columns = q[0], q[1], q[2], q[3], q[4], q[5]
+    columns, high, wide = g[1], g[3], g[4]
+    down, right, top, left, reach_down, reach_right = g[5], g[6], g[7], g[8], g[9], g[10]
+    channels, height, width = g[11], g[12], g[13]
+    # A column of the kernel meets the next pixel: what lies side by side is added in one go.
+    together = wide if reach_right == 1 else 1
+    for column in range(columns):
+        to = column * outs
+        base, begun = bias, 0
+        for kr in range(high):
+            r = row * down - top + kr * reach_down
+            if r < 0 or r >= height:
+                continue
+            for kc in range(0, wide, together):
+                p = column * right - left + kc * reach_right
+                begin, end = max(p, 0), min(p + together, width)
+                if begin >= end:
+                    continue
+                start = of + (kr * wide + kc - p) * channels * outs
+                first, last = starts[r - above, begin], starts[r - above, end]
+                if ones[r - above]:
+                    add_rows(
+                        sums, to, outs, base, begun, weight, start, outs, index, first, last, False
+                    )
+                else:
+                    add_graded_rows(
+                        sums, to, outs, base, begun, weight, start, outs, index, first, last,
+                        x, r * width * channels, 1,
+                    )  # fmt: skip
+                base, begun = sums, to
+        if base is bias:
+            sums[to : to + outs] = bias
+
+
+@compiled
+def pool(
+    kind: int, first: int, last: int, above: int, maps: Array, columns: int, outs: int, q: Array,
+    all_outs: int, begin: int, y: Array,
+) -> None:  # fmt: skip
+    """Pool rows ``first`` to ``last`` of what comes out.
+
+    Args:
+        kind: MAX or MEAN.
+        first: row of what comes out.
+        last: the one after the last.
+        above: the row of the map that ``maps`` begins with.
+        maps: (rows * columns * outs,) what is pooled.
+        columns: of it.
+        outs: channels of it.
+        q: window, strides, pooled rows, columns.
+        all_outs: channels of what comes out.
+        begin: the channel of it that the first of ``maps`` is.
+        y: what comes out.
+    """
+    high, wide, down, right, pooled_columns = q[0], q[1], q[2], q[3], q[5]
     area = y.dtype.type(high * wide)
-    for r in range(pooled_rows):
+    # The order of additions in a mean is that of torch: along the rows of a window.
+    for r in range(first, last):
         for c in range(pooled_columns):
-            to = (r * pooled_columns + c) * outs
-            at = (r * down * columns + c * right) * outs
+            to = (r * pooled_columns + c) * all_outs + begin
+            at = ((r * down - above) * columns + c * right) * outs
             row = columns * outs
-            pool_window(y, to, outs, sums, at, high, wide, row, outs, kind == MEAN, area)
+            pool_window(y, to, outs, maps, at, high, wide, row, outs, kind == MEAN, area)
 
 
 @functools.cache
 def block_kernel(
     reset: int, early: bool, many: bool = False, bounded: bool = False
 ) -> Callable[..., None]:
-    """The loop for a reset; ``NO_NEURON``: the convolution alone."""
+    """The loop for a reset; ``NO_NEURON``: none behind the convolution.
+
+    A piece of work is a tile of the channels of a band of rows of one sample, through all steps.
+    Where the sums are ``given`` (one step of them for all, or each), what is behind them is worked.
+    """
 
     def block(  # pragma: no cover - compiled
         first: int,
         last: int,
+        bands: int,
+        tile: int,
         strict: bool,
         synapse: bool,
         x: Array,
-        places: Array,
         weight: Array,
         bias: Array,
+        given: Array,
+        norm: Array,
+        beside: Array,
         geometry: Array,
         i: Array,
         v: Array,
@@ -102,46 +189,111 @@ def block_kernel(
         y: Array,
         constants: Array,
     ) -> None:
-        steps, period = x.shape[0], c.shape[1]
-        rows, columns, outs = geometry[0], geometry[1], geometry[2]
-        size = rows * columns * outs
+        steps, batch, period = y.shape[0], y.shape[1], c.shape[1]
+        rows, columns, all_outs, high = geometry[0], geometry[1], geometry[2], geometry[3]
+        wide, down, top, reach_down = geometry[4], geometry[5], geometry[7], geometry[9]
+        channels, height, width = geometry[11], geometry[12], geometry[13]
         zero, one = constants[0], constants[1]
-        index = np.empty(x.shape[2] + 8, np.int32)
-        # Local arrays: the compiler must see that nothing overlaps.
-        sums, biases = np.empty(size, x.dtype), np.empty(size, x.dtype)
-        vs, cs = np.zeros(size, x.dtype), np.zeros(size if synapse else 1, x.dtype)
-        for k in range(size):
-            biases[k] = bias[k % outs]
-        for b in range(first, last):
-            if reset != NO_NEURON:
-                vs[:] = v[b]
+        pooled, fires = pooling != NO_POOL, reset != NO_NEURON
+        normed, added, dense = norm.size > 0, beside.size > 0, given.size > 0
+        goals = windows[4] if pooled else rows
+        for piece in range(first, last):
+            lead, b, band = piece // (bands * batch) * tile, piece // bands % batch, piece % bands
+            goal, stop = goals * band // bands, goals * (band + 1) // bands
+            if goal >= stop:
+                continue
+            begin, end = goal, stop
+            if pooled:
+                # With several bands, no window reaches into the next.
+                begin, end = goal * windows[2], stop * windows[2]
+                if band == bands - 1:
+                    end = rows
+            tall = end - begin
+            outs = min(tile, all_outs - lead)
+            size = columns * outs
+            # What lies together in the whole map: a row, or of a tile a pixel.
+            run = size if outs == all_outs else outs
+            # Local arrays: the compiler must see that nothing overlaps.
+            sums = np.empty(size, x.dtype)
+            factors = np.empty(size if normed else 0, x.dtype)
+            shifts = np.empty(size if normed else 0, x.dtype)
+            if normed:
+                for k in range(size):
+                    factors[k], shifts[k] = norm[0, lead + k % outs], norm[1, lead + k % outs]
+            above = max(begin * down - top, 0)
+            below = min((end - 1) * down - top + (high - 1) * reach_down + 1, height)
+            seen = 0 if dense else max(below - above, 0)
+            index = np.empty(seen * width * channels + 8, np.int32)
+            starts, ones = np.empty((seen, width + 1), np.int64), np.empty(seen, np.bool_)
+            maps = np.empty(tall * size if pooled else 0, x.dtype)
+            vs = np.empty(tall * size if fires else 0, x.dtype)
+            cs = np.empty(tall * size if synapse else 0, x.dtype)
+            for a in range(0, len(vs), run):
+                place = (begin * columns + a // outs) * all_outs + lead
+                vs[a : a + run] = v[b, place : place + run]
                 if synapse:
-                    cs[:] = i[b]
+                    cs[a : a + run] = i[b, place : place + run]
             for t in range(steps):
-                sums[:] = biases
-                scatter(x[t, b], index, places, weight, sums, geometry)
-                if reset != NO_NEURON:
-                    for a in range(0, size, period):
-                        n = min(size - a, period)
-                        beta, gain, leak = c[0, :n], c[1, :n], c[2, :n]
-                        threshold, target, v_min = c[3, :n], c[4, :n], c[7, :n]
-                        ss, ms = sums[a : a + n], vs[a : a + n]
-                        if synapse:
-                            alpha, w, ns = c[5, :n], c[6, :n], cs[a : a + n]
-                            for k in range(n):
-                                ns[k] = alpha[k] * ns[k] + w[k] * ss[k]
-                                ss[k] = ns[k]
-                        walk(
-                            reset, early, strict, many, bounded, n, ss, ss, ms,
-                            beta, gain, leak, threshold, target, v_min, zero, one,
-                        )  # fmt: skip
-                if pooling == NO_POOL:
-                    y[t, b, :] = sums
-                else:
-                    pool(pooling, sums, columns, outs, windows, y[t, b])
-            if reset != NO_NEURON:
-                v[b, :] = vs
+                n = 0
+                for r in range(seen):
+                    n, plain = note_row(
+                        x[t, b], (above + r) * width * channels, width, channels, index,
+                        starts[r], n,
+                    )  # fmt: skip
+                    ones[r] = plain
+                for row in range(tall):
+                    if dense:
+                        for a in range(0, size, run):
+                            place = ((begin + row) * columns + a // outs) * all_outs + lead
+                            sums[a : a + run] = given[t % len(given), b, place : place + run]
+                    else:
+                        gather(
+                            begin + row, x[t, b], index, starts, ones, above, weight,
+                            lead * high * wide * channels, bias[lead : lead + outs], outs, sums,
+                            geometry,
+                    )  # fmt: skip
+                    if normed:
+                        for k in range(size):
+                            sums[k] = sums[k] * factors[k] + shifts[k]
+                    for a in range(0, size, run):
+                        place = ((begin + row) * columns + a // outs) * all_outs + lead
+                        if added:
+                            ss, others = sums[a : a + run], beside[t, b, place : place + run]
+                            for k in range(run):
+                                ss[k] = ss[k] + others[k]
+                        at = 0
+                        while fires and at < run:
+                            p = (place + at) % period
+                            m = min(run - at, period - p)
+                            beta, gain, leak = c[0, p : p + m], c[1, p : p + m], c[2, p : p + m]
+                            threshold, target = c[3, p : p + m], c[4, p : p + m]
+                            v_min = c[7, p : p + m]
+                            here = row * size + a + at
+                            ss, ms = sums[a + at : a + at + m], vs[here : here + m]
+                            if synapse:
+                                alpha, w = c[5, p : p + m], c[6, p : p + m]
+                                ns = cs[here : here + m]
+                                for k in range(m):
+                                    ns[k] = alpha[k] * ns[k] + w[k] * ss[k]
+                                    ss[k] = ns[k]
+                            walk(
+                                reset, early, strict, many, bounded, m, ss, ss, ms,
+                                beta, gain, leak, threshold, target, v_min, zero, one,
+                            )  # fmt: skip
+                            at += m
+                        if not pooled:
+                            y[t, b, place : place + run] = sums[a : a + run]
+                    if pooled:
+                        maps[row * size : row * size + size] = sums
+                if pooled:
+                    pool(
+                        pooling, goal, stop, begin, maps, columns, outs, windows, all_outs, lead,
+                        y[t, b],
+                    )  # fmt: skip
+            for a in range(0, len(vs), run):
+                place = (begin * columns + a // outs) * all_outs + lead
+                v[b, place : place + run] = vs[a : a + run]
                 if synapse:
-                    i[b, :] = cs
+                    i[b, place : place + run] = cs[a : a + run]
 
     return compiled(block)

@@ -220,20 +220,20 @@ _note_eight, _note_few = _noting(True), _noting(False)
 
 
 @inlined
-def active(x: Array, at: int, width: int, index: Array, n: int) -> tuple[int, bool]:
+def active(x: Array, at: int, width: int, index: Array, n: int, first: int = 0) -> tuple[int, bool]:
     """Write the places of what is not zero in ``x[at : at + width]`` to ``index[n:]``.
 
-    ``index`` needs room for eight more than are found.
+    The place of ``x[at]`` counts as ``first``. ``index`` needs room for eight more than are found.
 
     Returns:
         (the place after the last in ``index``, whether all that is not zero is one).
     """
     begin, ones, k = n, 0, 0
     while k + 8 <= width:
-        n, ones = _note_eight(x, at + k, 8, BITS, k, index, n, ones)
+        n, ones = _note_eight(x, at + k, 8, BITS, first + k, index, n, ones)
         k += 8
     if k < width:
-        n, ones = _note_few(x, at + k, width - k, BITS, k, index, n, ones)
+        n, ones = _note_few(x, at + k, width - k, BITS, first + k, index, n, ones)
     return n, n - begin == ones
 
 

@@ -47,7 +47,11 @@ def _window(lanes: int, mean: bool) -> Any:
                     if mean:
                         best = builder.fadd(best, found)
                     else:
-                        more = builder.fcmp_ordered(">", found, best)
+                        # As in torch, what is not a number is the highest.
+                        more = builder.or_(
+                            builder.fcmp_ordered(">", found, best),
+                            builder.fcmp_unordered("uno", found, found),
+                        )
                         best = builder.select(more, found, best)
                     builder.store(best, total)
             result = builder.load(total)
