@@ -21,6 +21,7 @@ from .engine.explain import Explanation, explain
 from .engine.input_checks import Inputs
 from .engine.kernels.choose import check_name
 from .engine.network import Network, kept_of, plan_of, shapes_of
+from .engine.ordered import refuse_disorder
 from .engine.plan import Plan
 from .engine.progress import shown
 from .engine.sequence import run_chunk, run_pieces
@@ -109,7 +110,21 @@ class GraphExecutor(nn.Module):
 
     @events.setter
     def events(self, wanted: bool | None) -> None:
+        if self.reproducible:
+            _refuse_order_of_torch(wanted)
         self.network.events = wanted
+
+    @property
+    def reproducible(self) -> bool:
+        """Whether every sum is taken in its written order; see ``ir_to_torch``."""
+        return self.network.reproducible
+
+    @reproducible.setter
+    def reproducible(self, wanted: bool) -> None:
+        if wanted:
+            refuse_disorder(list(self.network.nodes()))
+            _refuse_order_of_torch(self.events)
+        self.network.reproducible = wanted
 
     @property
     def kernels(self) -> str | None:
@@ -209,7 +224,8 @@ class GraphExecutor(nn.Module):
             >>> counts.shape
             torch.Size([4, 2])
         """
-        collector = collector_for(collect, self.plan.outputs, self.borders.final)
+        final, in_order = self.borders.final, self.network.reproducible
+        collector = collector_for(collect, self.plan.outputs, final, in_order)
         state = self._states(state)
         if steps is not None and is_stream(xs):
             raise InputError(
@@ -256,6 +272,17 @@ class GraphExecutor(nn.Module):
     def _sequence(self, xs: Any, steps: int | None = None) -> Inputs:
         """The caller's tensors of all steps by Input name, (T, B, *shape), checked."""
         return self.borders.sequence(xs, steps, self.network.dtype())
+
+
+def _refuse_order_of_torch(events: bool | None) -> None:
+    if events is False:
+        raise InputError(
+            Problem(
+                "events=False beside reproducible=True",
+                "one of them: events=False keeps sums in torch's own order",
+                field="events",
+            )
+        )
 
 
 def _refuse_hidden_state(name: str, module: nn.Module) -> None:

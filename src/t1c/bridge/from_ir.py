@@ -50,6 +50,7 @@ def ir_to_torch(
     learn: Collection[str] = (),
     kernels: str | None = None,
     events: bool | None = None,
+    reproducible: bool = False,
 ) -> GraphExecutor:
     """Import a graph, or a ``.t1c`` or ``.nir`` file, as an executable module in eval mode.
 
@@ -72,6 +73,9 @@ def ir_to_torch(
         kernels: 'torch', 'numba' or 'triton'; None: whatever is fastest on the device.
         events: whether layers add up active inputs only; None: where that is faster. False keeps
             every sum in torch's own order.
+        reproducible: every sum in its one written order, so that all numbers are the same bits
+            in every mode, at every batch size and number of threads, on every machine; float32
+            and float64 on a CPU, in inference. See docs/reproducible.md.
 
     Returns:
         The executor. Its parameters are copies of the graph's arrays, and its ``graph`` is a copy
@@ -80,7 +84,7 @@ def ir_to_torch(
     Raises:
         GraphError, T1CFormatError: the graph or file is not valid.
         ConventionError: the dt of a ``.nir`` file is not known.
-        UnsupportedError: no module runs a node.
+        UnsupportedError: no module runs a node, or with ``reproducible`` not in a written order.
 
     Example:
         >>> executor = ir_to_torch("model.t1c", return_state=True)  # doctest: +SKIP
@@ -94,6 +98,7 @@ def ir_to_torch(
     executor = GraphExecutor(modules, flat.edges, return_state, feedback=flat.feedback_edges())
     executor.graph = graph
     executor.kernels, executor.events = kernels, events
+    executor.reproducible = reproducible
     with torch.inference_mode(False):
         teach(executor, surrogate, detach_reset, learn, dtype)
     return executor.eval()

@@ -10,6 +10,7 @@ from t1c.ir.errors import InputError, Problem, ShapeError
 from .input_checks import Inputs
 from .merging import MergeModule
 from .network import Network
+from .ordered import merge_in_order
 from .state_checks import States, fitting, for_batch, misfit
 from .stateful import State, StatefulModule
 from .values import Values, at_port
@@ -45,6 +46,8 @@ def merge(network: Network, name: str, sent: list[Tensor]) -> Tensor:
     module = network.node(name)
     try:
         if isinstance(module, MergeModule):
+            if network.reproducible:
+                return merge_in_order(name, module, sent)
             return module.merge(sent)
         total = sent[0]
         for value in sent[1:]:

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from .chains import Chain, factors_of, find_chain, neuron_behind
-from .choices import Choice, fits, measured, obstacle_to_events, sample_of_affine
+from .choices import IN_ORDER, Choice, fits, measured, obstacle_to_events, sample_of_affine
 from .folding import DENSE_BYTES
 from .geometry import Convolving, convolution_of
 from .kernels.events import (
@@ -23,6 +23,7 @@ from .kernels.events import (
 from .kernels.rule import Rule
 from .kernels.scan import Coefficients, State, scan
 from .network import Network
+from .ordered_sums import convolved, gathered
 from .scanned import ScannedModule
 from .values import Values, at_port
 from .work import is_plain
@@ -39,12 +40,14 @@ class Block:
         layer: the convolution.
         shape: the maps that it is between.
         choice: whether and why active inputs are added up; None if all steps have the same input.
+        ordered: whether sums are taken in their written order.
     """
 
     chain: Chain
     layer: Convolving
     shape: Convolution
     choice: Choice | None
+    ordered: bool = False
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -86,9 +89,10 @@ class Block:
         )
         if self.choice is not None and self.choice.way == "events":
             weight, bias = self.layer.weight, self.layer.bias
-            return convolution_block(xs, weight, bias, self.shape, behind)
+            return convolution_block(xs, weight, bias, self.shape, behind, self.ordered)
         if self.choice is None:
-            return work_behind(_sums(self.layer, xs[:1]), len(xs), self.shape, behind)
+            once = convolved(self.layer, xs[0])[None] if self.ordered else _sums(self.layer, xs[:1])
+            return work_behind(once, len(xs), self.shape, behind)
         return _densely(self.layer, xs, self.shape, behind)
 
 
@@ -190,6 +194,8 @@ def find_affine_block(
         y = nn.functional.linear(z, weight, bias)
         return scan(y, *_at_rest(module, z, (layer.out_features,)))
 
+    if network.reproducible:
+        return AffineBlock((name, following), layer, following, IN_ORDER)
     words, shape = sample_of_affine(layer, xs)
     choice = measured(xs, network.events, f"{words}, neuron", shape, dense, sparse)
     return AffineBlock((name, following), layer, following, choice)
@@ -216,6 +222,7 @@ def _serves(network: Network, layer: Convolving, xs: Tensor) -> bool:
         type(layer) in (nn.Conv1d, nn.Conv2d)
         and layer.groups == 1
         and layer.padding_mode == "zeros"
+        and (not network.reproducible or gathered(layer))
     )
     return served and not _obstacle(network, layer, xs)
 
@@ -262,6 +269,8 @@ def find_block(
         other = at_port(values, chain.beside)
         if other.dtype != xs.dtype or other.shape != (*xs.shape[:2], *shape.leaving):
             return None
+    if network.reproducible:
+        return Block(chain, layer, shape, None if still else IN_ORDER, True)
     choice = None if still else _choice(network, layer, xs, shape, chain)
     return Block(chain, layer, shape, choice)
 

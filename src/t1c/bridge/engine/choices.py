@@ -38,6 +38,10 @@ class Choice:
     reason: str
 
 
+IN_ORDER = Choice("events", None, None, "reproducible: one order for every sum")
+"""How a layer is worked that adds up its active inputs whatever their number."""
+
+
 def way_of_affine(
     module: nn.Linear, xs: Tensor, kernels: str | None, events: bool | None
 ) -> Choice:

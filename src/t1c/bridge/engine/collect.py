@@ -26,7 +26,10 @@ class Collector(Protocol):
 
 
 def collector_for(
-    collect: Collect | None, outputs: Collection[str], final: Collection[str]
+    collect: Collect | None,
+    outputs: Collection[str],
+    final: Collection[str],
+    in_order: bool = False,
 ) -> Collector:
     """The collector for an argument of ``GraphExecutor.run``.
 
@@ -34,11 +37,16 @@ def collector_for(
         collect: the argument; None for what each output says.
         outputs: the names of the outputs.
         final: those of them whose answer is the value at the last step.
+        in_order: whether a sum is taken one step after another.
 
     Raises:
         InputError: there is no such collector.
     """
-    makers: dict[Any, Callable[[], _Part]] = {"stack": _Stack, "sum": _Sum, "last": _Last}
+    makers: dict[Any, Callable[[], _Part]] = {
+        "stack": _Stack,
+        "sum": lambda: _Sum(in_order),
+        "last": _Last,
+    }
     if collect is None:
         return _Each({name: _Last() if name in final else _Stack() for name in outputs})
     if isinstance(collect, str) and collect in makers:
@@ -98,12 +106,13 @@ class _Stack:
 
 
 class _Sum:
-    def __init__(self) -> None:
+    def __init__(self, in_order: bool) -> None:
         self.total: Tensor | None = None
+        self.in_order = in_order
 
     def take(self, first: int, steps: int | None, y: Tensor) -> None:
-        part = y.sum(0)
-        self.total = part if self.total is None else self.total + part
+        for part in y if self.in_order and len(y) else (y.sum(0),):
+            self.total = part if self.total is None else self.total + part
 
     def result(self) -> Tensor | None:
         return self.total

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from .choices import Choice, way_of_affine
 from .kernels.events import affine
+from .ordered import work_in_order
 from .work import is_plain
 
 DENSE_BYTES = 2 * 2**20
@@ -54,6 +55,21 @@ def fold(
     if isinstance(y, tuple):
         return tuple(part.reshape(*lead, *part.shape[1:]) for part in y), choice
     return y.reshape(*lead, *y.shape[1:]), choice
+
+
+def fold_in_order(name: str, module: nn.Module, xs: Tensor) -> Any:
+    """As ``fold``, with every sum in its written order.
+
+    Args:
+        name: of the node, for errors.
+        module: a stateless module.
+        xs: its input.
+    """
+    y = work_in_order(name, module, xs.flatten(0, 1))
+    lead = xs.shape[:2]
+    if isinstance(y, tuple):
+        return tuple(part.reshape(*lead, *part.shape[1:]) for part in y)
+    return y.reshape(*lead, *y.shape[1:])
 
 
 def in_order_of_torch(module: nn.Linear, x: Tensor) -> Tensor:

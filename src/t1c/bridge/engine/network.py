@@ -39,6 +39,7 @@ class Network:
         kept: node name -> what it carries from step to step, for the nodes that carry something.
         events: whether layers add up active inputs only; None: where that is faster.
         kernels: which are used; None: whatever is fastest.
+        reproducible: whether every sum is taken in its written order.
         choices: node name -> how a layer was worked in the last run.
         blocks: node name -> the nodes that were worked with it as one.
         programs: lists of instructions by what they work; None where none serves.
@@ -57,6 +58,7 @@ class Network:
         self.shapes, self.kept = shapes, kept
         self.events: bool | None = None
         self.kernels: str | None = None
+        self.reproducible = False
         self.choices: dict[str, Choice] = {}
         self.blocks: dict[str, tuple[str, ...]] = {}
         self.programs: dict[tuple[Any, ...], Program | None] = {}
@@ -95,6 +97,7 @@ class Network:
         """The same network at work with other modules, under the same names."""
         twin = Network(self.plan, self.slots, modules, self.shapes, self.kept)
         twin.events, twin.kernels = self.events, self.kernels
+        twin.reproducible = self.reproducible
         return twin
 
     def dtype(self) -> torch.dtype | None:

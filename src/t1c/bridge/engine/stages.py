@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from .arrivals import merge, nothing, state_of
 from .blocks import AffineBlock, Block, find_affine_block, find_block
 from .choices import Choice
-from .folding import fold
+from .folding import fold, fold_in_order
 from .geometry import Convolving
 from .input_checks import Inputs
 from .merging import MergeModule
@@ -84,7 +84,10 @@ def _whole(
         own = state_of(network, name, state, like)
         values[name], after[name] = module.scan(xs, own or module.initial_state(like))
     else:
-        value, choice = fold(module, xs, network.kernels, network.events, choice)
+        if network.reproducible:
+            value, choice = fold_in_order(name, module, xs), None
+        else:
+            value, choice = fold(module, xs, network.kernels, network.events, choice)
         values[name] = each_port(value, lambda v: _held(v, steps)) if once else value
         if choice is not None:
             network.choices[name] = choice

@@ -10,8 +10,9 @@ from .arrivals import arriving, nothing, state_of
 from .folding import in_order_of_torch
 from .input_checks import Inputs
 from .network import Network
+from .ordered import work_in_order
 from .state_checks import States
-from .stateful import State
+from .stateful import State, StatefulModule
 from .values import Values
 from .work import is_plain, step_of
 from .writing import program_for
@@ -65,7 +66,9 @@ def step_nodes(
         x = inputs[name] if name in inputs else arriving(network, name, values, state, inputs)
         module = network.node(name)
         own: State | None = None
-        if network.events is False and type(module) is nn.Linear and is_plain(module):
+        if network.reproducible and not isinstance(module, StatefulModule):
+            values[name] = work_in_order(name, module, x)
+        elif network.events is False and type(module) is nn.Linear and is_plain(module):
             values[name] = in_order_of_torch(module, x)
         else:
             values[name], own = step_of(name, module, x, state_of(network, name, state, x))

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from t1c import ir
 from t1c.ir.primitives.accumulate import REST, count_shape, state_names
 
+from ..engine.ordered import as_written
 from ..engine.stateful import State, StatefulModule
 from .exporting import Shape, exports
 from .registry import imports
@@ -96,3 +97,6 @@ def _accumulate(node: ir.Accumulate, dtype: torch.dtype) -> nn.Module:
 @exports(AccumulateModule)
 def _accumulate_node(module: AccumulateModule, entering: Shape, leaving: Shape) -> ir.Node:
     return ir.Accumulate(module.how)
+
+
+as_written(AccumulateModule)

@@ -7,6 +7,8 @@ from torch import nn
 
 from t1c import ir
 
+from ..engine.ordered import as_written, in_order
+from .by_reference import by_reference
 from .exporting import Shape, array, channels, exports
 from .registry import imports, load
 
@@ -104,3 +106,13 @@ def _elu_node(module: nn.ELU, entering: Shape, leaving: Shape) -> ir.Node:
 @exports(nn.PReLU)
 def _prelu_node(module: nn.PReLU, entering: Shape, leaving: Shape) -> ir.Node:
     return ir.PReLU(channels(entering), array(module.weight))
+
+
+def _unwritten_gate(module: nn.GELU) -> str | None:
+    exact = "a GELU whose gate is the error function, of which each machine has its own"
+    return None if module.approximate == "tanh" else exact
+
+
+as_written(nn.ReLU, nn.PReLU)
+in_order(nn.LeakyReLU, nn.Sigmoid, nn.Tanh, nn.Softmax, nn.LogSoftmax, nn.ELU)(by_reference)
+in_order(nn.GELU, unless=_unwritten_gate)(by_reference)

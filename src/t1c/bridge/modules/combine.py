@@ -9,8 +9,10 @@ from torch import Tensor, nn
 
 from t1c import ir
 
+from ..engine.kernels.spread import matrix_product
 from ..engine.kernels.surrogate import Surrogated, spike
 from ..engine.merging import MergeModule
+from ..engine.ordered import as_written, in_order
 from .exporting import Shape, exports
 from .registry import imports
 
@@ -134,3 +136,18 @@ def _matmul(node: ir.MatMul, dtype: torch.dtype) -> nn.Module:
 @exports(BinaryModule, WhereModule, MatMulModule)
 def _combination_node(module: _Combination, entering: Shape, leaving: Shape) -> ir.Node:
     return module.node
+
+
+def _unwritten_power(module: BinaryModule) -> str | None:
+    word = "a Binary 'power', of which each machine has its own"
+    return word if module.node.op == "power" else None
+
+
+@in_order(MatMulModule)
+def _multiplied(module: MatMulModule, sent: Sequence[Tensor]) -> Tensor:
+    module.node.merge([tuple(x.shape[1:]) for x in sent])
+    return matrix_product(*sent)
+
+
+as_written(WhereModule)
+as_written(BinaryModule, unless=_unwritten_power)

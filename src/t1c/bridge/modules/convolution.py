@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 import torch
@@ -10,6 +10,8 @@ from torch import Tensor, nn
 
 from t1c import ir
 
+from ..engine.ordered import in_order
+from ..engine.ordered_sums import Spreading, convolved
 from ..engine.stateless import StatelessModule
 from .exporting import Shape, array, exports, refuse
 from .linear import bias_of, has_bias
@@ -201,3 +203,18 @@ def _sep_conv2d_node(module: SepConv2dModule, entering: Shape, leaving: Shape) -
         module.padding,
         module.dilation,
     )
+
+
+def _padded_otherwise(module: Any) -> str | None:
+    mode = module.padding_mode
+    return None if mode == "zeros" else f"padding_mode={mode!r}"
+
+
+@in_order(*PLAIN.values(), *TRANSPOSED.values(), unless=_padded_otherwise)
+def _convolved(module: Spreading, sent: Sequence[Tensor]) -> Tensor:
+    return convolved(module, sent[0])
+
+
+@in_order(SepConv2dModule)
+def _convolved_twice(module: SepConv2dModule, sent: Sequence[Tensor]) -> Tensor:
+    return convolved(module.pointwise, convolved(module.depthwise, sent[0]))

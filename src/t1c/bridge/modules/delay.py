@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from t1c import ir
 from t1c.ir.primitives.neuron import parameter_shape
 
+from ..engine.ordered import as_written
 from ..engine.stateful import State, StatefulModule
 from .exporting import Shape, array, exports
 from .registry import imports, tensor
@@ -91,3 +92,6 @@ def _delay_node(module: DelayModule, entering: Shape, leaving: Shape) -> ir.Node
     if module.initial.numel() == 1 and not module.initial.any():
         return ir.Delay(array(module.delay))
     return ir.Delay(array(module.delay), array(module.initial))
+
+
+as_written(DelayModule)

@@ -13,9 +13,12 @@ import torch
 from torch import Tensor, nn
 
 from t1c import ir
+from t1c.ir.primitives.elementwise import POWERS
 from t1c.ir.primitives.neuron import parameter_shape
 
+from ..engine.ordered import as_written, in_order
 from ..engine.stateless import StatelessModule
+from .by_reference import by_reference
 from .exporting import Shape, array, exports
 from .registry import imports, tensor
 
@@ -158,3 +161,15 @@ def _hardtanh_node(module: nn.Hardtanh, entering: Shape, leaving: Shape) -> ir.N
     bounds = (float(module.min_val), float(module.max_val))
     finite = [np.array(bound) if math.isfinite(bound) else None for bound in bounds]
     return ir.Identity() if finite == [None, None] else ir.Clip(*finite)
+
+
+def _unwritten_power(module: PowerModule) -> str | None:
+    e = module.exponent
+    if not isinstance(e, Tensor) and e in POWERS:
+        return None
+    return f"a Power whose exponent is not one of {', '.join(map(str, sorted(POWERS)))}"
+
+
+as_written(ShiftModule, ClipModule)
+in_order(UnaryModule)(by_reference)
+in_order(PowerModule, unless=_unwritten_power)(by_reference)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -10,6 +11,8 @@ from torch import Tensor, nn
 from t1c import ir
 from t1c.ir.primitives.neuron import parameter_shape
 
+from ..engine.ordered import as_written, in_order
+from ..engine.ordered_sums import weighted
 from ..engine.script import Script, instructs
 from ..engine.stateless import StatelessModule
 from .exporting import Shape, array, exports
@@ -92,3 +95,11 @@ def _affine(module: nn.Linear, entering: Shape, leaving: Shape) -> ir.Node:
 @exports(ScaleModule)
 def _scale_node(module: ScaleModule, entering: Shape, leaving: Shape) -> ir.Node:
     return ir.Scale(scale=array(module.scale))
+
+
+@in_order(nn.Linear)
+def _summed(module: nn.Linear, sent: Sequence[Tensor]) -> Tensor:
+    return weighted(module, sent[0])
+
+
+as_written(ScaleModule)

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from t1c import ir
 
 from ..engine.merging import MergeModule
+from ..engine.ordered import as_written
 from ..engine.script import Script, instructs
 from .exporting import Shape, exports
 from .registry import imports
@@ -101,3 +102,6 @@ def _concat(node: ir.Concat, dtype: torch.dtype) -> nn.Module:
 @exports(SkipModule, ConcatModule)
 def _merge_node(module: SkipModule | ConcatModule, entering: Shape, leaving: Shape) -> ir.Node:
     return module.node
+
+
+as_written(SkipModule, ConcatModule)

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from t1c import ir
 
+from ..engine.chains import factors_of
+from ..engine.ordered import as_written, in_order
+from .by_reference import by_reference
 from .exporting import Shape, array, channels, exports, refuse
 from .registry import imports, load
 
@@ -116,3 +120,19 @@ def _group_norm_node(module: nn.GroupNorm, entering: Shape, leaving: Shape) -> i
 @exports(nn.Dropout, nn.Dropout1d, nn.Dropout2d)
 def _dropout_node(module: nn.Dropout, entering: Shape, leaving: Shape) -> ir.Node:
     return ir.Dropout(channels(entering), module.p)
+
+
+def _of_a_batch(module: nn.BatchNorm1d | nn.BatchNorm2d | nn.BatchNorm3d) -> str | None:
+    return "statistics of a batch that is trained on" if module.training else None
+
+
+@in_order(*BATCH_NORMS.values(), unless=_of_a_batch)
+def _normalized(module: Any, sent: Sequence[Tensor]) -> Tensor:
+    (x,) = sent
+    factor, shift = factors_of(module, x.dtype).view(2, -1, *[1] * (x.ndim - 2))
+    y: Tensor = x * factor + shift
+    return y
+
+
+as_written(nn.Dropout)
+in_order(nn.LayerNorm, nn.GroupNorm)(by_reference)

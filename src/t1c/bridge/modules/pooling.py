@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -10,8 +12,9 @@ from torch.nn import functional as F
 
 from t1c import ir
 
+from ..engine.ordered import as_written, in_order
 from ..engine.stateless import StatelessModule
-from .exporting import Shape, exports, refuse
+from .exporting import Shape, exporter_of, exports, refuse
 from .registry import imports
 
 MaxPool = ir.MaxPool1d | ir.MaxPool2d | ir.MaxPool3d
@@ -176,3 +179,32 @@ def _adaptive_max_node(module: nn.AdaptiveMaxPool2d, entering: Shape, leaving: S
         raise refuse("return_indices=True", "the maxima alone: no primitive gives indices")
     rows, columns = _equal_windows(entering, leaving, 2)
     return ir.MaxPool2d((rows, columns))
+
+
+@in_order(*AVG_POOLS.values(), SumPool2dModule)
+def _pooled(module: Any, sent: Sequence[Tensor]) -> Tensor:
+    """Every window row by row, all windows side by side, divided at the end."""
+    (x,) = sent
+    size = tuple(x.shape[2:])
+    node: Any = exporter_of(type(module))(module, size, size)
+    kernel, stride, padding, _ = node.window
+    counts = node.counts(size)
+    ends = [
+        max((count - 1) * s + k - p - n, 0)
+        for count, s, k, p, n in zip(counts, stride, kernel, padding, size, strict=True)
+    ]
+    borders = list(zip(padding, ends, strict=True))
+    padded = F.pad(x, [n for pair in reversed(borders) for n in pair])
+    total = x.new_zeros(*x.shape[:2], *counts)
+    for where in itertools.product(*map(range, kernel)):
+        seen = (
+            slice(k, k + (count - 1) * s + 1, s)
+            for k, count, s in zip(where, counts, stride, strict=True)
+        )
+        total = total + padded[:, :, *seen]
+    if isinstance(module, SumPool2dModule):
+        return total
+    return total / torch.from_numpy(node.elements(size)).to(x.dtype)
+
+
+as_written(*MAX_POOLS.values())

@@ -10,7 +10,9 @@ from torch import Tensor, nn
 
 from t1c import ir
 
+from ..engine.ordered import in_order
 from ..engine.stateless import StatelessModule
+from .by_reference import by_reference
 from .exporting import Shape, exports
 from .registry import imports
 
@@ -48,3 +50,6 @@ def _reduce(node: ir.Reduce, dtype: torch.dtype) -> nn.Module:
 @exports(ReduceModule)
 def _reduce_node(module: ReduceModule, entering: Shape, leaving: Shape) -> ir.Node:
     return module.node
+
+
+in_order(ReduceModule)(by_reference)

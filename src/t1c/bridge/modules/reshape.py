@@ -5,12 +5,16 @@ ir.Transpose, ir.Reshape, ir.Slice <-> modules of the same names, and torch.nn.U
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor, nn
 
 from t1c import ir
 
+from ..engine.ordered import as_written, in_order
 from ..engine.stateless import StatelessModule
+from .by_reference import by_reference
 from .exporting import Shape, exports, refuse
 from .registry import imports
 
@@ -154,3 +158,14 @@ def _upsample_node(module: nn.Upsample, entering: Shape, leaving: Shape) -> ir.N
         raise refuse(f"scale_factor={factor}", "a factor that gives whole sizes", "Pass size.")
     rows, columns = leaving[1:]
     return ir.Upsample(size=(rows, columns), mode=module.mode, align_corners=corners)
+
+
+@in_order(nn.Upsample)
+def _resized(module: nn.Upsample, sent: Sequence[Tensor]) -> Tensor:
+    if module.mode == "nearest":
+        picked: Tensor = module(sent[0])
+        return picked
+    return by_reference(module, sent)
+
+
+as_written(nn.Identity, nn.Flatten, nn.Unflatten, TransposeModule, ReshapeModule, SliceModule)

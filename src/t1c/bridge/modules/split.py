@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from t1c import ir
 
+from ..engine.ordered import as_written
 from ..engine.stateless import StatelessModule
 from .exporting import Shape, exports
 from .registry import imports
@@ -40,3 +41,6 @@ def _split(node: ir.ChannelSplit, dtype: torch.dtype) -> nn.Module:
 @exports(SplitModule)
 def _split_node(module: SplitModule, entering: Shape, leaving: Shape) -> ir.Node:
     return module.node
+
+
+as_written(SplitModule)

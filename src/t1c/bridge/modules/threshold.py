@@ -9,6 +9,7 @@ from t1c import ir
 from t1c.ir.primitives.neuron import parameter_shape
 
 from ..engine.kernels.surrogate import Surrogated, spike
+from ..engine.ordered import as_written
 from ..engine.stateless import StatelessModule
 from .exporting import Shape, array, exports
 from .registry import imports, tensor
@@ -41,3 +42,6 @@ def _threshold(node: ir.Threshold, dtype: torch.dtype) -> nn.Module:
 @exports(ThresholdModule)
 def _threshold_node(module: ThresholdModule, entering: Shape, leaving: Shape) -> ir.Node:
     return ir.Threshold(array(module.threshold), module.fires_at)
+
+
+as_written(ThresholdModule)

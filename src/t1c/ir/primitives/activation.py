@@ -14,6 +14,8 @@ from ..fields import Array, array, boolean, integer, real
 from ..node import Node, State
 from ..registry import register_node
 from ..shapes import Shape
+from . import functions
+from .sums import sum_along
 
 _erf = np.vectorize(math.erf, otypes=[np.float64])
 
@@ -63,7 +65,7 @@ class Sigmoid(Featured):
 
     def step(self, x: Array, state: State) -> tuple[Array, State]:
         """Squash to (0, 1), without overflow on either side."""
-        e = np.exp(-np.abs(x))
+        e = functions.exp(-np.abs(x))
         return (np.where(x >= 0, 1, e) / (1 + e)).astype(x.dtype), state
 
 
@@ -75,7 +77,7 @@ class Tanh(Featured):
 
     def step(self, x: Array, state: State) -> tuple[Array, State]:
         """Squash to (-1, 1)."""
-        return np.tanh(x), state
+        return functions.tanh(x), state
 
 
 class _AlongAxis(Featured):
@@ -127,8 +129,8 @@ class Softmax(_AlongAxis):
 
     def step(self, x: Array, state: State) -> tuple[Array, State]:
         """Normalise, shifted by the maximum so that nothing overflows."""
-        e = np.exp(x - x.max(axis=self.dim, keepdims=True))
-        return e / e.sum(axis=self.dim, keepdims=True), state
+        e = functions.exp(x - x.max(axis=self.dim, keepdims=True))
+        return e / sum_along(e, (self.dim,)), state
 
 
 @register_node
@@ -142,7 +144,7 @@ class LogSoftmax(_AlongAxis):
     def step(self, x: Array, state: State) -> tuple[Array, State]:
         """Subtract, shifted by the maximum so that nothing overflows."""
         x = x - x.max(axis=self.dim, keepdims=True)
-        return x - np.log(np.exp(x).sum(axis=self.dim, keepdims=True)), state
+        return x - functions.log(sum_along(functions.exp(x), (self.dim,))), state
 
 
 @register_node
@@ -155,7 +157,7 @@ class GELU(Featured):
     def step(self, x: Array, state: State) -> tuple[Array, State]:
         """Weigh by the normal distribution."""
         if self.approximate:
-            gate = np.tanh(math.sqrt(2 / math.pi) * (x + 0.044715 * x**3))
+            gate = functions.tanh(math.sqrt(2 / math.pi) * (x + 0.044715 * (x * x * x)))
         else:
             gate = _erf(x / math.sqrt(2)) if x.size else x
         return (0.5 * x * (1 + gate)).astype(x.dtype), state
@@ -170,7 +172,9 @@ class ELU(Featured):
 
     def step(self, x: Array, state: State) -> tuple[Array, State]:
         """Bend below zero."""
-        return np.where(x > 0, x, x.dtype.type(self.alpha) * np.expm1(np.minimum(x, 0))), state
+        return np.where(
+            x > 0, x, x.dtype.type(self.alpha) * functions.expm1(np.minimum(x, 0))
+        ), state
 
 
 @register_node

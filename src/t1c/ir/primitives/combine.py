@@ -135,9 +135,9 @@ class MatMul(_Combination):
     def merge_values(self, inputs: Sequence[Array]) -> Array:
         """Multiply and add, one k after another, in the dtype of the inputs."""
         a, b = inputs
-        total = a[..., :, :1] * b[..., :1, :]
-        for k in range(1, a.shape[-1]):
-            total = total + a[..., :, k : k + 1] * b[..., k : k + 1, :]
+        total = np.zeros_like(a[..., :, :1] * b[..., :1, :])
+        for k in range(a.shape[-1]):
+            total += a[..., :, k : k + 1] * b[..., k : k + 1, :]
         return total
 
 

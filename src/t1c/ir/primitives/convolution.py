@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from typing import Any
 
@@ -12,6 +13,7 @@ from ..fields import Array, Pair, Triple, array, integer, integers
 from ..node import Node, State
 from ..registry import register_node
 from ..shapes import Shape
+from .sums import weighted_sum
 from .window import pads_of, window_counts, windows
 
 Padding = Pair | str
@@ -26,22 +28,27 @@ def convolve(
     dilation: tuple[int, ...],
     groups: int,
 ) -> Array:
-    """Cross-correlation of ``x`` (B, C, *size) with ``weight`` (out, C/groups, *kernel)."""
+    """Cross-correlation of ``x`` (B, C, *size) with ``weight`` (out, C/groups, *kernel).
+
+    The bias, then what lies in a window channel by channel, each row by row.
+    """
     kernel, out = weight.shape[2:], weight.shape[0]
     pads = pads_of(padding, kernel, dilation)
     counts = window_counts(x.shape[2:], kernel, stride, pads, dilation)
     view = windows(x, counts, kernel, stride, pads, dilation)
     batch, channels, dims = x.shape[0], x.shape[1] // groups, len(kernel)
-    view = view.reshape(batch, groups, channels, *counts, *kernel)
-    # (B, G, C/G, *counts, *kernel) -> (B, G, *counts, C/G, *kernel): one matrix product per group.
-    order = [0, 1, *range(3, 3 + dims), 2, *range(3 + dims, 3 + 2 * dims)]
-    terms = channels * math.prod(kernel)
-    columns = view.transpose(order).reshape(batch, groups, math.prod(counts), terms)
-    matrix = weight.astype(x.dtype).reshape(groups, out // groups, terms).transpose(0, 2, 1)
-    y: Array = (columns @ matrix).transpose(0, 1, 3, 2).reshape(batch, out, *counts)
-    if bias is not None:
-        y = y + bias.astype(x.dtype).reshape(-1, *[1] * dims)
-    return y
+    # One group, one channel and one place of the kernel at a time, for all outputs.
+    view = view.reshape(batch, groups, 1, channels, *counts, math.prod(kernel))
+    w = weight.astype(x.dtype).reshape(groups, out // groups, channels, -1)
+    first = np.zeros(out, x.dtype) if bias is None else bias.astype(x.dtype)
+    begun = first.reshape(1, groups, out // groups, *[1] * dims)
+    total = np.broadcast_to(begun, (batch, groups, out // groups, *counts))
+    terms = (
+        (view[:, :, :, c, ..., k], w[:, :, c, k].reshape(groups, -1, *[1] * dims))
+        for c, k in itertools.product(range(channels), range(math.prod(kernel)))
+    )
+    total = weighted_sum(total, terms, bool(np.isfinite(w).all()))
+    return total.reshape(batch, out, *counts)
 
 
 def convolved_shape(

@@ -10,6 +10,7 @@ from ..fields import Array, array, choice
 from ..node import Node, State
 from ..registry import register_node
 from ..shapes import Shape
+from . import functions
 from .neuron import check_parameters, parameter_shape
 
 UNARY: dict[str, Callable[[Array], Array]] = {
@@ -19,8 +20,8 @@ UNARY: dict[str, Callable[[Array], Array]] = {
     "round": np.rint,
     # As torch, 0 for what is neither above nor below 0.
     "sign": lambda x: (x > 0).astype(x.dtype) - (x < 0).astype(x.dtype),
-    "exp": np.exp,
-    "log": np.log,
+    "exp": functions.exp,
+    "log": functions.log,
     "sqrt": np.sqrt,
     "reciprocal": np.reciprocal,
 }

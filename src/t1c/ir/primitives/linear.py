@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from enum import StrEnum
 
+import numpy as np
+
 from ..errors import Problem, ShapeError
 from ..fields import Array, array, choice, integer
 from ..node import Node, State
 from ..registry import register_node
 from ..shapes import Shape
 from .neuron import check_parameters, parameter_shape
+from .sums import weighted_sum
 
 
 def dense_shape(weight: Shape, shape: Shape) -> Shape:
@@ -23,6 +26,14 @@ def dense_shape(weight: Shape, shape: Shape) -> Shape:
             )
         )
     return (*shape[:-1], weight[0])
+
+
+def dense(x: Array, weight: Array, bias: Array) -> Array:
+    """The bias, then each feature of ``x`` (..., in) times its column of ``weight`` (out, in)."""
+    w = weight.astype(x.dtype)
+    total = np.broadcast_to(bias.astype(x.dtype), (*x.shape[:-1], len(w)))
+    terms = ((x[..., i : i + 1], w[:, i]) for i in range(w.shape[1]))
+    return weighted_sum(total, terms, bool(np.isfinite(w).all()))
 
 
 class _Dense(Node):
@@ -50,7 +61,7 @@ class _Dense(Node):
 
     def step(self, x: Array, state: State) -> tuple[Array, State]:
         """Multiply and add, in the dtype of ``x``."""
-        return x @ self.weight.astype(x.dtype).T + self.bias.astype(x.dtype), state
+        return dense(x, self.weight, self.bias), state
 
 
 class SpikeMode(StrEnum):
@@ -117,7 +128,7 @@ class Linear(Node):
 
     def step(self, x: Array, state: State) -> tuple[Array, State]:
         """Multiply, in the dtype of ``x``."""
-        return x @ self.weight.astype(x.dtype).T, state
+        return dense(x, self.weight, np.zeros(len(self.weight))), state
 
 
 @register_node

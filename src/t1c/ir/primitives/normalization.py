@@ -12,10 +12,15 @@ from ..node import Node, State
 from ..registry import register_node
 from ..shapes import Shape
 from .activation import Featured
+from .sums import mean_along
 
 
 class _BatchNorm(Node):
-    """y = (x - running_mean) / sqrt(running_var + eps) * weight + bias, per channel."""
+    """y = (x - running_mean) / sqrt(running_var + eps) * weight + bias, per channel.
+
+    That is one factor and one shift for each channel, y = factor * x + shift, which are folded in
+    float64 and then cast, as the coefficients of a neuron are.
+    """
 
     num_features: int
     weight: Array
@@ -41,13 +46,15 @@ class _BatchNorm(Node):
         return shape
 
     def step(self, x: Array, state: State) -> tuple[Array, State]:
-        """Scale and shift with the stored statistics."""
+        """Multiply and add what the stored statistics come to."""
         axes = (-1, *[1] * (x.ndim - 2))
         mean, var, weight, bias = (
-            p.astype(x.dtype).reshape(axes)
+            p.astype(x.dtype).astype(np.float64).reshape(axes)
             for p in (self.running_mean, self.running_var, self.weight, self.bias)
         )
-        return (x - mean) / np.sqrt(var + x.dtype.type(self.eps)) * weight + bias, state
+        factor = 1 / np.sqrt(var + self.eps) * weight
+        shift = -mean * factor + bias
+        return x * factor.astype(x.dtype) + shift.astype(x.dtype), state
 
 
 @register_node
@@ -143,11 +150,11 @@ class LayerNorm(Node):
     def step(self, x: Array, state: State) -> tuple[Array, State]:
         """Normalise each sample by its own mean and (biased) variance."""
         axes = tuple(range(-len(self.normalized_shape), 0))
-        centred = x - x.mean(axis=axes, keepdims=True)
-        var = (centred**2).sum(axis=axes, keepdims=True) / math.prod(self.normalized_shape)
-        scaled = centred / np.sqrt(var + self.eps)
+        centred = x - mean_along(x, axes)
+        var = mean_along(centred * centred, axes)
+        scaled = centred / np.sqrt(var + x.dtype.type(self.eps))
         weight, bias = self.weight.astype(x.dtype), self.bias.astype(x.dtype)
-        return (scaled * weight + bias).astype(x.dtype), state
+        return scaled * weight + bias, state
 
 
 @register_node
@@ -193,8 +200,8 @@ class GroupNorm(Node):
         """Normalise each group of channels."""
         count = math.prod(x.shape[1:]) // self.num_groups
         groups = x.reshape(x.shape[0], self.num_groups, count)
-        centred = groups - groups.mean(axis=-1, keepdims=True)
-        var = (centred**2).sum(axis=-1, keepdims=True) / x.dtype.type(count)
+        centred = groups - mean_along(groups, (-1,))
+        var = mean_along(centred * centred, (-1,))
         scaled = (centred / np.sqrt(var + x.dtype.type(self.eps))).reshape(x.shape)
         over = (-1, *[1] * (x.ndim - 2))
         weight, bias = (p.astype(x.dtype).reshape(over) for p in (self.weight, self.bias))

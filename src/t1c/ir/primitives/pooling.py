@@ -63,6 +63,14 @@ class _Pool(Node):
         view = windows(x, counts, kernel, stride, pads, dilation, fill)
         return view.reshape(*view.shape[: 2 + len(kernel)], math.prod(kernel))
 
+    def sums(self, x: Array) -> Array:
+        """The sum of every window of ``x`` (B, C, *size), row by row, beginning with zero."""
+        patches = self.patches(x, 0.0)
+        total = np.zeros(patches.shape[:-1], x.dtype)
+        for k in range(patches.shape[-1]):
+            total += patches[..., k]
+        return total
+
     def output_shape(self, shape: Shape) -> Shape:
         """(C, *size) becomes (C, *counts)."""
         if len(shape) != 1 + self.spatial.count(","):
@@ -85,9 +93,13 @@ class _AvgPool(_Pool):
 
     def step(self, x: Array, state: State) -> tuple[Array, State]:
         """Sum every window and divide by how many elements it holds."""
-        total = self.patches(x, 0.0).sum(axis=-1)
-        along = [self._elements(axis, size) for axis, size in enumerate(x.shape[2:])]
-        return total / functools.reduce(np.multiply.outer, along).astype(x.dtype), state
+        return self.sums(x) / self.elements(x.shape[2:]).astype(x.dtype), state
+
+    def elements(self, size: Shape) -> Array:
+        """How many elements each window on a map of this size holds."""
+        along = [self._elements(axis, n) for axis, n in enumerate(size)]
+        counts: Array = functools.reduce(np.multiply.outer, along)
+        return counts
 
     def _elements(self, axis: int, size: int) -> Array:
         kernel, stride, pad, _ = (values[axis] for values in self.window)
@@ -147,7 +159,7 @@ class SumPool2d(_Pool):
 
     def step(self, x: Array, state: State) -> tuple[Array, State]:
         """Sum every window."""
-        return self.patches(x, 0.0).sum(axis=-1), state
+        return self.sums(x), state
 
 
 @register_node

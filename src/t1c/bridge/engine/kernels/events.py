@@ -28,6 +28,8 @@ WIDE = 512
 """Neurons that are worked side by side."""
 MANY = 256
 """Rows of input from which on it pays to lay a weight out anew."""
+WINDOW = 64
+"""Elements of a kernel of which one word tells which are active."""
 TILE_BYTES = 2**19
 """Weights of a convolution that stay in the second-level cache."""
 ROWS = 64
@@ -285,7 +287,12 @@ class Behind:
 
 
 def convolution_block(
-    xs: Tensor, weight: Tensor, bias: Tensor | None, shape: Convolution, behind: Behind
+    xs: Tensor,
+    weight: Tensor,
+    bias: Tensor | None,
+    shape: Convolution,
+    behind: Behind,
+    ordered: bool = False,
 ) -> tuple[Tensor, State]:
     """A convolution over what fires, and what is behind it; no gradient.
 
@@ -295,6 +302,8 @@ def convolution_block(
         bias: (out,).
         shape: what convolves.
         behind: what follows.
+        ordered: sums are taken channel by channel, each row by row, and not place by place; for
+            kernels of at most ``WINDOW`` elements.
 
     Returns:
         (what comes out (T, B, C', H', W'), the neuron's state, () without one).
@@ -303,7 +312,8 @@ def convolution_block(
     tile = _tile(weight)
     b = x.new_zeros(len(weight)) if bias is None else bias.detach().contiguous()
     given = x.new_empty(0, 0, 0)
-    return _worked(x.shape[:2], shape, behind, tile, x, by_place(weight, tile), b, given)
+    w = by_place(weight, tile, ordered)
+    return _worked(x.shape[:2], shape, behind, tile, x, w, b, given, ordered)
 
 
 def work_behind(
@@ -336,6 +346,7 @@ def _worked(
     w: Tensor,
     b: Tensor,
     given: Tensor,
+    ordered: bool = False,
 ) -> tuple[Tensor, State]:
     from .numba_convolution import MAX, MEAN, NO_NEURON, NO_POOL, block_kernel
 
@@ -368,6 +379,7 @@ def _worked(
         4 * steps * batch * outs * rows * columns,
         bands,
         tile,
+        ordered,
         strict,
         synapse,
         *(a.numpy() for a in (x, w, b, given)),

@@ -15,7 +15,7 @@ import numpy as np
 
 from .compiled import compiled
 from .numba_scan import Array, walk
-from .vector_sums import active, add_graded_rows, add_rows
+from .vector_sums import active, add_graded_rows, add_rows, trailing_zeros
 from .vector_windows import pool_window
 
 NO_POOL, MAX, MEAN = range(3)
@@ -127,6 +127,95 @@ def gather(
 
 
 @compiled
+def gather_in_order(
+    row: int,
+    x: Array,
+    index: Array,
+    starts: Array,
+    ones: Array,
+    above: int,
+    weight: Array,
+    of: int,
+    bias: Array,
+    outs: int,
+    sums: Array,
+    g: Array,
+    lit: Array,
+    picked: Array,
+    factors: Array,
+) -> None:
+    """The sums of one row of outputs, each channel by channel and within one row by row.
+
+    Args:
+        row: of the outputs.
+        x: the input map.
+        index: what is active.
+        starts: where pixels begin in it.
+        ones: whether all that is active in a row is one.
+        above: the row that the first of them is.
+        weight: as ``weights.by_place`` lays it out with ``ordered``.
+        of: where those of the outputs begin in it.
+        bias: (outs,).
+        outs: channels that are worked.
+        sums: (columns * outs,).
+        g: the geometry.
+        lit: (in,) takes one bit for each element of the kernel that sees something active.
+        picked: (in * kH * kW + 8,) takes the elements of the weight that are added.
+        factors: (in * kH * kW,) takes what they are multiplied by.
+    """
+    columns, high, wide = g[1], g[3], g[4]
+    down, right, top, left, reach_down, reach_right = g[5], g[6], g[7], g[8], g[9], g[10]
+    channels, height, width = g[11], g[12], g[13]
+    area, one = high * wide, np.uint64(1)
+    # What the next output sees too moves to its new place, where windows overlap.
+    again = wide - right if reach_right == 1 and right < wide else 0
+    stays = np.uint64(0)
+    for kr in range(high):
+        for kc in range(again):
+            stays |= one << np.uint64(kr * wide + kc)
+    lit[:] = 0
+    for column in range(columns):
+        begin = again if column else 0
+        if begin:
+            for c in range(channels):
+                lit[c] = (lit[c] >> np.uint64(right)) & stays
+        else:
+            lit[:] = 0
+        plain = True
+        for kr in range(high):
+            r = row * down - top + kr * reach_down
+            if r < 0 or r >= height:
+                continue
+            plain = plain and ones[r - above]
+            for kc in range(begin, wide):
+                p = column * right - left + kc * reach_right
+                if p < 0 or p >= width:
+                    continue
+                bit, first = one << np.uint64(kr * wide + kc), p * channels
+                for e in range(starts[r - above, p], starts[r - above, p + 1]):
+                    lit[index[e] - first] |= bit
+        n = 0
+        for c in range(channels):
+            bits = lit[c]
+            while bits != 0:
+                picked[n] = c * area + trailing_zeros(bits)
+                n += 1
+                bits &= bits - one
+        to = column * outs
+        if plain:
+            add_rows(sums, to, outs, bias, 0, weight, of, outs, picked, 0, n, False)
+            continue
+        for e in range(n):
+            c, k = picked[e] // area, picked[e] % area
+            r = row * down - top + k // wide * reach_down
+            p = column * right - left + k % wide * reach_right
+            factors[picked[e]] = x[(r * width + p) * channels + c]
+        add_graded_rows(
+            sums, to, outs, bias, 0, weight, of, outs, picked, 0, n, factors, 0, 1
+        )  # fmt: skip
+
+
+@compiled
 def pool(
     kind: int, first: int, last: int, above: int, maps: Array, columns: int, outs: int, q: Array,
     all_outs: int, begin: int, y: Array,
@@ -172,6 +261,7 @@ def block_kernel(
         last: int,
         bands: int,
         tile: int,
+        ordered: bool,
         strict: bool,
         synapse: bool,
         x: Array,
@@ -225,6 +315,9 @@ def block_kernel(
             seen = 0 if dense else max(below - above, 0)
             index = np.empty(seen * width * channels + 8, np.int32)
             starts, ones = np.empty((seen, width + 1), np.int64), np.empty(seen, np.bool_)
+            lit = np.empty(channels if ordered else 0, np.uint64)
+            elements = channels * high * wide if ordered else 0
+            picked, factors_of = np.empty(elements + 8, np.int32), np.empty(elements, x.dtype)
             maps = np.empty(tall * size if pooled else 0, x.dtype)
             vs = np.empty(tall * size if fires else 0, x.dtype)
             cs = np.empty(tall * size if synapse else 0, x.dtype)
@@ -246,6 +339,12 @@ def block_kernel(
                         for a in range(0, size, run):
                             place = ((begin + row) * columns + a // outs) * all_outs + lead
                             sums[a : a + run] = given[t % len(given), b, place : place + run]
+                    elif ordered:
+                        gather_in_order(
+                            begin + row, x[t, b], index, starts, ones, above, weight,
+                            lead * high * wide * channels, bias[lead : lead + outs], outs, sums,
+                            geometry, lit, picked, factors_of,
+                        )  # fmt: skip
                     else:
                         gather(
                             begin + row, x[t, b], index, starts, ones, above, weight,

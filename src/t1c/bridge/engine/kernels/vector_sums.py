@@ -237,6 +237,18 @@ def active(x: Array, at: int, width: int, index: Array, n: int, first: int = 0) 
     return n, n - begin == ones
 
 
+def _trailing_zeros(_: Any, bits: Any) -> Any:
+    """How many zeros are below the lowest bit of a word that is set."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        return builder.cttz(arguments[0], llvm.Constant(llvm.IntType(1), 1))
+
+    return types.int64(bits), generate
+
+
+trailing_zeros: Any = intrinsic(_trailing_zeros)
+
+
 def _run(lanes: int, graded: bool) -> Any:
     """A function that adds a run of memory to another, ``lanes`` long; 0: a few elements."""
 

@@ -17,20 +17,22 @@ _LAID: Any = WeakTensorKeyDictionary()
 """Weight -> (its numbers as they were, how they were laid out)."""
 
 
-def by_place(weight: Tensor, tile: int) -> Tensor:
+def by_place(weight: Tensor, tile: int, ordered: bool = False) -> Tensor:
     """A weight (out, in, kH, kW) or (out, in, kW) flat, each tile of outputs as (kH, kW, in, tile).
+
+    With ``ordered`` as (in, kH, kW, tile), the order in which sums are written.
 
     Whether what was laid out before still serves is told from the numbers themselves: not every
     write to a tensor counts in its version.
     """
     w = weight.detach()
     if w.numel() < LARGE:
-        return _laid(w, tile)
+        return _laid(w, tile, ordered)
     now = w.contiguous().view(-1).view(torch.int32)
     kept: tuple[Tensor, Tensor, tuple[Any, ...]] | None = _LAID.get(weight)
-    how = w.dtype, w.shape, tile
+    how = w.dtype, w.shape, tile, ordered
     if kept is None or kept[2] != how or not _same(kept[0], now):
-        kept = now.clone(), _laid(w, tile), how
+        kept = now.clone(), _laid(w, tile, ordered), how
         _LAID[weight] = kept
     return kept[1]
 
@@ -43,10 +45,11 @@ def _same(a: Tensor, b: Tensor) -> bool:
     return not found[0]
 
 
-def _laid(w: Tensor, tile: int) -> Tensor:
+def _laid(w: Tensor, tile: int, ordered: bool) -> Tensor:
     laid = w.new_empty(w.numel())
     row = w[0].numel()
     for begin in range(0, len(w), tile):
-        part = w[begin : begin + tile].movedim(0, -1).movedim(0, -2)
+        part = w[begin : begin + tile].movedim(0, -1)
+        part = part if ordered else part.movedim(0, -2)
         laid[begin * row :][: part.numel()].view(part.shape).copy_(part)
     return laid
