@@ -63,7 +63,7 @@ def spread_out(x: Tensor, weight: Tensor, bias: Tensor | None, how: Spread) -> T
     if how.transposed:
         laid = weight.flatten(2).movedim(1, -1)
     else:
-        laid = weight.view(groups, outs, weight.shape[1], -1).permute(0, 2, 3, 1)
+        laid = weight.reshape(groups, outs, weight.shape[1], -1).permute(0, 2, 3, 1)
     y = x.new_empty(len(x), *how.outputs, groups * outs)
     parts = -(-outs // PART)
     options = (how.inputs, how.outputs, how.kernel, how.stride, how.padding, how.dilation)
@@ -79,7 +79,7 @@ def spread_out(x: Tensor, weight: Tensor, bias: Tensor | None, how: Spread) -> T
         how.transposed,
         groups,
         outs,
-        x.detach().contiguous().view(len(x), -1).numpy(),
+        x.detach().contiguous().flatten(1).numpy(),
         laid.contiguous().view(-1).numpy(),
         (x.new_zeros(groups * outs) if bias is None else bias.contiguous()).numpy(),
         np.array(geometry, np.int64),
