@@ -14,6 +14,8 @@ from torch import Tensor
 
 from .threads import share
 
+FEW = 8
+"""Outputs of a group below which rows of them are too short for vectors."""
 PART = 64
 """Output channels that are worked together."""
 
@@ -55,7 +57,7 @@ def spread_out(x: Tensor, weight: Tensor, bias: Tensor | None, how: Spread) -> T
         bias: (out,).
         how: where inputs go.
     """
-    from .numba_spread import spread
+    from .numba_spread import planes, spread
 
     groups, axes = how.groups, len(how.kernel)
     outs = weight.shape[1] if how.transposed else len(weight) // groups
@@ -64,18 +66,13 @@ def spread_out(x: Tensor, weight: Tensor, bias: Tensor | None, how: Spread) -> T
         laid = weight.flatten(2).movedim(1, -1)
     else:
         laid = weight.reshape(groups, outs, weight.shape[1], -1).permute(0, 2, 3, 1)
-    y = x.new_empty(len(x), *how.outputs, groups * outs)
-    parts = -(-outs // PART)
     options = (how.inputs, how.outputs, how.kernel, how.stride, how.padding, how.dilation)
     # Two axes are three of which the first has one place.
     fill = ((1,), (1,), (1,), (1,), (0,), (1,))
     geometry = [n for own, one in zip(options, fill, strict=True) for n in one * (3 - axes) + own]
-    share(
-        spread,
-        len(x) * groups * parts,
-        4 * y.numel() * math.prod(how.kernel),
-        parts,
-        PART,
+    count, places = len(x) * groups, math.prod(how.outputs)
+    work = 4 * count * outs * places * math.prod(how.kernel)
+    given = (
         how.transposed,
         groups,
         outs,
@@ -83,8 +80,14 @@ def spread_out(x: Tensor, weight: Tensor, bias: Tensor | None, how: Spread) -> T
         laid.contiguous().view(-1).numpy(),
         (x.new_zeros(groups * outs) if bias is None else bias.contiguous()).numpy(),
         np.array(geometry, np.int64),
-        y.view(-1).numpy(),
     )
+    if outs < FEW:
+        y = x.new_empty(len(x), groups * outs, *how.outputs)
+        share(planes, count * outs, work, *given, y.view(-1).numpy())
+        return y
+    y = x.new_empty(len(x), *how.outputs, groups * outs)
+    parts = -(-outs // PART)
+    share(spread, count * parts, work, parts, PART, *given, y.view(-1).numpy())
     return y.movedim(-1, 1)
 
 
