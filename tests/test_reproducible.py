@@ -271,6 +271,49 @@ def test_large_layers_give_one_answer(name):
         assert all(0.01 < share < 0.99 for share in fired)
 
 
+def convolution(rng: np.random.Generator) -> tuple[Any, tuple[int, ...]]:
+    """A convolution of any kind and geometry, and the shape of an input."""
+    axes, groups = int(rng.integers(1, 4)), int(rng.integers(1, 4))
+
+    def draw(low: int, high: int) -> Any:
+        return tuple(map(int, rng.integers(low, high, axes)))
+
+    ins, outs = groups * int(rng.integers(1, 3)), groups * int(rng.choice([1, 2, 9]))
+    kernel, size = draw(1, 4), draw(4, 8)
+    options: dict[str, Any] = {"stride": draw(1, 4), "padding": draw(0, 3), "dilation": draw(1, 3)}
+    if transposed := axes < 3 and rng.random() < 0.5:
+        longest = map(max, options["stride"], options["dilation"])
+        options["output_padding"] = tuple(int(rng.integers(0, n)) for n in longest)
+    if axes == 1:
+        options = {name: values[0] for name, values in options.items()}
+    plain = {1: ir.Conv1d, 2: ir.Conv2d, 3: ir.Conv3d}
+    kind = {1: ir.ConvTranspose1d, 2: ir.ConvTranspose2d}[axes] if transposed else plain[axes]
+    lead = (ins, outs // groups) if transposed else (outs, ins // groups)
+    weight = rng.normal(size=(*lead, *kernel))
+    return kind(weight, rng.normal(size=outs), groups=groups, **options), (ins, *size)
+
+
+def test_convolutions_of_any_geometry_give_the_references_bits_and_torchs_numbers():
+    rng, kinds = np.random.default_rng(0), set()
+    for _ in range(200):
+        node, shape = convolution(rng)
+        try:
+            leaving = node.output_shape(shape)
+        except ir.ShapeError:
+            continue
+        graph = chain(("in", ir.Input(shape)), ("c", node), ("out", ir.Output(leaving)))
+        x = rng.normal(size=(2, *shape)).astype(np.float32)
+        x[rng.random(x.shape) < rng.choice([0, 0.7])] = 0
+        expected, _ = ir.Reference(graph, np.float32).step(x)
+        with torch.no_grad():
+            y, _ = imported(graph)(torch.from_numpy(x))
+            near, _ = imported(graph, reproducible=False)(torch.from_numpy(x))
+        np.testing.assert_array_equal(y.numpy(), expected)
+        np.testing.assert_allclose(near.numpy(), expected, 1e-3, 1e-4)
+        kinds.add((type(node), node.groups > 1))
+    assert len(kinds) == 10
+
+
 def attention() -> ir.Graph:
     nodes = {
         "in": ir.Input((3, 9, 20)),

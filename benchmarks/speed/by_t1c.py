@@ -16,9 +16,13 @@ from .networks import Network
 class T1C(Model):
     """`executor.run` for sequences, `executor(x, state)` for steps."""
 
+    reproducible = False
+
     def __init__(self, network: Network):
         super().__init__()
-        self.executor = bridge.ir_to_torch(graph(ir, network), return_state=True)
+        self.executor = bridge.ir_to_torch(
+            graph(ir, network), return_state=True, reproducible=self.reproducible
+        )
 
     def forward(self, xs: Tensor) -> Tensor:
         """One call."""
@@ -27,3 +31,9 @@ class T1C(Model):
     def step(self, x: Tensor, state: Any) -> tuple[Tensor, Any]:
         """One call."""
         return self.executor(x, state)
+
+
+class Reproducible(T1C):
+    """The same with every sum in its written order."""
+
+    reproducible = True

@@ -17,6 +17,11 @@ def _by(module: str, name: str) -> Callable[[], Callable[[Network], Model]]:
 
 
 T1C = Candidate(OURS, _by("by_t1c", "T1C"), note="`executor.run(xs)`; `executor(x, state)`")
+REPRODUCIBLE = Candidate(
+    f"{OURS}, reproducible",
+    _by("by_t1c", "Reproducible"),
+    note="the same with `reproducible=True`: every sum in its written order",
+)
 TALON = Candidate(
     "talon-bridge", _by("by_talon", "Talon"), note="`executor(x, state)`, stepped by a loop"
 )
@@ -98,7 +103,7 @@ ROWS = (
         "MLP 784-512-512-10, B=64, T=100",
         "run",
         _mlp(64, 100),
-        (T1C, *PEERS, PRODUCTS),
+        (T1C, REPRODUCIBLE, *PEERS, PRODUCTS),
         (Target((TALON.name,), 5), Target((FLOOR,), 0.6, most=True)),
     ),
     Row(
@@ -106,7 +111,7 @@ ROWS = (
         "MLP 784-512-512-10, B=1, T=1000",
         "run",
         _mlp(1, 1000),
-        (T1C, *PEERS, PRODUCTS),
+        (T1C, REPRODUCIBLE, *PEERS, PRODUCTS),
         (Target((TALON.name,), 50),),
     ),
     Row(
@@ -114,7 +119,7 @@ ROWS = (
         "conv SNN 1x28x28, B=32, T=25",
         "run",
         partial(conv_snn, 32, 25),
-        (T1C, *PEERS, PRODUCTS, PRODUCTS_LAST),
+        (T1C, REPRODUCIBLE, *PEERS, PRODUCTS, PRODUCTS_LAST),
         (Target((TALON.name,), 3), Target((FLOOR,), 0.6, most=True)),
     ),
     Row(
@@ -130,7 +135,7 @@ ROWS = (
         "one step of the MLP, B=1",
         "step",
         _mlp(1, 500),
-        (T1C, TALON, SNNTORCH, SNNTORCH_DEFAULT, SPIKINGJELLY_SINGLE, NORSE, PLAIN),
+        (T1C, REPRODUCIBLE, TALON, SNNTORCH, SNNTORCH_DEFAULT, SPIKINGJELLY_SINGLE, NORSE, PLAIN),
         (Target((TALON.name,), 5), Target(BOTH_SNNTORCH, 5, title="snnTorch")),
     ),
     Row(

@@ -26,6 +26,9 @@ States = dict[str, State]
 class Reference:
     """Runs a graph in any NumPy float dtype; float64 is the meaning.
 
+    Every sum has one order (see ``ir.primitives.sums``), so that in the dtype of an executor that
+    was made with ``reproducible=True`` the numbers are its own, bit for bit.
+
     ``state`` maps the name of each node with state to its state variables; a node whose output
     runs back in time has that output as a further, last one. A node ``n`` of a nested graph ``g``
     is named ``g/n``.
