@@ -160,8 +160,8 @@ def conv(outs: int, ins: int, *kernel: int, node: Any = ir.Conv2d, **options: An
 
 
 def norm(channels: int) -> ir.BatchNorm2d:
-    w = [any_weights(channels) for _ in range(3)]
-    return ir.BatchNorm2d(channels, *w, np.abs(any_weights(channels)) + np.float32(0.1))
+    weight, bias, mean, var = (any_weights(channels) for _ in range(4))
+    return ir.BatchNorm2d(channels, weight, bias, mean, np.abs(var) + np.float32(0.1))
 
 
 def mlp() -> ir.Graph:
@@ -253,8 +253,8 @@ LARGE = {
 
 
 def shown(name: str, steps: int = 5, batch: int = 3) -> dict[str, Any]:
-    x = RNG.normal(0.3, 1, (steps, batch, *LARGE[name].nodes["in"].shape))
-    return {"in": x}
+    (node,) = LARGE[name].inputs().values()
+    return {"in": RNG.normal(0.3, 1, (steps, batch, *node.shape))}
 
 
 @pytest.mark.parametrize("name", LARGE)
