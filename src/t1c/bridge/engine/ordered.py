@@ -91,13 +91,13 @@ def work_in_order(name: str, module: nn.Module, x: Tensor) -> Any:
     if isinstance(module, MergeModule):
         return module(x)
     work = _work_of(name, module, [x])
-    return module(x) if work is None else _worked(work, module, [x])
+    return module(x) if work is None else _worked(name, work, module, [x])
 
 
 def merge_in_order(name: str, module: MergeModule, sent: Sequence[Tensor]) -> Tensor:
     """What a module makes of its several inputs; otherwise as ``work_in_order``."""
     work = _work_of(name, module, sent)
-    return module.merge(sent) if work is None else _worked(work, module, sent)
+    return module.merge(sent) if work is None else _worked(name, work, module, sent)
 
 
 def _work_of(name: str, module: nn.Module, sent: Sequence[Tensor]) -> Work | None:
@@ -109,14 +109,17 @@ def _work_of(name: str, module: nn.Module, sent: Sequence[Tensor]) -> Work | Non
     return work
 
 
-def _worked(work: Work, module: nn.Module, sent: Sequence[Tensor]) -> Tensor:
+def _worked(name: str, work: Work, module: nn.Module, sent: Sequence[Tensor]) -> Tensor:
     parameters = dict(module.named_parameters())
     wanted = any(t.requires_grad for t in (*sent, *parameters.values()))
-    if not (torch.is_grad_enabled() and wanted):
-        return work(module, [x.detach() for x in sent])
-    worked: Tensor = _InOrder.apply(  # type: ignore[no-untyped-call]
-        work, module, tuple(parameters), len(sent), *sent, *parameters.values()
-    )
+    try:
+        if not (torch.is_grad_enabled() and wanted):
+            return work(module, [x.detach() for x in sent])
+        worked: Tensor = _InOrder.apply(  # type: ignore[no-untyped-call]
+            work, module, tuple(parameters), len(sent), *sent, *parameters.values()
+        )
+    except UnsupportedError as error:
+        raise UnsupportedError([p.at(f"node {name!r}") for p in error.problems]) from None
     return worked
 
 
