@@ -560,11 +560,11 @@ def test_a_layer_that_is_not_as_it_was_imported_is_refused(monkeypatch):
         executor(x)
     executor = imported(graph)
     executor.node("odd").bias = nn.Parameter(torch.ones(1))
-    with torch.no_grad(), pytest.raises(UnsupportedError, match="'odd'.*shapes"):
+    with torch.no_grad(), pytest.raises(UnsupportedError, match=r"'odd'.*shapes"):
         executor(x)
     executor = imported(graph)
     executor.node("odd").weight = nn.Parameter(torch.ones(3, 5))
-    with torch.no_grad(), pytest.raises(UnsupportedError, match="'odd'.*shapes"):
+    with torch.no_grad(), pytest.raises(UnsupportedError, match=r"'odd'.*shapes"):
         executor.run(x[None])
     executor = imported(graph)
     with monkeypatch.context() as patched:
