@@ -46,6 +46,10 @@ def spot_of(call: Call) -> Key:
     return call.site, kind, id(call.module), call.scope
 
 
+class UnequalSequencesError(UnsupportedError):
+    """A model works on sequences of several lengths."""
+
+
 class Steps(Labels):
     """The times of a record, and its axes.
 
@@ -77,7 +81,7 @@ class Steps(Labels):
             if leaf.role == TIME
         }
         if len(sizes) > 1:
-            raise UnsupportedError(
+            raise UnequalSequencesError(
                 Problem(
                     f"sequences of {' and '.join(map(str, sorted(sizes)))} steps in one model",
                     "one number of steps",

@@ -24,7 +24,7 @@ from .families import Families
 from .forms import Form, Shapes, drawn, form_of
 from .module_calls import Convert
 from .record import Record, Value, replaced
-from .steps import Steps
+from .steps import Steps, UnequalSequencesError
 
 Drawn = tuple[ir.Graph, dict[str, str], tuple[Shapes, ...], tuple[int, ...], tuple["Place", ...]]
 Place = tuple[Any, ...]
@@ -172,7 +172,9 @@ def _drawn(
             first = first or refused_model(error)
             continue
         except UnsupportedError as error:
-            if not form.merged:
+            # A model may go through as many steps as its author wrote, whatever it is given.
+            own_steps = isinstance(error, UnequalSequencesError) and steps != form.steps
+            if not (form.merged or own_steps):
                 raise _seen_with(error, steps, batch, form) from None
             first = first or error
             continue
