@@ -18,6 +18,7 @@ from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from .ledger import ALWAYS_CONSTANT, Ledger, describe
+from .mapped import written_out
 from .module_calls import ModuleCalls
 from .record import Value, tensors_in, version_of
 from .where import Whereabouts
@@ -214,8 +215,9 @@ class Recorder(ModuleCalls, Ledger):
 
         nn.Module.__call__ = called  # type: ignore[method-assign]
         try:
-            with torch.inference_mode(False), torch.no_grad(), _Below(self), _Mode(self):
-                yield
+            with torch.inference_mode(False), torch.no_grad(), written_out():
+                with _Below(self), _Mode(self):
+                    yield
         finally:
             nn.Module.__call__ = run  # type: ignore[method-assign]
             with torch.no_grad():

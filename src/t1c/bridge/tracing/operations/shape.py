@@ -43,7 +43,14 @@ def _expand(b: Bench) -> Signal:
     x, out = b.x(), b.out()
     if math.prod(x.features) == math.prod(out):
         return b.reshaped(x, out)
-    return b.copied(x, out)
+    given = (1,) * (len(out) - len(x.features)) + x.features
+    inner: list[int] = []
+    copies: list[int] = []
+    for n, m in zip(given, out, strict=True):
+        each = b.call.name == "repeat_interleave"
+        inner += (n, 1) if each else (1, n)
+        copies += (n, m // n) if each else (m // n, n)
+    return b.reshaped(b.copied(b.reshaped(x, tuple(inner)), tuple(copies)), out)
 
 
 @rule("cut")
