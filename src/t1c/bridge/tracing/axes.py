@@ -13,6 +13,8 @@ import math
 from collections.abc import Iterable, Sequence
 
 TIME, BATCH = "time", "batch"
+STILL = "still"
+"""One step that stands for all: a new axis of one, where a module wants time."""
 
 
 class AxisError(Exception):
@@ -42,7 +44,7 @@ class Atom:
 
     @property
     def role(self) -> str | None:
-        """TIME, BATCH, or None: a feature, as far as is known."""
+        """TIME, BATCH, STILL, or None: a feature, as far as is known."""
         return self.found()._role
 
     def leaves(self) -> list[Atom]:
@@ -60,7 +62,7 @@ class Atom:
         atom._parts = [Atom(outer, atom.free), Atom(atom.size // outer, atom.free)]
 
     def become(self, role: str) -> None:
-        """Say that it is time, or the batch."""
+        """Say that it is time, the batch, or one step that stands for all."""
         leaves = self.leaves()
         if len(leaves) != 1:
             raise AxisError(f"an axis that is several is taken for {role}")
@@ -92,7 +94,7 @@ def roles(dim: Sequence[Atom]) -> set[str | None]:
 def is_lead(dim: Sequence[Atom]) -> bool:
     """Whether an axis is time, batch or both."""
     found = roles(dim)
-    if found <= {TIME, BATCH}:
+    if found <= {TIME, BATCH, STILL}:
         return bool(found)
     if found != {None}:
         raise AxisError(f"{' and '.join(sorted(r or 'features' for r in found))} share an axis")
@@ -181,6 +183,8 @@ def regroup(dims: Dims, shape: Sequence[int]) -> Dims:
             if not waiting:
                 raise AxisError(f"axes do not make up a shape {tuple(shape)}")
             atom = waiting.pop(0)
+            if atom.role == STILL:
+                continue
             if (n // done) % atom.size and atom.size % (n // done) == 0:
                 atom.split(n // done)
                 first, rest = atom.leaves()

@@ -269,6 +269,9 @@ class Building:
         if call.neuron:
             if not call.whole and self.steps.whole(x):
                 raise AxisError("a neuron that takes one step is given a whole sequence")
+            if call.whole and not self.steps.whole(x) and not self.steps.single:
+                count = self.steps.count
+                raise AxisError(f"a neuron takes one step, of which {count} copies are made")
             axes.features(bench.dims(x))
             return
         norms = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.GroupNorm)

@@ -61,7 +61,10 @@ def _elementwise(call: Call, dims: DimsOf) -> list[Dims]:
     return [out] * len(call.outputs)
 
 
-@_rule("batch_norm layer_norm group_norm instance_norm softmax log_softmax prelu cumsum rms_norm")
+@_rule(
+    "batch_norm layer_norm group_norm instance_norm softmax log_softmax prelu cumsum rms_norm"
+    " roll flip fliplr flipud"
+)
 def _same_axes(call: Call, dims: DimsOf) -> list[Dims]:
     return [dims(call.inputs[0])]
 
@@ -133,7 +136,8 @@ def _repeated(call: Call, dims: DimsOf) -> list[Dims]:
     result: list[axes.Dim] = []
     for dim, n in zip(given, shape, strict=True):
         times = n // max(axes.size(dim), 1)
-        result.append(dim if times == 1 else (Atom(times, free=True), *dim))
+        inner = dim if axes.size(dim) > 1 else ()
+        result.append(dim if times == 1 else (Atom(times, free=True), *inner))
     return [tuple(result)]
 
 
@@ -145,7 +149,8 @@ def _interleaved(call: Call, dims: DimsOf) -> list[Dims]:
         raise AxisError("repeat_interleave without dim flattens its input")
     dim %= len(given)
     times = call.outputs[0].shape[dim] // axes.size(given[dim])
-    given[dim] = (*given[dim], Atom(times, free=True))
+    outer = given[dim] if axes.size(given[dim]) > 1 else ()
+    given[dim] = (*outer, Atom(times, free=True))
     return [tuple(given)]
 
 
@@ -240,7 +245,8 @@ def _concatenated(call: Call, dims: DimsOf) -> list[Dims]:
     dim = argument(call, 1, "dim", 0) % len(pieces[0])
     rest = broadcast([(*p[:dim], (), *p[dim + 1 :]) for p in pieces])
     if len({id(v) for v in call.inputs}) == 1:
-        joined = (Atom(len(pieces), free=True), *pieces[0][dim])
+        inner = pieces[0][dim] if axes.size(pieces[0][dim]) > 1 else ()
+        joined = (Atom(len(pieces), free=True), *inner)
     else:
         joined = (Atom(call.outputs[0].shape[dim]),)
     return [(*rest[:dim], joined, *rest[dim + 1 :])]

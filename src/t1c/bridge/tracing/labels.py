@@ -12,7 +12,7 @@ from typing import Any
 
 from ..over_time import Layout, batch_of, layout_of_one
 from . import axes
-from .axes import BATCH, TIME, Atom, AxisError, Dims, fresh, leaves
+from .axes import BATCH, STILL, TIME, Atom, AxisError, Dims, fresh, leaves
 from .effects import argument, effect, index_parts
 from .record import Call, Record, Value
 
@@ -91,9 +91,15 @@ class Labels:
         if len(given) < 2:
             raise AxisError(f"a sequence {layout} of {len(given)} axes")
         found = leaves(given[time])
+        if not found:
+            # A new axis of one is one step, of which any number of copies may be made later.
+            found = [Atom(1)]
+            self._dims[call.inputs[0]] = (*given[:time], tuple(found), *given[time + 1 :])
         if len(found) != 1:
             raise AxisError(f"the time axis of a sequence {layout} holds several")
-        found[0].become(TIME)
+        if found[0].role != STILL:
+            alone = found[0].size == 1 and found[0] not in self._leaves_of(self._entering())
+            found[0].become(STILL if alone else TIME)
 
     def _note_walk(self, call: Call) -> None:
         """Note which axes are taken apart step by step, and where."""
@@ -142,7 +148,7 @@ class Labels:
         """
         known = {leaf.size for leaf in self._leaves_of(self._dims.values()) if leaf.role == TIME}
         entering = [values[0] for values in self.record.inputs.values()]
-        candidates = self._candidates([self.dims(v) for v in entering])
+        candidates = self._candidates(self._entering())
         places = [
             (place, leaf)
             for value in entering
@@ -191,14 +197,17 @@ class Labels:
         ]
         return sorted(found, key=lambda a: order.index(a) if a in order else len(order))
 
+    def _entering(self) -> list[Dims]:
+        """The axes of the inputs."""
+        return [self.dims(values[0]) for values in self.record.inputs.values()]
+
     @staticmethod
     def _leaves_of(all_dims: Iterable[Dims]) -> list[Atom]:
         return [leaf for dims in all_dims for dim in dims for leaf in leaves(dim)]
 
     def taken(self) -> set[int]:
         """The steps that are taken out of the inputs, one by one."""
-        entering = [values[0] for values in self.record.inputs.values()]
-        times = {a for a in self._leaves_of([self.dims(v) for v in entering]) if a.role == TIME}
+        times = {a for a in self._leaves_of(self._entering()) if a.role == TIME}
         return {
             k
             for atom, sites in self._walked.items()

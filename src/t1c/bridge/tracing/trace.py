@@ -17,7 +17,7 @@ from t1c.ir.errors import Problem, UnsupportedError
 
 from ..exporting import Fragment
 from .assemble import Assembly, Restate, Result
-from .axes import BATCH, TIME, leaves
+from .axes import BATCH, STILL, TIME, leaves
 from .building import Building, MembraneUsedError
 from .calling import Arguments, ModelError, arguments_of, record, refused_model
 from .families import Families
@@ -215,6 +215,8 @@ def _graph(
     building = Building(families, convert, made)
     for name, value, _ in named:
         _refuse_other_batch(name, _layout(steps, value))
+        if form.single:
+            _refuse_one_step(name, steps, value)
     final = [
         not form.single and not isinstance(v, list) and not steps.whole(v) for _, v, _ in named
     ]
@@ -253,10 +255,25 @@ def _refuse_other_batch(name: str, axes: Shapes) -> None:
         )
 
 
+def _refuse_one_step(name: str, steps: Steps, values: Any) -> None:
+    """Refuse an output of a step model that has an axis of one for the step itself."""
+    if any(leaf.role == STILL for dim in steps.dims(values[0]) for leaf in leaves(dim)):
+        raise UnsupportedError(
+            Problem(
+                f"output {name!r} of a model of single steps has a time axis of one",
+                "an output (B, ...), as the input is",
+                "Return y.squeeze(0).",
+            )
+        )
+
+
 def _layout(steps: Steps, value: Value | list[Value]) -> Shapes:
     """The axes of an output: for each a list of (role, size)."""
     first = value[-1] if isinstance(value, list) else value
-    dims = tuple(tuple((leaf.role, leaf.size) for leaf in leaves(dim)) for dim in steps.dims(first))
+    dims = tuple(
+        tuple((leaf.role, leaf.size) for leaf in leaves(dim) if leaf.role != STILL)
+        for dim in steps.dims(first)
+    )
     return (((TIME, steps.count),), *dims) if isinstance(value, list) else dims
 
 
