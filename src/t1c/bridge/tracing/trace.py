@@ -216,7 +216,7 @@ def _graph(
     for name, value, _ in named:
         _refuse_other_batch(name, _layout(steps, value))
         if form.single:
-            _refuse_one_step(name, steps, value)
+            _refuse_other_order(name, steps, value[0])  # type: ignore[index]
     final = [
         not form.single and not isinstance(v, list) and not steps.whole(v) for _, v, _ in named
     ]
@@ -255,14 +255,17 @@ def _refuse_other_batch(name: str, axes: Shapes) -> None:
         )
 
 
-def _refuse_one_step(name: str, steps: Steps, values: Any) -> None:
-    """Refuse an output of a step model that has an axis of one for the step itself."""
-    if any(leaf.role == STILL for dim in steps.dims(values[0]) for leaf in leaves(dim)):
+def _refuse_other_order(name: str, steps: Steps, value: Value) -> None:
+    """Refuse an output of a step model whose first axis is not the batch, or one that is time."""
+    roles = [{leaf.role for leaf in leaves(dim)} for dim in steps.dims(value)]
+    if BATCH not in roles[0] or any(STILL in found for found in roles):
         raise UnsupportedError(
             Problem(
-                f"output {name!r} of a model of single steps has a time axis of one",
+                f"output {name!r} of a model of single steps has an axis of its own for time, or "
+                "in front of the batch",
                 "an output (B, ...), as the input is",
-                "Return y.squeeze(0).",
+                "Return y.squeeze(0) where it has one step, y.movedim(0, 1) where it has features.",
+                where="" if value.call is None else value.call.place,
             )
         )
 

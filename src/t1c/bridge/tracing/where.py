@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import sys
-from types import FrameType
+from dis import opmap
+from types import CodeType, FrameType
 
 import torch
 
@@ -13,6 +14,8 @@ from .record import Site
 
 _BRIDGE = os.path.dirname(os.path.dirname(__file__))
 _TORCH = os.path.dirname(torch.__file__)
+_EARLY_CALL = opmap.get("PRECALL")
+"""Python 3.11's instruction before CALL: once the code is warm, it is the one that calls."""
 
 
 class Whereabouts:
@@ -24,6 +27,7 @@ class Whereabouts:
 
     def __init__(self, base: FrameType) -> None:
         self._base = base
+        self._calls: dict[tuple[int, int], int] = {}
         self._foreign = tuple(folder + os.sep for folder in (_TORCH, *_frameworks()))
 
     def here(self) -> tuple[Site, str]:
@@ -38,13 +42,24 @@ class Whereabouts:
         while frame is not None and frame is not self._base:
             file = frame.f_code.co_filename
             if not file.startswith((_BRIDGE, "<frozen")):
-                site.append((frame.f_code, frame.f_lasti))
+                site.append((frame.f_code, self._call(frame.f_code, frame.f_lasti)))
                 if not place and not file.startswith(self._foreign):
                     place = f"{file}:{frame.f_lineno}"
                 if not inner and not file.startswith(_TORCH):
                     inner = f"{file}:{frame.f_lineno}"
             frame = frame.f_back
         return tuple(reversed(site)), place or inner
+
+
+    def _call(self, code: CodeType, at: int) -> int:
+        """The place of a call within its code, the same whether the code is warm or not."""
+        if _EARLY_CALL is None:
+            return at
+        key = id(code), at
+        if key not in self._calls:
+            # The instruction and its one cache entry come before CALL.
+            self._calls[key] = at + 4 if code.co_code[at] == _EARLY_CALL else at
+        return self._calls[key]
 
 
 def _frameworks() -> list[str]:
