@@ -27,13 +27,15 @@ class Atom:
     Args:
         size: its length.
         free: along it all values are the same (copies), or constants: it is whatever it meets.
+        part_of: the axis of which a slice left this part.
     """
 
-    def __init__(self, size: int, free: bool = False) -> None:
+    def __init__(self, size: int, free: bool = False, part_of: Atom | None = None) -> None:
         self.size, self.free = size, free
         self._role: str | None = None
         self._same: Atom | None = None
         self._parts: list[Atom] | None = None
+        self._part_of = part_of
 
     def found(self) -> Atom:
         """The atom that stands for this one."""
@@ -46,6 +48,12 @@ class Atom:
     def role(self) -> str | None:
         """TIME, BATCH, STILL, or None: a feature, as far as is known."""
         return self.found()._role
+
+    @property
+    def part_of(self) -> Atom | None:
+        """The axis of which it is a part, if that was not taken apart."""
+        whole = self.found()._part_of
+        return whole.found() if whole is not None and len(whole.leaves()) == 1 else None
 
     def leaves(self) -> list[Atom]:
         """The atoms that it was taken apart into; itself if it was not."""
@@ -143,6 +151,7 @@ def _merge(a: Atom, b: Atom) -> None:
     if None not in (a._role, b._role) and a._role != b._role:
         raise AxisError(f"the {a._role} axis of one is the {b._role} axis of the other")
     a._role = a._role or b._role
+    a._part_of = a._part_of or b._part_of
     b._same = a
 
 

@@ -206,6 +206,16 @@ class Families:
                     call.place,
                 )
             )
+        if ref.lag < 0 and self.steps.partial(ref.at.value):
+            raise UnsupportedError(
+                Problem(
+                    f"{what} works on {_words(ref)}, which holds some of the steps only",
+                    "all steps, or one",
+                    "A sequence that comes later is torch.cat([zeros, x[:-k]]), and works on all "
+                    "steps; leave what happens at some steps only out of the model.",
+                    place,
+                )
+            )
         if ref.lag < 0:
             raise UnsupportedError(
                 Problem(

@@ -13,7 +13,7 @@ from typing import Any
 from ..over_time import Layout, batch_of, layout_of_one
 from . import axes
 from .axes import BATCH, STILL, TIME, Atom, AxisError, Dims, fresh, leaves
-from .effects import argument, effect, index_parts
+from .effects import argument, cut_apart, effect, index_parts
 from .record import Call, Record, Value
 
 
@@ -109,11 +109,17 @@ class Labels:
             if len(found) == 1:
                 self._walked[found[0]].append((call.site, set(range(found[0].size))))
             return
+        if cut_apart(call, given := self.dims(call.inputs[0])) if call.inputs else False:
+            if argument(call, 2, "dim", 0) % len(given) == 0:
+                first = leaves(given[0])[0]
+                self._walked[first].append((call.site, set(range(first.size))))
+            return
         picked = self.picked(call)
         if picked is not None:
             dim, k = picked
             found = leaves(self.dims(call.inputs[0])[dim])
-            if len(found) == 1:
+            sliced = len(call.outputs[0].shape) == len(call.inputs[0].shape)
+            if len(found) == 1 and not (sliced and call.name == "__getitem__" and dim):
                 site = (call.site, call.name)
                 for other, seen in self._walked[found[0]]:
                     if other == site:
@@ -122,7 +128,7 @@ class Labels:
                 self._walked[found[0]].append((site, {k}))
 
     def picked(self, call: Call) -> tuple[int, int] | None:
-        """(axis, index) of the one integer by which a call takes or writes, if it does so."""
+        """(axis, index) of the one step that a call takes or writes: an integer, or ``t:t+1``."""
         if call.name not in ("__getitem__", "select", "__setitem__"):
             return None
         shape = call.inputs[0].shape
@@ -133,11 +139,15 @@ class Labels:
             parts = index_parts(call.args[1], len(shape))
         except AxisError:
             return None
-        axis, found = 0, []
+        axis, found, slices = 0, [], []
         for part in parts:
             if isinstance(part, int):
                 found.append((axis, part % shape[axis]))
+            elif isinstance(part, slice) and shape[axis] > 1:
+                taken = range(shape[axis])[part]
+                slices += [(axis, taken[0])] if len(taken) == 1 else []
             axis += part is not None
+        found = found or slices
         return found[0] if len(found) == 1 else None
 
     def _find_time(self) -> None:
