@@ -31,7 +31,9 @@ OPERATIONS = {
     "sin": lambda m, x: torch.sin(x),
     "hardswish": lambda m, x: F.hardswish(x),
     "bernoulli draws random numbers": lambda m, x: torch.bernoulli(x),
-    "an axis of its own for time, or in front of the batch": lambda m, x: x * torch.ones(3, 1, 1, 1, 1),
+    "an axis of its own for time, or in front of the batch": lambda m, x: (
+        x * torch.ones(3, 1, 1, 1, 1)
+    ),
     "batch and features share an axis (torch's cat)": lambda m, x: torch.cat([x, x]),
     "chunk works across the batch": lambda m, x: torch.cat(x.chunk(2), 1),
     "a reshape": lambda m, x: x.view(2, 6, 4, 6),

@@ -27,7 +27,8 @@ class Atom:
     Args:
         size: its length.
         free: along it all values are the same (copies), or constants: it is whatever it meets.
-        part_of: the axis of which a slice left this part.
+        part_of: the axis of which a slice left this part; or which is a part of this one, beside
+            constants.
     """
 
     def __init__(self, size: int, free: bool = False, part_of: Atom | None = None) -> None:
@@ -51,7 +52,7 @@ class Atom:
 
     @property
     def part_of(self) -> Atom | None:
-        """The axis of which it is a part, if that was not taken apart."""
+        """The axis of which it is a part, or which is one of it, if that was not taken apart."""
         whole = self.found()._part_of
         return whole.found() if whole is not None and len(whole.leaves()) == 1 else None
 

@@ -260,7 +260,11 @@ class Bench:
         copies = self.emit(ones, last, features=(*before, *after, count), label="copies")
         if not after:
             return copies
-        order = [*range(len(before)), len(before) + len(after), *range(len(before), axis + len(after))]
+        order = [
+            *range(len(before)),
+            len(before) + len(after),
+            *range(len(before), axis + len(after)),
+        ]
         moved = (*before, count, *after)
         return self.emit(ir.Transpose(tuple(order)), copies, features=moved, label="copies.axes")
 

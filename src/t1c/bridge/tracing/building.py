@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import heapq
 from collections.abc import Callable
 from dataclasses import replace
@@ -23,8 +24,8 @@ from .families import Families, Ref, Slot
 from .ledger import describe
 from .names import NICKNAMES, plain_name
 from .operations import rule_of
-from .record import Call
-from .steps import Key
+from .record import Call, Value, replaced
+from .steps import Key, numbers_at
 
 Choose = Callable[[nn.Module], "ir.Node | Fragment | None"]
 
@@ -139,7 +140,7 @@ class Building:
     # One family --------------------------------------------------------------------------------
 
     def _draw(self, key: Key) -> None:
-        call = self.families.needed[key]
+        call = self._with_constants(key, self.families.needed[key])
         bench = Bench(
             call,
             self.steps,
@@ -169,6 +170,25 @@ class Building:
             self._sent[key, port] = self._with_first(key, port, signal, bench)
         if call.neuron:
             self._send_membrane(key, call, signals[0])
+
+    def _with_constants(self, key: Key, call: Call) -> Call:
+        """A call that knows which of its inputs are constants at every step, if only there."""
+        found = {}
+        for place, value in enumerate(call.inputs):
+            ref = self.families.reaches[Slot(key, place)]
+            if ref.key is None and not value.constant:
+                time = ref.at.time or 0
+                found[value] = Value(numbers_at(self.steps, ref.at, time))
+        if not found:
+            return call
+
+        def known(value: Value) -> Value:
+            return found.get(value, value)
+
+        call = copy.copy(call)
+        call.args, call.kwargs = (replaced(a, Value, known) for a in (call.args, call.kwargs))
+        call.inputs = tuple(map(known, call.inputs))
+        return call
 
     def _is_final(self, key: Key, call: Call) -> bool:
         """Whether a call happens once, behind the last step."""

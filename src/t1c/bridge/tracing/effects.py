@@ -192,6 +192,15 @@ def _bounds(part: slice) -> tuple[Any, Any, Any]:
     return part.start, part.stop, part.step
 
 
+def _sliced(dim: axes.Dim, n: int) -> Atom:
+    """A part of an axis; what is left of one that was made longer may be what it was before."""
+    found = axes.leaves(dim)
+    before = _part(dim)
+    if before is not None and before.size == n:
+        return before
+    return Atom(n, part_of=found[0] if len(found) == 1 else None)
+
+
 def _indexed(dims: Dims, index: Any, shape: Sequence[int]) -> Dims:
     result: list[axes.Dim] = []
     axis = 0
@@ -202,9 +211,7 @@ def _indexed(dims: Dims, index: Any, shape: Sequence[int]) -> Dims:
         if isinstance(part, slice):
             n = len(range(*part.indices(shape[axis])))
             whole = n == shape[axis] and (part.step is None or part.step > 0)
-            found = axes.leaves(dims[axis])
-            part = Atom(n, part_of=found[0] if len(found) == 1 else None)
-            result.append(dims[axis] if whole else (part,))
+            result.append(dims[axis] if whole else (_sliced(dims[axis], n),))
         axis += 1
     return tuple(result)
 
@@ -274,7 +281,9 @@ def _concatenated(call: Call, dims: DimsOf) -> list[Dims]:
     elif (again := _put_together(call, dims, dim)) is not None:
         joined = (again,)
     else:
-        joined = (Atom(call.outputs[0].shape[dim]),)
+        live = [axes.leaves(dims(v)[dim]) for v in call.inputs if not v.constant]
+        longer = live[0][0] if len(live) == 1 and len(live[0]) == 1 else None
+        joined = (Atom(call.outputs[0].shape[dim], part_of=longer),)
     return [(*rest[:dim], joined, *rest[dim + 1 :])]
 
 

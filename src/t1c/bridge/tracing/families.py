@@ -18,6 +18,7 @@ import torch
 from t1c.ir.errors import Problem, UnsupportedError
 
 from .first_step import FirstStep
+from .ledger import describe
 from .names import plain_name
 from .record import Call, Value, replaced
 from .steps import At, Key, Steps, numbers_at, spot_of
@@ -172,7 +173,8 @@ class Families:
         return (
             key is not None
             and key[0] not in ("whole", "static")
-            and not (self.now(key)[0].constant)
+            and not self.now(key)[0].constant
+            and self.steps.taken_at(self.now(key)[0]) is None
         )
 
     def _result_at(self, result: Value | list[Value], time: int) -> Ref:
@@ -206,10 +208,11 @@ class Families:
                     call.place,
                 )
             )
-        if ref.lag < 0 and self.steps.partial(ref.at.value):
+        partly = self._partly(by)
+        if partly is not None:
             raise UnsupportedError(
                 Problem(
-                    f"{what} works on {_words(ref)}, which holds some of the steps only",
+                    f"{what} works on {describe(partly)}, which does not hold all steps",
                     "all steps, or one",
                     "A sequence that comes later is torch.cat([zeros, x[:-k]]), and works on all "
                     "steps; leave what happens at some steps only out of the model.",
@@ -233,6 +236,12 @@ class Families:
                     "Return what the model works out; a constant needs no network.",
                 )
             )
+
+    def _partly(self, call: Call | None) -> Value | None:
+        """What a call makes a sequence of, that has fewer steps, or more."""
+        if call is None or not any(self.steps.whole(v) for v in call.outputs):
+            return None
+        return next((v for v in call.inputs if self.steps.partial(v)), None)
 
     # That all steps are the same -------------------------------------------------------------
 
@@ -450,7 +459,5 @@ class Families:
 
 
 def _words(ref: Ref) -> str:
-    from .ledger import describe
-
     when = "" if ref.at.time is None or ref.key is None else f" of step {ref.at.time}"
     return f"{describe(ref.at.value)}{when}"

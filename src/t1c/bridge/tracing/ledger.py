@@ -102,6 +102,7 @@ class Ledger:
         }
         self._known: dict[int, tuple[Tensor, int, Value]] = {}
         self._live: dict[int, list[Tensor]] = {}
+        self._holders: dict[Value, Tensor] = {}
         self._scope: list[str] = []
         self._inside = False
 
@@ -136,8 +137,23 @@ class Ledger:
     def know(self, tensor: Tensor, value: Value) -> None:
         """Remember what a tensor is."""
         self._known[id(tensor)] = tensor, version_of(tensor), value
+        self._holders[value] = tensor
         if not value.constant:
             self._live.setdefault(_memory(tensor), []).append(tensor)
+
+    def taken_from(self, value: Value) -> tuple[Tensor, Any] | None:
+        """The tensor that a value is a view of, and the index that took it, if it is such."""
+        call = value.call
+        if call is None or call.name not in ("__getitem__", "select"):
+            return None
+        base = self._holders.get(call.inputs[0])
+        mine = self._holders.get(value)
+        if base is None or mine is None or _memory(base) != _memory(mine):
+            return None
+        if call.name == "__getitem__":
+            return base, call.args[1]
+        dim, k = call.args[1] % base.ndim, call.args[2]
+        return base, (*[slice(None)] * dim, k)
 
     def outdate(self, written: Tensor) -> None:
         """Have every other tensor that shares memory with one that was written into be refused.

@@ -7,6 +7,7 @@ time gives is there at the last step, from which it is the answer so far.
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -177,7 +178,9 @@ class Steps(Labels):
         if name == "stack":
             if any(self.whole(v) for v in call.inputs):
                 return None
-            return argument(call, 1, "dim", 0) % (len(base.shape) + 1), [(v, 0) for v in call.inputs]
+            return argument(call, 1, "dim", 0) % (len(base.shape) + 1), [
+                (v, 0) for v in call.inputs
+            ]
         if name == "cat":
             dim = argument(call, 1, "dim", 0) % len(base.shape)
             found = leaves(self.dims(call.outputs[0])[dim])
@@ -196,6 +199,9 @@ class Steps(Labels):
         base, picked = call.inputs[0], self.picked(call)
         if picked is not None:
             dim, k = picked
+            # A part of a step is no step.
+            if math.prod(value.shape) * base.shape[dim] != math.prod(base.shape):
+                return None
             rows = self._rows_along(base, dim, kept=len(value.shape) == len(base.shape))
             return None if rows is None else (dim, [*rows[:k], (value, 0), *rows[k + 1 :]])
         cut = self._cut_along(call)
@@ -349,7 +355,7 @@ class Steps(Labels):
         return now
 
     def partial(self, value: Value) -> bool:
-        """Whether a value holds some of the steps of a sequence only."""
+        """Whether a value holds some of the steps of a sequence only, or more than these."""
         parts = (leaf.part_of for dim in self.dims(value) for leaf in leaves(dim))
         return any(whole is not None and whole.role == TIME for whole in parts)
 

@@ -50,7 +50,6 @@ class Whereabouts:
             frame = frame.f_back
         return tuple(reversed(site)), place or inner
 
-
     def _call(self, code: CodeType, at: int) -> int:
         """The place of a call within its code, the same whether the code is warm or not."""
         if _EARLY_CALL is None:

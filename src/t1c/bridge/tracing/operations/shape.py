@@ -119,6 +119,12 @@ def _concatenate(b: Bench) -> Signal:
     out = call.outputs[0]
     if len(set(call.inputs)) == 1 and axes.is_lead(b.dims(out)[dim % len(out.shape)]):
         return b.x()  # copies along time
+    if any(map(b.steps.whole, call.inputs)) and not b.steps.whole(out):
+        raise refuse(
+            "a sequence of another number of steps",
+            "as many steps as the model is given",
+            "Keep to torch.cat([zeros, x[:-k]]) for what comes later.",
+        )
     axis = b.feature_axis(out, dim)
     parts = []
     for value in call.inputs:
