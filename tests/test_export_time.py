@@ -11,11 +11,15 @@ from torch.nn import functional as F
 from t1c.ir.errors import T1CError
 
 from .export_helpers import (
+    LENGTH,
+    SAMPLES,
     Wrapped,
     bridge,
     drawn,
     dyadic,
     equal,
+    fired,
+    net,
     same,
     spikes,
     there_and_back,
@@ -25,14 +29,6 @@ from .export_helpers import (
 
 HERE = "test_export_time.py:"
 B = 2
-LENGTH, SAMPLES = 30, 3
-
-
-def net(forward, features=6, **members):
-    """A model of two layers around a neuron, of whatever ``forward(model, x)`` does with them."""
-    torch.manual_seed(0)
-    members = {"fc": nn.Linear(features, 8), "head": nn.Linear(8, 4), **members}
-    return dyadic(Wrapped(forward, lif=snn.Leaky(0.5), **members), 1.0)
 
 
 def refused(model, sample):
@@ -40,15 +36,6 @@ def refused(model, sample):
     with pytest.raises(T1CError) as caught:
         bridge.to_ir(model, sample)
     return str(caught.value)
-
-
-def fired(model, xs):
-    """The spikes of every step, as a list."""
-    mem, out = None, []
-    for x in xs:
-        spk, mem = model.lif(model.fc(x), mem)
-        out.append(spk)
-    return out
 
 
 # Steps and their order -------------------------------------------------------------------------

@@ -260,11 +260,9 @@ class Bench:
         copies = self.emit(ones, last, features=(*before, *after, count), label="copies")
         if not after:
             return copies
-        order = [
-            *range(len(before)),
-            len(before) + len(after),
-            *range(len(before), axis + len(after)),
-        ]
+        last_axis = len(before) + len(after)
+        last_axis = len(before) + len(after)
+        order = [*range(axis), last_axis, *range(axis, last_axis)]
         moved = (*before, count, *after)
         return self.emit(ir.Transpose(tuple(order)), copies, features=moved, label="copies.axes")
 

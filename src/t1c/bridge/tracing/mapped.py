@@ -31,7 +31,7 @@ def written_out() -> Iterator[None]:
     try:
         yield
     finally:
-        torch.vmap = torch.func.vmap = own  # type: ignore[assignment]
+        torch.vmap = torch.func.vmap = own
 
 
 def _one_by_one(

@@ -255,9 +255,14 @@ class Recorder(ModuleCalls, Ledger):
 
         nn.Module.__call__ = called  # type: ignore[method-assign]
         try:
-            with torch.inference_mode(False), torch.no_grad(), written_out():
-                with _Below(self), _Mode(self):
-                    yield
+            with (
+                torch.inference_mode(False),
+                torch.no_grad(),
+                written_out(),
+                _Below(self),
+                _Mode(self),
+            ):
+                yield
         finally:
             nn.Module.__call__ = run  # type: ignore[method-assign]
             with torch.no_grad():

@@ -156,7 +156,9 @@ class Steps(Labels):
 
     def joins_steps(self, call: Call) -> bool:
         """Whether a call makes a sequence of single steps, or of parts of others."""
-        return call.outputs[0] in self._rows and self.whole(call.outputs[0])
+        out = call.outputs[0]
+        found = self._rows.get(out)
+        return found is not None and TIME in axes.roles(self.dims(out)[found[0]])
 
     def _join_steps(self, call: Call) -> None:
         """Note of which steps a value is made, and that an axis is time because of it."""
@@ -173,7 +175,7 @@ class Steps(Labels):
             self.count = self.count or lead.size
 
     def _rows_made_by(self, call: Call) -> tuple[int, list[Row]] | None:
-        """The axis along which a call joins, cuts or writes single steps, and what they are then."""
+        """The axis along which a call joins, cuts or writes steps, and what these are then."""
         base, name = call.inputs[0], plain_name(call.name)
         if name == "stack":
             if any(self.whole(v) for v in call.inputs):

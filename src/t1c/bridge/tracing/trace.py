@@ -216,7 +216,7 @@ def _graph(
     for name, value, _ in named:
         _refuse_other_batch(name, _layout(steps, value))
         if form.single:
-            _refuse_other_order(name, steps, value[0])  # type: ignore[index]
+            _refuse_other_order(name, steps, value[-1])  # type: ignore[index]
     final = [
         not form.single and not isinstance(v, list) and not steps.whole(v) for _, v, _ in named
     ]
@@ -258,6 +258,8 @@ def _refuse_other_batch(name: str, axes: Shapes) -> None:
 def _refuse_other_order(name: str, steps: Steps, value: Value) -> None:
     """Refuse an output of a step model whose first axis is not the batch, or one that is time."""
     roles = [{leaf.role for leaf in leaves(dim)} for dim in steps.dims(value)]
+    if value.constant:
+        return  # It says so itself.
     if BATCH not in roles[0] or any(STILL in found for found in roles):
         raise UnsupportedError(
             Problem(
