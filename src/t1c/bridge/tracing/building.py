@@ -390,7 +390,13 @@ class Building:
         if signal.features == wanted:
             return signal
         owner = call if call is not None else signal.spot.call
-        assert owner is not None
+        if owner is None:
+            raise UnsupportedError(
+                Problem(
+                    f"the model returns its input of features {signal.features} as {wanted}",
+                    "outputs of modules or operations",
+                )
+            )
         bench = Bench(owner, self.steps, self.drawing, lambda i: signal)
         return bench.reshaped(signal, wanted)
 

@@ -109,10 +109,8 @@ class Labels:
             if len(found) == 1:
                 self._walked[found[0]].append((call.site, set(range(found[0].size))))
             return
-        if cut_apart(call, given := self.dims(call.inputs[0])) if call.inputs else False:
-            if argument(call, 2, "dim", 0) % len(given) == 0:
-                first = leaves(given[0])[0]
-                self._walked[first].append((call.site, set(range(first.size))))
+        if call.inputs and cut_apart(call, self.dims(call.inputs[0])):
+            self._note_cut(call)
             return
         picked = self.picked(call)
         if picked is not None:
@@ -126,6 +124,17 @@ class Labels:
                         seen.add(k)
                         return
                 self._walked[found[0]].append((site, {k}))
+
+    def _note_cut(self, call: Call) -> None:
+        """Note that the first axis is taken apart, as ``x.flatten(0, 1).chunk(T)`` does it.
+
+        Of an axis that is one alone, which may be the batch, a neuron has to tell.
+        """
+        given = self.dims(call.inputs[0])
+        first, *inner = leaves(given[0])
+        along = argument(call, 2, "dim", 0) % len(given)
+        if not along and (inner or any(c.neuron for c in self.record.calls)):
+            self._walked[first].append((call.site, set(range(first.size))))
 
     def picked(self, call: Call) -> tuple[int, int] | None:
         """(axis, index) of the one step that a call takes or writes: an integer, or ``t:t+1``."""
