@@ -307,10 +307,13 @@ def _address(tensor: Tensor) -> int:
 
 
 def name_of(func: Any) -> str:
-    """The name of an operation: ``x.T`` is 'T', an overload of torch's core is its plain name."""
+    """The name of an operation: ``x.T`` is 'T', an overload of torch's core is its plain name.
+
+    Others have the name of their library in front.
+    """
     schema = getattr(func, "_schema", None)
     if schema is not None:
-        return str(schema.name.split("::")[-1])
+        return str(schema.name.removeprefix("aten::"))
     name = str(getattr(func, "__name__", func))
     if name in ("__get__", "__set__", "__delete__"):
         return str(getattr(getattr(func, "__self__", None), "__name__", name))
