@@ -342,7 +342,7 @@ class Building:
                 )
             fired = any((r.key, r.port) == (key, 0) for r in self.families.reaches.values())
             spikes.spot.fragment = (
-                fragment.membrane if fired else Fragment({"": fragment.membrane.nodes[""]})
+                fragment.membrane if fired else _up_to_membrane(fragment.membrane)
             )
             self._sent[key, state.port] = replace(spikes, membrane=True)
 
@@ -437,3 +437,16 @@ class Building:
         what = found.what if isinstance(found, Unsaid) else describe(ref.at.value)
         place = call.place if call is not None else ""
         raise UnsupportedError(Problem(f"{what} is used", "a value that a graph has", where=place))
+
+
+def _up_to_membrane(fragment: Fragment) -> Fragment:
+    """The part of a neuron that its membrane needs, where nothing takes its spikes."""
+    needed = {""}
+    while more := {a for a, b in fragment.edges if b in needed} - needed:
+        needed |= more
+    nodes = {name: node for name, node in fragment.nodes.items() if name in needed}
+    edges, back = (
+        tuple(edge for edge in all_ if set(edge) <= needed)
+        for all_ in (fragment.edges, fragment.back)
+    )
+    return Fragment(nodes, edges, back, fragment.enter)

@@ -70,8 +70,11 @@ class Labels:
         for out, dims in zip(call.outputs, found, strict=False):
             self._dims[out] = dims
         for state in call.states:
-            if getattr(state.tensor, "shape", None) == call.inputs[0].tensor.shape:
-                self._dims[state] = self.dims(call.inputs[0])
+            alike = (*call.inputs[:1], *call.outputs[:1])
+            shape = getattr(state.tensor, "shape", None)
+            like = next((v for v in alike if v.tensor.shape == shape), None)
+            if like is not None:
+                self._dims[state] = self.dims(like)
         self._note_walk(call)
 
     def _demand(self, call: Call) -> None:
