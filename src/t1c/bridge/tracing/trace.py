@@ -169,11 +169,14 @@ def _drawn(
             run, _ = record(model, arguments, turns, convert, followed, form.single)
             graph = _graph(run, arguments, form, (steps, batch), convert, restate, made)
         except ModelError as error:
+            if isinstance(first, UnequalSequencesError) and not form.merged:
+                break
             first = first or refused_model(error)
             continue
         except UnsupportedError as error:
             # A model may go through as many steps as its author wrote, whatever it is given.
-            own_steps = isinstance(error, UnequalSequencesError) and steps != form.steps
+            unequal = isinstance(error, UnequalSequencesError)
+            own_steps = unequal and (steps, batch) == size and steps != form.steps
             if not (form.merged or own_steps):
                 raise _seen_with(error, steps, batch, form) from None
             first = first or error
