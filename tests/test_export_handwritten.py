@@ -5,8 +5,18 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from .export_helpers import Wrapped, bridge, drawn, dyadic, equal, types_of, whole
-from .test_export_time import LENGTH, SAMPLES, net
+from .export_helpers import (
+    LENGTH,
+    SAMPLES,
+    Wrapped,
+    bridge,
+    drawn,
+    dyadic,
+    equal,
+    net,
+    types_of,
+    whole,
+)
 
 # Neurons by hand -------------------------------------------------------------------------------
 

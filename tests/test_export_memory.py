@@ -11,18 +11,20 @@ from torch import nn
 from t1c.ir.errors import UnsupportedError
 
 from .export_helpers import (
+    LENGTH,
+    SAMPLES,
     Wrapped,
     bridge,
     drawn,
     dyadic,
     equal,
+    net,
     same,
     spikes,
     there_and_back,
     types_of,
     whole,
 )
-from .test_export_time import LENGTH, SAMPLES, net
 
 T, B = 200, 2
 

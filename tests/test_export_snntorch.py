@@ -17,7 +17,6 @@ from t1c.ir.errors import GraphWarning, UnsupportedError
 
 from .export_helpers import (
     Loop,
-    Wrapped,
     bridge,
     dyadic,
     ir,
@@ -622,7 +621,30 @@ WHOLE = {
     "StateLeaky, a beta each": lambda: nn.Sequential(
         nn.Linear(IN, HIDDEN), snn.StateLeaky(torch.linspace(0.25, 0.875, HIDDEN), HIDDEN)
     ),
+    "LinearLeaky": lambda: snn.LinearLeaky(0.75, IN, HIDDEN),
+    "LinearLeaky without bias": lambda: snn.LinearLeaky(0.75, IN, HIDDEN, bias=False),
 }
+
+
+@pytest.mark.parametrize("spikes_too", [False, True])
+def test_the_membrane_of_a_linear_leaky(spikes_too):
+    class Membrane(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.inner = snn.LinearLeaky(0.75, IN, HIDDEN)
+
+        def forward(self, xs):
+            spk, mem = self.inner(xs)
+            return 2 * mem + spk if spikes_too else 2 * mem
+
+    torch.manual_seed(2)
+    model = Membrane()
+    xs = 8 * torch.rand(30, 3, IN)
+    with torch.no_grad():
+        wanted = model(xs)
+    graph = bridge.to_ir(model, torch.rand(5, 2, IN))
+    torch.testing.assert_close(bridge.ir_to_torch(graph).run(xs)[0], wanted, rtol=1e-5, atol=1e-5)
+    assert len(wanted.unique()) > 20
 
 
 @pytest.mark.parametrize("name", WHOLE)
@@ -712,15 +734,6 @@ def refused(neuron, states=1, x=None):
     assert "'neuron'" in message
     assert "export_helpers.py:" in message
     return message
-
-
-def test_a_linear_leaky_is_refused_by_name():
-    model = Wrapped(lambda m, xs: m.inner(xs)[0], inner=snn.LinearLeaky(0.75, IN, HIDDEN))
-    with pytest.raises(UnsupportedError) as error:
-        bridge.to_ir(model, torch.rand(6, 6, IN))
-    assert "in module 'inner': batch and features share an axis (torch's reshape)" in str(
-        error.value
-    )
 
 
 def test_inhibition_is_refused():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import heapq
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
@@ -23,8 +24,8 @@ from .families import Families, Ref, Slot
 from .ledger import describe
 from .names import NICKNAMES, plain_name, spoken
 from .operations import rule_of
-from .record import Call, called_at
-from .steps import Key
+from .record import Call, Value, called_at, replaced
+from .steps import Key, numbers_at
 
 Choose = Callable[[nn.Module], "ir.Node | Fragment | None"]
 
@@ -177,7 +178,7 @@ class Building:
     # One family --------------------------------------------------------------------------------
 
     def _draw(self, key: Key) -> None:
-        call = self.families.needed[key]
+        call = self._with_constants(key, self.families.needed[key])
         bench = Bench(
             call,
             self.steps,
@@ -207,6 +208,25 @@ class Building:
             self._sent[key, port] = self._with_first(key, port, signal, bench)
         if call.neuron:
             self._send_membrane(key, call, signals[0])
+
+    def _with_constants(self, key: Key, call: Call) -> Call:
+        """A call that knows which of its inputs are constants at every step, if only there."""
+        found = {}
+        for place, value in enumerate(call.inputs):
+            ref = self.families.reaches[Slot(key, place)]
+            if ref.key is None and not value.constant:
+                time = ref.at.time or 0
+                found[value] = Value(numbers_at(self.steps, ref.at, time))
+        if not found:
+            return call
+
+        def known(value: Value) -> Value:
+            return found.get(value, value)
+
+        call = copy.copy(call)
+        call.args, call.kwargs = (replaced(a, Value, known) for a in (call.args, call.kwargs))
+        call.inputs = tuple(map(known, call.inputs))
+        return call
 
     def _is_final(self, key: Key, call: Call) -> bool:
         """Whether a call happens once, behind the last step."""
@@ -307,6 +327,9 @@ class Building:
         if call.neuron:
             if not call.whole and self.steps.whole(x):
                 raise AxisError("a neuron that takes one step is given a whole sequence")
+            if call.whole and not self.steps.whole(x) and not self.steps.single:
+                count = self.steps.count
+                raise AxisError(f"a neuron takes one step, of which {count} copies are made")
             axes.features(bench.dims(x))
             return
         norms = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.GroupNorm)
@@ -357,7 +380,7 @@ class Building:
                 )
             fired = any((r.key, r.port) == (key, 0) for r in self.families.reaches.values())
             spikes.spot.fragment = (
-                fragment.membrane if fired else Fragment({"": fragment.membrane.nodes[""]})
+                fragment.membrane if fired else _up_to_membrane(fragment.membrane)
             )
             self._sent[key, state.port] = replace(spikes, membrane=True)
 
@@ -405,7 +428,13 @@ class Building:
         if signal.features == wanted:
             return signal
         owner = call if call is not None else signal.spot.call
-        assert owner is not None
+        if owner is None:
+            raise UnsupportedError(
+                Problem(
+                    f"the model returns its input of features {signal.features} as {wanted}",
+                    "outputs of modules or operations",
+                )
+            )
         bench = Bench(owner, self.steps, self.drawing, lambda i: signal)
         return bench.reshaped(signal, wanted)
 
@@ -446,3 +475,16 @@ class Building:
         what = found.what if isinstance(found, Unsaid) else describe(ref.at.value)
         place = call.place if call is not None else ""
         raise UnsupportedError(Problem(f"{what} is used", "a value that a graph has", where=place))
+
+
+def _up_to_membrane(fragment: Fragment) -> Fragment:
+    """The part of a neuron that its membrane needs, where nothing takes its spikes."""
+    needed = {""}
+    while more := {a for a, b in fragment.edges if b in needed} - needed:
+        needed |= more
+    nodes = {name: node for name, node in fragment.nodes.items() if name in needed}
+    edges, back = (
+        tuple(edge for edge in all_ if set(edge) <= needed)
+        for all_ in (fragment.edges, fragment.back)
+    )
+    return Fragment(nodes, edges, back, fragment.enter)

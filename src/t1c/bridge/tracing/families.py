@@ -17,6 +17,7 @@ import torch
 
 from t1c.ir.errors import Problem, UnsupportedError
 
+from .ledger import describe
 from .names import plain_name
 from .record import Call, Value, replaced
 from .steps import At, Key, Steps, numbers_at, spot_of
@@ -170,7 +171,8 @@ class Families:
         return (
             key is not None
             and key[0] not in ("whole", "static")
-            and not (self.now(key)[0].constant)
+            and not self.now(key)[0].constant
+            and self.steps.taken_at(self.now(key)[0]) is None
         )
 
     def _result_at(self, result: Value | list[Value], time: int) -> Ref:
@@ -204,6 +206,17 @@ class Families:
                     call.place,
                 )
             )
+        partly = self._partly(by)
+        if partly is not None:
+            raise UnsupportedError(
+                Problem(
+                    f"{what} works on {describe(partly)}, which does not hold all steps",
+                    "all steps, or one",
+                    "A sequence that comes later is torch.cat([zeros, x[:-k]]), and works on all "
+                    "steps; leave what happens at some steps only out of the model.",
+                    place,
+                )
+            )
         if ref.lag < 0:
             raise UnsupportedError(
                 Problem(
@@ -221,6 +234,12 @@ class Families:
                     "Return what the model works out; a constant needs no network.",
                 )
             )
+
+    def _partly(self, call: Call | None) -> Value | None:
+        """What a call makes a sequence of, that has fewer steps, or more."""
+        if call is None or not any(self.steps.whole(v) for v in call.outputs):
+            return None
+        return next((v for v in call.inputs if self.steps.partial(v)), None)
 
     # That all steps are the same -------------------------------------------------------------
 
@@ -444,8 +463,6 @@ class Families:
 
 
 def _words(ref: Ref) -> str:
-    from .ledger import describe
-
     value = ref.at.value
     if ref.key is None and value.tensor.numel() == 1:
         return f"the number {value.tensor.item():g}"

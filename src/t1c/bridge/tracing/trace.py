@@ -17,7 +17,7 @@ from t1c.ir.errors import GraphError, Problem, T1CError, UnsupportedError
 
 from ..modules.exporting import Fragment
 from .assemble import Assembly, Restate, Result
-from .axes import BATCH, TIME, features, leaves
+from .axes import BATCH, STILL, TIME, features, leaves
 from .building import Building, MembraneUsedError
 from .calling import Arguments, ModelError, arguments_of, record, refused_model
 from .families import Families
@@ -26,7 +26,7 @@ from .forms import Form, Shapes, drawn, form_of
 from .module_calls import Convert
 from .record import Record, Value, called_at, replaced
 from .sized import failed_at
-from .steps import Steps
+from .steps import Steps, UnequalSequencesError
 
 Drawn = tuple[ir.Graph, dict[str, str], tuple[Shapes, ...], tuple[int, ...], tuple["Place", ...]]
 Place = tuple[Any, ...]
@@ -210,10 +210,15 @@ def _drawn(
                 run, _ = record(model, arguments, turns, convert, followed, form.single)
                 graph = _graph(run, arguments, form, (steps, batch), convert, restate, made)
         except ModelError as error:
+            if isinstance(first, UnequalSequencesError) and not form.merged:
+                break
             first = first or UnsupportedError(failed_at(error.problem, steps, batch, form))
             continue
         except UnsupportedError as error:
-            if not form.merged:
+            # A model may go through as many steps as its author wrote, whatever it is given.
+            unequal = isinstance(error, UnequalSequencesError)
+            own_steps = unequal and (steps, batch) == size and steps != form.steps
+            if not (form.merged or own_steps):
                 raise _seen_with(error, steps, batch, form) from None
             first = first or error
             continue
@@ -278,6 +283,8 @@ def sketched(
     building = Building(families, convert, made, arguments.names)
     for name, value, _ in named:
         _refuse_other_batch(name, layout_of(steps, value))
+        if form.single:
+            _refuse_other_order(name, steps, value[-1])  # type: ignore[index]
     final = [
         not form.single and not isinstance(v, list) and not steps.whole(v) for _, v, _ in named
     ]
@@ -383,10 +390,30 @@ def _refuse_without_features(name: str, value: Value | list[Value], shape: Seque
         )
 
 
+def _refuse_other_order(name: str, steps: Steps, value: Value) -> None:
+    """Refuse an output of a step model whose first axis is not the batch, or one that is time."""
+    roles = [{leaf.role for leaf in leaves(dim)} for dim in steps.dims(value)]
+    if value.constant:
+        return  # It says so itself.
+    if BATCH not in roles[0] or any(STILL in found for found in roles):
+        raise UnsupportedError(
+            Problem(
+                f"output {name!r} of a model of single steps has an axis of its own for time, or "
+                "in front of the batch",
+                "an output (B, ...), as the input is",
+                "Return y.squeeze(0) where it has one step, y.movedim(0, 1) where it has features.",
+                where="" if value.call is None else value.call.place,
+            )
+        )
+
+
 def layout_of(steps: Steps, value: Value | list[Value]) -> Shapes:
     """The axes of an output: for each a list of (role, size)."""
     first = value[-1] if isinstance(value, list) else value
-    dims = tuple(tuple((leaf.role, leaf.size) for leaf in leaves(dim)) for dim in steps.dims(first))
+    dims = tuple(
+        tuple((leaf.role, leaf.size) for leaf in leaves(dim) if leaf.role != STILL)
+        for dim in steps.dims(first)
+    )
     return (((TIME, steps.count),), *dims) if isinstance(value, list) else dims
 
 

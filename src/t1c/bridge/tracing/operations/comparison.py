@@ -130,6 +130,9 @@ def chosen(b: Bench, condition: Any, yes: Any, no: Any) -> Signal:
     flows = [b.signal(v) for v in (condition, yes, no) if not b.is_constant(v)]
     rank = max(len(s.features) for s in flows)
     like = b.ranked(max(flows, key=lambda s: math.prod(s.features)), rank)
+    constants = (v for v in (yes, no) if isinstance(v, Value) and v.constant)
+    if any(v.tensor.numel() > 1 for v in constants) and len(like.features) <= len(b.out()):
+        like = b.copied(like, b.out())
     parts = [
         b.constant(v, like) if b.is_constant(v) else b.ranked(b.signal(v), rank)
         for v in (condition, yes, no)

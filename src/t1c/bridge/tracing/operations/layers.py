@@ -92,6 +92,22 @@ def _convolution(b: Bench) -> Signal:
     )
 
 
+@rule("conv_transpose1d conv_transpose2d")
+def _transposed_convolution(b: Bench) -> Signal:
+    weight, bias = _weights(b, ("weight", "bias"))
+    assert weight is not None
+    b.map_of(b.call.inputs[0])
+    kind = ir.ConvTranspose1d if b.call.name == "conv_transpose1d" else ir.ConvTranspose2d
+    names = {"stride": 1, "padding": 0, "output_padding": 0, "groups": 1, "dilation": 1}
+    options = {
+        name: _plain(argument(b.call, place, name, default))
+        for place, (name, default) in enumerate(names.items(), 3)
+    }
+    outputs = weight.shape[1] * options["groups"]
+    node = kind(weight=array(weight), **options, **_bias_of(weight, bias, outputs))
+    return b.emit(node, b.x())
+
+
 def _plain(value: Any) -> Any:
     return tuple(value) if isinstance(value, list) else value
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from t1c import ir
 
-from ...modules.exporting import refuse
 from .. import axes
-from ..axes import TIME, AxisError
+from ..axes import STILL, TIME, AxisError
 from ..drawing import Signal
 from ..effects import argument, reduced_axes
 from ..names import plain_name
@@ -31,7 +32,8 @@ def _reduce(b: Bench) -> Signal | Sequence[Signal]:
     dims, gone = b.dims(x), reduced_axes(call)
     keep = bool(argument(call, 2, "keepdim", False))
     over_time = [i for i in gone if TIME in axes.roles(dims[i])]
-    others = [b.feature_axis(x, i) for i in sorted(gone) if i not in over_time]
+    still = [i for i in gone if axes.roles(dims[i]) == {STILL}]
+    others = [b.feature_axis(x, i) for i in sorted(gone) if i not in (*over_time, *still)]
     if any(axes.roles(dims[i]) != {TIME} for i in over_time):
         raise AxisError("a reduction over time and other axes that were merged with it")
     signal = b.signal(x)
@@ -53,7 +55,18 @@ def _reduce(b: Bench) -> Signal | Sequence[Signal]:
 def _cumulate(b: Bench) -> Signal:
     x = b.call.inputs[0]
     dim = argument(b.call, 1, "dim")
-    if axes.roles(b.dims(x)[dim]) != {TIME}:
-        raise refuse("a cumsum over features", "one over time, which accumulates")
-    signal = b.x()
-    return b.emit(ir.Accumulate("sum"), signal)
+    roles = axes.roles(b.dims(x)[dim])
+    if roles == {STILL}:
+        return b.x()
+    if roles == {TIME}:
+        return b.emit(ir.Accumulate("sum"), b.x())
+    axis, n = b.feature_axis(x, dim), x.shape[dim]
+    signal, rank = b.x(), len(b.out())
+    lower = ir.Linear(np.tril(np.ones((n, n), b.dtype)))
+    if axis == rank - 1:
+        return b.emit(lower, signal)
+    order = (*(i for i in range(rank) if i != axis), axis)
+    moved = tuple(signal.features[i] for i in order)
+    last = b.emit(ir.Transpose(order), signal, features=moved, label="cumsum.last")
+    sums = b.emit(lower, last, features=moved, label="cumsum.sums")
+    return b.emit(ir.Transpose(tuple(order.index(i) for i in range(rank))), sums)
