@@ -17,6 +17,7 @@ lif, lif_box, reset, iaf, leaky, leaky_box = peer(
         for n in ("lif", "lif_box", "reset", "iaf", "leaky_integrator", "leaky_integrator_box")
     )
 )
+ExpFilter = peer("norse.torch.module.exp_filter").ExpFilter
 
 
 def numbers(**values):
@@ -338,6 +339,15 @@ def test_voltages_written_step_by_step(write, tmp_path):
     _, wanted = equal(model, at_once, spikes(50, 5, IN), tmp_path, exact=False)
     assert wanted.shape == (50, 5, 4)
     assert wanted[1:].any()
+
+
+def test_an_exponential_filter(tmp_path):
+    """Its first value is its input, as memory that starts from zeros gives it."""
+    model = strong(ExpFilter(IN, HIDDEN, tau_filter_inv=200.0), 1.0)
+    graph, _ = equal(model, at_once, spikes(50, 5, IN), tmp_path, exact=False)
+    assert list(types_of(graph).values()) == [
+        *("Input", "Affine", "Delay", "Scale", "Skip", "Output"),
+    ]
 
 
 @pytest.mark.parametrize("name", DECODERS)

@@ -578,6 +578,16 @@ def test_a_beta_that_training_pushed_out_of_its_range(beta, tmp_path):
     assert 0 < wanted.count_nonzero() < wanted.numel()
 
 
+@pytest.mark.parametrize("reset", RESETS)
+def test_a_spiking_lstm_of_another_width_than_its_input(reset, tmp_path):
+    """snnTorch puts its state to rest at every step then: the gates get a constant."""
+    neuron = snn.SLSTM(HIDDEN, 5, threshold=0.125, reset_mechanism=reset)
+    model = dyadic(Sent(neuron, IN, HIDDEN, 2), 1.0)
+    graph, wanted = equal(model, at_once, spikes(40, 5, IN), tmp_path)
+    assert 0 < wanted.count_nonzero() < wanted.numel()
+    assert not any(isinstance(node, ir.Delay) for node in graph.nodes.values())
+
+
 @pytest.mark.parametrize("pool", [{}, {"max_pool": 2}, {"avg_pool": 2}])
 @pytest.mark.parametrize("reset", RESETS)
 def test_a_spiking_lstm_over_feature_maps(reset, pool, tmp_path):

@@ -562,7 +562,30 @@ def two_sent(m, xs):
     return torch.stack(sent[2:])
 
 
+def from_a_first_step(m, xs):
+    """The first step stands outside of the loop over the others."""
+    spk, mem = m.lif(m.fc(xs[0]), None)
+    total = m.head(spk)
+    out = [total]
+    for t in range(1, len(xs)):
+        spk, mem = m.lif(m.fc(xs[t]), mem)
+        total = 0.5 * total + m.head(spk)
+        out.append(total)
+    return torch.stack(out)
+
+
+def filtered_and_cat(m, xs):
+    """An exponential filter as Norse's, and a list of one piece that is joined once more."""
+    y = m.fc(xs)
+    out = [y[0]]
+    for t in range(len(xs) - 1):
+        out.append(0.5 * out[-1] + y[t + 1])
+    return torch.cat([torch.stack(out)])
+
+
 LOOPS = {
+    "a first step by itself": from_a_first_step,
+    "a filter whose first step is its input": filtered_and_cat,
     "a layer from the second step on": looped(lambda m, x, t, spk, xs: m.fc(x) if t else m.two(x)),
     "the last input, and the first twice": looped(lambda m, x, t, spk, xs: m.fc(xs[max(t - 1, 0)])),
     "feedback that starts from ones": looped(

@@ -237,6 +237,8 @@ def _stacked(call: Call, dims: DimsOf) -> list[Dims]:
 @_rule("cat concat concatenate")
 def _concatenated(call: Call, dims: DimsOf) -> list[Dims]:
     pieces = [dims(v) for v in call.inputs]
+    if len(pieces) == 1:
+        return pieces
     dim = argument(call, 1, "dim", 0) % len(pieces[0])
     rest = broadcast([(*p[:dim], (), *p[dim + 1 :]) for p in pieces])
     if len({id(v) for v in call.inputs}) == 1:

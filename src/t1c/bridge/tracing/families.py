@@ -413,23 +413,18 @@ class Families:
 
     def _differ(self, slot: Slot, time: int, now: int, found: Ref, by: Call | None) -> None:
         what = by.what if by is not None else "the model's output"
-        met = _words(found), _words(self.reaches[slot])
-        if found.key is None is self.reaches[slot].key and found.at.value.call is not None:
-            raise UnsupportedError(
-                Problem(
-                    f"{what} is given {met[1]}, which does not depend on the input, and is "
-                    f"something else at step {now} than at step {time}",
-                    "steps that differ by what comes from the input",
-                    "See if the module uses its input at all; pass in what changes by itself.",
-                    by.place if by is not None else "",
-                )
-            )
+        expected = self.reaches[slot]
+        by_itself = found.key is None is expected.key and found.at.value.call is not None
         raise UnsupportedError(
             Problem(
-                f"steps {time} and {now} differ in what reaches {what}: {met[0]}, and {met[1]}",
+                f"steps {time} and {now} differ in what reaches {what}: "
+                f"{_words(found)}, and {_words(expected)}"
+                + (", which does not depend on the input" if by_itself else ""),
                 "a model whose steps are all the same",
-                "Memory starts from a constant, and is handed on in every step; what happens at "
-                "some steps only belongs outside of the model.",
+                "See if the module uses its input at all; pass in what changes by itself."
+                if by_itself
+                else "Memory starts from a constant, and is handed on in every step; what happens "
+                "at some steps only belongs outside of the model.",
                 by.place if by is not None else "",
             )
         )

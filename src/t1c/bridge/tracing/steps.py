@@ -244,7 +244,8 @@ class Steps(Labels):
             (sum(self.time(v) is not None and not v.constant for v in c.inputs) for c in regular),
             default=0,
         )
-        moved = bool(regular) and waits == {wait} and wait > 0 and reached == 1
+        # What happens once stands before a loop or behind it, and prepares nothing in every turn.
+        moved = len(regular) > 1 and waits == {wait} and wait > 0 and reached == 1
         times = {
             place: now + (wait if moved else 0)
             for place, call in enumerate(calls)
