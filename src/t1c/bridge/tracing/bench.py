@@ -113,6 +113,18 @@ class Bench:
                 "Keep the batch dimension.",
             )
 
+    def channels_of(self, value: Value, dim: int = 1) -> None:
+        """Refuse a layer whose channels are not the first axis of the features.
+
+        It treats each number by itself, as its channel says: what the others are does not matter.
+        """
+        if self.feature_axis(value, dim) != 0:
+            raise refuse(
+                f"{self.call.name} on {value.shape}, whose channels are not the first of its "
+                f"features {self.features(value)}",
+                "channels before all other features",
+            )
+
     # Constants ---------------------------------------------------------------------------------
 
     @property

@@ -271,11 +271,13 @@ class Building:
                 raise AxisError("a neuron that takes one step is given a whole sequence")
             axes.features(bench.dims(x))
             return
-        norms = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.GroupNorm)
+        batch_norms = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
         lead = leading(call, bench.dims(x))
         if kind == "last":
             bench.feature_axis(x, -1)
-        elif kind in ("first", "") or isinstance(call.module, norms):
+        elif isinstance(call.module, batch_norms) and kind == "all":
+            bench.channels_of(x, lead)
+        elif kind in ("first", "") or isinstance(call.module, nn.GroupNorm):
             if not (isinstance(call.module, nn.Flatten) and kind == ""):
                 bench.map_of(x, lead)
         elif isinstance(call.module, nn.LayerNorm):

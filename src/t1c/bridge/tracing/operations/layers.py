@@ -13,6 +13,7 @@ from t1c import ir
 
 from ...exporting import array, module_to_node, refuse
 from ...modules.linear import NO_BIAS
+from ...modules.normalization import batch_norm_of
 from ..drawing import Signal
 from ..effects import argument
 from ..names import plain_name
@@ -182,14 +183,11 @@ def _batch_norm(b: Bench) -> Signal:
             "running statistics, in eval mode",
             "Use track_running_stats=True, and .eval().",
         )
-    b.map_of(x)
+    b.channels_of(x)
     signal = b.x()
-    kind = {1: ir.BatchNorm1d, 2: ir.BatchNorm1d, 3: ir.BatchNorm2d}.get(len(signal.features))
-    if kind is None:
-        raise refuse(f"a batch norm of features {signal.features}", "a vector or a map")
     ones = torch.ones_like(mean)
     return b.emit(
-        kind(
+        batch_norm_of(signal.features)(
             len(mean),
             array(ones if weight is None else weight),
             array(torch.zeros_like(mean) if bias is None else bias),
