@@ -414,14 +414,15 @@ class Families:
     def _differ(self, slot: Slot, time: int, now: int, found: Ref, by: Call | None) -> None:
         what = by.what if by is not None else "the model's output"
         expected = self.reaches[slot]
-        by_itself = found.key is None is expected.key and found.at.value.call is not None
+        layer = by is not None and by.module is not None
+        by_itself = layer and found.key is None is expected.key
         raise UnsupportedError(
             Problem(
                 f"steps {time} and {now} differ in what reaches {what}: "
                 f"{_words(found)}, and {_words(expected)}"
                 + (", which does not depend on the input" if by_itself else ""),
                 "a model whose steps are all the same",
-                "See if the module uses its input at all; pass in what changes by itself."
+                "See if what comes before uses its input at all: it gives the same for every input."
                 if by_itself
                 else "Memory starts from a constant, and is handed on in every step; what happens "
                 "at some steps only belongs outside of the model.",
