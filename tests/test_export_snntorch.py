@@ -733,11 +733,19 @@ def test_a_linear_leaky_is_refused_by_name():
     )
 
 
-def test_inhibition_is_refused():
-    """The neuron whose membrane is highest fires alone: no node picks one."""
+@pytest.mark.parametrize("reset", RESETS)
+def test_inhibition(reset, tmp_path):
+    """The neuron whose membrane is highest fires alone; of two that are equal, the first."""
     with pytest.warns(UserWarning, match="Inhibition"):
-        neuron = snn.Leaky(0.5, inhibition=True)
-    assert "argmax" in refused(neuron)
+        neuron = snn.Leaky(0.5, inhibition=True, reset_mechanism=reset)
+    model = dyadic(Sent(neuron, IN, HIDDEN))
+    with torch.no_grad():
+        for p in model.fc.parameters():
+            p[HIDDEN // 2 :] = p[: HIDDEN // 2]
+    _, wanted = equal(model, at_once, spikes(40, 5, IN), tmp_path)
+    assert (wanted.sum(-1) <= 1).all()
+    assert wanted.sum(-1).mean() > 0.25
+    assert not wanted[0, :, HIDDEN // 2 :].any()
 
 
 def test_rsynaptic_without_delay_does_not_run_in_snntorch_itself():

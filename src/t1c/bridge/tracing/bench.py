@@ -74,8 +74,8 @@ class Bench:
         return self.steps.dims(value)
 
     def features(self, value: Value) -> Shape:
-        """The shape of a value without time and batch."""
-        return tuple(value.shape[i] for i in axes.features(self.dims(value)))
+        """The shape of a value without time and batch; one number for each sample is (1,)."""
+        return self.steps.features(value) or (1,)
 
     def out(self, port: int = 0) -> Shape:
         """The features of a result."""

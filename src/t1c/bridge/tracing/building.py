@@ -81,7 +81,7 @@ class Building:
 
     def _enter(self, number: int) -> None:
         value = self.steps.record.inputs[number][0]
-        features = self._features(value)
+        features = self.steps.features(value)
         if not features:
             raise UnsupportedError(
                 Problem(
@@ -95,7 +95,7 @@ class Building:
         self._sent[("input", number), 0] = signal
 
     def _features(self, value: Any) -> Shape:
-        return tuple(value.shape[i] for i in axes.features(self.steps.dims(value)))
+        return self.steps.features(value) or (1,)
 
     def _order(self) -> list[Key]:
         """The families, each after those that it needs in the same step."""

@@ -70,6 +70,9 @@ def _same_axes(call: Call, dims: DimsOf) -> list[Dims]:
 def _written(call: Call, dims: DimsOf) -> list[Dims]:
     base = dims(call.inputs[0])
     index, value = call.args[1], call.args[2]
+    column = picked_in_rows(call)
+    if column is not None:
+        return [broadcast([(base[0],), dims(column)]) + base[1:]]
     if isinstance(index, Value):
         return [broadcast([base, dims(index)])]
     if isinstance(value, Value):
@@ -77,6 +80,35 @@ def _written(call: Call, dims: DimsOf) -> list[Dims]:
         kept = dims(value)
         broadcast([inner, kept[-len(inner) :] if inner else ()])
     return [base]
+
+
+def picked_in_rows(call: Call) -> Value | None:
+    """The index of ``y[torch.arange(len(y)), index] = ...``: one place in each row of a matrix."""
+    base, index = call.inputs[0], call.args[1]
+    if len(base.shape) != 2 or not isinstance(index, tuple) or len(index) != 2:
+        return None
+    rows, column = index
+    if not (isinstance(rows, Value) and isinstance(column, Value) and rows.constant):
+        return None
+    every = rows.shape == column.shape == base.shape[:1]
+    counted = every and torch.equal(rows.tensor.long().cpu(), torch.arange(base.shape[0]))
+    return column if counted and not column.constant else None
+
+
+@_rule("scatter")
+def _scattered(call: Call, dims: DimsOf) -> list[Dims]:
+    base, index = dims(call.inputs[0]), call.args[2] if len(call.args) > 2 else None
+    if not isinstance(index, Value):
+        raise AxisError("a scatter whose index is not given by place")
+    dim = argument(call, 1, "dim") % len(base)
+    given = dims(index)
+    rest = broadcast([(*d[:dim], (), *d[dim + 1 :]) for d in (base, given)])
+    return [(*rest[:dim], base[dim], *rest[dim + 1 :])]
+
+
+@_rule("one_hot")
+def _spread(call: Call, dims: DimsOf) -> list[Dims]:
+    return [(*dims(call.inputs[0]), (Atom(call.outputs[0].shape[-1]),))]
 
 
 # Other shapes ------------------------------------------------------------------------------------
@@ -261,7 +293,7 @@ def _padded(call: Call, dims: DimsOf) -> list[Dims]:
 # Fewer axes --------------------------------------------------------------------------------------
 
 
-@_rule("sum mean amax amin max min")
+@_rule("sum mean amax amin max min argmax argmin")
 def _reduced(call: Call, dims: DimsOf) -> list[Dims]:
     if len(call.inputs) == 2:
         return _elementwise(call, dims)

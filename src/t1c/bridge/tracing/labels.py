@@ -57,6 +57,10 @@ class Labels:
         """Whether a value holds all time steps."""
         return axes.has(self.dims(value), TIME)
 
+    def features(self, value: Value) -> tuple[int, ...]:
+        """The shape of a value without time and batch."""
+        return tuple(value.shape[i] for i in axes.features(self.dims(value)))
+
     def _label(self, call: Call) -> None:
         try:
             self._demand(call)

@@ -212,7 +212,7 @@ def _graph(
     families = Families(steps, [value for _, value, _ in named])
     building = Building(families, convert, made)
     for name, value, _ in named:
-        _refuse_other_batch(name, _layout(steps, value))
+        _refuse_other_axes(name, value, _layout(steps, value))
     final = [
         not form.single and not isinstance(v, list) and not steps.whole(v) for _, v, _ in named
     ]
@@ -238,15 +238,25 @@ def _graph(
     )
 
 
-def _refuse_other_batch(name: str, axes: Shapes) -> None:
-    """Refuse an output without a batch axis; that of a step model is the first."""
-    roles = [role for dim in axes for role, _ in dim]
-    if BATCH not in roles:
+def _refuse_other_axes(name: str, value: Value | list[Value], axes: Shapes) -> None:
+    """Refuse an output without a batch, or with nothing else than that and time."""
+    last = value[-1] if isinstance(value, list) else value
+    place = last.call.place if last.call is not None else ""
+    if not any(role == BATCH for dim in axes for role, _ in dim):
         raise UnsupportedError(
             Problem(
                 f"output {name!r} has no batch axis",
                 "an answer for each sample",
                 "Leave sums and means over the batch out of the model.",
+            )
+        )
+    if all(any(role is not None for role, _ in dim) for dim in axes):
+        raise UnsupportedError(
+            Problem(
+                f"output {name!r} of shape {last.shape} has no features",
+                "at least one axis behind the batch",
+                "Use keepdim=True, or .unsqueeze(-1).",
+                place,
             )
         )
 
