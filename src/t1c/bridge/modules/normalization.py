@@ -83,7 +83,8 @@ BY_RANK = {1: ir.BatchNorm1d, 2: ir.BatchNorm1d, 3: ir.BatchNorm2d, 4: ir.BatchN
 @exports(nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
 def _batch_norm_node(module: Any, entering: Shape, leaving: Shape) -> ir.Node:
     """The node for as many axes as features have: one axis of a layer may be time."""
-    return batch_norm_of(entering)(**_statistics(module))
+    node: ir.Node = batch_norm_of(entering)(**_statistics(module))
+    return node
 
 
 def batch_norm_of(features: Shape) -> Any:
