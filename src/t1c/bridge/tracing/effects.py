@@ -13,6 +13,7 @@ import torch
 
 from . import axes
 from .axes import Atom, AxisError, Dims, broadcast, fresh, regroup
+from .equation import equation_of
 from .names import ELEMENTWISE
 from .record import Call, Value
 
@@ -355,6 +356,15 @@ def _multiplied(call: Call, dims: DimsOf) -> list[Dims]:
         raise AxisError("a product with a vector from the left")
     axes.unify(a[-1], b[-2])
     return [(*broadcast([a[:-2], b[:-2]]), a[-2], b[-1])]
+
+
+@_rule("einsum")
+def _by_letters(call: Call, dims: DimsOf) -> list[Dims]:
+    equation, found = equation_of(call), dict[str, axes.Dim]()
+    for letters, value in zip(equation.operands, call.inputs, strict=True):
+        for letter, dim in zip(letters, dims(value), strict=True):
+            axes.unify(found.setdefault(letter, dim), dim)
+    return [tuple(found[letter] for letter in equation.result)]
 
 
 # Modules -----------------------------------------------------------------------------------------
