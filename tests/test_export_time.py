@@ -671,6 +671,25 @@ LOOPS = {
 }
 
 
+def test_stretches_of_time_of_which_there_is_one():
+    """Norse's memory task cuts time into stretches; of one, the axis in front says nothing."""
+
+    def forward(m, xs):
+        out = [torch.stack(fired(m, xs))]
+        return torch.cat(out), torch.stack([m.head(spk) for spk in out])
+
+    model = net(forward)
+    graph = bridge.to_ir(model, torch.rand(5, 2, 6))
+    assert [node.shape for node in graph.outputs().values()] == [(8,), (4,)]
+    xs = drawn(LENGTH, SAMPLES, 6)
+    with torch.no_grad():
+        spk, read = model(xs)
+        found, _ = bridge.ir_to_torch(graph).run(xs)
+    assert spk.any()
+    assert same(found["output_1"], spk)
+    assert same(found["output_2"], read[0])
+
+
 @pytest.mark.parametrize("name", LOOPS)
 def test_loop(name):
     model = net(LOOPS[name], two=nn.Linear(6, 8), back=nn.Linear(8, 8), late=snn.Leaky(0.75))

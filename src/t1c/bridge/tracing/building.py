@@ -20,6 +20,7 @@ from .bench import Bench, Unsaid
 from .drawing import Drawing, Signal, Spot
 from .effects import axes_kept, leading
 from .families import Families, Ref, Slot
+from .forms import features_out, layout_of
 from .ledger import describe
 from .names import NICKNAMES, plain_name
 from .operations import rule_of
@@ -362,10 +363,9 @@ class Building:
         """A signal with the features that its place has: pieces of a cat have an axis of 1 more."""
         if call is None:
             result = self.families.results[slot.key[1]]
-            value = result[-1] if isinstance(result, list) else result
+            wanted = features_out(layout_of(self.steps, result)) or (1,)
         else:
-            value = call.inputs[slot.place]
-        wanted = self._features(value)
+            wanted = self._features(call.inputs[slot.place])
         if signal.features == wanted:
             return signal
         owner = call if call is not None else signal.spot.call

@@ -17,11 +17,11 @@ from t1c.ir.errors import Problem, UnsupportedError
 
 from ..exporting import Fragment
 from .assemble import Assembly, Restate, Result
-from .axes import BATCH, TIME, leaves
+from .axes import BATCH
 from .building import Building, MembraneUsedError
 from .calling import Arguments, ModelError, arguments_of, record, refused_model
 from .families import Families
-from .forms import Form, Shapes, drawn, form_of
+from .forms import Form, Shapes, drawn, form_of, layout_of
 from .module_calls import Convert
 from .record import Record, Value, replaced
 from .steps import Steps
@@ -212,7 +212,7 @@ def _graph(
     families = Families(steps, [value for _, value, _ in named])
     building = Building(families, convert, made)
     for name, value, _ in named:
-        _refuse_other_axes(name, value, _layout(steps, value))
+        _refuse_other_axes(name, value, layout_of(steps, value))
     final = [
         not form.single and not isinstance(v, list) and not steps.whole(v) for _, v, _ in named
     ]
@@ -232,7 +232,7 @@ def _graph(
     return (
         graph,
         assembly.places(),
-        tuple(_layout(steps, value) for _, value, _ in named),
+        tuple(layout_of(steps, value) for _, value, _ in named),
         tuple(sorted(building.inputs)),
         tuple(place for _, _, place in named),
     )
@@ -259,13 +259,6 @@ def _refuse_other_axes(name: str, value: Value | list[Value], axes: Shapes) -> N
                 place,
             )
         )
-
-
-def _layout(steps: Steps, value: Value | list[Value]) -> Shapes:
-    """The axes of an output: for each a list of (role, size)."""
-    first = value[-1] if isinstance(value, list) else value
-    dims = tuple(tuple((leaf.role, leaf.size) for leaf in leaves(dim)) for dim in steps.dims(first))
-    return (((TIME, steps.count),), *dims) if isinstance(value, list) else dims
 
 
 Output = tuple[str, "Value | list[Value]", "Place"]
