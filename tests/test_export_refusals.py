@@ -50,6 +50,9 @@ OPERATIONS = {
     "a write by an index into features (4, 6, 6)": lambda m, x: torch.zeros_like(x).scatter(
         1, x.argmax(1, keepdim=True), 1.0
     ),
+    "a scatter into some of the rows": lambda m, x: x.scatter(
+        1, x[..., :3].argmax(1, keepdim=True), 1.0
+    ),
     "a scatter of several places": lambda m, x: torch.zeros_like(x).scatter(
         1, x.unflatten(1, (2, 2)).argmax(1), 1.0
     ),

@@ -98,13 +98,15 @@ def picked_in_rows(call: Call) -> Value | None:
 
 @_rule("scatter")
 def _scattered(call: Call, dims: DimsOf) -> list[Dims]:
-    base, index = dims(call.inputs[0]), call.args[2] if len(call.args) > 2 else None
-    if not isinstance(index, Value):
-        raise AxisError("a scatter whose index is not given by place")
-    dim = argument(call, 1, "dim") % len(base)
-    given = dims(index)
-    rest = broadcast([(*d[:dim], (), *d[dim + 1 :]) for d in (base, given)])
-    return [(*rest[:dim], base[dim], *rest[dim + 1 :])]
+    base, index = call.inputs[0], argument(call, 2, "index")
+    dim = argument(call, 1, "dim") % len(base.shape)
+    others = [i for i in range(len(base.shape)) if i != dim]
+    if not isinstance(index, Value) or any(base.shape[i] != index.shape[i] for i in others):
+        raise AxisError("a scatter into some of the rows")
+    given, written = dims(index), dims(base)
+    for i in others:
+        axes.unify(written[i], given[i])
+    return [written]
 
 
 @_rule("one_hot")
