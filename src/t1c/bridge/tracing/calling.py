@@ -142,6 +142,7 @@ def record(
     convert: Convert,
     followed: Sequence[nn.Module] = (),
     single: bool = False,
+    keep: bool = True,
 ) -> tuple[Record, Recorder]:
     """Run a model from rest, and write down what it does.
 
@@ -152,12 +153,13 @@ def record(
         convert: the user's choice of node for a module.
         followed: neurons whose own code is to be followed.
         single: the model takes single steps.
+        keep: values that come from the input keep their numbers.
 
     Raises:
         T1CError: the model does what no graph can say.
         ModelError: the model raised something else.
     """
-    recorder = Recorder(model, convert)
+    recorder = Recorder(model, convert, keep)
     recorder.follow(followed)
     results: list[Any] = []
     inputs: dict[int, list[Value]] = {}
@@ -181,7 +183,7 @@ def record(
             raise
         except Exception as error:
             raise ModelError(raised(error, model)) from error
-    return Record(recorder.calls, results, inputs), recorder
+    return Record(recorder.calls, results, inputs, keep), recorder
 
 
 def _copied(item: Any) -> Any:

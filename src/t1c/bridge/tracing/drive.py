@@ -95,6 +95,10 @@ class Driver:
         self._executor: GraphExecutor = ir_to_torch(graph, dtype=dtype, events=False)
         self._xs = self._executor._inputs(dict(xs), 2)
         self._sent: Values = {}
+        plan = self._executor.plan
+        self._stage_of = {name: i for i, s in enumerate(plan.stages) for name in s.names}
+        self._levers = {name: self._lever(name) for name in plan.order if self._drivable(name)}
+        self._needed = self._last_stages()
 
     @torch.no_grad()
     def drive(self) -> Drive:
@@ -114,21 +118,45 @@ class Driver:
                 self._executor.plan.order,
             )
             back = self._settle(at, tried, found)
-            at = at + 1 if back is None else back
+            if back is not None:
+                at = back
+                continue
+            for name in [n for n in self._sent if self._needed[n] <= at]:
+                del self._sent[name]
+            at += 1
         return found
+
+    def _last_stages(self) -> dict[str, int]:
+        """After which stage what a node sends is not asked for again, going back included."""
+        plan = self._executor.plan
+        count = len(plan.stages)
+        # From each stage on, the earliest that a population may go back to.
+        earliest = list(range(count + 1))
+        for name, lever in self._levers.items():
+            if lever is not None:
+                at = self._stage_of[name]
+                earliest[at] = min(earliest[at], self._stage_of[lever])
+        for at in reversed(range(count)):
+            earliest[at] = min(earliest[at], earliest[at + 1])
+        last = dict.fromkeys(plan.order, -1)
+        for name in plan.order:
+            for source in plan.sources[name]:
+                last[source.name] = max(last[source.name], self._stage_of[name])
+        return {
+            name: next((at for at in range(count) if earliest[at + 1] > stage), count)
+            for name, stage in last.items()
+        }
 
     def _settle(self, at: int, tried: dict[str, list[float]], found: Drive) -> int | None:
         """The stage to work anew, if a population of this one needs another gain."""
         for name in self._executor.plan.stages[at].names:
-            node = self._graph.nodes[name]
-            if not fires(node) or self._threshold(name) > NEVER:
+            if name not in self._levers:
                 continue
             spikes = self._sent[name]
             some, all_ = bool((spikes != 0).any()), bool((spikes != 0).all())
             if some and not all_:
                 continue
-            lever = name if type(node) in _GAINS and name in self._movable else None
-            lever = lever or self._weights_before(name)
+            lever = self._levers[name]
             seen = tried.setdefault(name, [])
             if lever is None or len(seen) >= TRIES:
                 (found.busy if some else found.silent).append(name)
@@ -139,6 +167,15 @@ class Driver:
             self._replace(lever, gain)
             return next(i for i, s in enumerate(self._executor.plan.stages) if lever in s.names)
         return None
+
+    def _drivable(self, name: str) -> bool:
+        return fires(self._graph.nodes[name]) and self._threshold(name) <= NEVER
+
+    def _lever(self, name: str) -> str | None:
+        """The node whose gain decides how much a population receives."""
+        if type(self._graph.nodes[name]) in _GAINS and name in self._movable:
+            return name
+        return self._weights_before(name)
 
     def _next(self, name: str, lever: str, now: float, seen: list[float], busy: bool) -> float:
         """The gain to try next."""

@@ -18,6 +18,10 @@ if TYPE_CHECKING:
     from .families import Families, Slot
 
 
+class NumbersNeededError(Exception):
+    """A record that kept no numbers has a first step that only numbers can explain."""
+
+
 class FirstStep:
     """Leaves out exceptions at the first step of families.
 
@@ -32,7 +36,12 @@ class FirstStep:
         """Leave out exceptions at the first step that memory starting from 0 explains.
 
         ``v = x if v is None else 0.9 * v + x`` is ``0.9 * v + x`` with v = 0 before the first step.
+
+        Raises:
+            NumbersNeededError: the run has to be recorded with its numbers.
         """
+        if self._families.first and not self._steps.record.kept:
+            raise NumbersNeededError
         for member, found in list(self._families.first.items()):
             key, port = member
             try:

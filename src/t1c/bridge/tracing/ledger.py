@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from itertools import count
 from typing import Any
 
 import torch
@@ -10,6 +11,7 @@ from torch import Tensor, nn
 
 from t1c.ir.errors import Problem, UnsupportedError
 
+from .alive import Alive
 from .names import plain_name
 from .record import Call, Value, replaced, values_in, version_of
 from .where import Whereabouts
@@ -66,10 +68,13 @@ class Ledger:
 
     Args:
         model: what runs.
+        keep: whether values that come from the input keep their numbers, which is all activations
+            of the run. Without them only their shapes and dtypes are there afterwards.
     """
 
-    def __init__(self, model: nn.Module) -> None:
+    def __init__(self, model: nn.Module, keep: bool = True) -> None:
         super().__init__()
+        self.keep = keep
         self.calls: list[Call] = []
         self.parameters = {
             p.untyped_storage().data_ptr(): name
@@ -100,8 +105,7 @@ class Ledger:
             id(m): ".".join(part for part in name.split(".") if part != "_orig_mod")
             for name, m in model.named_modules()
         }
-        self._known: dict[int, tuple[Tensor, int, Value]] = {}
-        self._live: dict[int, list[Tensor]] = {}
+        self._alive = Alive(keep)
         self._scope: list[str] = []
         self._inside = False
 
@@ -117,16 +121,15 @@ class Ledger:
         Raises:
             UnsupportedError: it was overwritten after it was made.
         """
-        known = self._known.get(id(tensor))
+        known = self._alive.known(tensor)
         if known is not None:
-            _, version, value = known
-            if version != version_of(tensor):
+            if known.version != version_of(tensor):
                 raise self.refusal(
-                    f"{describe(value)} was overwritten in place, through a view or unseen",
+                    f"{describe(known.value)} was overwritten in place, through a view or unseen",
                     "tensors that stay as they were made",
                     "Write y = f(x) instead of changing a view of x in place.",
                 )
-            return value
+            return known.value
         found = self._behind(tensor)
         value = Value(tensor) if found is None else found
         value.attribute = self.attributes.get(id(tensor), ("", None))[0]
@@ -135,19 +138,33 @@ class Ledger:
 
     def know(self, tensor: Tensor, value: Value) -> None:
         """Remember what a tensor is."""
-        self._known[id(tensor)] = tensor, version_of(tensor), value
-        if not value.constant:
-            self._live.setdefault(_memory(tensor), []).append(tensor)
+        self._alive.enter(tensor, value)
+
+    def renew(self, tensor: Tensor) -> None:
+        """What was written into is, as an argument of what wrote, still what it was."""
+        known = self._alive.known(tensor)
+        assert known is not None, "an argument is known before it is written into"
+        self._alive.enter(tensor, known.value)
 
     def outdate(self, written: Tensor) -> None:
         """Have every other tensor that shares memory with one that was written into be refused.
 
         Views count the writes themselves; what ``.data`` gave does not.
         """
-        for other in self._live.get(_memory(written), ()):
-            known = self._known.get(id(other))
-            if other is not written and known is not None and known[0] is other:
-                self._known[id(other)] = other, -1, known[2]
+        for other, known in self._alive.sharing(written):
+            if other is not written:
+                known.version = -1
+
+    def made(self, call: Call, results: Sequence[Any], ports: Iterable[int]) -> tuple[Value, ...]:
+        """The values that a call gave, known from now on, by the ports that they have."""
+        values = []
+        for port, tensor in zip(ports, results, strict=False):
+            # A state may be a plain number.
+            outlined = isinstance(tensor, Tensor) and not (self.keep or call.constant)
+            values.append(Value(self._alive.outline(tensor) if outlined else tensor, call, port))
+            if isinstance(tensor, Tensor):
+                self.know(tensor, values[-1])
+        return tuple(values)
 
     def note(
         self,
@@ -168,9 +185,7 @@ class Ledger:
         call = self.called(name, function, given, named, tuple(values_in((given, named))))
         if random:
             call.random, call.constant = True, False
-        call.outputs = tuple(Value(t, call, port) for port, t in enumerate(results))
-        for tensor, value in zip(results, call.outputs, strict=True):
-            self.know(tensor, value)
+        call.outputs = self.made(call, results, count())
         return call
 
     def called(
@@ -219,19 +234,25 @@ class Ledger:
         return UnsupportedError(self.problem(found, expected, remedy))
 
     def _behind(self, tensor: Tensor) -> Value | None:
-        """The value whose very memory an unknown tensor is, if it is that of one."""
-        for other in self._live.get(_memory(tensor), ()):
-            known = self._known.get(id(other))
-            if known is None or known[0] is not other:
-                continue
+        """The value whose very memory an unknown tensor is, if it is that of one.
+
+        Raises:
+            UnsupportedError: it shares the memory of a value in a way that cannot be followed.
+        """
+        for other, known in self._alive.sharing(tensor):
             same = other.shape == tensor.shape and other.stride() == tensor.stride()
             if same and other.storage_offset() == tensor.storage_offset():
                 return self.value(other)
-            raise self.refusal(
-                f"a view of {describe(known[2])} that was made where it cannot be followed",
-                "views made by torch's own operations",
-            )
+            raise self._unfollowed(describe(known.value))
+        if self._alive.outlived(tensor):
+            raise self._unfollowed("a value")
         return None
+
+    def _unfollowed(self, what: str) -> UnsupportedError:
+        return self.refusal(
+            f"a view of {what} that was made where it cannot be followed",
+            "views made by torch's own operations",
+        )
 
 
 def describe(value: Value) -> str:
@@ -248,10 +269,3 @@ def describe(value: Value) -> str:
 def _as_tensor(item: Any) -> Any:
     """A number as a constant, so that steps are alike where one of them starts from a number."""
     return torch.tensor(item) if isinstance(item, bool | int | float) else item
-
-
-def _memory(tensor: Tensor) -> int:
-    """The memory that a tensor shares with its views; empty ones share nothing."""
-    if tensor.layout is not torch.strided or not tensor.numel():
-        return -id(tensor)
-    return tensor.untyped_storage().data_ptr()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from itertools import count
 from typing import Any
 
 import torch
@@ -35,8 +36,8 @@ class ModuleCalls(Ledger):
         notes: module -> what was left out of it.
     """
 
-    def __init__(self, model: nn.Module, convert: Convert) -> None:
-        super().__init__(model)
+    def __init__(self, model: nn.Module, convert: Convert, keep: bool = True) -> None:
+        super().__init__(model, keep)
         self.state_inputs: set[int] = set()
         self.notes: dict[str, str] = {}
         self._convert = convert
@@ -191,13 +192,8 @@ class ModuleCalls(Ledger):
         # A neuron gives its output first; what follows, or is kept, is its state.
         if call.neuron:
             kept = [getattr(module, name) for name in names] or list(tensors_in(parts[1:]))
-            call.states = tuple(Value(s, call, -1 - i) for i, s in enumerate(kept))
-            for state, value in zip(kept, call.states, strict=True):
-                if isinstance(state, Tensor):
-                    self.know(state, value)
-        call.outputs = tuple(Value(t, call, port) for port, t in enumerate(outputs))
-        for tensor, value in zip(outputs, call.outputs, strict=True):
-            self.know(tensor, value)
+            call.states = self.made(call, kept, count(-1, -1))
+        call.outputs = self.made(call, outputs, count())
 
     def _previous(
         self, module: nn.Module, states: Sequence[tuple[int, Any]]

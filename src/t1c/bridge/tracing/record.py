@@ -20,7 +20,8 @@ class Value:
     """A tensor of the run.
 
     Attributes:
-        tensor: its numbers, as they were when the value came to be.
+        tensor: its numbers, as they were when the value came to be; where the record does not keep
+            those that come from the input, a tensor of its shape and dtype without numbers.
         call: the call that returned it; None for an input or a constant.
         port: which of that call's tensors it is; states count from -1 downwards.
         number: which input it is, None if it is none.
@@ -112,11 +113,13 @@ class Record:
         calls: in order.
         results: what the model returned, at each of its calls; tensors are Values.
         inputs: number -> the values that were passed in, one for each call of the model.
+        kept: values that come from the input have their numbers.
     """
 
     calls: list[Call]
     results: list[Any]
     inputs: dict[int, list[Value]]
+    kept: bool = True
 
 
 def values_in(item: Any) -> Iterator[Value]:

@@ -154,10 +154,8 @@ class Recorder(ModuleCalls, Ledger):
         values: Sequence[Value],
     ) -> None:
         """Write an operation down, which may have written into some of what it was given."""
-        kept = [self._known[id(t)] for t in written]
-        for tensor, (_, _, value) in zip(written, kept, strict=True):
-            # As an argument it is still what it was.
-            self._known[id(tensor)] = tensor, version_of(tensor), value
+        for tensor in written:
+            self.renew(tensor)
         fresh = [*dict.fromkeys([*written, *results])]
         for tensor in written:
             self.outdate(tensor)

@@ -21,6 +21,7 @@ from .axes import BATCH
 from .building import Building, MembraneUsedError
 from .calling import Arguments, ModelError, arguments_of, record, refused_model
 from .families import Families
+from .first_step import NumbersNeededError
 from .forms import Form, Shapes, drawn, form_of, layout_of
 from .module_calls import Convert
 from .record import Record, Value, replaced
@@ -111,14 +112,16 @@ def _traced(
 ) -> Traced:
     arguments = arguments_of(model, sample)
     try:
-        seen, recorder = record(model, arguments, [arguments.tensors], convert, followed)
+        seen, recorder = record(
+            model, arguments, [arguments.tensors], convert, followed, keep=False
+        )
     except ModelError as error:
         raise refused_model(error) from error
     returned = replaced(seen.results[0], Value, lambda value: value.tensor)
     states = recorder.state_inputs | arguments.states_in(returned)
     if states:
         arguments = arguments.without(states)
-        seen, _ = record(model, arguments, [arguments.tensors], convert, followed)
+        seen, _ = record(model, arguments, [arguments.tensors], convert, followed, keep=False)
     form = form_of(Steps(seen, {}, single=False), arguments)
     numbers = sum(v.tensor.numel() for c in seen.calls for v in c.outputs if not c.constant)
     large = numbers / (form.steps * form.batch) > LARGE
@@ -128,7 +131,7 @@ def _traced(
     sizes: list[tuple[int, int]] = []
     for seed, wanted in enumerate(FEWER if large else SIZES):
         drawing, size = _drawn(
-            model, arguments, form, wanted, convert, followed, seed, restate, made
+            model, arguments, form, wanted, convert, followed, seed, restate, made, not large
         )
         if seed and size == sizes[0]:
             break
@@ -152,6 +155,7 @@ def _drawn(
     seed: int,
     restate: Restate,
     made: dict[Any, Fragment],
+    keep: bool,
 ) -> tuple[Drawn, tuple[int, int]]:
     """The graph of a run with so many steps and samples, or the sample's where it takes no others.
 
@@ -166,8 +170,12 @@ def _drawn(
     for steps, batch in tries:
         turns = drawn(arguments, form, steps, batch, seed)
         try:
-            run, _ = record(model, arguments, turns, convert, followed, form.single)
-            graph = _graph(run, arguments, form, (steps, batch), convert, restate, made)
+            run, _ = record(model, arguments, turns, convert, followed, form.single, keep)
+            try:
+                graph = _graph(run, arguments, form, (steps, batch), convert, restate, made)
+            except NumbersNeededError:
+                run, _ = record(model, arguments, turns, convert, followed, form.single)
+                graph = _graph(run, arguments, form, (steps, batch), convert, restate, made)
         except ModelError as error:
             first = first or refused_model(error)
             continue
