@@ -456,6 +456,26 @@ def test_nothing_but_membranes():
     equal(model, torch.rand(1, 4), drawn(LENGTH, SAMPLES, 4))
 
 
+def test_an_lstm_cell_whose_state_is_a_constant():
+    """A parameter, from which every step starts."""
+
+    def forward(m, xs):
+        rest = m.hidden.expand(xs.shape[1], 8), m.cell.expand(xs.shape[1], 8)
+        return torch.stack(fired(m, [m.lstm(x, rest)[0] for x in xs]))
+
+    def fired(m, currents):
+        mem, out = None, []
+        for current in currents:
+            spk, mem = m.lif(8 * current, mem)
+            out.append(spk)
+        return out
+
+    generator = torch.Generator().manual_seed(0)
+    hidden, cell = (nn.Parameter(torch.randn(8, generator=generator)) for _ in range(2))
+    model = net(forward, lstm=nn.LSTMCell(6, 8), hidden=hidden, cell=cell)
+    equal(model, torch.rand(5, 2, 6), drawn(LENGTH, SAMPLES, 6), whole)
+
+
 # Sharing ---------------------------------------------------------------------------------------
 
 

@@ -47,6 +47,18 @@ OPERATIONS = {
     "divisor_override": lambda m, x: F.avg_pool2d(x, 2, divisor_override=1),
     "softmax works across the batch": lambda m, x: F.softmax(x, 0),
     "mean works across the batch": lambda m, x: x - x.mean(0),
+    "argmax works across the batch": lambda m, x: x.argmax(0, keepdim=True) + x,
+    "argmax without dim": lambda m, x: x + x.argmax(),
+    "one_hot without num_classes": lambda m, x: F.one_hot(x.argmax(1)),
+    "a write by an index into features (4, 6, 6)": lambda m, x: torch.zeros_like(x).scatter(
+        1, x.argmax(1, keepdim=True), 1.0
+    ),
+    "a scatter into some of the rows": lambda m, x: x.scatter(
+        1, x[..., :3].argmax(1, keepdim=True), 1.0
+    ),
+    "a scatter of several places": lambda m, x: torch.zeros_like(x).scatter(
+        1, x.unflatten(1, (2, 2)).argmax(1), 1.0
+    ),
 }
 
 
@@ -158,9 +170,10 @@ def test_a_constant_that_was_filled_in_is_none(name):
 
 
 def test_a_value_without_features_is_refused_by_its_line():
-    message = refusal(lambda m, x: x[:, 0], torch.rand(2, 4))
-    assert "one number for each sample, and no axis of features (torch's indexing)" in message
-    assert "x.unsqueeze(-1)" in message
+    for forward in (lambda m, x: x[:, 0], lambda m, x: x.argmax(1), lambda m, x: x.sum(1) + 1):
+        message = refusal(forward, torch.rand(2, 4))
+        assert "output 'output' of shape (3,) has no features" in message
+        assert "unsqueeze(-1)" in message
 
 
 def test_a_constant_that_was_filled_as_a_whole_is_what_filled_it():

@@ -577,6 +577,16 @@ def test_a_beta_that_training_pushed_out_of_its_range(beta, tmp_path):
     assert 0 < wanted.count_nonzero() < wanted.numel()
 
 
+@pytest.mark.parametrize("reset", RESETS)
+def test_a_spiking_lstm_of_another_width_than_its_input(reset, tmp_path):
+    """snnTorch puts its state to rest at every step then: the gates get a constant."""
+    neuron = snn.SLSTM(HIDDEN, 5, threshold=0.125, reset_mechanism=reset)
+    model = dyadic(Sent(neuron, IN, HIDDEN, 2), 1.0)
+    graph, wanted = equal(model, at_once, spikes(40, 5, IN), tmp_path)
+    assert 0 < wanted.count_nonzero() < wanted.numel()
+    assert not any(isinstance(node, ir.Delay) for node in graph.nodes.values())
+
+
 @pytest.mark.parametrize("pool", [{}, {"max_pool": 2}, {"avg_pool": 2}])
 @pytest.mark.parametrize("reset", RESETS)
 def test_a_spiking_lstm_over_feature_maps(reset, pool, tmp_path):
@@ -736,11 +746,19 @@ def refused(neuron, states=1, x=None):
     return message
 
 
-def test_inhibition_is_refused():
-    """The neuron whose membrane is highest fires alone: no node picks one."""
+@pytest.mark.parametrize("reset", RESETS)
+def test_inhibition(reset, tmp_path):
+    """The neuron whose membrane is highest fires alone; of two that are equal, the first."""
     with pytest.warns(UserWarning, match="Inhibition"):
-        neuron = snn.Leaky(0.5, inhibition=True)
-    assert "argmax" in refused(neuron)
+        neuron = snn.Leaky(0.5, inhibition=True, reset_mechanism=reset)
+    model = dyadic(Sent(neuron, IN, HIDDEN))
+    with torch.no_grad():
+        for p in model.fc.parameters():
+            p[HIDDEN // 2 :] = p[: HIDDEN // 2]
+    _, wanted = equal(model, at_once, spikes(40, 5, IN), tmp_path)
+    assert (wanted.sum(-1) <= 1).all()
+    assert wanted.sum(-1).mean() > 0.25
+    assert not wanted[0, :, HIDDEN // 2 :].any()
 
 
 def test_rsynaptic_without_delay_does_not_run_in_snntorch_itself():

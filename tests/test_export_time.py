@@ -521,6 +521,78 @@ def test_sequences_in_another_order(name, back):
     assert next(iter(graph.outputs().values())).final == (back == "mean")
 
 
+def warmed(bn):
+    """A batch norm as after training, with numbers on a grid."""
+    generator = torch.Generator().manual_seed(3)
+    for name in ("weight", "bias", "running_mean", "running_var"):
+        values = torch.randint(1, 9, (bn.num_features,), generator=generator) / 4
+        getattr(bn, name).data.copy_(values)
+    return bn.eval()
+
+
+def functional(norm):
+    """A batch norm as a function, by what a module holds."""
+    return lambda x: F.batch_norm(x, norm.running_mean, norm.running_var, norm.weight, norm.bias)
+
+
+# name -> features, the model's order, the layer, and the node that it is step by step
+NORMS = {
+    "(B, C, T)": ((6,), lambda xs: xs.permute(1, 2, 0), nn.BatchNorm1d(6), "BatchNorm1d"),
+    "(B, C, L, T)": ((3, 4), lambda xs: xs.permute(1, 2, 3, 0), nn.BatchNorm2d(3), "BatchNorm1d"),
+    "(B, C, H, W, T)": (
+        (2, 3, 4),
+        lambda xs: xs.permute(1, 2, 3, 4, 0),
+        nn.BatchNorm3d(2),
+        "BatchNorm2d",
+    ),
+    "(B, C, T, H, W)": (
+        (2, 3, 4),
+        lambda xs: xs.permute(1, 2, 0, 3, 4),
+        nn.BatchNorm3d(2),
+        "BatchNorm2d",
+    ),
+}
+
+
+@pytest.mark.parametrize("function", [False, True])
+@pytest.mark.parametrize("name", NORMS)
+def test_a_batch_norm_whose_extra_axis_is_time(name, function):
+    """In eval mode it treats each number by itself, as its channel says."""
+    features, order, norm, node = NORMS[name]
+    norm = warmed(norm)
+    axis = order(torch.zeros(9, *[1] * (1 + len(features)))).shape.index(9)
+    layer = functional(norm) if function else norm
+
+    def forward(m, x):
+        y, mem, out = layer(x), None, []
+        for t in range(x.shape[axis]):
+            spk, mem = m.lif(y.select(axis, t), mem)
+            out.append(spk)
+        return torch.stack(out)
+
+    model = Wrapped(forward, lif=snn.Leaky(0.5), **({} if function else {"norm": norm}))
+    graph = equal(
+        model,
+        order(drawn(5, 2, *features, seed=1)),
+        drawn(LENGTH, SAMPLES, *features),
+        lambda model, xs: model(order(xs)),
+    )
+    assert list(types_of(graph).values()) == ["Input", node, "LIF", "Output"]
+
+
+@pytest.mark.parametrize("channels", ["time", "batch"])
+def test_a_batch_norm_whose_channels_are_time_or_batch_is_refused(channels):
+    sizes = {"time": (2, 5, 6), "batch": (5, 2, 6)}
+
+    def forward(m, x):
+        return torch.stack(fired(m, m.norm(x).unbind(list(sizes[channels]).index(5))))
+
+    model = net(forward, norm=warmed(nn.BatchNorm1d(sizes[channels][1])))
+    message = refused(model, torch.rand(*sizes[channels]))
+    assert f"norm works across {'time' if channels == 'time' else 'the batch'}" in message
+    assert HERE in message
+
+
 def convolved(m, x, merge, part):
     """A convolution on all steps at once, then the neuron step by step."""
     steps, batch = x.shape[:2]
@@ -746,7 +818,30 @@ def two_sent(m, xs):
     return torch.stack(sent[2:])
 
 
+def from_a_first_step(m, xs):
+    """The first step stands outside of the loop over the others."""
+    spk, mem = m.lif(m.fc(xs[0]), None)
+    total = m.head(spk)
+    out = [total]
+    for t in range(1, len(xs)):
+        spk, mem = m.lif(m.fc(xs[t]), mem)
+        total = 0.5 * total + m.head(spk)
+        out.append(total)
+    return torch.stack(out)
+
+
+def filtered_and_cat(m, xs):
+    """An exponential filter as Norse's, and a list of one piece that is joined once more."""
+    y = m.fc(xs)
+    out = [y[0]]
+    for t in range(len(xs) - 1):
+        out.append(0.5 * out[-1] + y[t + 1])
+    return torch.cat([torch.stack(out)])
+
+
 LOOPS = {
+    "a first step by itself": from_a_first_step,
+    "a filter whose first step is its input": filtered_and_cat,
     "a layer from the second step on": looped(lambda m, x, t, spk, xs: m.fc(x) if t else m.two(x)),
     "the last input, and the first twice": looped(lambda m, x, t, spk, xs: m.fc(xs[max(t - 1, 0)])),
     "feedback that starts from ones": looped(
@@ -758,6 +853,25 @@ LOOPS = {
         [m.late(y)[0] for y in m.head(torch.stack(fired(m, x)))]
     ),
 }
+
+
+def test_stretches_of_time_of_which_there_is_one():
+    """Norse's memory task cuts time into stretches; of one, the axis in front says nothing."""
+
+    def forward(m, xs):
+        out = [torch.stack(fired(m, xs))]
+        return torch.cat(out), torch.stack([m.head(spk) for spk in out])
+
+    model = net(forward)
+    graph = bridge.to_ir(model, torch.rand(5, 2, 6))
+    assert [node.shape for node in graph.outputs().values()] == [(8,), (4,)]
+    xs = drawn(LENGTH, SAMPLES, 6)
+    with torch.no_grad():
+        spk, read = model(xs)
+        found, _ = bridge.ir_to_torch(graph).run(xs)
+    assert spk.any()
+    assert same(found["output_1"], spk)
+    assert same(found["output_2"], read[0])
 
 
 @pytest.mark.parametrize("name", LOOPS)

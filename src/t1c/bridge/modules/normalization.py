@@ -76,19 +76,26 @@ def _statistics(module: nn.BatchNorm1d | nn.BatchNorm2d | nn.BatchNorm3d) -> dic
     }
 
 
-@exports(nn.BatchNorm1d)
-def _batch_norm_1d_node(module: nn.BatchNorm1d, entering: Shape, leaving: Shape) -> ir.Node:
-    return ir.BatchNorm1d(**_statistics(module))
+BY_RANK = {1: ir.BatchNorm1d, 2: ir.BatchNorm1d, 3: ir.BatchNorm2d, 4: ir.BatchNorm3d}
+"""How many axes features have -> what normalises their channels."""
 
 
-@exports(nn.BatchNorm2d)
-def _batch_norm_2d_node(module: nn.BatchNorm2d, entering: Shape, leaving: Shape) -> ir.Node:
-    return ir.BatchNorm2d(**_statistics(module))
+@exports(nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
+def _batch_norm_node(module: Any, entering: Shape, leaving: Shape) -> ir.Node:
+    """The node for as many axes as features have: one axis of a layer may be time."""
+    node: ir.Node = batch_norm_of(entering)(**_statistics(module))
+    return node
 
 
-@exports(nn.BatchNorm3d)
-def _batch_norm_3d_node(module: nn.BatchNorm3d, entering: Shape, leaving: Shape) -> ir.Node:
-    return ir.BatchNorm3d(**_statistics(module))
+def batch_norm_of(features: Shape) -> Any:
+    """What normalises the channels of features.
+
+    Raises:
+        UnsupportedError: they have too many axes, or none.
+    """
+    if len(features) not in BY_RANK:
+        raise refuse(f"a batch norm of features {features}", "one to four axes, channels first")
+    return BY_RANK[len(features)]
 
 
 @exports(nn.LayerNorm)

@@ -77,8 +77,8 @@ class Bench:
         return self.steps.dims(value)
 
     def features(self, value: Value) -> Shape:
-        """The shape of a value without time and batch."""
-        return tuple(value.shape[i] for i in axes.features(self.dims(value)))
+        """The shape of a value without time and batch; one number for each sample is (1,)."""
+        return self.steps.features(value) or (1,)
 
     def out(self, port: int = 0) -> Shape:
         """The features of a result."""
@@ -114,6 +114,18 @@ class Bench:
                 f"{self.call.name} on {value.shape}, whose first axis is a feature",
                 "the batch first",
                 "Keep the batch dimension.",
+            )
+
+    def channels_of(self, value: Value, dim: int = 1) -> None:
+        """Refuse a layer whose channels are not the first axis of the features.
+
+        It treats each number by itself, as its channel says: what the others are does not matter.
+        """
+        if self.feature_axis(value, dim) != 0:
+            raise refuse(
+                f"{self.call.name} on {value.shape}, whose channels are not the first of its "
+                f"features {self.features(value)}",
+                "channels before all other features",
             )
 
     # Constants ---------------------------------------------------------------------------------

@@ -21,6 +21,7 @@ from .bench import Bench, Unsaid
 from .drawing import Drawing, Signal, Spot
 from .effects import axes_kept, leading
 from .families import Families, Ref, Slot
+from .forms import features_out, layout_of
 from .ledger import describe
 from .names import NICKNAMES, plain_name, spoken
 from .operations import rule_of
@@ -107,7 +108,7 @@ class Building:
 
     def _enter(self, number: int) -> None:
         value = self.steps.record.inputs[number][0]
-        features = self._features(value)
+        features = self.steps.features(value)
         if not features:
             raise UnsupportedError(self._without_features(number))
         signal = self.drawing.emit(ir.Input(features), features=features)
@@ -134,7 +135,7 @@ class Building:
         )
 
     def _features(self, value: Any) -> Shape:
-        return tuple(value.shape[i] for i in axes.features(self.steps.dims(value)))
+        return self.steps.features(value) or (1,)
 
     def _order(self) -> list[Key]:
         """The families, each after those that it needs in the same step."""
@@ -332,11 +333,13 @@ class Building:
                 raise AxisError(f"a neuron takes one step, of which {count} copies are made")
             axes.features(bench.dims(x))
             return
-        norms = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.GroupNorm)
+        batch_norms = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
         lead = leading(call, bench.dims(x))
         if kind == "last":
             bench.feature_axis(x, -1)
-        elif kind in ("first", "") or isinstance(call.module, norms):
+        elif isinstance(call.module, batch_norms) and kind == "all":
+            bench.channels_of(x, lead)
+        elif kind in ("first", "") or isinstance(call.module, nn.GroupNorm):
             if not (isinstance(call.module, nn.Flatten) and kind == ""):
                 bench.map_of(x, lead)
         elif isinstance(call.module, nn.LayerNorm):
@@ -421,10 +424,9 @@ class Building:
         """A signal with the features that its place has: pieces of a cat have an axis of 1 more."""
         if call is None:
             result = self.families.results[slot.key[1]]
-            value = result[-1] if isinstance(result, list) else result
+            wanted = features_out(layout_of(self.steps, result)) or (1,)
         else:
-            value = call.inputs[slot.place]
-        wanted = self._features(value)
+            wanted = self._features(call.inputs[slot.place])
         if signal.features == wanted:
             return signal
         owner = call if call is not None else signal.spot.call

@@ -13,6 +13,7 @@ import torch
 
 from . import axes
 from .axes import Atom, AxisError, Dims, broadcast, fresh, regroup
+from .equation import equation_of
 from .names import ELEMENTWISE, plain_name
 from .record import Call, Value
 
@@ -73,6 +74,9 @@ def _same_axes(call: Call, dims: DimsOf) -> list[Dims]:
 def _written(call: Call, dims: DimsOf) -> list[Dims]:
     base = dims(call.inputs[0])
     index, value = call.args[1], call.args[2]
+    column = picked_in_rows(call)
+    if column is not None:
+        return [broadcast([(base[0],), dims(column)]) + base[1:]]
     if isinstance(index, Value):
         return [broadcast([base, dims(index)])]
     if isinstance(value, Value):
@@ -86,6 +90,37 @@ def _written(call: Call, dims: DimsOf) -> list[Dims]:
                 if other is not None and other.size == axes.size(whole):
                     axes.unify(whole, (other,))
     return [base]
+
+
+def picked_in_rows(call: Call) -> Value | None:
+    """The index of ``y[torch.arange(len(y)), index] = ...``: one place in each row of a matrix."""
+    base, index = call.inputs[0], call.args[1]
+    if len(base.shape) != 2 or not isinstance(index, tuple) or len(index) != 2:
+        return None
+    rows, column = index
+    if not (isinstance(rows, Value) and isinstance(column, Value) and rows.constant):
+        return None
+    every = rows.shape == column.shape == base.shape[:1]
+    counted = every and torch.equal(rows.tensor.long().cpu(), torch.arange(base.shape[0]))
+    return column if counted and not column.constant else None
+
+
+@_rule("scatter")
+def _scattered(call: Call, dims: DimsOf) -> list[Dims]:
+    base, index = call.inputs[0], argument(call, 2, "index")
+    dim = argument(call, 1, "dim") % len(base.shape)
+    others = [i for i in range(len(base.shape)) if i != dim]
+    if not isinstance(index, Value) or any(base.shape[i] != index.shape[i] for i in others):
+        raise AxisError("a scatter into some of the rows")
+    given, written = dims(index), dims(base)
+    for i in others:
+        axes.unify(written[i], given[i])
+    return [written]
+
+
+@_rule("one_hot")
+def _spread(call: Call, dims: DimsOf) -> list[Dims]:
+    return [(*dims(call.inputs[0]), (Atom(call.outputs[0].shape[-1]),))]
 
 
 # Other shapes ------------------------------------------------------------------------------------
@@ -271,6 +306,8 @@ def _stacked(call: Call, dims: DimsOf) -> list[Dims]:
 @_rule("cat concat concatenate")
 def _concatenated(call: Call, dims: DimsOf) -> list[Dims]:
     pieces = [dims(v) for v in call.inputs]
+    if len(pieces) == 1:
+        return pieces
     dim = argument(call, 1, "dim", 0) % len(pieces[0])
     rest = broadcast([(*p[:dim], (), *p[dim + 1 :]) for p in pieces])
     if len({id(v) for v in call.inputs}) == 1:
@@ -312,7 +349,7 @@ def _padded(call: Call, dims: DimsOf) -> list[Dims]:
 # Fewer axes --------------------------------------------------------------------------------------
 
 
-@_rule("sum mean amax amin max min")
+@_rule("sum mean amax amin max min argmax argmin")
 def _reduced(call: Call, dims: DimsOf) -> list[Dims]:
     if len(call.inputs) == 2:
         return _elementwise(call, dims)
@@ -374,6 +411,15 @@ def _multiplied(call: Call, dims: DimsOf) -> list[Dims]:
         raise AxisError("a product with a vector from the left")
     axes.unify(a[-1], b[-2])
     return [(*broadcast([a[:-2], b[:-2]]), a[-2], b[-1])]
+
+
+@_rule("einsum")
+def _by_letters(call: Call, dims: DimsOf) -> list[Dims]:
+    equation, found = equation_of(call), dict[str, axes.Dim]()
+    for letters, value in zip(equation.operands, call.inputs, strict=True):
+        for letter, dim in zip(letters, dims(value), strict=True):
+            axes.unify(found.setdefault(letter, dim), dim)
+    return [tuple(found[letter] for letter in equation.result)]
 
 
 # Modules -----------------------------------------------------------------------------------------

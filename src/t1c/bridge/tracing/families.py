@@ -435,14 +435,20 @@ class Families:
 
     def _differ(self, slot: Slot, time: int, now: int, found: Ref, by: Call | None) -> None:
         what = by.what if by is not None else "the model's output"
-        mine, theirs = _words(found), _words(self.reaches[slot])
+        expected = self.reaches[slot]
+        layer = by is not None and by.module is not None
+        by_itself = layer and found.key is None is expected.key
+        mine, theirs = _words(found), _words(expected)
         both = f"{mine}, and {theirs}" if mine != theirs else f"{mine}, another one in each"
         raise UnsupportedError(
             Problem(
-                f"steps {time} and {now} differ in what reaches {what}: {both}",
+                f"steps {time} and {now} differ in what reaches {what}: {both}"
+                + (", which does not depend on the input" if by_itself else ""),
                 "a model whose steps are all the same",
-                "Memory starts from a constant, and is handed on in every step; what happens at "
-                "some steps only belongs outside of the model.",
+                "See if what comes before uses its input at all: it gives the same for every input."
+                if by_itself
+                else "Memory starts from a constant, and is handed on in every step; what happens "
+                "at some steps only belongs outside of the model.",
                 by.place if by is not None else "",
             )
         )

@@ -57,6 +57,10 @@ class Labels:
         """Whether a value holds all time steps."""
         return axes.has(self.dims(value), TIME)
 
+    def features(self, value: Value) -> tuple[int, ...]:
+        """The shape of a value without time and batch."""
+        return tuple(value.shape[i] for i in axes.features(self.dims(value)))
+
     def _label(self, call: Call) -> None:
         try:
             self._demand(call)
@@ -214,7 +218,7 @@ class Labels:
             atom
             for atom, sites in walked.items()
             if atom.role is None
-            and any(seen >= set(range(atom.size)) for seen in sites)
+            and any(seen >= set(range(atom.size)) for seen in (*sites, _with_ends(sites)))
             and (atom.size > 1 or atom in first)
         ]
         return sorted(found, key=lambda a: order.index(a) if a in order else len(order))
@@ -248,3 +252,10 @@ class Labels:
                     if leaf.role is None:
                         leaf.become(BATCH)
                         break
+
+
+def _with_ends(sites: Sequence[set[int]]) -> set[int]:
+    """What a loop walks, and what is taken by itself: a first step, before a loop over the rest."""
+    longest = max(sites, key=len)
+    alone = [seen for seen in sites if len(seen) == 1]
+    return longest.union(*alone) if len(longest) > 1 else longest

@@ -112,7 +112,7 @@ class Steps(Labels):
 
     def _set_times(self) -> None:
         chain: dict[Call, int] = {}
-        turned = {} if self.single or self.count else turns(self.record, self.whole)
+        turned = self._turned()
         for values in self.record.inputs.values():
             for value in values:
                 self._times[value] = value.turn
@@ -143,6 +143,15 @@ class Steps(Labels):
             lasts = [*chain.values(), *turned.values()]
             self.count = max(self.count, 1 + max(lasts, default=-1), 1)
             self._move_to_use()
+
+    def _turned(self) -> dict[Call, int]:
+        """The turns of a loop over an input that is held still, where all inputs are."""
+        entering = [value for values in self.record.inputs.values() for value in values]
+        if self.single or any(self.whole(value) for value in entering):
+            return {}
+        found = turns(self.record, self.whole)
+        count = 1 + max(found.values(), default=-1)
+        return found if self.count in (0, count) else {}
 
     def taken_at(self, call: Call) -> int | None:
         """The step that a call takes out of a sequence, if it does; 0 for all of them."""
@@ -312,7 +321,8 @@ class Steps(Labels):
             (sum(self.time(v) is not None and not v.constant for v in c.inputs) for c in regular),
             default=0,
         )
-        moved = bool(regular) and waits == {wait} and wait > 0 and reached == 1
+        # What happens once stands before a loop or behind it, and prepares nothing in every turn.
+        moved = len(regular) > 1 and waits == {wait} and wait > 0 and reached == 1
         times = {
             place: now + (wait if moved else 0)
             for place, call in enumerate(calls)
@@ -372,7 +382,9 @@ class Steps(Labels):
         """What a value is at a step, behind all that only takes steps apart or joins them."""
         while True:
             whole, call = self.whole(value), value.call
-            if call is None or value.constant or value.is_state:
+            if call is None or value.is_state:
+                break
+            if value.constant and not (whole and self.joins_steps(call)):
                 break
             if not whole:
                 k = self.taken_at(call)

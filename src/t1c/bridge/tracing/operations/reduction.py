@@ -9,6 +9,7 @@ import numpy as np
 
 from t1c import ir
 
+from ...modules.exporting import refuse
 from .. import axes
 from ..axes import STILL, TIME, AxisError
 from ..drawing import Signal
@@ -38,6 +39,8 @@ def _reduce(b: Bench) -> Signal | Sequence[Signal]:
         raise AxisError("a reduction over time and other axes that were merged with it")
     signal = b.signal(x)
     if others:
+        # A value without features is one number for each sample.
+        keep = keep or len(others) == len(signal.features)
         shape = tuple(
             1 if i in others else n
             for i, n in enumerate(signal.features)
@@ -47,8 +50,40 @@ def _reduce(b: Bench) -> Signal | Sequence[Signal]:
     if over_time:
         signal = b.emit(ir.Accumulate(how), signal, features=signal.features)
     signal = b.reshaped(signal, b.out())
-    # Which element is the largest is nothing that a graph can say.
-    return [signal] if len(call.outputs) == 1 else [signal, b.unsaid("the index of an extreme")]
+    if len(call.outputs) == 1:
+        return [signal]
+    if 1 not in b.used or over_time:
+        return [signal, b.unsaid("the index of an extreme")]
+    return [signal, first_extreme(b, how, argument(call, 1, "dim"))]
+
+
+@rule("argmax argmin")
+def _argument(b: Bench) -> Signal:
+    return first_extreme(b, b.call.name.removeprefix("arg"), argument(b.call, 1, "dim"))
+
+
+def first_extreme(b: Bench, how: str, dim: int | None) -> Signal:
+    """Which element along an axis is the largest, or smallest; the first of several that are.
+
+    Those that are get numbers that fall along the axis, and the others 0: the largest tells.
+    """
+    (x,) = b.call.inputs
+    if dim is None:
+        raise refuse(f"{b.call.name} without dim", "one feature axis: dim=1, or dim=-1")
+    axis = b.feature_axis(x, dim)
+    signal = b.signal(x)
+    n = signal.features[axis]
+    if n * np.finfo(b.dtype).eps > 1:
+        raise refuse(f"{b.call.name} of {n} elements", f"as many as {b.dtype} counts exactly")
+    one = tuple(1 if i == axis else k for i, k in enumerate(signal.features))
+    extreme = b.emit(ir.Reduce(how, (axis,), True), signal, features=one)
+    reached = b.emit(ir.Binary("equal"), *b.apart(signal, extreme), features=signal.features)
+    falling = np.arange(n, 0, -1).reshape([n if i == axis else 1 for i in range(len(one))])
+    ranks = b.emit(ir.Scale(falling.astype(b.dtype)), reached, features=signal.features)
+    first = b.emit(ir.Reduce("max", (axis,), True), ranks, features=one)
+    minus = b.emit(ir.Scale(b.scalar(-1)), first, features=one)
+    index = b.emit(ir.Shift(b.scalar(n)), minus, features=one)
+    return b.reshaped(index, b.out(len(b.call.outputs) - 1))
 
 
 @rule("cumsum")

@@ -13,9 +13,10 @@ from t1c import ir
 from ...modules.exporting import refuse
 from .. import axes
 from ..drawing import Signal
-from ..effects import argument, index_parts, permutation
+from ..effects import argument, index_parts, permutation, picked_in_rows
 from ..record import Value
 from .comparison import chosen
+from .picking import written_at
 from .rules import rule
 
 if TYPE_CHECKING:
@@ -117,8 +118,10 @@ def _concatenate(b: Bench) -> Signal:
     call = b.call
     dim = argument(call, 1, "dim", 0)
     out = call.outputs[0]
-    if len(set(call.inputs)) == 1 and axes.is_lead(b.dims(out)[dim % len(out.shape)]):
-        return b.x()  # copies along time
+    if len(set(call.inputs)) == 1:
+        lead = axes.is_lead(b.dims(out)[dim % len(out.shape)])
+        if lead or len(call.inputs) == 1:
+            return b.x()  # copies along time, or a piece by itself
     if any(map(b.steps.whole, call.inputs)) and not b.steps.whole(out):
         raise refuse(
             "a sequence of another number of steps",
@@ -154,9 +157,8 @@ def _stack(b: Bench) -> Signal:
     axis = b.feature_axis(out, dim)
     parts = []
     for value in call.inputs:
-        signal = b.signal(value)
-        shape = (*signal.features[:axis], 1, *signal.features[axis:])
-        parts.append(b.reshaped(signal, shape))
+        shape = (*b.out()[:axis], 1, *b.out()[axis + 1 :])
+        parts.append(b.reshaped(b.signal(value), shape))
     if len(parts) == 1:
         return parts[0]
     return _joined(b, axis, parts)
@@ -209,6 +211,9 @@ def _write(b: Bench) -> Signal:
     masks = isinstance(index, Value) and index.tensor.dtype == torch.bool
     if masks and index.shape == base.shape and b.is_constant(value):
         return chosen(b, index, value, base)
+    column = picked_in_rows(call)
+    if column is not None and b.is_constant(value) and b.number(value) is not None:
+        return written_at(b, base, 1, column, value)
     full = index in (..., slice(None)) or (
         isinstance(index, tuple) and all(p in (..., slice(None)) for p in index)
     )
