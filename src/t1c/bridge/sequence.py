@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
+from . import stretch
 from .blocks import AffineBlock, Block, find_affine_block, find_block
 from .fast import Choice, fold
 from .input_checks import Inputs
@@ -91,6 +92,8 @@ def work_stage(
             _run_block(executor, block, values, state, after)
             return set(block.names)
         choice = None if block is None else block.choice
+    elif stretch.work(executor, stage.names, inputs, values, state, after, keep):
+        return set(stage.names)
     if stage.loop or not _whole(executor, name, inputs, values, state, after, choice):
         _stepwise(executor, stage.names, inputs, values, state, after, keep)
     return set(stage.names)

@@ -1,0 +1,85 @@
+"""Functions made of generated source: compiled once, and kept on disk for the next process.
+
+What is executed is the text that was generated here, never what a file holds: the file beside it is
+there because Numba keeps machine code next to the file of its source.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import hashlib
+import os
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numba
+import numpy as np
+
+from ..crossing import cache_file
+from .loop import Loop
+from .numba_source import source
+
+HOW: dict[str, Any] = {"nogil": True, "error_model": "numpy", "fastmath": False}
+"""How loops are compiled: each operation by itself, as it is written."""
+
+def folder() -> Path:
+    """Where generated sources and their machine code are kept."""
+    return cache_file().parent / "loops"
+
+
+@functools.lru_cache(maxsize=1024)
+def kernel(loop: Loop) -> Callable[..., None]:
+    """The function of a loop; see ``numba_source.source``."""
+    return _function(source(loop))
+
+
+def at_hand(loop: Loop) -> bool:
+    """Whether the function of a loop was made before, by this process or by another."""
+    text = source(loop)
+    return text in _made or _path(text).exists()
+
+
+_made: set[str] = set()
+
+
+def _path(text: str) -> Path:
+    return folder() / f"loop_{hashlib.sha256(text.encode()).hexdigest()[:24]}.py"
+
+
+@functools.cache
+def _function(text: str) -> Callable[..., None]:
+    path = _path(text)
+    name = path.stem
+    _made.add(text)
+    namespace: dict[str, Any] = {"np": np, "__name__": f"t1c_{name}"}
+    exec(compile(text, str(path), "exec"), namespace)
+    function = namespace["loop"]
+    function.__name__ = function.__qualname__ = name
+    if _written(path, text):
+        # Numba refuses where it finds no place to write to.
+        with contextlib.suppress(RuntimeError, OSError):
+            kept: Callable[..., None] = numba.njit(cache=True, **HOW)(function)
+            return kept
+    made: Callable[..., None] = numba.njit(**HOW)(function)
+    return made
+
+
+def _written(path: Path, text: str) -> bool:
+    """Whether the file is there, as it should be; a file that is right is left as it is.
+
+    Numba compiles anew for a file that is newer than what it kept.
+    """
+    with contextlib.suppress(OSError):
+        if path.read_text() == text:
+            return True
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        partial = path.with_suffix(f".{os.getpid()}.{threading.get_ident()}")
+        partial.write_text(text)
+        partial.replace(path)
+    except OSError:
+        return False
+    return True

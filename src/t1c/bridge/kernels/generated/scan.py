@@ -1,0 +1,182 @@
+"""A written loop at work on tensors: all steps of a chunk, with its gradient."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+
+from ..layout import channels_last, flat, periodic, unflat
+from ..scan import reduced
+from ..threads import share
+from .gradient import backward
+from .loop import LEAVES, Loop
+from .made import kernel
+from .operations import OPERATIONS
+from .symbol import Written
+
+Tensors = tuple[Tensor, ...]
+
+
+def scan(written: Written, xs: Sequence[Tensor], state: Sequence[Tensor]) -> tuple[Tensors, Tensors]:
+    """All steps of a loop.
+
+    Args:
+        written: the loop and its parameters, float32 or float64, on a CPU.
+        xs: the arrays that it reads, each (T, B, *features), at least one.
+        state: what it was handed before the first step, each (B, *features); left as they are.
+
+    Returns:
+        (what it wrote, each (T, B, *features); what it hands on after the last step).
+    """
+    loop, rank = written.loop, xs[0].ndim - 2
+    laid = [p[0] if p.ndim > rank else p for p in written.laid]
+    single = [p.reshape(()) for p in written.single]
+    tensors = (*xs, *state, *laid, *single)
+    if torch.is_grad_enabled() and any(t.requires_grad for t in tensors):
+        found = _Scan.apply(loop, len(xs), len(state), len(laid), *tensors)  # type: ignore[no-untyped-call]
+    else:
+        found = _forward(loop, xs, state, laid, single)
+    return found[: len(loop.writes)], found[len(loop.writes) :]
+
+
+def _forward(
+    loop: Loop,
+    xs: Sequence[Tensor],
+    state: Sequence[Tensor],
+    laid: Sequence[Tensor],
+    single: Sequence[Tensor],
+) -> Tensors:
+    """What was written, and what is handed on after the last step."""
+    layout = xs[0].shape, channels_last(xs[0])
+    carried = _together(state, xs[0], *layout)
+    reads = [flat(xs[n].detach(), layout[1]) for n in loop.reads]
+    wrote, _ = _work(loop, reads, carried, laid, single, *layout)
+    return (*(unflat(y, *layout) for y in wrote), *_apart(carried, *layout))
+
+
+def _together(state: Sequence[Tensor], like: Tensor, shape: torch.Size, last: bool) -> Tensor:
+    """States (B, *features) as one array (states, N), which is a copy."""
+    rows = [flat(v.detach().unsqueeze(0), last) for v in state]
+    return torch.cat(rows) if rows else like.new_empty((0, shape[1:].numel()))
+
+
+def _apart(rows: Tensor, shape: torch.Size, last: bool) -> Tensors:
+    """The rows of an array as tensors (B, *features), each with memory of its own."""
+    one = torch.Size((1, *shape[1:]))
+    return tuple(unflat(row.clone().unsqueeze(0), one, last)[0] for row in rows)
+
+
+def _work(
+    loop: Loop,
+    reads: Sequence[Tensor],
+    carried: Tensor,
+    laid: Sequence[Tensor],
+    single: Sequence[Tensor],
+    shape: torch.Size,
+    last: bool,
+) -> tuple[list[Tensor], Tensor]:
+    """Walk ``carried``, in place, through all steps: (what was written, what was added up)."""
+    steps, size = shape[0], shape[1:].numel()
+    wrote = [carried.new_empty((steps, size)) for _ in loop.writes]
+    sums = carried.new_empty((len(loop.sums), size))
+    laid, single = [p.detach() for p in laid], [p.detach() for p in single]
+    rows = periodic(tuple(laid), shape[2:], last) if laid else carried.new_empty((0, 1))
+    numbers = torch.stack(single) if single else carried.new_empty(0)
+    share(
+        kernel(loop),
+        size,
+        _cost(loop) * steps * size,
+        steps,
+        _constants(loop, carried.dtype),
+        *(a.numpy() for a in (numbers, rows, carried, sums, *reads, *wrote)),
+        multiple=16,
+    )
+    return wrote, sums
+
+
+@functools.lru_cache(maxsize=1024)
+def _cost(loop: Loop) -> int:
+    """What a step of one element costs, in elements of a plain loop."""
+    rows = [OPERATIONS[e.op] for e in loop.entries if e.op not in LEAVES]
+    return 1 + sum(1 if row.exact else 16 for row in rows) // 4
+
+
+@functools.lru_cache(maxsize=1024)
+def _constants(loop: Loop, dtype: torch.dtype) -> Any:
+    kind = np.float32 if dtype == torch.float32 else np.float64
+    return np.array([0.0, 1.0, *loop.numbers], kind)
+
+
+@functools.lru_cache(maxsize=1024)
+def _loops(
+    loop: Loop,
+    inputs: int,
+    wanted: tuple[int, ...],
+    laid: tuple[int, ...],
+    single: tuple[int, ...],
+) -> tuple[Loop, Loop, tuple[int, ...]]:
+    """(the loop that also writes what its gradient needs, its gradient, which values those are).
+
+    They are what single steps were handed, by number.
+    """
+    back = backward(loop, inputs, wanted, laid, single)
+    places = loop.leaves("carried")
+    kept = tuple(n - inputs for n in back.reads if inputs <= n < inputs + len(loop.carried))
+    writes = (*loop.writes, *(places[n] for n in kept))
+    return Loop(loop.entries, writes, loop.carried), back, kept
+
+
+class _Scan(torch.autograd.Function):
+    """``tensors``: what is read, what is handed over, parameters laid and single."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, loop: Loop, inputs: int, states: int, laid: int, *tensors: Tensor
+    ) -> Tensors:
+        ends = [inputs, inputs + states, inputs + states + laid]
+        xs, state, own = tensors[:inputs], tensors[inputs : ends[1]], tensors[ends[1] :]
+        needed = ctx.needs_input_grad[4:]
+        ctx.wanted = _numbers(needed[:inputs])
+        ctx.laid, ctx.single = _numbers(needed[ends[1] : ends[2]]), _numbers(needed[ends[2] :])
+        forth, back, kept = _loops(loop, inputs, ctx.wanted, ctx.laid, ctx.single)
+        found = _forward(forth, xs, state, own[:laid], own[laid:])
+        wrote, rest = len(loop.writes), len(forth.writes)
+        read = [n for n in back.reads if n < inputs]
+        ctx.save_for_backward(*own, *(xs[n] for n in read), *found[wrote:rest])
+        ctx.known = [*read, *(inputs + n for n in kept)]
+        ctx.back, ctx.counts = back, (inputs, states, laid, len(own) - laid, wrote)
+        ctx.layout = xs[0].shape, channels_last(xs[0])
+        ctx.set_materialize_grads(False)
+        return (*found[:wrote], *found[rest:])
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, *grads: Tensor | None) -> Any:
+        inputs, states, laid, single, writes = ctx.counts
+        shape, last = ctx.layout
+        own, saved = ctx.saved_tensors[: laid + single], ctx.saved_tensors[laid + single :]
+        like = next(g for g in grads if g is not None)
+        arrays = dict(zip(ctx.known, saved, strict=True))
+        for n, g in enumerate(grads[:writes]):
+            arrays[inputs + states + n] = like.new_zeros(shape) if g is None else g
+        after = [like.new_zeros(shape[1:]) if g is None else g for g in grads[writes:]]
+        carried = _together(after, like, shape, last)
+        reads = [flat(arrays[n], last) for n in ctx.back.reads]
+        wrote, sums = _work(ctx.back, reads, carried, own[:laid], own[laid:], shape, last)
+        to_xs, to_own = [None] * inputs, [None] * (laid + single)
+        for n, g in zip(ctx.wanted, wrote, strict=True):
+            to_xs[n] = unflat(g, shape, last)
+        rows = unflat(sums, torch.Size((len(sums), *shape[1:])), last)
+        for n, row in zip([*ctx.laid, *(laid + n for n in ctx.single)], rows, strict=True):
+            to_own[n] = reduced(row, own[n])
+        return None, None, None, None, *to_xs, *_apart(carried, shape, last), *to_own
+
+
+def _numbers(wanted: Sequence[bool]) -> tuple[int, ...]:
+    return tuple(n for n, needed in enumerate(wanted) if needed)

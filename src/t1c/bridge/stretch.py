@@ -1,0 +1,256 @@
+"""Nodes that one generated loop works: element by element, with their memory, over a chunk.
+
+A loop of the graph is such a stretch if nothing in it looks across features: a neuron that has no
+primitive is one. What a node computes is what its module does to symbols; nothing is said twice.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor, nn
+
+from .input_checks import Inputs
+from .kernels import definition
+from .kernels.choose import choose
+from .kernels.generated.made import at_hand
+from .kernels.generated.scan import scan
+from .kernels.generated.symbol import Pen, Symbol, UnsuitedError, Written, written
+from .modules.delay import DelayModule
+from .modules.neuron import is_own_neuron
+from .plan import Source
+from .state_checks import States
+from .stateful import State, StatefulModule
+from .work import is_plain
+
+if TYPE_CHECKING:
+    from .executor import GraphExecutor
+
+WORTH = 2000
+"""Nodes times steps from which on it is worth to compile a loop that is not at hand."""
+LONGEST = 16
+"""Steps of a Delay that are carried one by one."""
+Values = dict[str, Any]
+
+
+@dataclass
+class Stretch:
+    """Nodes written down as a loop.
+
+    Attributes:
+        written: the loop, and its parameters as they are now.
+        arrays: what it reads: a node that was worked before, or is an input; None: zeros.
+        writes: the nodes whose values it writes.
+        states: node -> how many values it carries.
+        delays: the nodes whose state is a line.
+    """
+
+    written: Written
+    arrays: list[Source | None]
+    writes: tuple[str, ...]
+    states: dict[str, int]
+    delays: frozenset[str]
+
+
+def write(
+    executor: GraphExecutor, names: Sequence[str], keep: Collection[str], like: Tensor
+) -> Stretch:
+    """Write nodes down.
+
+    Args:
+        executor: whose plan and modules are followed.
+        names: the nodes, in the order of work.
+        keep: those whose values are wanted.
+        like: a value of one step (B, *features).
+
+    Raises:
+        UnsuitedError: they are more than a loop over elements.
+    """
+    return _Writing(executor, like, set(names)).stretch(names, keep)
+
+
+@dataclass
+class _Writing:
+    executor: GraphExecutor
+    like: Tensor
+    names: set[str]
+    values: dict[str, Symbol] = field(default_factory=dict)
+    arrays: dict[Source | None, Symbol] = field(default_factory=dict)
+    before: dict[str, list[Symbol]] = field(default_factory=dict)
+    after: dict[str, list[Symbol]] = field(default_factory=dict)
+    carried: int = 0
+
+    def stretch(self, names: Sequence[str], keep: Collection[str]) -> Stretch:
+        plan = self.executor.plan
+        self.pen = Pen(self.like.shape, self.like.dtype, self.like.device)
+        for name in names:
+            count = _state_count(self.executor.node(name), self.like)
+            self.before[name] = self._carry(count + (name in plan.remembered))
+        for name in names:
+            if name in plan.early:
+                self.values[name] = self.before[name][0]
+            else:
+                self.values[name], self.after[name] = self._step(name, self._arriving(name))
+        for name in names:
+            if name in plan.early:
+                _, self.after[name] = self._step(name, self._arriving(name))
+            if name in plan.remembered:
+                self.after[name].append(self.values[name])
+        writes = tuple(name for name in names if name in keep)
+        return Stretch(
+            written(
+                self.pen,
+                [self.values[name] for name in writes],
+                [symbol for name in names for symbol in self.after[name]],
+            ),
+            list(self.arrays),
+            writes,
+            {name: len(own) for name, own in self.before.items() if own},
+            frozenset(n for n in names if isinstance(self.executor.node(n), DelayModule)),
+        )
+
+    def _carry(self, count: int) -> list[Symbol]:
+        leaves = [self.pen.leaf("carried", self.carried + n) for n in range(count)]
+        self.carried += count
+        return leaves
+
+    def _arriving(self, name: str) -> Symbol:
+        plan = self.executor.plan
+        sources: Sequence[Source | None] = plan.sources[name]
+        if name in plan.inputs:
+            sources = [Source(name, 0, False)]
+        sent = [self._sent(source) for source in sources or [None]]
+        module = self.executor.node(name)
+        if not sources or name in plan.inputs:
+            return sent[0]
+        merged: Any = self.executor._merge(name, sent)  # type: ignore[arg-type]
+        if not isinstance(merged, Symbol) or not _is_known(module):
+            raise UnsuitedError
+        return merged
+
+    def _sent(self, source: Source | None) -> Symbol:
+        if source is not None and source.name in self.names:
+            if source.back:
+                return self.before[source.name][-1]
+            if source.name in self.values:
+                return self.values[source.name]
+        if source not in self.arrays:
+            self.arrays[source] = self.pen.leaf("read", len(self.arrays))
+        return self.arrays[source]
+
+    def _step(self, name: str, x: Symbol) -> tuple[Symbol, list[Symbol]]:
+        module: Any = self.executor.node(name)
+        if not _is_known(module) or self.executor._shape_of(name) != tuple(self.like.shape[1:]):
+            raise UnsuitedError
+        own = self.before[name]
+        if name in self.executor.plan.remembered:
+            own = own[:-1]
+        if isinstance(module, DelayModule):
+            line = [*own, x]
+            return line[0], line[1:]
+        if is_own_neuron(module):
+            c = module.laid(self.like.shape[1:], self.like.dtype, self.like.device)
+            y, after = definition.step(x, tuple(own), c.tensors, module.rule)  # type: ignore[arg-type]
+        elif isinstance(module, StatefulModule):
+            y, after = module.step(x, tuple(own))  # type: ignore[arg-type]
+        else:
+            y, after = module.forward(x), ()
+        if not all(isinstance(v, Symbol) for v in (y, *after)):
+            raise UnsuitedError
+        return y, [*after]  # type: ignore[return-value]
+
+
+def _is_known(module: nn.Module) -> bool:
+    """Whether a module is one whose code may be run on symbols, and nobody looks at its calls."""
+    return type(module).__module__.startswith(("t1c.", "torch.nn.modules.")) and is_plain(module)
+
+
+def _state_count(module: nn.Module, like: Tensor) -> int:
+    if not isinstance(module, StatefulModule):
+        return 0
+    if isinstance(module, DelayModule):
+        if module.longest > LONGEST or bool((module.delay != module.longest).any()):
+            raise UnsuitedError
+        return module.longest
+    if any(shape != like.shape for shape in module.state_shapes(like.shape)):
+        raise UnsuitedError
+    return len(module.state_names)
+
+
+def work(
+    executor: GraphExecutor,
+    names: Sequence[str],
+    inputs: Inputs,
+    values: Values,
+    state: States,
+    after: States,
+    keep: Collection[str],
+) -> bool:
+    """All steps of some nodes as one loop; False, and nothing done, if none serves them."""
+    first = next(iter(inputs.values()))
+    shape = executor._shape_of(names[0])
+    if torch.compiler.is_compiling() or shape is None or not len(first):
+        return False
+    if torch.is_autocast_enabled("cpu") or choose(first, executor.kernels) != "numba":
+        return False
+    like = first.new_empty(1).expand(first.shape[1], *shape)
+    targets = executor.plan.targets
+    wanted = [n for n in names if n in keep or not set(targets[n]) <= set(names)]
+    try:
+        stretch = write(executor, names, wanted, like)
+        if WORTH > len(first) * len(names) and not at_hand(stretch.written.loop):
+            return False
+        xs = [_array(source, inputs, values, first, like) for source in stretch.arrays]
+    except UnsuitedError:
+        return False
+    if not xs:
+        xs = [_array(None, inputs, values, first, like)]
+    carried = [v for name in stretch.states for v in _carried(executor, stretch, name, state, like)]
+    wrote, handed = scan(stretch.written, xs, carried)
+    values.update(zip(stretch.writes, wrote, strict=True))
+    rest = iter(handed)
+    for name, count in stretch.states.items():
+        own = tuple(next(rest) for _ in range(count))
+        after[name] = _state(executor, stretch, name, own)
+    return True
+
+
+def _array(
+    source: Source | None, inputs: Inputs, values: Values, first: Tensor, like: Tensor
+) -> Tensor:
+    """What the loop reads (T, B, *features)."""
+    if source is None:
+        return first.new_zeros((len(first), *like.shape))
+    sent = inputs[source.name] if source.name in inputs else values[source.name]
+    x: Tensor = sent[source.port] if isinstance(sent, tuple) else sent
+    if x.dtype != like.dtype or x.ndim != like.ndim + 1:
+        raise UnsuitedError
+    return x if x.shape[1:] == like.shape else x.expand(len(first), *like.shape)
+
+
+def _carried(
+    executor: GraphExecutor, stretch: Stretch, name: str, state: States, like: Tensor
+) -> State:
+    """What a node is handed by the step before, each (B, *features)."""
+    module: Any = executor.node(name)
+    own: State = ()
+    if isinstance(module, StatefulModule):
+        own = executor._state_of(name, state, like) or module.initial_state(like)
+        if name in stretch.delays:
+            own = tuple(own[0].unbind(1))
+    if name in executor.plan.remembered:
+        sent = executor._sent_before(name, {}, state, {"": like})
+        own = (*own, sent)
+    return own
+
+
+def _state(executor: GraphExecutor, stretch: Stretch, name: str, own: State) -> State:
+    """The state of a node, of what it hands on."""
+    if name not in stretch.delays:
+        return own
+    sent = name in executor.plan.remembered
+    line = own[: len(own) - sent]
+    return (torch.stack(line, 1), *own[len(line) :])
