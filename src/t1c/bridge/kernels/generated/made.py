@@ -25,15 +25,13 @@ from .numba_source import source
 HOW: dict[str, Any] = {"nogil": True, "error_model": "numpy", "fastmath": False}
 """How loops are compiled: each operation by itself, as it is written."""
 
-def folder() -> Path:
-    """Where generated sources and their machine code are kept."""
-    return cache_file().parent / "loops"
+_made: set[str] = set()
 
 
 @functools.lru_cache(maxsize=1024)
 def kernel(loop: Loop) -> Callable[..., None]:
-    """The function of a loop; see ``numba_source.source``."""
-    return _function(source(loop))
+    """The function of a loop, which is compiled when it is called; see ``numba_source.source``."""
+    return _compiled(source(loop))
 
 
 def at_hand(loop: Loop) -> bool:
@@ -42,22 +40,21 @@ def at_hand(loop: Loop) -> bool:
     return text in _made or _path(text).exists()
 
 
-_made: set[str] = set()
-
-
-def _path(text: str) -> Path:
-    return folder() / f"loop_{hashlib.sha256(text.encode()).hexdigest()[:24]}.py"
+def defined(text: str) -> Callable[..., None]:
+    """The function that a source defines, in plain Python."""
+    path = _path(text)
+    namespace: dict[str, Any] = {"np": np, "__name__": f"t1c_{path.stem}"}
+    exec(compile(text, str(path), "exec"), namespace)
+    function: Callable[..., None] = namespace["loop"]
+    # Numba names its files after it.
+    function.__name__ = function.__qualname__ = path.stem
+    return function
 
 
 @functools.cache
-def _function(text: str) -> Callable[..., None]:
-    path = _path(text)
-    name = path.stem
+def _compiled(text: str) -> Callable[..., None]:
+    function, path = defined(text), _path(text)
     _made.add(text)
-    namespace: dict[str, Any] = {"np": np, "__name__": f"t1c_{name}"}
-    exec(compile(text, str(path), "exec"), namespace)
-    function = namespace["loop"]
-    function.__name__ = function.__qualname__ = name
     if _written(path, text):
         # Numba refuses where it finds no place to write to.
         with contextlib.suppress(RuntimeError, OSError):
@@ -67,17 +64,22 @@ def _function(text: str) -> Callable[..., None]:
     return made
 
 
+def _path(text: str) -> Path:
+    digest = hashlib.sha256(text.encode()).hexdigest()
+    return cache_file().parent / "loops" / f"loop_{digest[:32]}.py"
+
+
 def _written(path: Path, text: str) -> bool:
     """Whether the file is there, as it should be; a file that is right is left as it is.
 
     Numba compiles anew for a file that is newer than what it kept.
     """
-    with contextlib.suppress(OSError):
+    with contextlib.suppress(OSError, ValueError):
         if path.read_text() == text:
             return True
+    partial = path.with_suffix(f".{os.getpid()}.{threading.get_ident()}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        partial = path.with_suffix(f".{os.getpid()}.{threading.get_ident()}")
         partial.write_text(text)
         partial.replace(path)
     except OSError:
