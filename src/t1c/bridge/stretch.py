@@ -29,7 +29,7 @@ from .work import is_plain
 if TYPE_CHECKING:
     from .executor import GraphExecutor
 
-WORTH = 2000
+WORTH = 256
 """Nodes times steps from which on it is worth to compile a loop that is not at hand."""
 LONGEST = 16
 """Steps of a Delay that are carried one by one."""

@@ -18,6 +18,8 @@ from typing import Any
 import numba
 import numpy as np
 
+from t1c import __version__
+
 from ..crossing import cache_file
 from .loop import Loop
 from .numba_source import source
@@ -43,7 +45,8 @@ def at_hand(loop: Loop) -> bool:
 def defined(text: str) -> Callable[..., None]:
     """The function that a source defines, in plain Python."""
     path = _path(text)
-    namespace: dict[str, Any] = {"np": np, "__name__": f"t1c_{path.stem}"}
+    # What is kept on disk goes by the module, which must be there when it is read.
+    namespace: dict[str, Any] = {"np": np, "__name__": __name__}
     exec(compile(text, str(path), "exec"), namespace)
     function: Callable[..., None] = namespace["loop"]
     # Numba names its files after it.
@@ -65,7 +68,7 @@ def _compiled(text: str) -> Callable[..., None]:
 
 
 def _path(text: str) -> Path:
-    digest = hashlib.sha256(text.encode()).hexdigest()
+    digest = hashlib.sha256(f"{__version__} {__name__}\n{text}".encode()).hexdigest()
     return cache_file().parent / "loops" / f"loop_{digest[:32]}.py"
 
 

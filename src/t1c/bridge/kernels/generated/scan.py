@@ -14,7 +14,7 @@ from torch.autograd.function import once_differentiable
 from ..layout import channels_last, flat, periodic, unflat
 from ..scan import reduced
 from ..threads import share
-from .gradient import backward
+from .gradient import Backward, backward
 from .loop import LEAVES, Loop
 from .made import kernel
 from .operations import OPERATIONS
@@ -115,21 +115,13 @@ def _constants(loop: Loop, dtype: torch.dtype) -> Any:
 
 @functools.lru_cache(maxsize=1024)
 def _loops(
-    loop: Loop,
-    inputs: int,
-    wanted: tuple[int, ...],
-    laid: tuple[int, ...],
-    single: tuple[int, ...],
-) -> tuple[Loop, Loop, tuple[int, ...]]:
-    """(the loop that also writes what its gradient needs, its gradient, which values those are).
-
-    They are what single steps were handed, by number.
-    """
-    back = backward(loop, inputs, wanted, laid, single)
-    places = loop.leaves("carried")
-    kept = tuple(n - inputs for n in back.reads if inputs <= n < inputs + len(loop.carried))
-    writes = (*loop.writes, *(places[n] for n in kept))
-    return Loop(loop.entries, writes, loop.carried), back, kept
+    loop: Loop, wanted: tuple[int, ...], laid: tuple[int, ...], single: tuple[int, ...]
+) -> tuple[Loop, Backward]:
+    """(the loop that also writes what its gradient needs and nothing else has, its gradient)."""
+    back = backward(loop, wanted, laid, single)
+    had = {*loop.writes, *loop.leaves("read").values()}
+    more = (place for place in back.kept if place not in had)
+    return Loop(loop.entries, (*loop.writes, *more), loop.carried), back
 
 
 class _Scan(torch.autograd.Function):
@@ -144,13 +136,13 @@ class _Scan(torch.autograd.Function):
         needed = ctx.needs_input_grad[4:]
         ctx.wanted = _numbers(needed[:inputs])
         ctx.laid, ctx.single = _numbers(needed[ends[1] : ends[2]]), _numbers(needed[ends[2] :])
-        forth, back, kept = _loops(loop, inputs, ctx.wanted, ctx.laid, ctx.single)
+        forth, back = _loops(loop, ctx.wanted, ctx.laid, ctx.single)
         found = _forward(forth, xs, state, own[:laid], own[laid:])
         wrote, rest = len(loop.writes), len(forth.writes)
-        read = [n for n in back.reads if n < inputs]
-        ctx.save_for_backward(*own, *(xs[n] for n in read), *found[wrote:rest])
-        ctx.known = [*read, *(inputs + n for n in kept)]
-        ctx.back, ctx.counts = back, (inputs, states, laid, len(own) - laid, wrote)
+        values = {place: xs[n] for n, place in loop.leaves("read").items()}
+        values |= dict(zip(forth.writes, found, strict=False))
+        ctx.save_for_backward(*own, *(values[place] for place in back.kept))
+        ctx.loop, ctx.counts = back.loop, (inputs, states, laid, len(own) - laid, wrote)
         ctx.layout = xs[0].shape, channels_last(xs[0])
         ctx.set_materialize_grads(False)
         return (*found[:wrote], *found[rest:])
@@ -162,13 +154,12 @@ class _Scan(torch.autograd.Function):
         shape, last = ctx.layout
         own, saved = ctx.saved_tensors[: laid + single], ctx.saved_tensors[laid + single :]
         like = next(g for g in grads if g is not None)
-        arrays = dict(zip(ctx.known, saved, strict=True))
-        for n, g in enumerate(grads[:writes]):
-            arrays[inputs + states + n] = like.new_zeros(shape) if g is None else g
+        given = [like.new_zeros(shape) if g is None else g for g in grads[:writes]]
+        arrays = [*saved, *given]
         after = [like.new_zeros(shape[1:]) if g is None else g for g in grads[writes:]]
         carried = _together(after, like, shape, last)
-        reads = [flat(arrays[n], last) for n in ctx.back.reads]
-        wrote, sums = _work(ctx.back, reads, carried, own[:laid], own[laid:], shape, last)
+        reads = [flat(arrays[n], last) for n in ctx.loop.reads]
+        wrote, sums = _work(ctx.loop, reads, carried, own[:laid], own[laid:], shape, last)
         to_xs, to_own = [None] * inputs, [None] * (laid + single)
         for n, g in zip(ctx.wanted, wrote, strict=True):
             to_xs[n] = unflat(g, shape, last)
