@@ -20,9 +20,9 @@ def worked(monkeypatch):
     done = []
     original = stretch.scan
 
-    def scan(written, xs, state):
+    def scan(written, *rest):
         done.append(written)
-        return original(written, xs, state)
+        return original(written, *rest)
 
     monkeypatch.setattr(stretch, "WORTH", 0)
     monkeypatch.setattr(stretch, "scan", scan)

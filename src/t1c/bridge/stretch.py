@@ -17,7 +17,7 @@ from .input_checks import Inputs
 from .kernels import definition
 from .kernels.choose import choose
 from .kernels.generated.made import at_hand
-from .kernels.generated.scan import scan
+from .kernels.generated.scan import scan, serves
 from .kernels.generated.symbol import Pen, Symbol, UnsuitedError, Written, written
 from .modules.delay import DelayModule
 from .modules.neuron import is_own_neuron
@@ -194,14 +194,17 @@ def work(
     shape = executor._shape_of(names[0])
     if torch.compiler.is_compiling() or shape is None or not len(first):
         return False
-    if torch.is_autocast_enabled("cpu") or choose(first, executor.kernels) != "numba":
+    if torch.is_autocast_enabled(first.device.type):
         return False
+    kernels = choose(first, executor.kernels)
     like = first.new_empty(1).expand(first.shape[1], *shape)
     targets = executor.plan.targets
     wanted = [n for n in names if n in keep or not set(targets[n]) <= set(names)]
     try:
         stretch = write(executor, names, wanted, like)
-        if WORTH > len(first) * len(names) and not at_hand(stretch.written.loop):
+        loop = stretch.written.loop
+        worth = len(first) * len(names) >= WORTH or at_hand(loop)
+        if not (worth and serves(loop, kernels)):
             return False
         xs = [_array(source, inputs, values, first, like) for source in stretch.arrays]
     except UnsuitedError:
@@ -209,7 +212,7 @@ def work(
     if not xs:
         xs = [_array(None, inputs, values, first, like)]
     carried = [v for name in stretch.states for v in _carried(executor, stretch, name, state, like)]
-    wrote, handed = scan(stretch.written, xs, carried)
+    wrote, handed = scan(stretch.written, xs, carried, kernels)
     values.update(zip(stretch.writes, wrote, strict=True))
     rest = iter(handed)
     for name, count in stretch.states.items():

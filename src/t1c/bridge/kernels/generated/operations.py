@@ -98,13 +98,6 @@ def _jump(g: Value, y: Value, s: Value, target: Value, u: Value) -> Any:
     return g * (target - u), fired.where(g, 0), fired.where(0, g)
 
 
-ROUND_EVEN = (
-    "tl.where(({0} - tl.floor({0}) > 0.5) | (({0} - tl.floor({0}) == 0.5) & "
-    "(tl.floor({0}) - 2 * tl.floor(tl.floor({0}) * 0.5) == 1)), "
-    "tl.floor({0}) + 1, tl.floor({0}))"
-)
-"""Triton's interpreter has no function that rounds."""
-
 OPERATIONS: dict[str, Operation] = {
     # Arithmetic.
     "add": Operation(np.add, "{0} + {1}", "{0} + {1}", lambda g, y, a, b: (g, g)),
@@ -125,12 +118,12 @@ OPERATIONS: dict[str, Operation] = {
         "tl.where({0} > 0, one, zero) - tl.where({0} < 0, one, zero)",
     ),
     "floor": Operation(np.floor, "np.floor({0})", "tl.floor({0})"),
-    "round": Operation(np.rint, "np.rint({0})", ROUND_EVEN),
+    "round": Operation(np.rint, "np.rint({0})", "to_even({0})"),
     "reciprocal": Operation(
         np.reciprocal, "one / {0}", "over(one, {0})", lambda g, y, a: (-(g * y * y),)
     ),
     "sqrt": Operation(
-        np.sqrt, "np.sqrt({0})", "tl.sqrt_rn({0})", lambda g, y, a: (g / (y * 2),)
+        np.sqrt, "np.sqrt({0})", "root({0})", lambda g, y, a: (g / (y * 2),)
     ),
     "exp": Operation(
         np.exp, "np.exp({0})", "tl.exp({0})", lambda g, y, a: (g * y,), exact=False

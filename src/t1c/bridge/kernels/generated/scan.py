@@ -3,33 +3,33 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from ..layout import channels_last, flat, periodic, unflat
-from ..scan import reduced
-from ..threads import share
+from ..scan import of_arithmetic, reduced
 from .gradient import Backward, backward
 from .loop import LEAVES, Loop
-from .made import kernel
 from .operations import OPERATIONS
 from .symbol import Written
 
 Tensors = tuple[Tensor, ...]
 
 
-def scan(written: Written, xs: Sequence[Tensor], state: Sequence[Tensor]) -> tuple[Tensors, Tensors]:
+def scan(
+    written: Written, xs: Sequence[Tensor], state: Sequence[Tensor], name: str = "numba"
+) -> tuple[Tensors, Tensors]:
     """All steps of a loop.
 
     Args:
-        written: the loop and its parameters, float32 or float64, on a CPU.
+        written: the loop and its parameters.
         xs: the arrays that it reads, each (T, B, *features), at least one.
         state: what it was handed before the first step, each (B, *features); left as they are.
+        name: of the kernels; they must serve the loop.
 
     Returns:
         (what it wrote, each (T, B, *features); what it hands on after the last step).
@@ -39,14 +39,15 @@ def scan(written: Written, xs: Sequence[Tensor], state: Sequence[Tensor]) -> tup
     single = [p.reshape(()) for p in written.single]
     tensors = (*xs, *state, *laid, *single)
     if torch.is_grad_enabled() and any(t.requires_grad for t in tensors):
-        found = _Scan.apply(loop, len(xs), len(state), len(laid), *tensors)  # type: ignore[no-untyped-call]
+        found = _Scan.apply(loop, name, len(xs), len(state), len(laid), *tensors)  # type: ignore[no-untyped-call]
     else:
-        found = _forward(loop, xs, state, laid, single)
+        found = _forward(loop, name, xs, state, laid, single)
     return found[: len(loop.writes)], found[len(loop.writes) :]
 
 
 def _forward(
     loop: Loop,
+    name: str,
     xs: Sequence[Tensor],
     state: Sequence[Tensor],
     laid: Sequence[Tensor],
@@ -56,7 +57,7 @@ def _forward(
     layout = xs[0].shape, channels_last(xs[0])
     carried = _together(state, xs[0], *layout)
     reads = [flat(xs[n].detach(), layout[1]) for n in loop.reads]
-    wrote, _ = _work(loop, reads, carried, laid, single, *layout)
+    wrote, _ = _work(loop, name, reads, carried, laid, single, *layout)
     return (*(unflat(y, *layout) for y in wrote), *_apart(carried, *layout))
 
 
@@ -74,6 +75,7 @@ def _apart(rows: Tensor, shape: torch.Size, last: bool) -> Tensors:
 
 def _work(
     loop: Loop,
+    name: str,
     reads: Sequence[Tensor],
     carried: Tensor,
     laid: Sequence[Tensor],
@@ -83,34 +85,40 @@ def _work(
 ) -> tuple[list[Tensor], Tensor]:
     """Walk ``carried``, in place, through all steps: (what was written, what was added up)."""
     steps, size = shape[0], shape[1:].numel()
+    wide = of_arithmetic(carried.dtype)
     wrote = [carried.new_empty((steps, size)) for _ in loop.writes]
-    sums = carried.new_empty((len(loop.sums), size))
-    laid, single = [p.detach() for p in laid], [p.detach() for p in single]
-    rows = periodic(tuple(laid), shape[2:], last) if laid else carried.new_empty((0, 1))
-    numbers = torch.stack(single) if single else carried.new_empty(0)
-    share(
-        kernel(loop),
-        size,
-        _cost(loop) * steps * size,
-        steps,
-        _constants(loop, carried.dtype),
-        *(a.numpy() for a in (numbers, rows, carried, sums, *reads, *wrote)),
-        multiple=16,
-    )
+    sums = carried.new_empty((len(loop.sums), size), dtype=wide)
+    numbers = _numbers_of(loop, wide, carried.device)
+    laid, single = tuple(p.detach() for p in laid), tuple(p.detach() for p in single)
+    rows = periodic(laid, shape[2:], last) if laid else carried.new_empty((0, 1))
+    alone = torch.stack(single) if single else carried.new_empty(0)
+    launch = launcher(name)
+    launch(loop, steps, size, [numbers, alone, rows, carried, sums, *reads, *wrote])
     return wrote, sums
 
 
-@functools.lru_cache(maxsize=1024)
-def _cost(loop: Loop) -> int:
-    """What a step of one element costs, in elements of a plain loop."""
-    rows = [OPERATIONS[e.op] for e in loop.entries if e.op not in LEAVES]
-    return 1 + sum(1 if row.exact else 16 for row in rows) // 4
+def launcher(name: str) -> Callable[[Loop, int, int, Sequence[Tensor]], None]:
+    """What works a loop by these kernels; imported only where they run."""
+    if name == "triton":
+        from . import triton_launch
+
+        return triton_launch.launch
+    from . import numba_launch
+
+    return numba_launch.launch
+
+
+def serves(loop: Loop, name: str) -> bool:
+    """Whether kernels of this name have every operation of a loop, and of its gradient."""
+    if name != "triton":
+        return name == "numba"
+    rows = (OPERATIONS[e.op] for e in loop.entries if e.op not in LEAVES)
+    return all(row.triton is not None for row in rows)
 
 
 @functools.lru_cache(maxsize=1024)
-def _constants(loop: Loop, dtype: torch.dtype) -> Any:
-    kind = np.float32 if dtype == torch.float32 else np.float64
-    return np.array([0.0, 1.0, *loop.numbers], kind)
+def _numbers_of(loop: Loop, dtype: torch.dtype, device: torch.device) -> Tensor:
+    return torch.tensor([0.0, 1.0, *loop.numbers], dtype=dtype, device=device)
 
 
 @functools.lru_cache(maxsize=1024)
@@ -129,20 +137,21 @@ class _Scan(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx: Any, loop: Loop, inputs: int, states: int, laid: int, *tensors: Tensor
+        ctx: Any, loop: Loop, name: str, inputs: int, states: int, laid: int, *tensors: Tensor
     ) -> Tensors:
         ends = [inputs, inputs + states, inputs + states + laid]
         xs, state, own = tensors[:inputs], tensors[inputs : ends[1]], tensors[ends[1] :]
-        needed = ctx.needs_input_grad[4:]
+        needed = ctx.needs_input_grad[5:]
         ctx.wanted = _numbers(needed[:inputs])
         ctx.laid, ctx.single = _numbers(needed[ends[1] : ends[2]]), _numbers(needed[ends[2] :])
         forth, back = _loops(loop, ctx.wanted, ctx.laid, ctx.single)
-        found = _forward(forth, xs, state, own[:laid], own[laid:])
+        found = _forward(forth, name, xs, state, own[:laid], own[laid:])
         wrote, rest = len(loop.writes), len(forth.writes)
         values = {place: xs[n] for n, place in loop.leaves("read").items()}
         values |= dict(zip(forth.writes, found, strict=False))
         ctx.save_for_backward(*own, *(values[place] for place in back.kept))
-        ctx.loop, ctx.counts = back.loop, (inputs, states, laid, len(own) - laid, wrote)
+        ctx.loop, ctx.name = back.loop, name
+        ctx.counts = (inputs, states, laid, len(own) - laid, wrote)
         ctx.layout = xs[0].shape, channels_last(xs[0])
         ctx.set_materialize_grads(False)
         return (*found[:wrote], *found[rest:])
@@ -159,14 +168,14 @@ class _Scan(torch.autograd.Function):
         after = [like.new_zeros(shape[1:]) if g is None else g for g in grads[writes:]]
         carried = _together(after, like, shape, last)
         reads = [flat(arrays[n], last) for n in ctx.loop.reads]
-        wrote, sums = _work(ctx.loop, reads, carried, own[:laid], own[laid:], shape, last)
+        wrote, sums = _work(ctx.loop, ctx.name, reads, carried, own[:laid], own[laid:], shape, last)
         to_xs, to_own = [None] * inputs, [None] * (laid + single)
         for n, g in zip(ctx.wanted, wrote, strict=True):
             to_xs[n] = unflat(g, shape, last)
         rows = unflat(sums, torch.Size((len(sums), *shape[1:])), last)
         for n, row in zip([*ctx.laid, *(laid + n for n in ctx.single)], rows, strict=True):
             to_own[n] = reduced(row, own[n])
-        return None, None, None, None, *to_xs, *_apart(carried, shape, last), *to_own
+        return None, None, None, None, None, *to_xs, *_apart(carried, shape, last), *to_own
 
 
 def _numbers(wanted: Sequence[bool]) -> tuple[int, ...]:
