@@ -57,7 +57,10 @@ def neurons(draw: Any, smooth: bool = False) -> Any:
             low = parameter(-2, 0) if draw(st.booleans()) else None
             put(name, ir.Clip(low, parameter(0, 2) if low is None or draw(st.booleans()) else None))
         elif kind == "power":
-            put(name, ir.Power(np.array(draw(st.sampled_from([2.0] if smooth else [2.0, 3.0, -1.0])))))
+            put(
+                name,
+                ir.Power(np.array(draw(st.sampled_from([2.0] if smooth else [2.0, 3.0, -1.0])))),
+            )
         elif kind == "unary":
             put(name, ir.Unary(draw(st.sampled_from(("abs", "neg", "floor") if smooth else EXACT))))
         elif kind == "threshold":
@@ -78,8 +81,7 @@ def neurons(draw: Any, smooth: bool = False) -> Any:
             edges.append((name, f"{name}in"))
             nodes[f"{name}in"] = ir.Clip(np.array(-1.5), np.array(1.5))
             known[-1] = f"{name}in"
-    for name in memories:
-        edges.append((draw(st.sampled_from(known)), name))
+    edges += [(draw(st.sampled_from(known)), name) for name in memories]
     nodes |= {"y": ir.Output(shape), "rest": ir.Output(shape)}
     edges.append((known[-1], "y"))
     # What leads nowhere would have no effect; a memory may only lead to itself.

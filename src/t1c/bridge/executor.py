@@ -27,9 +27,10 @@ from .plan import Plan, make_plan
 from .program import Program, program_for
 from .progress import shown
 from .registry import node_of
-from .sequence import Values, at_port, run_chunk
+from .sequence import Values, at_port, run_chunk, step_as_chunk
 from .state_checks import Kept, States, check_states, fitting, for_batch, kept_by, misfit
 from .stateful import State, StatefulModule
+from .stretch import Together
 from .tied import staying_one
 from .work import emits_early, feeds_back, is_plain, is_stateless, step_of, trial
 
@@ -91,6 +92,7 @@ class GraphExecutor(nn.Module):
         self.choices: dict[str, Choice] = {}
         self.programs: dict[tuple[Any, ...], Program | None] = {}
         self.blocks: dict[str, tuple[str, ...]] = {}
+        self.stretches: dict[tuple[Any, ...], Together] = {}
         self.last_chunk: int | None = None
         nodes = {name: node_of(module) for name, module in modules.items()}
         self._nodes = nodes
@@ -159,11 +161,11 @@ class GraphExecutor(nn.Module):
 
     def __getstate__(self) -> dict[str, Any]:
         # A copy looks at its own modules anew.
-        return {**self.__dict__, "programs": {}, "_first": None}
+        return {**self.__dict__, "programs": {}, "stretches": {}, "_first": None}
 
     def _apply(self, fn: Any, recurse: bool = True) -> Self:
         # Parameters change in place, and nothing counts it.
-        self.programs, self._first = {}, None
+        self.programs, self.stretches, self._first = {}, {}, None
         with staying_one(self):
             super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
         return self
@@ -186,7 +188,11 @@ class GraphExecutor(nn.Module):
             InputError: an input or a state has the wrong shape, dtype or name.
         """
         inputs, state = self._inputs(x, 1), self._states(state)
-        values, state = self._step_whole(inputs, state) or self._step(inputs, state)
+        values, state = (
+            step_as_chunk(self, inputs, state)
+            or self._step_whole(inputs, state)
+            or self._step(inputs, state)
+        )
         output = self._outputs(values)
         return (output, state) if self.return_state else output
 

@@ -88,6 +88,9 @@ def explain(executor: GraphExecutor) -> Explanation:
         if block and choice is not None:
             words = f"{len(block)} nodes as one kernel, by active inputs"
             rows.append(Row(block, words, choice.density, choice.crossing, choice.reason))
+        elif any(nodes.names == block for nodes in executor.stretches.values()) and block:
+            words = f"{len(block)} nodes, all steps in one generated loop"
+            rows.append(Row(block, words, why="no element meets another"))
         elif block:
             words = f"{len(block)} nodes step by step in one kernel"
             rows.append(Row(block, words, why="a loop, and few neurons around it"))

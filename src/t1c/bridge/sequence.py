@@ -63,6 +63,17 @@ def run_chunk(
     return _apart(values, keep), after
 
 
+def step_as_chunk(
+    executor: GraphExecutor, inputs: Inputs, state: States
+) -> tuple[Values, States] | None:
+    """One step of ``inputs`` (B, *shape) as a chunk, if only so its bits are those of a chunk."""
+    if not stretch.rounds_freely(executor, next(iter(inputs.values()))):
+        return None
+    steps = {name: x.unsqueeze(0) for name, x in inputs.items()}
+    values, after = run_chunk(executor, steps, state, executor.plan.outputs)
+    return {name: _at(values[name], 0) for name in executor.plan.outputs}, after
+
+
 def _narrow_loop(executor: GraphExecutor, keep: Collection[str]) -> bool:
     """Whether a graph with a loop is so narrow that all of it is best worked with the loop.
 
@@ -86,14 +97,15 @@ def work_stage(
 ) -> set[str]:
     """All steps of a stage, and of those behind it that are worked with it: all their names."""
     name, choice = stage.names[0], None
+    nodes = stretch.together(executor, stage, next(iter(inputs.values())))
+    if stretch.work(executor, nodes, inputs, values, state, after, keep):
+        return set(nodes.names)
     if not stage.loop:
         block = _block(executor, name, inputs, values, state, keep)
         if block is not None and block.choice.way == "events":
             _run_block(executor, block, values, state, after)
             return set(block.names)
         choice = None if block is None else block.choice
-    elif stretch.work(executor, stage.names, inputs, values, state, after, keep):
-        return set(stage.names)
     if stage.loop or not _whole(executor, name, inputs, values, state, after, choice):
         _stepwise(executor, stage.names, inputs, values, state, after, keep)
     return set(stage.names)

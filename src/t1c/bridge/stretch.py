@@ -17,11 +17,11 @@ from .input_checks import Inputs
 from .kernels import definition
 from .kernels.choose import choose
 from .kernels.generated.made import at_hand
-from .kernels.generated.scan import scan, serves
+from .kernels.generated.scan import exact, scan, serves
 from .kernels.generated.symbol import Pen, Symbol, UnsuitedError, Written, written
 from .modules.delay import DelayModule
 from .modules.neuron import is_own_neuron
-from .plan import Source
+from .plan import Source, Stage
 from .state_checks import States
 from .stateful import State, StatefulModule
 from .work import is_plain
@@ -151,16 +151,19 @@ class _Writing:
         if isinstance(module, DelayModule):
             line = [*own, x]
             return line[0], line[1:]
+        y: Any
+        after: Any
+        symbols: Any = (x, tuple(own))
         if is_own_neuron(module):
             c = module.laid(self.like.shape[1:], self.like.dtype, self.like.device)
-            y, after = definition.step(x, tuple(own), c.tensors, module.rule)  # type: ignore[arg-type]
+            y, after = definition.step(*symbols, c.tensors, module.rule)
         elif isinstance(module, StatefulModule):
-            y, after = module.step(x, tuple(own))  # type: ignore[arg-type]
+            y, after = module.step(*symbols)
         else:
             y, after = module.forward(x), ()
         if not all(isinstance(v, Symbol) for v in (y, *after)):
             raise UnsuitedError
-        return y, [*after]  # type: ignore[return-value]
+        return y, [*after]
 
 
 def _is_known(module: nn.Module) -> bool:
@@ -180,9 +183,81 @@ def _state_count(module: nn.Module, like: Tensor) -> int:
     return len(module.state_names)
 
 
+@dataclass(frozen=True)
+class Together:
+    """Nodes that are worked as one stretch.
+
+    Attributes:
+        names: in the order of work; none, if no loop serves them.
+        exact: every bit of what they send is said, whatever works them.
+    """
+
+    names: tuple[str, ...] = ()
+    exact: bool = True
+
+
+def together(executor: GraphExecutor, stage: Stage, first: Tensor) -> Together:
+    """The nodes that are worked with a stage, these first.
+
+    They are those behind it, as far as elements stay by themselves, that need nothing besides which
+    is worked later. A single node outside a loop is left to itself: it is worked at once anyway.
+    ``first`` is any input, which tells the dtype and the device.
+    """
+    key = (stage.names[0], first.dtype, first.device)
+    kept = executor.stretches.get(key)
+    if kept is None:
+        kept = executor.stretches[key] = _together(executor, stage, first)
+    return kept
+
+
+def rounds_freely(executor: GraphExecutor, first: Tensor) -> bool:
+    """Whether some loop has a function that libraries round as they like.
+
+    Its steps are then worked by one kernel in every mode, lest their last bits differ.
+    """
+    key = (None, first.dtype, first.device)
+    if key not in executor.stretches:
+        loops = (stage for stage in executor.plan.stages if stage.loop)
+        found = (together(executor, stage, first) for stage in loops)
+        executor.stretches[key] = Together(exact=all(each.exact for each in found))
+    return not executor.stretches[key].exact
+
+
+def _together(executor: GraphExecutor, stage: Stage, first: Tensor) -> Together:
+    plan = executor.plan
+    alone = _alone(executor, stage.names, first)
+    # Outside a loop torch works a chunk at once, and as it would a step.
+    if alone is None or not (stage.loop or alone.exact):
+        return Together()
+    place = plan.stages.index(stage)
+    there = {name for earlier in plan.stages[:place] for name in earlier.names}
+    names, shape = list(stage.names), executor._shape_of(stage.names[0])
+    for later in plan.stages[place + 1 :]:
+        sources = {s.name for name in later.names for s in plan.sources[name]} - {*later.names}
+        if not (sources.intersection(names) and sources <= {*there, *names}):
+            continue
+        more = _alone(executor, later.names, first)
+        if more is not None and more.exact and executor._shape_of(later.names[0]) == shape:
+            names += later.names
+    count = sum(not isinstance(executor.node(name), nn.Identity) for name in names)
+    return Together(tuple(names), alone.exact) if stage.loop or count > 1 else Together()
+
+
+def _alone(executor: GraphExecutor, names: tuple[str, ...], first: Tensor) -> Together | None:
+    """Nodes that can be written down, by themselves."""
+    shape = executor._shape_of(names[0])
+    if shape is None or any(name in executor.plan.inputs for name in names):
+        return None
+    try:
+        found = write(executor, names, names, first.new_empty(1).expand(1, *shape))
+    except UnsuitedError:
+        return None
+    return Together(names, exact(found.written.loop))
+
+
 def work(
     executor: GraphExecutor,
-    names: Sequence[str],
+    nodes: Together,
     inputs: Inputs,
     values: Values,
     state: States,
@@ -191,7 +266,8 @@ def work(
 ) -> bool:
     """All steps of some nodes as one loop; False, and nothing done, if none serves them."""
     first = next(iter(inputs.values()))
-    shape = executor._shape_of(names[0])
+    names = nodes.names
+    shape = executor._shape_of(names[0]) if names else None
     if torch.compiler.is_compiling() or shape is None or not len(first):
         return False
     if torch.is_autocast_enabled(first.device.type):
@@ -203,7 +279,7 @@ def work(
     try:
         stretch = write(executor, names, wanted, like)
         loop = stretch.written.loop
-        worth = len(first) * len(names) >= WORTH or at_hand(loop)
+        worth = len(first) * len(names) >= WORTH or at_hand(loop) or not nodes.exact
         if not (worth and serves(loop, kernels)):
             return False
         xs = [_array(source, inputs, values, first, like) for source in stretch.arrays]
@@ -212,6 +288,7 @@ def work(
     if not xs:
         xs = [_array(None, inputs, values, first, like)]
     carried = [v for name in stretch.states for v in _carried(executor, stretch, name, state, like)]
+    executor.blocks[names[0]] = names
     wrote, handed = scan(stretch.written, xs, carried, kernels)
     values.update(zip(stretch.writes, wrote, strict=True))
     rest = iter(handed)

@@ -13,7 +13,8 @@ from typing import Any
 
 LEAVES = ("read", "carried", "laid", "single", "number")
 """What an entry may be besides an operation: see ``Entry``."""
-Detail = int | float | Any
+Detail = Any
+"""A number, or a surrogate gradient."""
 
 
 @dataclass(frozen=True)
@@ -130,8 +131,10 @@ class Writer:
         backwards: bool = False,
     ) -> Loop:
         """The loop that computes these values, and nothing else."""
-        places = [tuple(v.place for v in values) for values in (writes, carried, sums)]
-        return Loop(tuple(self.entries), *places, backwards).pruned()
+        written, handed, added = (
+            tuple(v.place for v in values) for values in (writes, carried, sums)
+        )
+        return Loop(tuple(self.entries), written, handed, added, backwards).pruned()
 
 
 @dataclass(frozen=True)

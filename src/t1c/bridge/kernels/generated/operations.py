@@ -48,7 +48,13 @@ class Operation:
 
 
 def _number(condition: Array, like: Array) -> Array:
-    return np.where(condition, like.dtype.type(1), like.dtype.type(0))
+    found: Array = condition.astype(like.dtype)
+    return found
+
+
+def _choose(condition: Array, yes: Array, no: Array) -> Array:
+    found: Array = np.where(condition, yes, no)
+    return found
 
 
 def slope(surrogate: Surrogate, d: Value) -> Value:
@@ -102,9 +108,7 @@ OPERATIONS: dict[str, Operation] = {
     # Arithmetic.
     "add": Operation(np.add, "{0} + {1}", "{0} + {1}", lambda g, y, a, b: (g, g)),
     "subtract": Operation(np.subtract, "{0} - {1}", "{0} - {1}", lambda g, y, a, b: (g, -g)),
-    "multiply": Operation(
-        np.multiply, "{0} * {1}", "{0} * {1}", lambda g, y, a, b: (g * b, g * a)
-    ),
+    "multiply": Operation(np.multiply, "{0} * {1}", "{0} * {1}", lambda g, y, a, b: (g * b, g * a)),
     "divide": Operation(
         np.divide, "{0} / {1}", "over({0}, {1})", lambda g, y, a, b: (g / b, -(g / b) * y)
     ),
@@ -122,15 +126,9 @@ OPERATIONS: dict[str, Operation] = {
     "reciprocal": Operation(
         np.reciprocal, "one / {0}", "over(one, {0})", lambda g, y, a: (-(g * y * y),)
     ),
-    "sqrt": Operation(
-        np.sqrt, "np.sqrt({0})", "root({0})", lambda g, y, a: (g / (y * 2),)
-    ),
-    "exp": Operation(
-        np.exp, "np.exp({0})", "tl.exp({0})", lambda g, y, a: (g * y,), exact=False
-    ),
-    "log": Operation(
-        np.log, "np.log({0})", "tl.log({0})", lambda g, y, a: (g / a,), exact=False
-    ),
+    "sqrt": Operation(np.sqrt, "np.sqrt({0})", "root({0})", lambda g, y, a: (g / (y * 2),)),
+    "exp": Operation(np.exp, "np.exp({0})", "tl.exp({0})", lambda g, y, a: (g * y,), exact=False),
+    "log": Operation(np.log, "np.log({0})", "tl.log({0})", lambda g, y, a: (g / a,), exact=False),
     "tanh": Operation(
         np.tanh, "np.tanh({0})", None, lambda g, y, a: (g * (1 - y * y),), exact=False
     ),
@@ -174,16 +172,14 @@ OPERATIONS: dict[str, Operation] = {
         lambda g, y, a: ((a <= 0).where(0, g),),
     ),
     "where": Operation(
-        np.where,
+        _choose,
         "{1} if {0} else {2}",
         "tl.where({0}, {1}, {2})",
         lambda g, y, c, a, b: (None, c.where(g, 0), c.where(0, g)),
     ),
     # Conditions.
     "greater": Operation(np.greater, "{0} > {1}", "{0} > {1}", condition=True),
-    "greater_or_equal": Operation(
-        np.greater_equal, "{0} >= {1}", "{0} >= {1}", condition=True
-    ),
+    "greater_or_equal": Operation(np.greater_equal, "{0} >= {1}", "{0} >= {1}", condition=True),
     "less": Operation(np.less, "{0} < {1}", "{0} < {1}", condition=True),
     "less_or_equal": Operation(np.less_equal, "{0} <= {1}", "{0} <= {1}", condition=True),
     "equal": Operation(np.equal, "{0} == {1}", "{0} == {1}", condition=True),
@@ -217,7 +213,7 @@ OPERATIONS: dict[str, Operation] = {
         lambda g, y, s: (g,),
     ),
     "jump": Operation(
-        lambda s, target, u: np.where(s > 0, target, u),
+        lambda s, target, u: _choose(s > 0, target, u),
         "{1} if {0} > zero else {2}",
         "tl.where({0} > 0, {1}, {2})",
         _jump,

@@ -117,6 +117,12 @@ def serves(loop: Loop, name: str) -> bool:
 
 
 @functools.lru_cache(maxsize=1024)
+def exact(loop: Loop) -> bool:
+    """Whether every bit of its results is said, whatever works it."""
+    return all(OPERATIONS[e.op].exact for e in loop.entries if e.op not in LEAVES)
+
+
+@functools.lru_cache(maxsize=1024)
 def _numbers_of(loop: Loop, dtype: torch.dtype, device: torch.device) -> Tensor:
     return torch.tensor([0.0, 1.0, *loop.numbers], dtype=dtype, device=device)
 
@@ -151,7 +157,7 @@ class _Scan(torch.autograd.Function):
         values |= dict(zip(forth.writes, found, strict=False))
         ctx.save_for_backward(*own, *(values[place] for place in back.kept))
         ctx.loop, ctx.name = back.loop, name
-        ctx.counts = (inputs, states, laid, len(own) - laid, wrote)
+        ctx.counts = (inputs, laid, len(own) - laid, wrote)
         ctx.layout = xs[0].shape, channels_last(xs[0])
         ctx.set_materialize_grads(False)
         return (*found[:wrote], *found[rest:])
@@ -159,7 +165,7 @@ class _Scan(torch.autograd.Function):
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, *grads: Tensor | None) -> Any:
-        inputs, states, laid, single, writes = ctx.counts
+        inputs, laid, single, writes = ctx.counts
         shape, last = ctx.layout
         own, saved = ctx.saved_tensors[: laid + single], ctx.saved_tensors[laid + single :]
         like = next(g for g in grads if g is not None)

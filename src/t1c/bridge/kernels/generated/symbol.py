@@ -74,6 +74,17 @@ def _number_of(tensor: Tensor, known: list[Tensor]) -> int:
     return len(known) - 1
 
 
+def _operator(name: str, swapped: bool = False) -> Callable[..., Any]:
+    """The method for a sign of arithmetic; ``swapped`` if the symbol stands behind it."""
+
+    def method(symbol: Symbol, other: Operand) -> Symbol:
+        operands = (other, symbol) if swapped else (symbol, other)
+        found: Symbol = _FUNCTIONS[name](*operands)
+        return found
+
+    return method
+
+
 @dataclass(frozen=True, eq=False)
 class Symbol:
     """A value that a loop computes, in the place of the tensor (B, *features) of one step."""
@@ -121,12 +132,6 @@ class Symbol:
         except TypeError:
             # An argument that the rule does not know.
             raise UnsuitedError from None
-
-    def _operator(name: str, swapped: bool = False) -> Callable[..., Any]:  # type: ignore[misc]
-        def method(self: Symbol, other: Operand) -> Symbol:
-            return _FUNCTIONS[name](other, self) if swapped else _FUNCTIONS[name](self, other)
-
-        return method
 
     __add__, __radd__ = _operator("add"), _operator("add", True)
     __sub__, __rsub__ = _operator("sub"), _operator("sub", True)
@@ -185,10 +190,12 @@ def _pow(x: Operand, exponent: Operand) -> Symbol:
     """The powers that torch knows shorter ways to are taken in its own."""
     if isinstance(x, Symbol) and isinstance(exponent, int | float):
         if exponent in (2, 3, -2):
-            square = x * x
+            square = _write("multiply", x, x)
             if exponent == 2:
                 return square
-            return square * x if exponent == 3 else square.reciprocal()
+            if exponent == 3:
+                return _write("multiply", square, x)
+            return _write("reciprocal", square)
         if exponent in (0.5, -0.5):
             root = _write("sqrt", x)
             return root if exponent > 0 else _write("reciprocal", root)
@@ -213,9 +220,7 @@ def _same(x: Symbol) -> Symbol:
     return x
 
 
-def _dropout(
-    x: Symbol, p: float = 0.5, training: bool = True, inplace: bool = False
-) -> Symbol:
+def _dropout(x: Symbol, p: float = 0.5, training: bool = True, inplace: bool = False) -> Symbol:
     if training:
         raise UnsuitedError
     return x
@@ -233,9 +238,7 @@ def _broadcast_tensors(*operands: Operand) -> tuple[Operand, ...]:
     return operands
 
 
-def _spike(
-    u: Operand, threshold: Operand, fires_at: str, surrogate: Surrogate = ATAN
-) -> Symbol:
+def _spike(u: Operand, threshold: Operand, fires_at: str, surrogate: Surrogate = ATAN) -> Symbol:
     op = "fires_at" if fires_at == "ge" else "fires_above"
     return _write(op, u, threshold, detail=surrogate)
 

@@ -17,6 +17,7 @@ def source(loop: Loop) -> str:
     writes = [f"w{n}" for n in range(len(loop.writes))]
     arrays = ", ".join(["numbers", "single", "laid", "carried", "sums", *reads, *writes])
     carried, sums = range(len(loop.carried)), range(len(loop.sums))
+    numbers = len(loop.numbers)
     start = "n + (steps - 1) * size" if loop.backwards else "n"
     lines = [
         f"def loop({arrays}, steps, size, period, BLOCK: tl.constexpr):",
@@ -30,15 +31,14 @@ def source(loop: Loop) -> str:
         "    zero = tl.load(numbers + n * 0)",
         "    one = tl.load(numbers + n * 0 + 1)",
     ]
-    for n in range(len(loop.numbers)):
-        lines.append(f"    number{n} = tl.load(numbers + n * 0 + {n + 2})")
-    for n in sorted(loop.leaves("single")):
-        lines.append(f"    single{n} = widened(tl.load(single + n * 0 + {n}))")
-    for n in sorted(loop.leaves("laid")):
-        at = f"laid + {n} * period + n % period"
-        lines.append(f"    laid{n} = widened(tl.load({at}, mask=there, other=1))")
-    for n in carried:
-        lines.append(f"    carried{n} = widened(tl.load(carried + {n} * size + n, mask=there))")
+    lines += [f"    number{n} = tl.load(numbers + n * 0 + {n + 2})" for n in range(numbers)]
+    for leaf, at, options in (
+        ("single", "single + n * 0 + {0}", ""),
+        ("laid", "laid + {0} * period + n % period", ", mask=there, other=1"),
+        ("carried", "carried + {0} * size + n", ", mask=there"),
+    ):
+        of = carried if leaf == "carried" else sorted(loop.leaves(leaf))
+        lines += [f"    {leaf}{n} = widened(tl.load({at.format(n)}{options}))" for n in of]
     lines += [f"    sum{n} = zero" for n in sums]
     lines += [f"    at = {start}", "    for _ in range(steps):"]
     lines += [f"        {line}" for line in _step(loop)]
