@@ -108,14 +108,18 @@ def assert_as_reference(graph, steps, batch, chunk=None, dtype=np.float32):
     for name, own in after.items():
         for found, wanted in zip(state[name], own, strict=True):
             assert np.array_equal(found.numpy(), wanted, equal_nan=True), name
-    return sum(np.nansum(y) for y in expected.values())
+    return sum(int((y > 0).sum()) for y in expected.values())
 
 
 @pytest.mark.usefixtures("_uncompiled")
-@settings(deadline=None, max_examples=30)
-@given(neurons(), st.integers(1, 7), st.integers(1, 3), st.sampled_from([None, 1, 3]))
-def test_any_neuron_is_the_reference_bit_for_bit(graph, steps, batch, chunk):
-    assert_as_reference(graph, steps, batch, chunk)
+def test_any_neuron_is_the_reference_bit_for_bit(worked):
+    @settings(deadline=None, max_examples=30)
+    @given(neurons(), st.integers(1, 7), st.integers(1, 3), st.sampled_from([None, 1, 3]))
+    def check(graph, steps, batch, chunk):
+        assert_as_reference(graph, steps, batch, chunk)
+
+    check()
+    assert len(worked) > 30
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
@@ -246,12 +250,19 @@ def assert_gradients_of_stepping(graph, steps, batch, *options):
 
 
 @pytest.mark.usefixtures("_uncompiled")
-@settings(deadline=None, max_examples=30)
-@given(
-    neurons(smooth=True), st.booleans(), st.sampled_from(list(SLOPES)), st.sampled_from([None, 2])
-)
-def test_any_neuron_has_the_gradients_of_stepping(graph, detach, surrogate, chunk):
-    assert np.isfinite(assert_gradients_of_stepping(graph, 5, 2, detach, surrogate, chunk))
+def test_any_neuron_has_the_gradients_of_stepping(worked):
+    @settings(deadline=None, max_examples=30)
+    @given(
+        neurons(smooth=True),
+        st.booleans(),
+        st.sampled_from(list(SLOPES)),
+        st.sampled_from([None, 2]),
+    )
+    def check(graph, detach, surrogate, chunk):
+        assert np.isfinite(assert_gradients_of_stepping(graph, 5, 2, detach, surrogate, chunk))
+
+    check()
+    assert len(worked) > 30
 
 
 @pytest.mark.parametrize("name", ["gated", "adaptive map", "refractory"])
@@ -394,7 +405,10 @@ def run_rows(names, dtype, work):
 
 @pytest.mark.parametrize("work", [made.kernel, _plain])
 def test_every_operation_means_what_the_table_says(work):
-    run_rows(list(OPERATIONS), np.float32 if work is made.kernel else np.float64, work)
+    exact = [name for name, row in OPERATIONS.items() if row.exact]
+    # Functions of single numbers are not those of arrays to the last digit, and beyond.
+    names, dtype = (exact, np.float64) if work is _plain else (list(OPERATIONS), np.float32)
+    run_rows(names, dtype, work)
 
 
 def test_loops_are_vectorised_and_nothing_is_fused():

@@ -153,12 +153,13 @@ class _Writing:
             return line[0], line[1:]
         y: Any
         after: Any
-        symbols: Any = (x, tuple(own))
+        given: Any = x
+        carried: Any = tuple(own)
         if is_own_neuron(module):
             c = module.laid(self.like.shape[1:], self.like.dtype, self.like.device)
-            y, after = definition.step(*symbols, c.tensors, module.rule)
+            y, after = definition.step(given, carried, c.tensors, module.rule)
         elif isinstance(module, StatefulModule):
-            y, after = module.step(*symbols)
+            y, after = module.step(given, carried)
         else:
             y, after = module.forward(x), ()
         if not all(isinstance(v, Symbol) for v in (y, *after)):
