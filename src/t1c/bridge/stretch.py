@@ -13,12 +13,15 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
+from t1c.ir.node import as_shape
+
 from .input_checks import Inputs
 from .kernels import definition
 from .kernels.choose import choose
 from .kernels.generated.made import at_hand
 from .kernels.generated.scan import exact, scan, serves
 from .kernels.generated.symbol import Pen, Symbol, UnsuitedError, Written, written
+from .modules.combine import BinaryModule, WhereModule
 from .modules.delay import DelayModule
 from .modules.neuron import is_own_neuron
 from .plan import Source, Stage
@@ -69,7 +72,13 @@ def write(
     Raises:
         UnsuitedError: they are more than a loop over elements.
     """
-    return _Writing(executor, like, set(names)).stretch(names, keep)
+    try:
+        return _Writing(executor, like, set(names)).stretch(names, keep)
+    except UnsuitedError:
+        raise
+    except Exception as error:
+        # Modules were not written for symbols: what they raise tells nothing about the graph.
+        raise UnsuitedError from error
 
 
 @dataclass
@@ -122,8 +131,9 @@ class _Writing:
         sources: Sequence[Source | None] = plan.sources[name]
         if name in plan.inputs:
             sources = [Source(name, 0, False)]
-        sent = [self._sent(source) for source in sources or [None]]
         module = self.executor.node(name)
+        stretches = isinstance(module, BinaryModule | WhereModule)
+        sent = [self._sent(source, stretches) for source in sources or [None]]
         if not sources or name in plan.inputs:
             return sent[0]
         merged: Any = self.executor._merge(name, sent)  # type: ignore[arg-type]
@@ -131,15 +141,26 @@ class _Writing:
             raise UnsuitedError
         return merged
 
-    def _sent(self, source: Source | None) -> Symbol:
+    def _sent(self, source: Source | None, stretches: bool) -> Symbol:
+        """What a source sends; ``stretches`` if an axis of size 1 may stand for a longer one."""
         if source is not None and source.name in self.names:
             if source.back:
                 return self.before[source.name][-1]
             if source.name in self.values:
                 return self.values[source.name]
+        shape, features = self._shape_of(source), tuple(self.like.shape[1:])
+        if shape != features and not (stretches and fits(shape, features)):
+            raise UnsuitedError
         if source not in self.arrays:
             self.arrays[source] = self.pen.leaf("read", len(self.arrays))
         return self.arrays[source]
+
+    def _shape_of(self, source: Source | None) -> tuple[int, ...] | None:
+        if source is None:
+            return tuple(self.like.shape[1:])
+        node = self.executor._nodes[source.name]
+        ports = [] if node is None else [*(node.output_type or {}).values()]
+        return as_shape(ports[source.port]) if source.port < len(ports) else None
 
     def _step(self, name: str, x: Symbol) -> tuple[Symbol, list[Symbol]]:
         module: Any = self.executor.node(name)
@@ -165,6 +186,13 @@ class _Writing:
         if not all(isinstance(v, Symbol) for v in (y, *after)):
             raise UnsuitedError
         return y, [*after]
+
+
+def fits(shape: tuple[int, ...] | None, features: tuple[int, ...]) -> bool:
+    """Whether a shape of the same rank stretches to these features."""
+    if shape is None or len(shape) != len(features):
+        return False
+    return all(size in (1, f) for size, f in zip(shape, features, strict=True))
 
 
 def _is_known(module: nn.Module) -> bool:
