@@ -31,7 +31,6 @@ from t1c.bridge.surrogate import SLOPES, Surrogate
 from .neuron_examples import adaptive, exponential, refractory
 from .neuron_grammar import neurons
 from .test_elementwise_graphs import gated_loop, lif_by_hand
-from .triton_targets import RESETS
 
 EXAMPLES = {
     "LIF": lif_by_hand,
@@ -292,6 +291,14 @@ def test_a_gradient_is_given_no_more_than_it_needs():
     assert {loop.entries[p].op for p in more.kept} == {"read", "carried"}
     assert fewest(loop, ()) == []
 
+
+RESETS = [
+    ("no_fire", False),
+    *itertools.product(("zero", "value", "subtract", "none"), (False, True)),
+    ("hold", True),
+    ("carry", False),
+]
+"""(reset, delay)"""
 
 # Primitives ---------------------------------------------------------------------------------------
 
