@@ -23,7 +23,7 @@ from .engine.kernels.choose import check_name
 from .engine.network import Network, kept_of, plan_of, shapes_of
 from .engine.plan import Plan
 from .engine.progress import shown
-from .engine.sequence import run_chunk, run_pieces
+from .engine.sequence import run_chunk, run_pieces, step_as_chunk
 from .engine.state_checks import States, check_states
 from .engine.step import step
 from .engine.values import Values, outputs_of
@@ -153,8 +153,8 @@ class GraphExecutor(nn.Module):
             InputError: an input or a state has the wrong shape, dtype or name.
         """
         network = self.network
-        inputs = self.borders.inputs(x, 1, network.dtype())
-        values, state = step(network, inputs, self._states(state))
+        inputs, state = self.borders.inputs(x, 1, network.dtype()), self._states(state)
+        values, state = step_as_chunk(network, inputs, state) or step(network, inputs, state)
         output = outputs_of(network.plan, values)
         return (output, state) if self.return_state else output
 

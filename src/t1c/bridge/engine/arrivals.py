@@ -30,7 +30,7 @@ def arriving(network: Network, name: str, values: Values, state: States, inputs:
     if not sources:
         return nothing(network, name, inputs, 0)
     sent = [
-        _sent_before(network, s.name, values, state, inputs) if s.back else at_port(values, s)
+        sent_before(network, s.name, values, state, inputs) if s.back else at_port(values, s)
         for s in sources
     ]
     return merge(network, name, sent)
@@ -65,7 +65,7 @@ def merge(network: Network, name: str, sent: list[Tensor]) -> Tensor:
     return total
 
 
-def _sent_before(
+def sent_before(
     network: Network, name: str, values: Values, state: States, inputs: Inputs
 ) -> Tensor:
     """What a node sent in the step before; zeros before the first."""

@@ -8,6 +8,7 @@ from contextlib import nullcontext
 import torch
 from torch import Tensor, nn
 
+from . import stretch
 from .arrivals import merge, nothing, state_of
 from .blocks import AffineBlock, Block, find_affine_block, find_block
 from .choices import Choice
@@ -36,6 +37,9 @@ def work_stage(
 ) -> set[str]:
     """All steps of a stage, and of those behind it that are worked with it: all their names."""
     name, choice = stage.names[0], None
+    nodes = stretch.together(network, stage, next(iter(inputs.values())))
+    if stretch.work(network, nodes, inputs, values, state, after, keep):
+        return set(nodes.names)
     if not stage.loop:
         block = _block(network, name, inputs, values, state, keep)
         if block is not None and block.serves:
