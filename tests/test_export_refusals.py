@@ -833,11 +833,10 @@ def test_an_empty_output_is_refused_by_its_line():
 
 
 def test_a_neuron_that_is_followed_in_vain_says_why_it_was():
-    with pytest.warns(UserWarning, match="Inhibition is an unstable feature"):
-        neuron = snn.Leaky(0.5, inhibition=True)
+    neuron = snn.Leaky(0.5, state_quant=lambda mem: mem.sort(1).values)
     message = refusal(lambda m, x: m.a(x)[0], torch.rand(2, 4), a=neuron)
-    assert "in module 'a': torch's argmax is nothing that a graph can say" in message
-    assert "Module 'a' is followed as no primitive says it: inhibition=True" in message
+    assert "in module 'a': torch's sort is nothing that a graph can say" in message
+    assert "Module 'a' is followed as no primitive says it: state_quant" in message
 
 
 def test_numbers_that_differ_from_step_to_step_are_told():

@@ -424,7 +424,7 @@ def test_loops_are_vectorised_and_nothing_is_fused():
         pytest.skip("the names of instructions are those of x86")
     executor = bridge.ir_to_torch(adaptive(512))
     (stage,) = (s for s in executor.plan.stages if s.loop)
-    loop = stretch.write(executor, stage.names, ["spike"], torch.zeros(2, 512)).written.loop
+    loop = stretch.write(executor.network, stage.names, ["spike"], torch.zeros(2, 512)).written.loop
     back = backward(loop, (0,)).loop
     for each in (loop, back):
         function = made.kernel(each)
@@ -450,7 +450,7 @@ def test_no_name_and_no_number_of_a_graph_is_in_the_source():
             np.array(number)), "y": ir.Output((2,))}  # fmt: skip
         graph = ir.Graph(nodes, [("in", name), (name, "s"), ("s", "y")])
         executor = bridge.ir_to_torch(graph)
-        loop = stretch.write(executor, [name, "s"], ["s"], torch.zeros(1, 2)).written.loop
+        loop = stretch.write(executor.network, [name, "s"], ["s"], torch.zeros(1, 2)).written.loop
         texts.append(source(loop))
     assert texts[0] == texts[1]
     assert not any(part in texts[0] for part in ("os", "raise", "1234", "import"))

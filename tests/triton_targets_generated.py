@@ -22,7 +22,7 @@ def loops(graph, dtype):
     executor = bridge.ir_to_torch(graph, dtype=dtype)
     (stage,) = (s for s in executor.plan.stages if s.loop)
     like = torch.zeros(2, 3, dtype=dtype)
-    written = stretch.write(executor, stage.names, stage.names[-1:], like)
+    written = stretch.write(executor.network, stage.names, stage.names[-1:], like)
     loop = written.written.loop
     return loop, backward(loop, (0,), (), tuple(sorted(loop.leaves("single")))).loop
 
