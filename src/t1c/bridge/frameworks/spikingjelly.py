@@ -123,7 +123,8 @@ for _name in (
 
 @exports(layer.Dropout, layer.Dropout2d)
 def _dropout(module: Any, entering: Shape, leaving: Shape) -> ir.Node:
-    return ir.Dropout(features=channels(entering), p=float(module.p))
+    # Its mask is kept until reset().
+    return ir.Dropout(features=channels(entering), p=float(module.p), mask="sequence")
 
 
 # Time ------------------------------------------------------------------------------------------

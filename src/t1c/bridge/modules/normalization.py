@@ -1,4 +1,7 @@
-"""Normalisation and Dropout <-> the torch modules of the same names."""
+"""Normalisation and Dropout <-> the torch modules of the same names.
+
+What their nodes say of training, torch's modules have no place for: it is a mark on them.
+"""
 
 from __future__ import annotations
 
@@ -6,9 +9,13 @@ from typing import Any
 
 import torch
 from torch import nn
+from torch.nn.modules.batchnorm import _BatchNorm
+from torch.nn.modules.dropout import _DropoutNd
 
 from t1c import ir
+from t1c.ir.errors import InputError, Problem
 
+from ..engine.spans import ONCE, SEQUENCE, STEP, set_span, span_of
 from .exporting import Shape, array, channels, exports, refuse
 from .registry import imports, load
 
@@ -17,6 +24,57 @@ BATCH_NORMS: dict[type[ir.Node], Any] = {
     ir.BatchNorm2d: nn.BatchNorm2d,
     ir.BatchNorm3d: nn.BatchNorm3d,
 }
+RECORDED, FROZEN = "recorded", "frozen"
+
+
+def mark(module: nn.Module, node: ir.Node) -> None:
+    """Have a norm or a Dropout of torch's own train as its node says."""
+    if type(node) in BATCH_NORMS and type(module) is BATCH_NORMS[type(node)]:
+        set_span(module, str(node.values()["statistics"]))
+    elif isinstance(node, ir.Dropout) and type(module) is nn.Dropout:
+        set_span(module, node.mask)
+
+
+def as_trained(node: ir.Node, module: nn.Module, span: str) -> ir.Node:
+    """A node of a module, saying what training would do where the module is called so.
+
+    Args:
+        node: what it computes in eval mode.
+        module: which was called.
+        span: what one call of it is given: a 'step', the 'sequence', or 'once' what is the same
+            at every step.
+    """
+    trained = node
+    if type(node) in BATCH_NORMS:
+        trained = node.replace(statistics=span)
+    elif isinstance(node, ir.Dropout) and isinstance(module, _DropoutNd):
+        # All that one call is given is dropped anew, whatever its axes are.
+        trained = node.replace(mask=SEQUENCE if span == ONCE else STEP)
+    return trained
+
+
+def norms_of(model: nn.Module) -> list[nn.Module]:
+    """The modules in ``model`` that take statistics of a batch in training."""
+    return [module for module in model.modules() if isinstance(module, _BatchNorm)]
+
+
+def choose_statistics(model: nn.Module, batchnorm: str) -> bool:
+    """Have all norms take the statistics that the caller wants; see ``ir_to_torch``.
+
+    Returns:
+        Whether they are to take none.
+
+    Raises:
+        InputError: there is no such choice.
+    """
+    words = (RECORDED, STEP, SEQUENCE, FROZEN)
+    if batchnorm not in words:
+        expected = ", ".join(map(repr, words))
+        raise InputError(Problem(repr(batchnorm), f"one of {expected}", field="batchnorm"))
+    if batchnorm in (STEP, SEQUENCE):
+        for module in norms_of(model):
+            set_span(module, batchnorm)
+    return batchnorm == FROZEN
 
 
 @imports(*BATCH_NORMS)
@@ -25,6 +83,7 @@ def _batch_norm(node: Any, dtype: torch.dtype) -> nn.Module:
     module: nn.Module = make(node.num_features, node.eps, node.momentum, dtype=dtype)
     for name in ("weight", "bias", "running_mean", "running_var"):
         load(getattr(module, name), getattr(node, name))
+    mark(module, node)
     return module
 
 
@@ -46,7 +105,9 @@ def _group_norm(node: ir.GroupNorm, dtype: torch.dtype) -> nn.Module:
 
 @imports(ir.Dropout)
 def _dropout(node: ir.Dropout, dtype: torch.dtype) -> nn.Module:
-    return nn.Dropout(node.p)
+    module = nn.Dropout(node.p)
+    mark(module, node)
+    return module
 
 
 def _array_or(module: nn.Module, name: str, default: torch.Tensor) -> Any:
@@ -73,6 +134,7 @@ def _statistics(module: nn.BatchNorm1d | nn.BatchNorm2d | nn.BatchNorm3d) -> dic
         "running_var": array(var),
         "eps": module.eps,
         "momentum": module.momentum,
+        "statistics": span_of(module),
     }
 
 
@@ -115,4 +177,4 @@ def _group_norm_node(module: nn.GroupNorm, entering: Shape, leaving: Shape) -> i
 
 @exports(nn.Dropout, nn.Dropout1d, nn.Dropout2d)
 def _dropout_node(module: nn.Dropout, entering: Shape, leaving: Shape) -> ir.Node:
-    return ir.Dropout(channels(entering), module.p)
+    return ir.Dropout(channels(entering), module.p, span_of(module))

@@ -181,6 +181,8 @@ def _batch_norm(b: Bench) -> Signal:
             array(mean),
             array(var),
             float(argument(b.call, 7, "eps", 1e-5)),
+            float(argument(b.call, 6, "momentum", 0.1)),
+            b.span,
         ),
         signal,
     )

@@ -1,0 +1,129 @@
+"""Over how many steps training takes statistics, and keeps a mask of what it drops.
+
+torch's own layers know no time: what one call is given is a batch to them. Which calls a network
+makes of T steps is said here, by a mark on the layer. In eval mode no mark says anything.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
+
+from t1c.ir.errors import InputError, Problem, UnsupportedError
+
+if TYPE_CHECKING:
+    from .network import Network
+
+STEP, SEQUENCE, ONCE = "step", "sequence", "once"
+"""Each step by itself; all steps together; one step, for all that are the same."""
+_SPAN = "t1c_span"
+_INSTEAD = (
+    "Call run() on the whole sequence, import with batchnorm='step' or 'frozen', or call eval()."
+)
+
+
+def set_span(module: nn.Module, span: str) -> None:
+    """Mark a norm or a Dropout."""
+    setattr(module, _SPAN, span)
+
+
+def span_of(module: nn.Module) -> str:
+    """The mark; a layer without one takes each step by itself, as torch does."""
+    span: str = module.__dict__.get(_SPAN, STEP)
+    return span
+
+
+def gathers(module: nn.Module) -> bool:
+    """Whether it takes statistics now, and those of more than one step: it cannot be stepped."""
+    return isinstance(module, _BatchNorm) and module.training and span_of(module) != STEP
+
+
+def keeps_mask(module: nn.Module) -> bool:
+    """Whether a mask that it draws in training is part of the state."""
+    return isinstance(module, nn.Dropout) and span_of(module) == SEQUENCE
+
+
+def masks(module: nn.Module) -> bool:
+    """Whether it drops now, by one mask for all steps."""
+    return module.training and keeps_mask(module)
+
+
+def masked(
+    module: nn.Module, x: Tensor, like: Tensor, own: tuple[Tensor, ...]
+) -> tuple[Tensor, tuple[Tensor, ...]]:
+    """What such a Dropout lets through, and its mask.
+
+    Args:
+        module: the Dropout.
+        x: a step (B, *features), or a sequence of them.
+        like: one step.
+        own: the mask that was drawn before, if one was.
+    """
+    assert isinstance(module, nn.Dropout)
+    mask = own[0] if own else nn.functional.dropout(torch.ones_like(like), module.p)
+    return x * mask, (mask,)
+
+
+def refuse_step(name: str, module: nn.Module) -> None:
+    """Refuse one step of a norm whose statistics are those of a sequence.
+
+    Raises:
+        UnsupportedError: it is trained, and marked so.
+    """
+    if gathers(module):
+        raise UnsupportedError(
+            Problem(
+                "statistics over all steps of a sequence, in training, of one step alone",
+                "all steps at once, of a node that lies in no loop",
+                _INSTEAD,
+                f"node {name!r} ({type(module).__name__})",
+            )
+        )
+
+
+def refuse_changing(name: str, module: nn.Module) -> None:
+    """Refuse statistics of one step, which stand for all, of steps that differ.
+
+    Raises:
+        UnsupportedError: the norm is marked so, and trained.
+    """
+    if gathers(module) and span_of(module) == ONCE:
+        raise UnsupportedError(
+            Problem(
+                "statistics taken once, in training, of values that may change from step to step",
+                "what depends on held inputs alone",
+                "Pass one value (B, *shape) to every Input with hold, or import with "
+                "batchnorm='step', 'sequence' or 'frozen'.",
+                f"node {name!r} ({type(module).__name__})",
+            )
+        )
+
+
+def gathering(network: Network) -> list[str]:
+    """The nodes of which all steps have to be worked at once."""
+    return [name for name, module in network.nodes() if module.training and gathers(module)]
+
+
+def refuse_parts(names: list[str], steps: int | None, chunk: int | None) -> None:
+    """Refuse a sequence in parts, where statistics are those of all of it.
+
+    Args:
+        names: the nodes that take them.
+        steps: how many steps there are; None where an iterator does not tell.
+        chunk: how many the caller wants to be worked at once; None: any number.
+
+    Raises:
+        InputError: that is less than all of them.
+    """
+    if names and (steps is None or (chunk is not None and chunk < steps)):
+        raise InputError(
+            Problem(
+                "an iterator" if steps is None else f"chunks of {chunk} of {steps} steps",
+                "the whole sequence as a tensor, in one chunk: in training the statistics of "
+                f"{', '.join(map(repr, names))} are those of all steps",
+                "Leave chunk away, import with batchnorm='step' or 'frozen', or call eval().",
+            )
+        )
