@@ -231,7 +231,7 @@ class GraphExecutor(nn.Module):
             return self._sequence(x, steps) if lead == 2 else self._inputs(x, 1)
 
         pieces = cut(xs, check, partial(chunk_size, self.network), chunk)
-        refuse_parts(gathering(self.network), pieces.steps, chunk)
+        refuse_parts(gathering(self.network.nodes()), pieces.steps, chunk)
         with shown(progress, pieces.steps) as advance:
             state = run_pieces(self.network, pieces, state, collector, truncate, advance)
         return collector.result(), state

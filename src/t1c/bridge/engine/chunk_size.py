@@ -25,7 +25,7 @@ def chunk_size(network: Network, inputs: Inputs) -> int:
     All of them where statistics are taken of all, which exist only together.
     """
     like = next(iter(inputs.values()))
-    if gathering(network):
+    if gathering(network.nodes()):
         return max(1, len(like))
     inner = inner_nodes(network, like)
     names = [name for name in network.plan.order if name not in inner]

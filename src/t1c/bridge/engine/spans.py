@@ -6,16 +6,13 @@ makes of T steps is said here, by a mark on the layer. In eval mode no mark says
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Iterable
 
 import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from t1c.ir.errors import InputError, Problem, UnsupportedError
-
-if TYPE_CHECKING:
-    from .network import Network
 
 STEP, SEQUENCE, ONCE = "step", "sequence", "once"
 """Each step by itself; all steps together; one step, for all that are the same."""
@@ -102,9 +99,9 @@ def refuse_changing(name: str, module: nn.Module) -> None:
         )
 
 
-def gathering(network: Network) -> list[str]:
-    """The nodes of which all steps have to be worked at once."""
-    return [name for name, module in network.nodes() if module.training and gathers(module)]
+def gathering(nodes: Iterable[tuple[str, nn.Module]]) -> list[str]:
+    """The names of those nodes of which all steps have to be worked at once."""
+    return [name for name, module in nodes if module.training and gathers(module)]
 
 
 def refuse_parts(names: list[str], steps: int | None, chunk: int | None) -> None:
