@@ -308,7 +308,8 @@ def layer_norm(n: Numbers, shape: tuple[int, ...]) -> ir.Node:
 
 def dropout(n: Numbers, shape: tuple[int, ...]) -> ir.Node:
     mask = n.draw(st.sampled_from(["step", "sequence"]))
-    return ir.Dropout(_features(n, shape), p=n.draw(st.floats(0, 1)), mask=mask)
+    drops = n.draw(st.sampled_from(["elements", "channels"]))
+    return ir.Dropout(_features(n, shape), n.draw(st.floats(0, 1)), mask, drops)
 
 
 def hybrid_region(n: Numbers, shape: tuple[int, ...]) -> ir.Node:

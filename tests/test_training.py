@@ -260,6 +260,22 @@ def test_one_mask_for_all_steps():
         assert torch.equal(y != 0, (chunked != 0)[0])
 
 
+@pytest.mark.parametrize("shape", [(3, 4), (3, 4, 2), (3, 4, 2, 2)])
+@pytest.mark.parametrize("mask", ["step", "sequence"])
+def test_channels_fall_together(shape, mask):
+    nodes = {"in": ir.Input(shape), "drop": ir.Dropout(3, 0.5, mask, "channels")}
+    graph = ir.Graph({**nodes, "out": ir.Output(shape)}, [("in", "drop"), ("drop", "out")])
+    executor = trained(graph)
+    xs = torch.ones(T, B, *shape, dtype=torch.float64)
+    channels = executor.run(xs)[0].flatten(3)
+    assert torch.equal(channels, channels[..., :1].expand_as(channels))
+    assert set(channels.unique().tolist()) == {0.0, 2.0}
+    assert torch.equal(channels[0], channels[1]) == (mask == "sequence")
+    assert torch.equal(executor.eval().run(xs)[0], xs)
+    again = bridge.to_ir(nn.Sequential(executor.node("drop")), xs[0])
+    assert again.nodes["0"].drops == "channels"
+
+
 def test_a_mask_for_each_step():
     executor = trained(chain(ir.Dropout(C, 0.25)))
     kept = executor.run(drawn(40, 50, C) + 10)[0] != 0

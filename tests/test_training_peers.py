@@ -56,6 +56,23 @@ def convolutional(mode: str) -> nn.Sequential:
     )
 
 
+def unusual(mode: str) -> nn.Sequential:
+    """A norm that starts from the threshold, one without parameters, and whole channels dropped."""
+    return jelly(
+        mode,
+        layer.Conv2d(2, 6, 3, padding=1),
+        layer.ThresholdDependentBatchNorm2d(1.0, 0.5, 6, momentum=0.2),
+        neuron.LIFNode(tau=2.0, v_threshold=0.5, **options()),
+        layer.Dropout2d(0.25),
+        layer.Conv2d(6, 4, 3),
+        layer.BatchNorm2d(4, affine=False),
+        neuron.IFNode(**options()),
+        layer.Flatten(),
+        layer.Linear(64, 7),
+        neuron.LIFNode(tau=2.0, v_threshold=0.5, **options()),
+    )
+
+
 def stepped(model: nn.Module, xs: torch.Tensor) -> torch.Tensor:
     return torch.stack([model(x) for x in xs])
 
@@ -103,17 +120,23 @@ def compare(
     executor = bridge.ir_to_torch(graph, dtype=torch.float64, **imported).train()
     model.train()
     names = [name for name, _ in model.named_parameters()]
+    assert sum(p.requires_grad for p in executor.parameters()) == len(names)
     theirs = learn(lambda x: run(model, x), list(model.parameters()), xs)
     own = dict(executor.named_parameters())
     paths = [name.rpartition(".") for name in names]
-    places = [own[f"{executor._children[path]}.{field}"] for path, _, field in paths]
+    # A norm that is followed through its own code is a node inside of its module's name.
+    node_of = {path: path if path in graph.nodes else f"{path}.batch_norm" for path, *_ in paths}
+    places = [own[f"{executor._children[node_of[path]]}.{field}"] for path, _, field in paths]
     ours = learn(lambda x: executor.run(x)[0], places, xs)
     assert int((ours[0] != theirs[0]).sum()) == 0
     assert 0.05 < float(theirs[0].mean()) < 0.95, "next to nothing happens"
     for name, a, b in zip(names, ours[1:], theirs[1:], strict=True):
         assert b.count_nonzero(), name
         torch.testing.assert_close(a, b, rtol=gap, atol=gap, msg=name)
-    found = {n: executor.node(n.rpartition(".")[0]) for n in statistics_of(model)}
+    found = {
+        n: executor.node(node_of.get(n.rpartition(".")[0], n.rpartition(".")[0]))
+        for n in statistics_of(model)
+    }
     assert found
     for name, wanted in statistics_of(model).items():
         kept = getattr(found[name], name.rpartition(".")[2])
@@ -131,16 +154,26 @@ def compare(
 JELLY: dict[str, Any] = {"surrogate": Surrogate("sigmoid", 4.0), "detach_reset": False}
 
 
-def test_spikingjelly_over_whole_sequences():
+WHOLE: dict[str, tuple[Any, dict[str, str]]] = {
+    "usual": (
+        convolutional,
+        {"1": "sequence", "5": "sequence", "8": "sequence", "10": "sequence"},
+    ),
+    "unusual": (unusual, {"1.batch_norm": "sequence", "3": "sequence", "5": "sequence"}),
+}
+
+
+@pytest.mark.parametrize("name", WHOLE)
+def test_spikingjelly_over_whole_sequences(name):
     torch.manual_seed(1)
-    model = convolutional("m")
+    make, expected = WHOLE[name]
+    model = make("m")
 
     def run(model, xs):
         functional.reset_net(model)
         return model(xs)
 
     xs = spikes(T, B, 2, 6, 6)
-    expected = {"1": "sequence", "5": "sequence", "8": "sequence", "10": "sequence"}
     compare(model, spikes(4, 3, 2, 6, 6), xs, run, expected, **JELLY)
 
 

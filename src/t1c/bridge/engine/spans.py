@@ -11,6 +11,7 @@ from collections.abc import Iterable
 import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
+from torch.nn.modules.dropout import _DropoutNd
 
 from t1c.ir.errors import InputError, Problem, UnsupportedError
 
@@ -40,7 +41,7 @@ def gathers(module: nn.Module) -> bool:
 
 def keeps_mask(module: nn.Module) -> bool:
     """Whether a mask that it draws in training is part of the state."""
-    return isinstance(module, nn.Dropout) and span_of(module) == SEQUENCE
+    return isinstance(module, _DropoutNd) and span_of(module) == SEQUENCE
 
 
 def masks(module: nn.Module) -> bool:
@@ -59,8 +60,7 @@ def masked(
         like: one step.
         own: the mask that was drawn before, if one was.
     """
-    assert isinstance(module, nn.Dropout)
-    mask = own[0] if own else nn.functional.dropout(torch.ones_like(like), module.p)
+    mask = own[0] if own else type(module).forward(module, torch.ones_like(like))
     return x * mask, (mask,)
 
 

@@ -14,6 +14,7 @@ from torch.nn.modules.dropout import _DropoutNd
 
 from t1c import ir
 from t1c.ir.errors import InputError, Problem
+from t1c.ir.shapes import as_shape
 
 from ..engine.spans import ONCE, SEQUENCE, STEP, set_span, span_of
 from .exporting import Shape, array, channels, exports, refuse
@@ -24,6 +25,8 @@ BATCH_NORMS: dict[type[ir.Node], Any] = {
     ir.BatchNorm2d: nn.BatchNorm2d,
     ir.BatchNorm3d: nn.BatchNorm3d,
 }
+DROPOUTS: tuple[Any, ...] = (nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Dropout3d)
+"""Those that drop channels by how many axes a channel has."""
 RECORDED, FROZEN = "recorded", "frozen"
 
 
@@ -31,7 +34,7 @@ def mark(module: nn.Module, node: ir.Node) -> None:
     """Have a norm or a Dropout of torch's own train as its node says."""
     if type(node) in BATCH_NORMS and type(module) is BATCH_NORMS[type(node)]:
         set_span(module, str(node.values()["statistics"]))
-    elif isinstance(node, ir.Dropout) and type(module) is nn.Dropout:
+    elif isinstance(node, ir.Dropout) and type(module) in DROPOUTS:
         set_span(module, node.mask)
 
 
@@ -105,7 +108,11 @@ def _group_norm(node: ir.GroupNorm, dtype: torch.dtype) -> nn.Module:
 
 @imports(ir.Dropout)
 def _dropout(node: ir.Dropout, dtype: torch.dtype) -> nn.Module:
-    module = nn.Dropout(node.p)
+    axes = 0
+    if node.drops == "channels":
+        # Where nothing tells the shape, it is that of maps.
+        axes = len(as_shape((node.input_type or {}).get("input")) or (0, 0, 0)) - 1
+    module: nn.Module = DROPOUTS[min(axes, 3)](node.p)
     mark(module, node)
     return module
 
@@ -114,6 +121,12 @@ def _array_or(module: nn.Module, name: str, default: torch.Tensor) -> Any:
     """A parameter, or what torch computes with where it has none."""
     value = getattr(module, name)
     return array(default if value is None else value)
+
+
+def absent(**parameters: Any) -> dict[str, list[str]]:
+    """The note that what a norm does not have is not learnt: it stays one, or zero."""
+    missing = [name for name, value in parameters.items() if value is None]
+    return {"frozen": missing} if missing else {}
 
 
 def _statistics(module: nn.BatchNorm1d | nn.BatchNorm2d | nn.BatchNorm3d) -> dict[str, Any]:
@@ -135,6 +148,7 @@ def _statistics(module: nn.BatchNorm1d | nn.BatchNorm2d | nn.BatchNorm3d) -> dic
         "eps": module.eps,
         "momentum": module.momentum,
         "statistics": span_of(module),
+        "metadata": absent(weight=module.weight, bias=module.bias),
     }
 
 
@@ -161,6 +175,7 @@ def _layer_norm_node(module: nn.LayerNorm, entering: Shape, leaving: Shape) -> i
         _array_or(module, "weight", ones),
         _array_or(module, "bias", torch.zeros_like(ones)),
         module.eps,
+        metadata=absent(weight=module.weight, bias=module.bias),
     )
 
 
@@ -172,9 +187,16 @@ def _group_norm_node(module: nn.GroupNorm, entering: Shape, leaving: Shape) -> i
         _array_or(module, "weight", ones),
         _array_or(module, "bias", torch.zeros_like(ones)),
         module.eps,
+        metadata=absent(weight=module.weight, bias=module.bias),
     )
 
 
-@exports(nn.Dropout, nn.Dropout1d, nn.Dropout2d)
-def _dropout_node(module: nn.Dropout, entering: Shape, leaving: Shape) -> ir.Node:
-    return ir.Dropout(channels(entering), module.p, span_of(module))
+@exports(*DROPOUTS)
+def _dropout_node(module: Any, entering: Shape, leaving: Shape) -> ir.Node:
+    return dropout(module.p, span_of(module), entering, not isinstance(module, nn.Dropout))
+
+
+def dropout(p: float, mask: str, entering: Shape, by_channel: bool) -> ir.Node:
+    """A Dropout for features; a channel of one element is an element."""
+    drops = "channels" if by_channel and len(entering) > 1 else "elements"
+    return ir.Dropout(channels(entering), p, mask, drops)

@@ -236,12 +236,14 @@ class Dropout(Featured):
     """Drops features with probability p while training; in eval mode y = x.
 
     ``mask`` says how often training draws which: 'step' anew at every step, 'sequence' once for
-    all steps of a sequence.
+    all steps of a sequence. ``drops`` says what falls together: 'elements' each by itself,
+    'channels' all of a channel (the first feature axis).
     """
 
     features: int = integer(low=1)
     p: float = real(low=0.0, high=1.0, default=0.5)
     mask: str = choice("step", "sequence", default="step", since=TRAINING_SINCE)
+    drops: str = choice("elements", "channels", default="elements", since=TRAINING_SINCE)
 
     def step(self, x: Array, state: State) -> tuple[Array, State]:
         """Pass ``x`` on: inference drops nothing."""
