@@ -289,7 +289,7 @@ def _batch_norm(n: Numbers, channels: int) -> dict[str, Any]:
     given["running_var"] = np.where(variance < 0, variance.dtype.type(1), variance)
     given["eps"] = n.draw(st.floats(0, 1))
     given["momentum"] = n.draw(st.floats(0, 1))
-    given["statistics"] = n.draw(st.sampled_from(["step", "sequence", "once"]))
+    given["statistics"] = n.draw(st.sampled_from(["step", "sequence", "once", "last"]))
     return given
 
 

@@ -100,6 +100,19 @@ def test_statistics_once_of_a_held_value():
     assert values["n1"].sum() > 5
 
 
+def test_statistics_of_the_last_step():
+    executor = trained(chain(norm(statistics="last")))
+    xs = drawn(T, B, C)
+    found, _ = executor.run(xs)
+    wanted, *_ = by_hand(xs, list(xs.split(1)))
+    _, mean, var = by_hand(xs[-1:], [xs[-1:]])
+    torch.testing.assert_close(found, wanted, rtol=1e-12, atol=1e-12)
+    torch.testing.assert_close(executor.n0.running_mean, mean, rtol=1e-12, atol=1e-12)
+    torch.testing.assert_close(executor.n0.running_var, var, rtol=1e-12, atol=1e-12)
+    assert executor.n0.num_batches_tracked == 1
+    assert executor.run(xs[:0])[0].shape == (0, B, C)
+
+
 def test_a_held_value_is_no_sequence_of_one():
     """All steps are counted where the network was given them, though they are alike."""
     executor = trained(chain(norm(statistics="sequence"), hold=T))
@@ -150,7 +163,7 @@ def test_a_long_sequence_is_one_chunk():
     assert executor.explain().chunk == 3000
 
 
-@pytest.mark.parametrize("statistics", ["sequence", "once"])
+@pytest.mark.parametrize("statistics", ["sequence", "once", "last"])
 def test_a_step_alone_is_refused(statistics):
     executor = trained(chain(norm(statistics=statistics), lif()))
     with pytest.raises(UnsupportedError, match=r"'n0' \(BatchNorm1d\).*one step alone") as caught:

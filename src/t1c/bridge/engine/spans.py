@@ -15,8 +15,9 @@ from torch.nn.modules.dropout import _DropoutNd
 
 from t1c.ir.errors import InputError, Problem, UnsupportedError
 
-STEP, SEQUENCE, ONCE = "step", "sequence", "once"
-"""Each step by itself; all steps together; one step, for all that are the same."""
+STEP, SEQUENCE, ONCE, LAST = "step", "sequence", "once", "last"
+"""Each step by itself; all steps together; one step, for all that are the same; each step by
+itself, of which the last alone is remembered."""
 _SPAN = "t1c_span"
 _INSTEAD = (
     "Call run() on the whole sequence, import with batchnorm='step' or 'frozen', or call eval()."
@@ -62,6 +63,17 @@ def masked(
     """
     mask = own[0] if own else type(module).forward(module, torch.ones_like(like))
     return x * mask, (mask,)
+
+
+def normed_at_last(norm: nn.Module, xs: Tensor) -> Tensor:
+    """What a norm in training makes of each step of ``xs`` (T, B, ...), moving at the last."""
+    assert isinstance(norm, _BatchNorm)
+    weight, bias, eps = norm.weight, norm.bias, norm.eps
+    steps = [
+        nn.functional.batch_norm(x, None, None, weight, bias, training=True, eps=eps)
+        for x in xs[:-1]
+    ]
+    return torch.stack([*steps, norm(xs[-1])])
 
 
 def refuse_step(name: str, module: nn.Module) -> None:

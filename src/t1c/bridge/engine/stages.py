@@ -17,7 +17,7 @@ from .input_checks import Inputs
 from .merging import MergeModule
 from .network import Network
 from .plan import Stage
-from .spans import ONCE, gathers, masked, masks, refuse_changing, span_of
+from .spans import LAST, ONCE, gathers, masked, masks, normed_at_last, refuse_changing, span_of
 from .state_checks import States
 from .stateful import StatefulModule
 from .step import step_nodes
@@ -75,7 +75,7 @@ def _whole(
     still = all(map(is_still, sent))
     if not still and steps > 1:
         refuse_changing(name, module)
-    once = still and (can_share(module) or masks(module) or _taken_once(module))
+    once = still and (can_share(module) or masks(module) or _takes(module, ONCE))
     if once:
         sent = [v[:1] for v in sent]
     if len(sent) == 1 and not (sources and isinstance(module, MergeModule)):
@@ -91,6 +91,8 @@ def _whole(
         like = xs[0] if len(xs) else xs.new_zeros(xs.shape[1:])
         value, after[name] = masked(module, xs, like, state_of(network, name, state, like))
         values[name] = _held(value, steps) if once else value
+    elif steps and _takes(module, LAST):
+        values[name] = normed_at_last(module, xs)
     else:
         value, choice = fold(module, xs, network.kernels, network.events, choice)
         values[name] = each_port(value, lambda v: _held(v, steps)) if once else value
@@ -99,9 +101,9 @@ def _whole(
     return True
 
 
-def _taken_once(module: nn.Module) -> bool:
-    """Whether it takes statistics now, and of one step that stands for all."""
-    return gathers(module) and span_of(module) == ONCE
+def _takes(module: nn.Module, span: str) -> bool:
+    """Whether it takes statistics now, of that span."""
+    return gathers(module) and span_of(module) == span
 
 
 def is_still(value: Sent) -> bool:

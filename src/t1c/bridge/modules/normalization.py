@@ -44,8 +44,7 @@ def as_trained(node: ir.Node, module: nn.Module, span: str) -> ir.Node:
     Args:
         node: what it computes in eval mode.
         module: which was called.
-        span: what one call of it is given: a 'step', the 'sequence', or 'once' what is the same
-            at every step.
+        span: what one call of it is given; see ``tracing.families.Families.span``.
     """
     trained = node
     if type(node) in BATCH_NORMS:

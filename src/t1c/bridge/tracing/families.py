@@ -17,7 +17,7 @@ import torch
 
 from t1c.ir.errors import Problem, UnsupportedError
 
-from ..engine.spans import ONCE, SEQUENCE, STEP
+from ..engine.spans import LAST, ONCE, SEQUENCE, STEP
 from .names import plain_name
 from .record import Call, Value, replaced
 from .steps import At, Key, Steps, numbers_at, spot_of
@@ -153,14 +153,14 @@ class Families:
         return times[time], time
 
     def span(self, key: Key, call: Call) -> str:
-        """What one call is given: a 'step', the 'sequence', or 'once' what no step changes.
+        """What one call is given: a 'step', the 'last', a 'sequence', or 'once' what never changes.
 
         A loop that works a held value anew in every step calls for each step.
         """
         if any(self.steps.whole(v) for v in call.inputs):
             return SEQUENCE
         if key[0] != "static":
-            return STEP
+            return LAST if self.last and list(self.members[key]) == [self.last] else STEP
         alike = sum(self._one_for_all(other) is call for other in self._static)
         return ONCE if alike == 1 else STEP
 

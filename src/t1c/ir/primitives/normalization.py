@@ -22,7 +22,8 @@ TRAINING_SINCE = "0.2.0"
 
 def _statistics() -> Any:
     """The field that says what a batch is in training."""
-    return choice("step", "sequence", "once", default="step", since=TRAINING_SINCE)
+    words = ("step", "sequence", "once", "last")
+    return choice(*words, default="step", since=TRAINING_SINCE)
 
 
 class _BatchNorm(Node):
@@ -31,7 +32,8 @@ class _BatchNorm(Node):
     ``statistics`` says what training takes mean and variance of, and how often the running ones
     move: 'step' of the batch at each step, moving T times in a sequence; 'sequence' of all steps
     and the batch, T*B samples, moving once; 'once' of the batch at one step, moving once, for a
-    value that is the same at every step. In eval mode it says nothing.
+    value that is the same at every step; 'last' as 'step', moving at the last step alone, for an
+    answer that is only complete then. In eval mode it says nothing.
     """
 
     num_features: int
@@ -72,7 +74,7 @@ class _BatchNorm(Node):
 class BatchNorm1d(_BatchNorm):
     """Batch normalisation in eval mode over (C,) or (C, L), as ``torch.nn.BatchNorm1d``.
 
-    statistics: what training takes mean and variance of: 'step', 'sequence' or 'once'.
+    statistics: what training takes mean and variance of: 'step', 'sequence', 'once', 'last'.
     """
 
     num_features: int = integer(low=1)
@@ -97,7 +99,7 @@ class BatchNorm1d(_BatchNorm):
 class BatchNorm2d(_BatchNorm):
     """Batch normalisation in eval mode over (C, H, W), as ``torch.nn.BatchNorm2d``.
 
-    statistics: what training takes mean and variance of: 'step', 'sequence' or 'once'.
+    statistics: what training takes mean and variance of: 'step', 'sequence', 'once', 'last'.
     """
 
     num_features: int = integer(low=1)
@@ -118,7 +120,7 @@ class BatchNorm2d(_BatchNorm):
 class BatchNorm3d(_BatchNorm):
     """Batch normalisation in eval mode over (C, D, H, W), as ``torch.nn.BatchNorm3d``.
 
-    statistics: what training takes mean and variance of: 'step', 'sequence' or 'once'.
+    statistics: what training takes mean and variance of: 'step', 'sequence', 'once', 'last'.
     """
 
     since = "0.2.0"
