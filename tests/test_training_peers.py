@@ -12,7 +12,7 @@ from t1c.bridge.engine.kernels.surrogate import Surrogate
 from t1c.ir.errors import UnsupportedError
 
 from .engine_helpers import threads
-from .export_helpers import bridge, spikes
+from .export_helpers import bridge, ir, spikes
 from .peers import peer
 
 layer, neuron, functional, slopes = peer(
@@ -338,3 +338,68 @@ def test_what_is_taken_of_a_step_is_another_training():
     assert torch.equal(outs[0], outs[1])
     assert (outs[2] != outs[0]).sum() > 10
     assert (outs[3] != outs[0]).sum() > 10
+
+
+# What the export tells from the calls -----------------------------------------------------------
+
+
+class Functional(Loop):
+    """A norm as a function, of all steps and samples in one axis."""
+
+    def forward(self, xs: torch.Tensor) -> torch.Tensor:
+        n, mem, outs = self.norm1, self.lif1.init_leaky(), []
+        given = (n.running_mean, n.running_var, n.weight, n.bias)
+        merged = self.fc1(xs.flatten(0, 1))
+        merged = nn.functional.batch_norm(merged, *given, False, 0.3, 1e-4)
+        for x in merged.unflatten(0, xs.shape[:2]):
+            spikes, mem = self.lif1(x, mem)
+            outs.append(spikes)
+        return torch.stack(outs)
+
+
+def fields_of(model: nn.Module, sample: torch.Tensor, **options: Any) -> dict[str, dict[str, Any]]:
+    wanted = {"statistics", "momentum", "mask", "drops"}
+    nodes = bridge.to_ir(model, sample, **options).nodes.items()
+    found = {name: {k: v for k, v in n.values().items() if k in wanted} for name, n in nodes}
+    return {name: values for name, values in found.items() if values}
+
+
+def test_a_norm_as_a_function():
+    (said,) = fields_of(Functional(), spikes(4, 3, 12)).values()
+    assert said == {"statistics": "sequence", "momentum": 0.3}
+
+
+def test_a_container_for_whole_sequences():
+    """torch's own layers on T * B rows: statistics of all, and a mask for each row."""
+    inner = [nn.Conv2d(2, 4, 3), nn.BatchNorm2d(4), nn.Dropout2d()]
+    model = nn.Sequential(layer.SeqToANNContainer(*inner), neuron.LIFNode(step_mode="m"))
+    assert fields_of(model, spikes(4, 3, 2, 6, 6)) == {
+        "0.1": {"statistics": "sequence", "momentum": 0.1},
+        "0.2": {"mask": "step", "drops": "channels"},
+    }
+
+
+def test_a_network_without_time():
+    model = nn.Sequential(nn.Linear(6, 8), nn.BatchNorm1d(8), nn.ReLU(), nn.Dropout())
+    said = fields_of(model, torch.rand(3, 6))
+    assert (said["1"]["statistics"], said["3"]["mask"]) == ("step", "step")
+
+
+def test_what_was_imported_is_told_anew_where_it_is_called_otherwise():
+    graph = bridge.to_ir(jelly("m", layer.BatchNorm1d(7), layer.Dropout()), spikes(4, 3, 7))
+    assert (graph.nodes["0"].statistics, graph.nodes["1"].mask) == ("sequence", "sequence")
+    norm, drop = (bridge.from_ir(graph)[name] for name in ("0", "1"))
+    model = nn.Sequential(norm, snn.Leaky(0.5, init_hidden=True), drop, nn.Linear(7, 3))
+    said = fields_of(model, spikes(3, 7))
+    assert (said["0"]["statistics"], said["2"]["mask"]) == ("step", "step")
+
+
+def test_the_users_own_choice_wins():
+    model = jelly("m", layer.BatchNorm1d(12), neuron.IFNode())
+    ones, zeros = torch.ones(12).numpy(), torch.zeros(12).numpy()
+
+    def chosen(module: nn.Module) -> Any:
+        return ir.BatchNorm1d(12, ones, zeros, zeros, ones, statistics="step")
+
+    said = fields_of(model, spikes(4, 3, 12), custom_map={layer.BatchNorm1d: chosen})
+    assert said["0"]["statistics"] == "step"
