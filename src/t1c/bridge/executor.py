@@ -24,10 +24,12 @@ from .engine.network import Network, kept_of, plan_of, shapes_of
 from .engine.plan import Plan
 from .engine.progress import shown
 from .engine.sequence import run_chunk, run_pieces, step_as_chunk
+from .engine.spans import gathering, refuse_parts
 from .engine.state_checks import States, check_states
 from .engine.step import step
 from .engine.values import Values, outputs_of
 from .modules import NeuronModule
+from .modules.normalization import norms_of
 from .modules.registry import node_of
 from .modules.tied import staying_one
 from .names import module_names
@@ -81,6 +83,7 @@ class GraphExecutor(nn.Module):
         self.return_state = return_state
         self.edges = [(source, target) for source, target in edges]
         self.graph: ir.Graph | None = None
+        self.frozen_norms = False
         nodes = {name: node_of(module) for name, module in modules.items()}
         plan = plan_of(modules, nodes, self.edges, output_nodes, feedback)
         kept = kept_of(modules, plan)
@@ -133,6 +136,14 @@ class GraphExecutor(nn.Module):
         self.network.forget()
         with staying_one(self):
             super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
+        return self
+
+    def train(self, mode: bool = True) -> Self:
+        """Set training mode; norms that are frozen (``batchnorm='frozen'``) stay in eval mode."""
+        super().train(mode)
+        if self.frozen_norms:
+            for norm in norms_of(self):
+                norm.eval()
         return self
 
     # One step ------------------------------------------------------------------------------
@@ -220,6 +231,7 @@ class GraphExecutor(nn.Module):
             return self._sequence(x, steps) if lead == 2 else self._inputs(x, 1)
 
         pieces = cut(xs, check, partial(chunk_size, self.network), chunk)
+        refuse_parts(gathering(self.network.nodes()), pieces.steps, chunk)
         with shown(progress, pieces.steps) as advance:
             state = run_pieces(self.network, pieces, state, collector, truncate, advance)
         return collector.result(), state

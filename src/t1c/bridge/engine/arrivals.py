@@ -10,6 +10,7 @@ from t1c.ir.errors import InputError, Problem, ShapeError
 from .input_checks import Inputs
 from .merging import MergeModule
 from .network import Network
+from .spans import keeps_mask
 from .state_checks import States, fitting, for_batch, misfit
 from .stateful import State, StatefulModule
 from .values import Values, at_port
@@ -135,6 +136,8 @@ def state_of(network: Network, name: str, state: States, x: Tensor) -> State:
         return ()
     own = state[name][:-1] if name in network.plan.remembered else state[name]
     module = network.node(name)
+    if keeps_mask(module):
+        return tuple(fitting(name, v, x, x.shape) for v in own)
     if isinstance(module, StatefulModule):
         shapes = module.state_shapes(x.shape)
         return tuple(fitting(name, v, x, shape) for v, shape in zip(own, shapes, strict=True))

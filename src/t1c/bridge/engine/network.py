@@ -22,6 +22,7 @@ from .choices import Choice
 from .plan import Plan, make_plan
 from .program import Program
 from .scanned import ScannedModule
+from .spans import keeps_mask
 from .state_checks import Kept, kept_by
 from .stateful import StatefulModule
 from .work import emits_early, feeds_back, has_several, is_stateless
@@ -182,5 +183,5 @@ def kept_of(modules: Mapping[str, nn.Module], plan: Plan) -> dict[str, Kept]:
     return {
         name: kept_by(module, name in plan.remembered)
         for name, module in modules.items()
-        if name in plan.remembered or not is_stateless(module)
+        if name in plan.remembered or keeps_mask(module) or not is_stateless(module)
     }

@@ -22,7 +22,8 @@ from torch import Tensor, nn
 
 from t1c import ir
 
-from ..modules.exporting import Fragment, Shape, array, channels, exporter_of, exports, refuse
+from ..modules.exporting import Fragment, Shape, array, exporter_of, exports, refuse
+from ..modules.normalization import dropout
 from .over_time import Layout, over_time
 from .shared import refuse_own_methods, time_constant_of_rate
 from .watching import Note, watches
@@ -186,7 +187,8 @@ for _name in (
 
 @exports(layer.Dropout, layer.Dropout2d)
 def _dropout(module: Any, entering: Shape, leaving: Shape) -> ir.Node:
-    return ir.Dropout(features=channels(entering), p=float(module.p))
+    # Its mask is kept until reset().
+    return dropout(float(module.p), "sequence", entering, isinstance(module, layer.Dropout2d))
 
 
 # Time ------------------------------------------------------------------------------------------

@@ -14,6 +14,7 @@ from torch import Tensor
 from t1c import ir
 from t1c.ir.primitives.neuron import parameter_shape
 
+from ..engine.spans import STEP
 from ..modules.exporting import Fragment, Shape, array, refuse
 from . import axes
 from .axes import BATCH, TIME, Dims
@@ -40,6 +41,7 @@ class Bench:
         flowing: what flows into the call: a function of the place among its inputs.
         final: the call happens once, behind the last step.
         used: which of the results something takes.
+        span: of what one such call is; see ``Families.span``.
     """
 
     def __init__(
@@ -50,10 +52,11 @@ class Bench:
         flowing: Callable[[int], Signal],
         final: bool = False,
         used: Collection[int] = (0,),
+        span: str = STEP,
     ) -> None:
         self.call, self.steps, self.drawing = call, steps, drawing
         self._flowing = flowing
-        self.final, self.used = final, used
+        self.final, self.used, self.span = final, used, span
 
     # What flows in ---------------------------------------------------------------------------
 

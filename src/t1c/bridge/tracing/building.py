@@ -15,6 +15,7 @@ from t1c import ir
 from t1c.ir.errors import Problem, T1CError, UnsupportedError
 
 from ..modules.exporting import Fragment, Shape, module_to_node
+from ..modules.normalization import as_trained
 from . import axes
 from .axes import BATCH, TIME, AxisError, leaves
 from .bench import Bench, Unsaid
@@ -187,6 +188,7 @@ class Building:
             lambda i: self._flowing(Slot(key, i), call),
             self._is_final(key, call),
             {r.port for r in self.families.reaches.values() if r.key == key},
+            self.families.span(key, call),
         )
         try:
             if call in self.steps.problems and call.module is None:
@@ -316,6 +318,14 @@ class Building:
         if isinstance(module, nn.Flatten) and chosen is None and not plain:
             return bench.reshaped(signal, bench.out())
         fragment = self._fragment(call, chosen, signal.features, bench.out())
+        if chosen is None:
+            fragment = replace(
+                fragment,
+                nodes={
+                    name: as_trained(node, module, bench.span)
+                    for name, node in fragment.nodes.items()
+                },
+            )
         sent = bench.emit(fragment, signal, label=call.name, own=True)
         if len(call.outputs) == 1:
             return sent

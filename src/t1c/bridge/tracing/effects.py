@@ -472,6 +472,7 @@ KEPT: Mapping[type[torch.nn.Module], str] = {
             torch.nn.Dropout,
             torch.nn.Dropout1d,
             torch.nn.Dropout2d,
+            torch.nn.Dropout3d,
             torch.nn.BatchNorm1d,
             torch.nn.BatchNorm2d,
             torch.nn.BatchNorm3d,

@@ -17,6 +17,7 @@ import torch
 
 from t1c.ir.errors import Problem, UnsupportedError
 
+from ..engine.spans import LAST, ONCE, SEQUENCE, STEP
 from .ledger import describe
 from .names import plain_name
 from .record import Call, Value, replaced
@@ -83,6 +84,7 @@ class Families:
         self._key_of: dict[Call, Key] = {}
         self._canonical: dict[Any, Call] = {}
         self._first_alike: dict[Call, Call] = {}
+        self._static: list[Call] = []
         self.needed: dict[Key, Call] = {}
         self.reaches: dict[Slot, Ref] = {}
         self.initial: dict[Slot, Value] = {}
@@ -108,6 +110,7 @@ class Families:
                 key: Key = ("whole", call.index)
                 time = self.last
             elif time is None:
+                self._static.append(call)
                 call = self._one_for_all(call)
                 key = ("static", call.index)
             else:
@@ -149,6 +152,18 @@ class Families:
             return times[None], self.last
         time = max(t for t in times if t is not None)
         return times[time], time
+
+    def span(self, key: Key, call: Call) -> str:
+        """What one call is given: a 'step', the 'last', a 'sequence', or 'once' what never changes.
+
+        A loop that works a held value anew in every step calls for each step.
+        """
+        if any(self.steps.whole(v) for v in call.inputs):
+            return SEQUENCE
+        if key[0] != "static":
+            return LAST if self.last and list(self.members[key]) == [self.last] else STEP
+        alike = sum(self._one_for_all(other) is call for other in self._static)
+        return ONCE if alike == 1 else STEP
 
     # What reaches what -----------------------------------------------------------------------
 

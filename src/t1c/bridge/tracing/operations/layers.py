@@ -13,7 +13,7 @@ from t1c import ir
 
 from ...modules.exporting import array, module_to_node, refuse
 from ...modules.linear import NO_BIAS
-from ...modules.normalization import batch_norm_of
+from ...modules.normalization import absent, batch_norm_of
 from ..drawing import Signal
 from ..effects import argument
 from ..names import plain_name
@@ -210,6 +210,9 @@ def _batch_norm(b: Bench) -> Signal:
             array(mean),
             array(var),
             float(argument(b.call, 7, "eps", 1e-5)),
+            float(argument(b.call, 6, "momentum", 0.1)),
+            b.span,
+            metadata=absent(weight=weight, bias=bias),
         ),
         signal,
     )
@@ -228,6 +231,7 @@ def _group_norm(b: Bench) -> Signal:
             array(ones if weight is None else weight),
             array(torch.zeros_like(ones) if bias is None else bias),
             float(argument(b.call, 4, "eps", 1e-5)),
+            metadata=absent(weight=weight, bias=bias),
         ),
         signal,
     )
@@ -247,6 +251,7 @@ def _layer_norm(b: Bench) -> Signal:
             array(like if weight is None else weight),
             array(torch.zeros_like(like) if bias is None else bias),
             float(argument(b.call, 4, "eps", 1e-5)),
+            metadata=absent(weight=weight, bias=bias),
         ),
         b.x(),
     )
