@@ -4,6 +4,7 @@ import copy
 from typing import Any
 
 import numpy as np
+import snntorch as snn
 import torch
 from torch import nn
 
@@ -13,6 +14,9 @@ import t1c.ir
 # Tests look into nodes and modules whose types they know: seen through these, all are Any.
 bridge: Any = t1c.bridge
 ir: Any = t1c.ir
+
+LENGTH, SAMPLES = 30, 3
+"""Steps and samples of the inputs that a model and its graph are compared on."""
 
 
 def dyadic(model, scale=2.0, seed=0):
@@ -76,6 +80,22 @@ class Wrapped(nn.Module):
 
     def forward(self, *args):
         return self.function(self, *args)
+
+
+def net(forward, features=6, **members):
+    """A model of two layers around a neuron, of whatever ``forward(model, x)`` does with them."""
+    torch.manual_seed(0)
+    members = {"fc": nn.Linear(features, 8), "head": nn.Linear(8, 4), **members}
+    return dyadic(Wrapped(forward, lif=snn.Leaky(0.5), **members), 1.0)
+
+
+def fired(model, xs):
+    """The spikes of every step, as a list."""
+    mem, out = None, []
+    for x in xs:
+        spk, mem = model.lif(model.fc(x), mem)
+        out.append(spk)
+    return out
 
 
 def stepped(model, xs):

@@ -289,6 +289,7 @@ def _batch_norm(n: Numbers, channels: int) -> dict[str, Any]:
     given["running_var"] = np.where(variance < 0, variance.dtype.type(1), variance)
     given["eps"] = n.draw(st.floats(0, 1))
     given["momentum"] = n.draw(st.floats(0, 1))
+    given["statistics"] = n.draw(st.sampled_from(["step", "sequence", "once", "last"]))
     return given
 
 
@@ -306,7 +307,9 @@ def layer_norm(n: Numbers, shape: tuple[int, ...]) -> ir.Node:
 
 
 def dropout(n: Numbers, shape: tuple[int, ...]) -> ir.Node:
-    return ir.Dropout(_features(n, shape), p=n.draw(st.floats(0, 1)))
+    mask = n.draw(st.sampled_from(["step", "sequence"]))
+    drops = n.draw(st.sampled_from(["elements", "channels"]))
+    return ir.Dropout(_features(n, shape), n.draw(st.floats(0, 1)), mask, drops)
 
 
 def hybrid_region(n: Numbers, shape: tuple[int, ...]) -> ir.Node:

@@ -5,8 +5,19 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from .export_helpers import Wrapped, bridge, drawn, dyadic, equal, types_of, whole
-from .test_export_time import LENGTH, SAMPLES, net
+from .export_helpers import (
+    LENGTH,
+    SAMPLES,
+    Wrapped,
+    bridge,
+    drawn,
+    dyadic,
+    equal,
+    net,
+    reference,
+    types_of,
+    whole,
+)
 
 # Neurons by hand -------------------------------------------------------------------------------
 
@@ -139,3 +150,55 @@ def test_a_shape_that_is_changed_in_place(operation):
     graph = equal(model, torch.rand(2, 2, 4, 4), drawn(9, 3, 2, 4, 4))
     changed = {"squeeze_": "Flatten", "transpose_": "Transpose"}[operation]
     assert list(types_of(graph).values()) == ["Input", "Conv2d", changed, "Output"]
+
+
+# One of several --------------------------------------------------------------------------------
+
+
+def rows(x, index, value, base=None):
+    """A tensor with a value at an index in each row."""
+    y = torch.zeros_like(x) if base is None else base.clone()
+    y[torch.arange(len(y)), index] = value
+    return y
+
+
+PICKED = {
+    "the largest wins": lambda v: rows(v, v.argmax(1), 1),
+    "the smallest is overwritten": lambda v: rows(v, v.argmin(dim=-1), 2.5, v),
+    "one_hot": lambda v: F.one_hot(v.argmax(1), 8).float() * v,
+    "one_hot in each group": lambda v: (
+        F.one_hot(v.unflatten(1, (2, 4)).argmax(-1), 4).flatten(1).float()
+    ),
+    "scatter": lambda v: torch.zeros_like(v).scatter(1, v.argmax(1, keepdim=True), 1.0),
+    "scatter_, index of max": lambda v: torch.zeros_like(v).scatter_(
+        1, v.max(1, keepdim=True)[1], value=2.0
+    ),
+    "index of min, as a number": lambda v: v.min(1)[1].unsqueeze(1).float() * v,
+    "index along another axis": lambda v: torch.argmax(v.unflatten(1, (2, 4)), dim=1).float(),
+    "one number for each sample": lambda v: (v[:, 0] > v[:, 1]).float().unsqueeze(1) * v,
+    "a sum over all": lambda v: v / (1 + v.abs().sum(1)).unsqueeze(1),
+    "numbers stacked": lambda v: torch.stack([v[:, 0], v.sum(1), v.argmax(1).float()], 1),
+}
+
+
+@pytest.mark.parametrize("name", PICKED)
+def test_which_is_the_largest(name):
+    """Membranes on a grid are equal often: the first of them wins, as in torch."""
+
+    def forward(m, x):
+        m.v = 0.5 * m.v + m.fc(x).round()
+        return PICKED[name](m.v - (m.v > 1).float())
+
+    xs = drawn(LENGTH, SAMPLES, 6)
+    graph = equal(net(forward, v=0.0), torch.rand(2, 6), xs, atol=1e-6)
+    found = torch.as_tensor(reference(graph, xs)[0])
+    torch.testing.assert_close(found, bridge.ir_to_torch(graph).run(xs)[0].detach())
+
+
+def test_the_index_of_a_largest_in_its_ties():
+    model = Wrapped(lambda m, x: x.argmax(1, keepdim=True).float())
+    graph = bridge.to_ir(model, torch.rand(1, 4))
+    xs = torch.tensor([[[0.0, 2.0, 2.0, 1.0]], [[-1.0, -1.0, -1.0, -1.0]], [[3.0, 4.0, 5.0, 5.0]]])
+    assert bridge.ir_to_torch(graph).run(xs)[0].flatten().tolist() == [1, 0, 2]
+    infinite = xs.masked_fill(xs == xs.amax(-1, keepdim=True), float("inf"))
+    assert bridge.ir_to_torch(graph).run(infinite)[0].flatten().tolist() == [1, 0, 2]

@@ -2,14 +2,27 @@
 
 import numpy as np
 import pytest
+import snntorch as snn
 import torch
 from torch import nn
+from torch.nn import functional as F
 from torch.nn.utils import prune
 
 from t1c.bridge.modules.exporting import over_features
 from t1c.ir.errors import UnsupportedError
 
-from .export_helpers import bridge, ir, there_and_back
+from .export_helpers import (
+    LENGTH,
+    SAMPLES,
+    Wrapped,
+    bridge,
+    drawn,
+    equal,
+    ir,
+    stepped,
+    there_and_back,
+    types_of,
+)
 
 VOLUME, MAP, LINE, FLAT = (4, 4, 6, 6), (4, 6, 6), (4, 9), (5,)
 
@@ -88,6 +101,58 @@ def test_layer(name, tmp_path):
     assert (getattr(layer, "bias", None) is None) == (getattr(back, "bias", None) is None) or (
         "without" in name
     )
+
+
+WEIGHT = torch.randn(4, 3, 3, generator=torch.Generator().manual_seed(1))
+WEIGHTS = torch.randn(4, 3, 3, 2, generator=torch.Generator().manual_seed(2))
+
+FUNCTIONS = {
+    "conv_transpose1d": (lambda x: F.conv_transpose1d(x, WEIGHT, stride=2, padding=1), LINE),
+    "conv_transpose2d": (
+        lambda x: F.conv_transpose2d(x, WEIGHTS, torch.arange(6.0), 2, (1, 0), (1, 0), groups=2),
+        MAP,
+    ),
+    "roll": (lambda x: x.roll(2, -1), FLAT),
+    "roll back": (lambda x: torch.roll(x, -1, 1), MAP),
+    "roll along two": (lambda x: torch.roll(x, (1, 7), (2, 3)), MAP),
+    "flip": (lambda x: x.flip(-1), FLAT),
+    "flip along two": (lambda x: torch.flip(x, [1, 3]), MAP),
+    "fliplr": (lambda x: x.fliplr(), FLAT),
+    "cumsum": (lambda x: x.cumsum(-1), FLAT),
+    "cumsum of channels": (lambda x: torch.cumsum(x, dim=1), MAP),
+    "cumsum of rows": (lambda x: x.cumsum(2), MAP),
+    "expand": (lambda x: x.mean(1, keepdim=True).expand(-1, 4, -1, -1), MAP),
+    "expand in the middle": (lambda x: x.unsqueeze(2).expand(-1, 4, 3, 9), LINE),
+    "expand_as": (lambda x: x.mean((2, 3), keepdim=True).expand_as(x), MAP),
+    "repeat": (lambda x: x.repeat(1, 3), FLAT),
+    "repeat along two": (lambda x: x.repeat(1, 2, 1, 3), MAP),
+    "repeat_interleave": (lambda x: x.repeat_interleave(3, 1), LINE),
+    "times more": (lambda x: x.mean(1, keepdim=True) * torch.arange(24.0).view(4, 6, 1), MAP),
+    "plus more": (lambda x: x.unsqueeze(-1) + torch.arange(4.0), FLAT),
+    "less more": (lambda x: torch.arange(4.0) - x.unsqueeze(-1), FLAT),
+    "divided by more": (lambda x: x.unsqueeze(-1) / torch.arange(1, 5.0), FLAT),
+    "greater than more": (lambda x: (x.unsqueeze(-1) > torch.arange(4.0)).float(), FLAT),
+    "where more": (lambda x: torch.where(x.unsqueeze(-1) > 1, torch.arange(4.0), 0.5), FLAT),
+}
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_a_function_of_features(name):
+    """Driven by 30 steps of a sequence behind which neurons fire."""
+    function, shape = FUNCTIONS[name]
+    model = Wrapped(lambda m, x: m.lif(function(x)), lif=snn.Leaky(0.5, init_hidden=True))
+    xs = drawn(LENGTH, SAMPLES, *shape)
+    wanted = torch.stack([function(x) for x in xs])
+    graph = bridge.to_ir(Wrapped(lambda m, x: function(x)), torch.rand(2, *shape))
+    torch.testing.assert_close(bridge.ir_to_torch(graph).run(xs)[0], wanted, rtol=1e-6, atol=1e-5)
+    assert len(wanted.unique()) > 1
+    graph = equal(model, torch.rand(2, *shape), xs, run=fresh)
+    assert "LIF" in types_of(graph).values()
+
+
+def fresh(model, xs):
+    model.lif.reset_mem()
+    return stepped(model, xs)
 
 
 @pytest.mark.parametrize("name", ["Linear without bias", "Conv2d without bias"])

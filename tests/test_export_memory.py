@@ -11,18 +11,20 @@ from torch import nn
 from t1c.ir.errors import UnsupportedError
 
 from .export_helpers import (
+    LENGTH,
+    SAMPLES,
     Wrapped,
     bridge,
     drawn,
     dyadic,
     equal,
+    net,
     same,
     spikes,
     there_and_back,
     types_of,
     whole,
 )
-from .test_export_time import LENGTH, SAMPLES, net
 
 T, B = 200, 2
 
@@ -452,6 +454,26 @@ def test_a_membrane_used_as_a_value():
 def test_nothing_but_membranes():
     model = Wrapped(lambda m, x: m.lif(x)[1], lif=snn.Leaky(0.5))
     equal(model, torch.rand(1, 4), drawn(LENGTH, SAMPLES, 4))
+
+
+def test_an_lstm_cell_whose_state_is_a_constant():
+    """A parameter, from which every step starts."""
+
+    def forward(m, xs):
+        rest = m.hidden.expand(xs.shape[1], 8), m.cell.expand(xs.shape[1], 8)
+        return torch.stack(fired(m, [m.lstm(x, rest)[0] for x in xs]))
+
+    def fired(m, currents):
+        mem, out = None, []
+        for current in currents:
+            spk, mem = m.lif(8 * current, mem)
+            out.append(spk)
+        return out
+
+    generator = torch.Generator().manual_seed(0)
+    hidden, cell = (nn.Parameter(torch.randn(8, generator=generator)) for _ in range(2))
+    model = net(forward, lstm=nn.LSTMCell(6, 8), hidden=hidden, cell=cell)
+    equal(model, torch.rand(5, 2, 6), drawn(LENGTH, SAMPLES, 6), whole)
 
 
 # Sharing ---------------------------------------------------------------------------------------

@@ -15,13 +15,14 @@ from .export_helpers import (
     drawn,
     dyadic,
     edges_of,
+    fired,
     ir,
+    net,
     same,
     spikes,
     there_and_back,
     types_of,
 )
-from .test_export_time import fired, net
 
 T, B = 200, 2
 

@@ -292,6 +292,46 @@ def test_a_network_that_from_model_made(name):
     assert all(n.spikes == ("binary" if name == "once" else "multiple") for n in fires)
 
 
+@pytest.mark.parametrize("ran", [False, True])
+def test_a_network_that_counts_operations(ran):
+    """Its hooks only look; what they keep is of so many samples, and stays what it was."""
+    steps, batch = 30, 3
+    with pytest.warns(DeprecationWarning, match="SNNAnalyzer"):
+        model = from_model(ann(), input_shape=(1, 8, 8), num_timesteps=steps, synops=True).eval()
+    sample = spikes(2 * steps, 1, 8, 8, seed=1)
+    if ran:
+        with torch.no_grad():
+            model(sample)
+    layer = model.spiking_model[0]
+    before = layer.n_batches, float(layer.accumulated_synops)
+    graph = bridge.to_ir(model, sample)
+    assert (layer.n_batches, float(layer.accumulated_synops)) == before
+    assert ran == bool(before[1])
+    model.synops_counter.reset()
+    at_rest(model)
+    xs = spikes(steps, batch, 1, 8, 8)
+    with torch.no_grad():
+        flat = model(xs.transpose(0, 1).flatten(0, 1))
+    assert layer.accumulated_synops > 0
+    assert stepped_and_run(graph, xs, flat.unflatten(0, (batch, steps)).transpose(0, 1))
+    assert "its forward hooks return nothing" in str(graph.metadata["notes"])
+
+
+def test_a_network_that_has_counted_other_samples_is_refused_by_what_counts():
+    """It does not run on the sample by itself."""
+    with pytest.warns(DeprecationWarning, match="SNNAnalyzer"):
+        model = from_model(ann(), input_shape=(1, 8, 8), num_timesteps=6, synops=True).eval()
+    with torch.no_grad():
+        model(spikes(4 * 6, 1, 8, 8))
+    at_rest(model)
+    with pytest.raises(RuntimeError):
+        model(spikes(2 * 6, 1, 8, 8))
+    with pytest.raises(UnsupportedError) as error:
+        bridge.to_ir(model, spikes(2 * 6, 1, 8, 8))
+    assert "synopcounter.py" in str(error.value)
+    assert "Try model(sample) by itself" in str(error.value)
+
+
 def test_two_branches_merged(tmp_path):
     class Net(nn.Module):
         def __init__(self):

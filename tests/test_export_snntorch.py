@@ -17,7 +17,6 @@ from t1c.ir.errors import GraphWarning, UnsupportedError
 
 from .export_helpers import (
     Loop,
-    Wrapped,
     bridge,
     dyadic,
     ir,
@@ -578,6 +577,16 @@ def test_a_beta_that_training_pushed_out_of_its_range(beta, tmp_path):
     assert 0 < wanted.count_nonzero() < wanted.numel()
 
 
+@pytest.mark.parametrize("reset", RESETS)
+def test_a_spiking_lstm_of_another_width_than_its_input(reset, tmp_path):
+    """snnTorch puts its state to rest at every step then: the gates get a constant."""
+    neuron = snn.SLSTM(HIDDEN, 5, threshold=0.125, reset_mechanism=reset)
+    model = dyadic(Sent(neuron, IN, HIDDEN, 2), 1.0)
+    graph, wanted = equal(model, at_once, spikes(40, 5, IN), tmp_path)
+    assert 0 < wanted.count_nonzero() < wanted.numel()
+    assert not any(isinstance(node, ir.Delay) for node in graph.nodes.values())
+
+
 @pytest.mark.parametrize("pool", [{}, {"max_pool": 2}, {"avg_pool": 2}])
 @pytest.mark.parametrize("reset", RESETS)
 def test_a_spiking_lstm_over_feature_maps(reset, pool, tmp_path):
@@ -622,7 +631,30 @@ WHOLE = {
     "StateLeaky, a beta each": lambda: nn.Sequential(
         nn.Linear(IN, HIDDEN), snn.StateLeaky(torch.linspace(0.25, 0.875, HIDDEN), HIDDEN)
     ),
+    "LinearLeaky": lambda: snn.LinearLeaky(0.75, IN, HIDDEN),
+    "LinearLeaky without bias": lambda: snn.LinearLeaky(0.75, IN, HIDDEN, bias=False),
 }
+
+
+@pytest.mark.parametrize("spikes_too", [False, True])
+def test_the_membrane_of_a_linear_leaky(spikes_too):
+    class Membrane(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.inner = snn.LinearLeaky(0.75, IN, HIDDEN)
+
+        def forward(self, xs):
+            spk, mem = self.inner(xs)
+            return 2 * mem + spk if spikes_too else 2 * mem
+
+    torch.manual_seed(2)
+    model = Membrane()
+    xs = 8 * torch.rand(30, 3, IN)
+    with torch.no_grad():
+        wanted = model(xs)
+    graph = bridge.to_ir(model, torch.rand(5, 2, IN))
+    torch.testing.assert_close(bridge.ir_to_torch(graph).run(xs)[0], wanted, rtol=1e-5, atol=1e-5)
+    assert len(wanted.unique()) > 20
 
 
 @pytest.mark.parametrize("name", WHOLE)
@@ -714,20 +746,19 @@ def refused(neuron, states=1, x=None):
     return message
 
 
-def test_a_linear_leaky_is_refused_by_name():
-    model = Wrapped(lambda m, xs: m.inner(xs)[0], inner=snn.LinearLeaky(0.75, IN, HIDDEN))
-    with pytest.raises(UnsupportedError) as error:
-        bridge.to_ir(model, torch.rand(6, 6, IN))
-    assert "in module 'inner': batch and features share an axis (torch's reshape)" in str(
-        error.value
-    )
-
-
-def test_inhibition_is_refused():
-    """The neuron whose membrane is highest fires alone: no node picks one."""
+@pytest.mark.parametrize("reset", RESETS)
+def test_inhibition(reset, tmp_path):
+    """The neuron whose membrane is highest fires alone; of two that are equal, the first."""
     with pytest.warns(UserWarning, match="Inhibition"):
-        neuron = snn.Leaky(0.5, inhibition=True)
-    assert "argmax" in refused(neuron)
+        neuron = snn.Leaky(0.5, inhibition=True, reset_mechanism=reset)
+    model = dyadic(Sent(neuron, IN, HIDDEN))
+    with torch.no_grad():
+        for p in model.fc.parameters():
+            p[HIDDEN // 2 :] = p[: HIDDEN // 2]
+    _, wanted = equal(model, at_once, spikes(40, 5, IN), tmp_path)
+    assert (wanted.sum(-1) <= 1).all()
+    assert wanted.sum(-1).mean() > 0.25
+    assert not wanted[0, :, HIDDEN // 2 :].any()
 
 
 def test_rsynaptic_without_delay_does_not_run_in_snntorch_itself():

@@ -203,6 +203,9 @@ FOLLOWED = {
     "ComplementaryLIFNode": lambda **o: neuron.ComplementaryLIFNode(**o),
     "MPBNLIFNode": lambda **o: normed(neuron.MPBNLIFNode(out_features=HIDDEN, **o)),
     "ActivationAwareIFNode": lambda **o: neuron.ActivationAwareIFNode(**o),
+    "ILIFNode": lambda **o: neuron.ILIFNode(**o),
+    "STBIFNode": lambda **o: neuron.STBIFNode(1.0, 3, **o),
+    "STBIFNode, both signs": lambda **o: neuron.STBIFNode(0.5, 8, sym=True, **o),
     "IFNode from 0.5": lambda **o: started(neuron.IFNode(**o), v=0.5),
     "LIFNode that swings": lambda **o: with_tau(neuron.LIFNode(**o), 0.5625),
     "a subclass": twice,
@@ -220,7 +223,6 @@ ONE_STEP = {
     "SLTTLIFNode": lambda: neuron.SLTTLIFNode(),
     "CUBALIFNode": lambda: neuron.CUBALIFNode(),
     "CUBALIFNode, soft": lambda: neuron.CUBALIFNode(v_reset=None),
-    "ILIFNode": lambda: neuron.ILIFNode(),
     "FewSpikeNode": lambda: neuron.FewSpikeNode(TABLE),
 }
 SEQUENCES = {
@@ -255,6 +257,37 @@ def test_a_neuron_is_followed_through_its_own_code(name, mode, tmp_path):
     )
     assert 0 < wanted.count_nonzero() <= wanted.numel()
     assert all(m.step_mode == mode for m in model)
+
+
+@pytest.mark.parametrize("mode", "sm")
+@pytest.mark.parametrize("order", [1, 3, 8])
+def test_a_neuron_that_weighs_its_last_inputs(order, mode, tmp_path):
+    """Delays of one step and a Scale for each: of more steps than the trace has, too."""
+    sliding = neuron.SlidingPSN(k=order, exp_init=False, step_mode=mode)
+    model = behind_a_layer(sliding, mode)
+    xs = spikes(40, 5, IN)
+    graph, wanted = equal(model, CALLS[mode], xs, tmp_path, reset=functional.reset_net)
+    assert 0 < wanted.count_nonzero() < wanted.numel()
+    kinds = list(types_of(graph).values())
+    assert kinds.count("Delay") == order - 1
+    assert kinds.count("Scale") == order
+    back = bridge.ir_to_torch(graph)
+    assert bridge.to_ir(back, xs[0]).equals(graph)
+
+
+def test_a_loop_as_long_as_the_neuron_was_made_for():
+    """All its steps are alike until training parts them: a graph says them for any number."""
+    model = nn.Sequential(
+        layer.Conv2d(1, 4, 3), neuron.GatedLIFNode(T=7), layer.Flatten(), layer.Linear(64, 4)
+    )
+    functional.set_step_mode(dyadic(model, 4.0), "m")
+    graph = bridge.to_ir(model, torch.rand(7, 2, 1, 6, 6))
+    xs = 2 * spikes(7, 5, 1, 6, 6)
+    functional.reset_net(model)
+    with torch.no_grad():
+        wanted = model(xs)
+    torch.testing.assert_close(bridge.ir_to_torch(graph).run(xs)[0], wanted, rtol=1e-5, atol=1e-5)
+    assert len(wanted.unique()) > 20
 
 
 @pytest.mark.parametrize("name", ONE_STEP)
@@ -422,6 +455,38 @@ def test_a_container_with_time_last():
     assert not torch.equal(wanted[0], wanted[5])
 
 
+@pytest.mark.parametrize("mode", "sm")
+@pytest.mark.parametrize("shared", [False, True])
+def test_a_norm_that_spreads_its_channels_mean(shared, mode, tmp_path):
+    norm = layer.NeuNorm(2, 6, 6, shared_across_channels=shared)
+    model = nn.Sequential(
+        layer.Conv2d(1, 2, 3, padding=1), neuron.IFNode(), norm, neuron.IFNode(v_threshold=0.5)
+    )
+    functional.set_step_mode(dyadic(model, 2.0), mode)
+    with torch.no_grad():
+        norm.w.copy_(-torch.rand(norm.w.shape, generator=torch.Generator().manual_seed(1)))
+    xs = 2 * spikes(30, 2, 1, 6, 6)
+    _, wanted = equal(model, CALLS[mode], xs, tmp_path, reset=functional.reset_net)
+    assert 0 < wanted.count_nonzero() < wanted.numel()
+
+
+def test_layers_over_sequences_with_time_last():
+    """Their torch.vmap is followed one step after the other."""
+    model = nn.Sequential(
+        layer.TLastSeqToANNContainer(nn.Linear(IN, HIDDEN), nn.ReLU()),
+        layer.TLastMultiStepContainer(neuron.LIFNode()),
+        layer.TLastSeqToANNContainer(nn.Linear(HIDDEN, 4)),
+    )
+    xs = spikes(30, 5, IN)
+    graph = bridge.to_ir(dyadic(model, 4.0), torch.rand(2, IN, 6))
+    functional.reset_net(model)
+    with torch.no_grad():
+        wanted = model(xs.permute(1, 2, 0)).permute(2, 0, 1)
+    assert torch.equal(bridge.ir_to_torch(graph).run(xs)[0], wanted)
+    assert list(types_of(graph).values()) == ["Input", "Affine", "ReLU", "LIF", "Affine", "Output"]
+    assert len(wanted.unique()) > 20
+
+
 # Models as the tutorials write them ---------------------------------------------------------------
 
 
@@ -521,6 +586,67 @@ def test_a_static_image_repeated_inside_of_the_model(name):
     assert not (wanted == 1).all()
 
 
+HELD = {
+    "repeat": lambda y: y.repeat(7, 1, 1),
+    "expand": lambda y: y.expand(7, -1, -1),
+    "cat": lambda y: torch.cat([y] * 7),
+    "interleaved": lambda y: y.repeat_interleave(7, 0),
+    "without the axis": lambda y: y.squeeze(0).repeat(7, 1, 1),
+    "one step of it": lambda y: torch.stack([y[0]] * 7),
+    "a sum over one step": lambda y: y.sum(0, keepdim=True).repeat(7, 1, 1),
+    "and broadcast": lambda y: y.repeat(7, 1, 1) * torch.sigmoid(y),
+}
+
+
+class Held(nn.Module):
+    """Layers on one step, of which copies are made for what comes behind."""
+
+    def __init__(self, copies, *first):
+        super().__init__()
+        self.first = nn.Sequential(layer.Linear(IN, HIDDEN), *first)
+        self.rest = nn.Sequential(neuron.IFNode(), layer.Linear(HIDDEN, 4), neuron.LIFNode())
+        self.copies = copies
+        functional.set_step_mode(dyadic(self, 2.0), "m")
+
+    def forward(self, x):
+        return self.rest(self.copies(self.first(x.unsqueeze(0))))
+
+
+@pytest.mark.parametrize("name", HELD)
+def test_layers_before_a_static_value_is_repeated(name):
+    model = Held(HELD[name], layer.BatchNorm1d(HIDDEN)).eval()
+    graph = bridge.to_ir(model, torch.rand(2, IN))
+    assert graph.inputs()["input"].hold == 7
+    x = 2 * spikes(30, IN, seed=1)
+    functional.reset_net(model)
+    with torch.no_grad():
+        wanted = model(x)
+    assert torch.equal(bridge.ir_to_torch(graph).run(x)[0], wanted)
+    assert 0 < wanted.count_nonzero() < wanted.numel()
+
+
+def test_a_neuron_of_one_step_behind_which_copies_are_made_is_refused():
+    message = refused(Held(HELD["repeat"], neuron.IFNode()), torch.rand(2, IN))
+    assert "a neuron takes one step, of which 7 copies are made" in message
+
+
+@pytest.mark.parametrize("middle", ["LIFNode", "SynapseFilter"])
+def test_modules_of_sequences_that_are_given_one_step_a_call(middle, tmp_path):
+    class OneStep(nn.Module):
+        def __init__(self):
+            super().__init__()
+            made = neuron.LIFNode() if middle == "LIFNode" else layer.SynapseFilter(2.0)
+            self.net = nn.Sequential(layer.Linear(IN, HIDDEN), made, layer.Linear(HIDDEN, 4))
+            functional.set_step_mode(dyadic(self, 2.0), "m")
+
+        def forward(self, x):
+            return self.net(x.unsqueeze(0)).squeeze(0)
+
+    xs = spikes(30, 5, IN)
+    _, wanted = equal(OneStep(), stepwise, xs, tmp_path, exact=False, reset=functional.reset_net)
+    assert len(wanted.unique()) > 20
+
+
 def test_time_merged_with_the_batch_comes_out_apart(tmp_path):
     """A graph's answer has time and batch on their own."""
     model = dyadic(OverTime(lambda ys: ys.flatten(0, 1)))
@@ -609,8 +735,6 @@ def apart(module):
 
 
 FIXED = {
-    "PSN": lambda: neuron.PSN(T=7),
-    "MaskedPSN": lambda: neuron.MaskedPSN(k=3, T=7, lambda_init=1.0, step_mode="m"),
     "GatedLIFNode": lambda: apart(neuron.GatedLIFNode(T=7, step_mode="m")),
     "TemporalEffectiveBatchNorm1d": lambda: apart(layer.TemporalEffectiveBatchNorm1d(7, HIDDEN)),
     "BatchNormThroughTime1d": lambda: layer.BatchNormThroughTime1d(7, HIDDEN, step_mode="m"),
@@ -630,59 +754,22 @@ def test_parameters_for_each_step_are_refused(name):
     assert "by itself" not in message
 
 
-def test_a_neuron_that_ends_after_its_steps_is_refused_by_what_it_raises():
-    message = refused(behind_a_layer(neuron.MaskedPSN(k=3, T=4, lambda_init=1.0), "s"))
-    assert "psn.py:" in message
-    assert "The MaskedPSN(T=4) has run 5 time-steps!" in message
-
-
-UNFOLLOWED = {
-    "ILIFNode": ("m", neuron.ILIFNode, "torch's forward is nothing that a graph can say"),
-    "STBIFNode, one step": (
-        "s",
-        lambda: neuron.STBIFNode(q_threshold=1.0, level=8),
-        "torch's forward is nothing that a graph can say",
-    ),
-    "STBIFNode": (
-        "m",
-        lambda: neuron.STBIFNode(q_threshold=1.0, level=8),
-        "torch's forward is nothing that a graph can say",
-    ),
-    "SlidingPSN, one step": ("s", lambda: neuron.SlidingPSN(k=3), "differ: stack with () and ()"),
-    "SlidingPSN": (
-        "m",
-        lambda: neuron.SlidingPSN(k=3),
-        "a constant of shape (6, 6) was overwritten in place",
-    ),
+PARALLEL = {
+    "PSN": ("m", lambda: neuron.PSN(T=7), "those to come included"),
+    "PSN, half masked": ("m", lambda: neuron.MaskedPSN(3, 7, 0.5), "those to come included"),
+    "MaskedPSN": ("m", lambda: neuron.MaskedPSN(3, 7, 1.0), "weights of its own for each of 7"),
+    "MaskedPSN, one step": ("s", lambda: neuron.MaskedPSN(3, 7, 1.0), "for each of 7 steps"),
 }
 
 
-@pytest.mark.parametrize("name", UNFOLLOWED)
-def test_a_neuron_that_cannot_be_followed_is_refused_by_name(name):
-    mode, make, words = UNFOLLOWED[name]
-    model = behind_a_layer(started_at(make(), mode), mode)
-    message = refused(model, torch.rand(*(6,) * (mode == "m"), 6, IN))
+@pytest.mark.parametrize("name", PARALLEL)
+def test_weights_for_each_pair_of_steps_are_refused_by_what_they_are(name):
+    mode, make, words = PARALLEL[name]
+    module = make() if name == "PSN" else started_at(make(), mode)
+    message = refused(behind_a_layer(module, mode), torch.rand(*(7,) * (mode == "m"), 2, IN))
     assert words in message
-    assert "in module '1'" in message
-    assert "site-packages" in message
-
-
-@pytest.mark.parametrize("mode", "sm")
-def test_a_norm_that_spreads_its_channels_mean_is_refused_by_name(mode):
-    model = nn.Sequential(
-        layer.Conv2d(1, 2, 3, padding=1), neuron.IFNode(), layer.NeuNorm(2, 6, 6), neuron.IFNode()
-    )
-    functional.set_step_mode(dyadic(model, 2.0), mode)
-    message = refused(model, torch.rand(*(6,) * (mode == "m"), 3, 1, 6, 6))
-    assert "features (1, 6, 6) are copied into (2, 6, 6)" in message
-    assert "in module '2'" in message
-
-
-def test_layers_over_sequences_with_time_last_are_refused_by_their_line():
-    model = layer.TLastSeqToANNContainer(nn.Linear(IN, HIDDEN), nn.ReLU())
-    message = refused(dyadic(model, 4.0), torch.rand(2, IN, 6))
-    assert "forward.py:" in message
-    assert "Cannot access storage of BatchedTensorImpl" in message
+    assert "module '1'" in message
+    assert "SlidingPSN" in message
 
 
 @pytest.mark.parametrize("name", ["NoisyCUBALIFNode", "NoisyNonSpikingIFNode"])

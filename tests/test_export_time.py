@@ -11,11 +11,15 @@ from torch.nn import functional as F
 from t1c.ir.errors import T1CError
 
 from .export_helpers import (
+    LENGTH,
+    SAMPLES,
     Wrapped,
     bridge,
     drawn,
     dyadic,
     equal,
+    fired,
+    net,
     same,
     spikes,
     there_and_back,
@@ -25,14 +29,6 @@ from .export_helpers import (
 
 HERE = "test_export_time.py:"
 B = 2
-LENGTH, SAMPLES = 30, 3
-
-
-def net(forward, features=6, **members):
-    """A model of two layers around a neuron, of whatever ``forward(model, x)`` does with them."""
-    torch.manual_seed(0)
-    members = {"fc": nn.Linear(features, 8), "head": nn.Linear(8, 4), **members}
-    return dyadic(Wrapped(forward, lif=snn.Leaky(0.5), **members), 1.0)
 
 
 def refused(model, sample):
@@ -40,15 +36,6 @@ def refused(model, sample):
     with pytest.raises(T1CError) as caught:
         bridge.to_ir(model, sample)
     return str(caught.value)
-
-
-def fired(model, xs):
-    """The spikes of every step, as a list."""
-    mem, out = None, []
-    for x in xs:
-        spk, mem = model.lif(model.fc(x), mem)
-        out.append(spk)
-    return out
 
 
 # Steps and their order -------------------------------------------------------------------------
@@ -271,11 +258,217 @@ def test_a_result_that_is_written_step_by_step(name):
     assert list(types_of(graph).values()) == ["Input", "Affine", "LIF", "Output"]
 
 
-def test_a_step_that_is_copied_into_the_result_is_refused_by_name():
-    copied = filled(lambda xs: torch.zeros(*xs.shape[:2], 8), lambda out, t, spk: out[t].copy_(spk))
-    message = refused(net(copied), drawn(5, 2, 6, seed=1))
-    assert "a constant of shape (5, 2, 8) was overwritten in place" in message
+def into_copied(out, t, spk):
+    out[t].copy_(spk)
+
+
+def into_the_rest(out, t, spk):
+    out[t][:] = spk
+
+
+def into_selected(out, t, spk):
+    out.select(0, t).copy_(spk)
+
+
+def into_a_slice(out, t, spk):
+    out[t : t + 1] = spk.unsqueeze(0)
+
+
+def into_written_twice(out, t, spk):
+    out[t].copy_(spk + 1)
+    out[t].copy_(spk)
+
+
+def into_added(out, t, spk):
+    out[t] += spk
+
+
+def into_changed_afterwards(out, t, spk):
+    out[t].copy_(spk)
+    spk.mul_(0)
+
+
+VIEWS = {
+    put.__name__: put
+    for put in (
+        into_copied,
+        into_the_rest,
+        into_selected,
+        into_a_slice,
+        into_written_twice,
+        into_added,
+        into_changed_afterwards,
+    )
+}
+
+
+@pytest.mark.parametrize("name", VIEWS)
+def test_a_step_that_is_written_through_a_view(name):
+    """A write into out[t] is one into out."""
+    written = filled(lambda xs: torch.zeros(*xs.shape[:2], 8), VIEWS[name])
+    graph = equal(net(written), drawn(5, 2, 6, seed=1), drawn(LENGTH, SAMPLES, 6), whole)
+    assert [kind for kind in types_of(graph).values() if kind not in ("Shift", "Skip")] == [
+        "Input",
+        "Affine",
+        "LIF",
+        "Output",
+    ]
+
+
+def test_a_view_that_is_read_after_another_was_written_is_refused():
+    def put(out, t, spk):
+        view = out[t]
+        out[t].copy_(spk)
+        view.add_(spk)
+
+    message = refused(
+        net(filled(lambda xs: torch.zeros(*xs.shape[:2], 8), put)), drawn(5, 2, 6, seed=1)
+    )
+    assert "was overwritten in place" in message
     assert HERE in message
+
+
+def test_a_part_of_a_step_is_no_step():
+    def put(out, t, spk):
+        out[t, :, :4] = spk[:, :4]
+
+    message = refused(
+        net(filled(lambda xs: torch.zeros(*xs.shape[:2], 8), put)), drawn(5, 2, 6, seed=1)
+    )
+    assert "__setitem__" in message
+    assert HERE in message
+
+
+# Steps put together ------------------------------------------------------------------------------
+
+
+def late(xs):
+    moved = torch.zeros_like(xs)
+    moved[1:] = xs[:-1]
+    return moved
+
+
+# name -> what a sequence is made into before the neuron, and the Delay that it takes.
+PARTS = {
+    "two parts": (lambda x: torch.cat([x[:1], x[1:]]), []),
+    "three parts": (lambda x: torch.cat([x[:2], x[2:3], x[3:]], 0), []),
+    "a step late": (lambda x: torch.cat([torch.zeros_like(x[:1]), x[:-1]]), [1]),
+    "two steps late": (lambda x: torch.cat([torch.zeros_like(x[:2]), x[:-2]]), [2]),
+    "longer, then cut": (lambda x: torch.cat([torch.ones(1, *x.shape[1:]), x])[:-1], [1]),
+    "beside itself": (lambda x: x + torch.cat([torch.zeros_like(x[:1]), x[:-1]]), [1]),
+    "written late": (late, [1]),
+}
+
+
+@pytest.mark.parametrize("name", PARTS)
+def test_parts_of_a_sequence_put_together(name):
+    arrange, delays = PARTS[name]
+    model = net(lambda m, x: torch.stack(fired(m, arrange(x))))
+    graph = equal(model, drawn(5, 2, 6, seed=1), drawn(LENGTH, SAMPLES, 6), whole)
+    assert [int(n.delay) for n in graph.nodes.values() if n.primitive == "Delay"] == delays
+
+
+AHEAD = {
+    "a step early": lambda x: torch.cat([x[1:], torch.zeros_like(x[:1])]),
+    "the first at the end": lambda x: torch.cat([x[1:], x[:1]]),
+    "backwards": lambda x: torch.cat([x[t : t + 1] for t in reversed(range(len(x)))]),
+    "every second first": lambda x: torch.cat([x[::2], x[1::2]]),
+}
+
+
+@pytest.mark.parametrize("name", AHEAD)
+def test_parts_that_look_ahead_are_refused(name):
+    model = net(lambda m, x: torch.stack(fired(m, AHEAD[name](x))))
+    message = refused(model, drawn(5, 2, 6, seed=1))
+    assert "steps later" in message
+    assert "export_helpers.py:" in message
+
+
+SOME = {
+    "differences": lambda m, x: torch.cat([x[:1], x[1:] - x[:-1]]),
+    "one part of the features": lambda m, x: torch.cat(
+        [torch.cat([x[:1, :, :2], x[:-1, :, :2]]), x[:, :, 2:]], 2
+    ),
+    "the rest of the mean": lambda m, x: torch.stack(fired(m, x))[1:].mean(0),
+    "one more in the mean": lambda m, x: torch.cat([x[:1], torch.stack(fired(m, x))[..., :6]]),
+}
+
+
+@pytest.mark.parametrize("name", SOME)
+def test_work_on_some_steps_is_refused(name):
+    def forward(m, x):
+        made = SOME[name](m, x)
+        return made if "mean" in name else torch.stack(fired(m, made))
+
+    message = refused(net(forward), drawn(5, 2, 6, seed=1))
+    assert "cannot be told" not in message
+    assert HERE in message
+
+
+def merged(m, x):
+    return m.fc(x.flatten(0, 1))
+
+
+def grown(m, steps):
+    out, mem = torch.empty(0, steps[0].shape[0], 8), None
+    for step in steps:
+        spk, mem = m.lif(step, mem)
+        out = torch.cat([out, spk.unsqueeze(0)])
+    return out
+
+
+def spikes_of(m, steps):
+    mem, out = None, []
+    for step in steps:
+        spk, mem = m.lif(step, mem)
+        out.append(spk)
+    return out
+
+
+CUT = {
+    "chunk of merged rows": lambda m, x: torch.stack(spikes_of(m, merged(m, x).chunk(len(x)))),
+    "split of merged rows": lambda m, x: torch.stack(spikes_of(m, merged(m, x).split(x.shape[1]))),
+    "and merged again": lambda m, x: torch.cat(spikes_of(m, merged(m, x).split(x.shape[1]))).view(
+        len(x), -1, 8
+    ),
+    "chunk": lambda m, x: torch.stack(spikes_of(m, [c.squeeze(0) for c in m.fc(x).chunk(len(x))])),
+    "split by one": lambda m, x: torch.cat(spikes_of(m, m.fc(x).split(1))),
+    "slices": lambda m, x: torch.cat(spikes_of(m, [m.fc(x[t : t + 1]) for t in range(len(x))])),
+    "a result that grows": lambda m, x: grown(m, [m.fc(step) for step in x]),
+}
+
+
+@pytest.mark.parametrize("name", CUT)
+def test_a_sequence_that_is_cut_into_steps(name):
+    graph = equal(net(CUT[name]), drawn(5, 2, 6, seed=1), drawn(LENGTH, SAMPLES, 6), whole)
+    assert not {"Delay", "Concat"} & set(types_of(graph).values())
+
+
+def test_spikes_written_a_step_late_and_averaged():
+    def forward(m, x):
+        out = torch.zeros(len(x), x.shape[1], 8)
+        for t, spk in enumerate(fired(m, x)[:-1]):
+            out[t + 1] = spk
+        return m.head(out.mean(0))
+
+    graph = equal(net(forward), drawn(5, 2, 6, seed=1), drawn(LENGTH, SAMPLES, 6), whole, atol=1e-6)
+    assert [int(n.delay) for n in graph.nodes.values() if n.primitive == "Delay"] == [1]
+
+
+def test_one_line_is_one_place_however_often_it_ran():
+    """Python 3.11 calls from another instruction of the line once it is warm."""
+
+    def forward(m, x):
+        mem, out = None, []
+        for step in x:
+            (current,) = tuple(part * 2 for part in (step,))
+            spk, mem = m.lif(m.fc(current), mem)
+            out.append(spk)
+        return torch.stack(out)
+
+    # Long enough to grow warm within the recording itself.
+    graph = equal(net(forward), drawn(40, 2, 6, seed=1), drawn(LENGTH, SAMPLES, 6), whole)
+    assert list(types_of(graph).values()) == ["Input", "Scale", "Affine", "LIF", "Output"]
 
 
 # Where time lies -------------------------------------------------------------------------------
@@ -328,6 +521,78 @@ def test_sequences_in_another_order(name, back):
     assert next(iter(graph.outputs().values())).final == (back == "mean")
 
 
+def warmed(bn):
+    """A batch norm as after training, with numbers on a grid."""
+    generator = torch.Generator().manual_seed(3)
+    for name in ("weight", "bias", "running_mean", "running_var"):
+        values = torch.randint(1, 9, (bn.num_features,), generator=generator) / 4
+        getattr(bn, name).data.copy_(values)
+    return bn.eval()
+
+
+def functional(norm):
+    """A batch norm as a function, by what a module holds."""
+    return lambda x: F.batch_norm(x, norm.running_mean, norm.running_var, norm.weight, norm.bias)
+
+
+# name -> features, the model's order, the layer, and the node that it is step by step
+NORMS = {
+    "(B, C, T)": ((6,), lambda xs: xs.permute(1, 2, 0), nn.BatchNorm1d(6), "BatchNorm1d"),
+    "(B, C, L, T)": ((3, 4), lambda xs: xs.permute(1, 2, 3, 0), nn.BatchNorm2d(3), "BatchNorm1d"),
+    "(B, C, H, W, T)": (
+        (2, 3, 4),
+        lambda xs: xs.permute(1, 2, 3, 4, 0),
+        nn.BatchNorm3d(2),
+        "BatchNorm2d",
+    ),
+    "(B, C, T, H, W)": (
+        (2, 3, 4),
+        lambda xs: xs.permute(1, 2, 0, 3, 4),
+        nn.BatchNorm3d(2),
+        "BatchNorm2d",
+    ),
+}
+
+
+@pytest.mark.parametrize("function", [False, True])
+@pytest.mark.parametrize("name", NORMS)
+def test_a_batch_norm_whose_extra_axis_is_time(name, function):
+    """In eval mode it treats each number by itself, as its channel says."""
+    features, order, norm, node = NORMS[name]
+    norm = warmed(norm)
+    axis = order(torch.zeros(9, *[1] * (1 + len(features)))).shape.index(9)
+    layer = functional(norm) if function else norm
+
+    def forward(m, x):
+        y, mem, out = layer(x), None, []
+        for t in range(x.shape[axis]):
+            spk, mem = m.lif(y.select(axis, t), mem)
+            out.append(spk)
+        return torch.stack(out)
+
+    model = Wrapped(forward, lif=snn.Leaky(0.5), **({} if function else {"norm": norm}))
+    graph = equal(
+        model,
+        order(drawn(5, 2, *features, seed=1)),
+        drawn(LENGTH, SAMPLES, *features),
+        lambda model, xs: model(order(xs)),
+    )
+    assert list(types_of(graph).values()) == ["Input", node, "LIF", "Output"]
+
+
+@pytest.mark.parametrize("channels", ["time", "batch"])
+def test_a_batch_norm_whose_channels_are_time_or_batch_is_refused(channels):
+    sizes = {"time": (2, 5, 6), "batch": (5, 2, 6)}
+
+    def forward(m, x):
+        return torch.stack(fired(m, m.norm(x).unbind(list(sizes[channels]).index(5))))
+
+    model = net(forward, norm=warmed(nn.BatchNorm1d(sizes[channels][1])))
+    message = refused(model, torch.rand(*sizes[channels]))
+    assert f"norm works across {'time' if channels == 'time' else 'the batch'}" in message
+    assert HERE in message
+
+
 def convolved(m, x, merge, part):
     """A convolution on all steps at once, then the neuron step by step."""
     steps, batch = x.shape[:2]
@@ -350,6 +615,10 @@ MERGED = {
     ),
     "unflatten": (lambda x: x.flatten(0, 1), lambda y, t, b: y.unflatten(0, (t, b))),
     "unflatten with -1": (lambda x: x.flatten(0, 1), lambda y, t, b: y.unflatten(0, (t, -1))),
+    "chunks": (
+        lambda x: x.flatten(0, 1),
+        lambda y, t, b: torch.stack(y.chunk(t, dim=0)),
+    ),
     "batch first": (
         lambda x: x.transpose(0, 1).flatten(0, 1),
         lambda y, t, b: y.unflatten(0, (b, t)).transpose(0, 1),
@@ -365,19 +634,6 @@ def test_time_and_batch_as_one(name):
     assert sorted(set(types_of(graph).values())) == [
         "Affine", "Conv2d", "Flatten", "Input", "LIF", "Output",
     ]  # fmt: skip
-
-
-def test_chunks_of_time_and_batch_are_refused_by_name():
-    def forward(m, x):
-        return convolved(
-            m, x, lambda x: x.flatten(0, 1), lambda y, t, b: torch.stack(y.chunk(t, dim=0))
-        )
-
-    model = net(forward, features=8, conv=nn.Conv2d(1, 2, 3))
-    message = refused(model, drawn(5, 2, 1, 4, 4, seed=1))
-    assert "differ in what reaches 'flatten'" in message
-    assert "what 'chunk'" in message
-    assert HERE in message
 
 
 def test_a_mean_over_time_that_is_merged_with_batch():
@@ -562,7 +818,30 @@ def two_sent(m, xs):
     return torch.stack(sent[2:])
 
 
+def from_a_first_step(m, xs):
+    """The first step stands outside of the loop over the others."""
+    spk, mem = m.lif(m.fc(xs[0]), None)
+    total = m.head(spk)
+    out = [total]
+    for t in range(1, len(xs)):
+        spk, mem = m.lif(m.fc(xs[t]), mem)
+        total = 0.5 * total + m.head(spk)
+        out.append(total)
+    return torch.stack(out)
+
+
+def filtered_and_cat(m, xs):
+    """An exponential filter as Norse's, and a list of one piece that is joined once more."""
+    y = m.fc(xs)
+    out = [y[0]]
+    for t in range(len(xs) - 1):
+        out.append(0.5 * out[-1] + y[t + 1])
+    return torch.cat([torch.stack(out)])
+
+
 LOOPS = {
+    "a first step by itself": from_a_first_step,
+    "a filter whose first step is its input": filtered_and_cat,
     "a layer from the second step on": looped(lambda m, x, t, spk, xs: m.fc(x) if t else m.two(x)),
     "the last input, and the first twice": looped(lambda m, x, t, spk, xs: m.fc(xs[max(t - 1, 0)])),
     "feedback that starts from ones": looped(
@@ -574,6 +853,25 @@ LOOPS = {
         [m.late(y)[0] for y in m.head(torch.stack(fired(m, x)))]
     ),
 }
+
+
+def test_stretches_of_time_of_which_there_is_one():
+    """Norse's memory task cuts time into stretches; of one, the axis in front says nothing."""
+
+    def forward(m, xs):
+        out = [torch.stack(fired(m, xs))]
+        return torch.cat(out), torch.stack([m.head(spk) for spk in out])
+
+    model = net(forward)
+    graph = bridge.to_ir(model, torch.rand(5, 2, 6))
+    assert [node.shape for node in graph.outputs().values()] == [(8,), (4,)]
+    xs = drawn(LENGTH, SAMPLES, 6)
+    with torch.no_grad():
+        spk, read = model(xs)
+        found, _ = bridge.ir_to_torch(graph).run(xs)
+    assert spk.any()
+    assert same(found["output_1"], spk)
+    assert same(found["output_2"], read[0])
 
 
 @pytest.mark.parametrize("name", LOOPS)

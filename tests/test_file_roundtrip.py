@@ -56,11 +56,13 @@ FIRST_VERSION = {
 OPTIONS_SINCE = {
     **dict.fromkeys(["v_reset", "reset", "reset_delay", "fires_at"], "0.1.0"),
     **dict.fromkeys(["hold", "final", "initial", "spikes", "v_min"], "0.2.0"),
+    **dict.fromkeys(["statistics", "mask", "drops"], "0.2.0"),
 }
 """Field -> the version that brought it; absent from the file where it is not used."""
 PRIMITIVES_SINCE = {"Delay": "0.1.0", "Accumulate": "0.2.0"}
 ABSENT = {"v_reset": None, "reset": None, "reset_delay": False, "fires_at": "ge", "hold": None,
-          "final": False, "spikes": "binary", "v_min": None}  # fmt: skip
+          "final": False, "spikes": "binary", "v_min": None, "statistics": "step",
+          "mask": "step", "drops": "elements"}  # fmt: skip
 
 
 def chain(**middle):

@@ -351,6 +351,22 @@ def test_a_residual_block_gives_one_answer():
     assert 0 < y.mean() < 1
 
 
+@pytest.mark.parametrize("node", [ir.Tanh(40), ir.Unary("exp"), ir.ELU(40, 0.7), ir.Clip(one(-1))])
+def test_a_loop_over_functions_gives_one_answer(node):
+    nodes = {
+        "in": ir.Input((40,)),
+        "f": node,
+        "less": ir.Scale(one(-0.7)),
+        "d": ir.Delay(np.array([1])),
+        "out": ir.Output((40,)),
+    }
+    edges = [("in", "f"), ("f", "less"), ("less", "d"), ("d", "f"), ("f", "out")]
+    graph = ir.Graph(nodes, edges, allow_cycles=True)
+    y = assert_one_answer(graph, {"in": RNG.normal(0, 1, (12, 3, 40))})
+    assert np.isfinite(y).all()
+    assert len(np.unique(y)) > 100
+
+
 def test_a_held_input_gives_one_answer():
     graph = chain(
         ("in", ir.Input((3, 6, 6), hold=5)),

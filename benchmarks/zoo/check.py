@@ -81,12 +81,19 @@ def _export(entry: Entry, model: nn.Module, export: Export, found: Found) -> ir.
             graph = export(model, sample)
     finally:
         found.export_seconds = time.perf_counter() - start
-    found.nodes = len(graph.nodes)
+    found.nodes, found.kind = len(graph.nodes), _kind(graph)
     size = sum(t.numel() * t.element_size() for t in (*model.parameters(), *model.buffers()))
     found.export_bytes = memory.bytes
     if memory.bytes is not None and size:
         found.export_times = memory.bytes / size
     return graph
+
+
+def _kind(graph: ir.Graph) -> str:
+    kinds = {type(node) for node in graph.nodes.values()}
+    if ir.MatMul in kinds:
+        return "attention"
+    return "convolutional" if kinds & {ir.Conv2d, ir.SepConv2d, ir.Conv3d} else "other"
 
 
 def _compare(entry: Entry, model: nn.Module, graph: ir.Graph, found: Found) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import statistics
 from collections import Counter
 
 from .verdict import VERDICTS, Found
@@ -60,11 +61,30 @@ def page(all_: list[Found], limits: dict[str, tuple[float, float]], measured: st
         limits: of the models whose export is bounded: seconds, and times the model's memory.
         measured: on what, in a sentence.
     """
-    parts = [KEY, totals(all_), _limits(all_, limits), _refused(all_)]
+    parts = [KEY, totals(all_), _speed(all_), _limits(all_, limits), _refused(all_)]
     for name, group in _groups(all_).items():
         parts.append(f"## {name}\n\n{FRAMEWORKS.get(name, '')}\n\n{_models(group)}")
     parts.append(f"{measured}\n")
     return "\n".join(part for part in parts if part)
+
+
+def _speed(all_: list[Found]) -> str:
+    """The time of a run over the framework's own, by what a model is made of."""
+    rows = [["models", "how many", "median", "quarter below", "quarter above", "slowest", "faster"]]
+    rows.append(["---", *["---:"] * 6])
+    for kind in ("convolutional", "attention", "other"):
+        timed = [f for f in all_ if f.kind == kind and f.graph_seconds and f.model_seconds]
+        ratios = sorted(f.graph_seconds / f.model_seconds for f in timed)
+        if len(ratios) > 1:
+            low, middle, high = statistics.quantiles(ratios, n=4)
+            numbers = [f"{r:.2f}" for r in (middle, low, high, ratios[-1])]
+            rows.append([kind, str(len(ratios)), *numbers, str(sum(r < 1 for r in ratios))])
+    if len(rows) == 2:
+        return ""
+    return (
+        "## Time of a run over the framework's own\n\nOf small batches and few steps, so that what "
+        f"a call takes counts too.\n\n{_table(rows)}"
+    )
 
 
 def _limits(all_: list[Found], limits: dict[str, tuple[float, float]]) -> str:

@@ -28,6 +28,8 @@ class Found:
         silent: neuron layers outside of 1-60 %.
         layers: neuron layers.
         model_seconds, graph_seconds: what a run takes.
+        kind: 'attention' where two activations are multiplied as matrices, 'convolutional' where
+            there are maps, else 'other'.
         refusal: why no graph can say it; "" if one can.
     """
 
@@ -50,4 +52,5 @@ class Found:
     layers: int = 0
     model_seconds: float = 0.0
     graph_seconds: float = 0.0
+    kind: str = "other"
     refusal: str = ""

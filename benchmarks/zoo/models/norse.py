@@ -40,6 +40,7 @@ from ..layouts import IMAGE, SEQUENCE, SEQUENCE_WITH_STATE, STEP_WITH_STATE, Lay
 NOISE = "draws random numbers in forward"
 LARGEST = "its scale is the largest number of the whole batch"
 SPIKE_BY_SPIKE = "reads spikes one by one into NumPy, and sorts out the first of each neuron there"
+DEAF = "its input never reaches its spikes: what it adds to the conductances is overwritten"
 LEARNS = "its weights change while it runs"
 
 STEPS = {"steps": 8, "fresh": (9, 3)}
@@ -128,7 +129,8 @@ def _modules() -> list[Entry]:
     for name, kind in CELLS.items():
         found.append(step(name, partial(_cell, kind)))
     for name, kind in RECURRENT_CELLS.items():
-        found.append(step(name, partial(_cell, kind, HIDDEN, HIDDEN)))
+        refusal = DEAF if kind is norse.CobaLIFCell else ""
+        found.append(step(name, partial(_cell, kind, HIDDEN, HIDDEN), refusal=refusal))
     for name, kind in SEQUENCES.items():
         found.append(whole(name, partial(_sequence, kind)))
     for name, kind in RECURRENT_SEQUENCES.items():

@@ -9,6 +9,7 @@ import sinabs.layers as sl
 import torch
 from sinabs.activation import MembraneReset, SingleSpike
 from sinabs.from_torch import from_model
+from sinabs.network import Network
 from torch import Tensor, nn
 
 from ..entry import Entry, current, events
@@ -21,6 +22,9 @@ def _rest(model: nn.Module) -> None:
     for module in model.modules():
         if isinstance(module, sl.StatefulLayer):
             module.reset_states()
+        # What it has counted so far is of so many samples.
+        if isinstance(module, Network) and module.synops:
+            module.synops_counter.reset()
 
 
 def mlp() -> nn.Module:

@@ -126,11 +126,14 @@ def _parametric() -> list[Entry]:
     return found
 
 
-def _images(name: str, build: Build, steps: int = 4, shape: tuple[int, ...] = RGB) -> list[Entry]:
+ATTENDS_TO_TIME = "weighs each step by what all steps hold, those to come included"
+
+
+def _images(name: str, build: Build, refusal: str = "") -> list[Entry]:
     """A model of whole sequences, that takes one image too and repeats it."""
     return [
-        _entry(f"{name}, an image", build, shape, IMAGE, current, **fixed(steps)),
-        _entry(f"{name}, a sequence", build, shape, SEQUENCE, current),
+        _entry(f"{name}, an image", build, RGB, IMAGE, current, **fixed(4), refusal=refusal),
+        _entry(f"{name}, a sequence", build, RGB, SEQUENCE, current, refusal=refusal),
     ]
 
 
@@ -145,7 +148,8 @@ def _multi_step() -> list[Entry]:
         (spike_driven_transformer, ("sdt_8_384",)),
     ):
         for name in names:
-            found += _images(name, partial(getattr(module, name), **few))
+            refusal = ATTENDS_TO_TIME if module is masnn else ""
+            found += _images(name, partial(getattr(module, name), **few), refusal)
     size = {"img_size_h": 32, "img_size_w": 32}
     for name in ("spikformer_ti", "spikformer_s"):
         found += _images(name, partial(getattr(spikformer, name), **few, **size))
@@ -154,7 +158,15 @@ def _multi_step() -> list[Entry]:
     found += _images("QKFormer, channels", partial(channels, qka_type="channel"))
     gesture = partial(masnn.masnn_dvs128_gesture, T=10)
     found.append(
-        _entry("masnn_dvs128_gesture", gesture, (2, 32, 32), SEQUENCE, events, **fixed(10))
+        _entry(
+            "masnn_dvs128_gesture",
+            gesture,
+            (2, 32, 32),
+            SEQUENCE,
+            events,
+            **fixed(10),
+            refusal=ATTENDS_TO_TIME,
+        )
     )
     return found
 

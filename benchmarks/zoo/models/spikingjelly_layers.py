@@ -169,6 +169,8 @@ NEURONS = {
     "KLIFNode": partial(_neuron, neuron.KLIFNode),
     "LIAFNode": partial(_neuron, neuron.LIAFNode, act=torch.relu, threshold_related=False),
     "CUBALIFNode": partial(_neuron, getattr(neuron, "CUBALIFNode", None)),
+    "ILIFNode": partial(_neuron, neuron.ILIFNode),
+    "STBIFNode": partial(_neuron, neuron.STBIFNode, q_threshold=0.5, level=4),
     "PSN": partial(_neuron, neuron.PSN, T=4),
     "MaskedPSN": partial(_neuron, neuron.MaskedPSN, k=2, T=4),
     "SlidingPSN": partial(_neuron, neuron.SlidingPSN, k=2),
@@ -185,7 +187,13 @@ def _gated() -> nn.Module:
     return _multi(nn.Sequential(*parts))
 
 
+def _normed() -> nn.Module:
+    parts = (layer.Conv2d(2, 4, 3), _node(), layer.NeuNorm(4, 6, 6), _node(), layer.Flatten())
+    return _multi(nn.Sequential(*parts, layer.Linear(144, 10)))
+
+
 NOT_CAUSAL = "each step looks at all steps, those to come included"
+FOR_EACH_STEP = "has other weights at every step"
 
 
 def layer_entries() -> list[Entry]:
@@ -209,8 +217,9 @@ def layer_entries() -> list[Entry]:
     ]
     shape = (2, 8, 8)
     found.append(entry("neuron.GatedLIFNode", _gated, shape, SEQUENCE, current, **fixed(4)))
+    found.append(entry("layer.NeuNorm", _normed, shape, SEQUENCE, current))
     for name, make in NEURONS.items():
         more = fixed(4) if "PSN" in name else {}
-        refusal = NOT_CAUSAL if name == "PSN" else ""
+        refusal = {"PSN": NOT_CAUSAL, "MaskedPSN": FOR_EACH_STEP}.get(name, "")
         found.append(lines(f"neuron.{name}", make, refusal=refusal, **more))
     return found

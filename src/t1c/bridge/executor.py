@@ -24,11 +24,13 @@ from .engine.network import Network, kept_of, plan_of, shapes_of
 from .engine.ordered import refuse_disorder
 from .engine.plan import Plan
 from .engine.progress import shown
-from .engine.sequence import run_chunk, run_pieces
+from .engine.sequence import run_chunk, run_pieces, step_as_chunk
+from .engine.spans import gathering, refuse_parts
 from .engine.state_checks import States, check_states
 from .engine.step import step
 from .engine.values import Values, outputs_of
 from .modules import NeuronModule
+from .modules.normalization import norms_of
 from .modules.registry import node_of
 from .modules.tied import staying_one
 from .names import module_names
@@ -82,6 +84,7 @@ class GraphExecutor(nn.Module):
         self.return_state = return_state
         self.edges = [(source, target) for source, target in edges]
         self.graph: ir.Graph | None = None
+        self.frozen_norms = False
         nodes = {name: node_of(module) for name, module in modules.items()}
         plan = plan_of(modules, nodes, self.edges, output_nodes, feedback)
         kept = kept_of(modules, plan)
@@ -125,6 +128,7 @@ class GraphExecutor(nn.Module):
             refuse_disorder(list(self.network.nodes()))
             _refuse_order_of_torch(self.events)
         self.network.reproducible = wanted
+        self.network.forget()
 
     @property
     def kernels(self) -> str | None:
@@ -150,6 +154,14 @@ class GraphExecutor(nn.Module):
             super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
         return self
 
+    def train(self, mode: bool = True) -> Self:
+        """Set training mode; norms that are frozen (``batchnorm='frozen'``) stay in eval mode."""
+        super().train(mode)
+        if self.frozen_norms:
+            for norm in norms_of(self):
+                norm.eval()
+        return self
+
     # One step ------------------------------------------------------------------------------
 
     def forward(self, x: Any, state: States | None = None) -> Any:
@@ -168,8 +180,8 @@ class GraphExecutor(nn.Module):
             InputError: an input or a state has the wrong shape, dtype or name.
         """
         network = self.network
-        inputs = self.borders.inputs(x, 1, network.dtype())
-        values, state = step(network, inputs, self._states(state))
+        inputs, state = self.borders.inputs(x, 1, network.dtype()), self._states(state)
+        values, state = step_as_chunk(network, inputs, state) or step(network, inputs, state)
         output = outputs_of(network.plan, values)
         return (output, state) if self.return_state else output
 
@@ -236,6 +248,7 @@ class GraphExecutor(nn.Module):
             return self._sequence(x, steps) if lead == 2 else self._inputs(x, 1)
 
         pieces = cut(xs, check, partial(chunk_size, self.network), chunk)
+        refuse_parts(gathering(self.network.nodes()), pieces.steps, chunk)
         with shown(progress, pieces.steps) as advance:
             state = run_pieces(self.network, pieces, state, collector, truncate, advance)
         return collector.result(), state

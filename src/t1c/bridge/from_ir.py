@@ -18,6 +18,7 @@ from .custom_map import NodeMap, module_from_map
 from .engine.kernels.surrogate import ATAN, Surrogate
 from .executor import GraphExecutor
 from .modules import LIFModule, MergeModule, SepConv2dModule, SkipModule
+from .modules.normalization import RECORDED, choose_statistics, mark
 from .modules.registry import importer_of, mark_default, remember
 from .modules.teach import teach
 from .modules.tied import freeze, tie
@@ -51,6 +52,7 @@ def ir_to_torch(
     kernels: str | None = None,
     events: bool | None = None,
     reproducible: bool = False,
+    batchnorm: str = RECORDED,
 ) -> GraphExecutor:
     """Import a graph, or a ``.t1c`` or ``.nir`` file, as an executable module in eval mode.
 
@@ -76,6 +78,10 @@ def ir_to_torch(
         reproducible: every sum in its one written order, so that all numbers are the same bits
             in every mode, at every batch size and number of threads, on every machine; float32
             and float64 on a CPU, in inference. See docs/reproducible.md.
+        batchnorm: of what batch norms take statistics in training: 'recorded' as each node says;
+            'step' of the batch at each step; 'sequence' of all steps and the batch, which ``run``
+            then works in one chunk and which cannot be stepped; 'frozen' of nothing: they stay in
+            eval mode when the executor is told to train, and only weight and bias learn.
 
     Returns:
         The executor. Its parameters are copies of the graph's arrays, and its ``graph`` is a copy
@@ -85,6 +91,7 @@ def ir_to_torch(
         GraphError, T1CFormatError: the graph or file is not valid.
         ConventionError: the dt of a ``.nir`` file is not known.
         UnsupportedError: no module runs a node, or with ``reproducible`` not in a written order.
+        InputError: an option that there is not.
 
     Example:
         >>> executor = ir_to_torch("model.t1c", return_state=True)  # doctest: +SKIP
@@ -101,6 +108,7 @@ def ir_to_torch(
     executor.reproducible = reproducible
     with torch.inference_mode(False):
         teach(executor, surrogate, detach_reset, learn, dtype)
+    executor.frozen_norms = choose_statistics(executor, batchnorm)
     return executor.eval()
 
 
@@ -143,6 +151,8 @@ def from_ir(
         module = module_from_map(custom_map, node, name)
         if module is None:
             module = node_to_module(node, dtype=dtype)
+        else:
+            mark(module, node)
         twin = next((n for n, other in modules.items() if other is module), None)
         if module is None:
             problems.append(_cannot_run(name, node))

@@ -11,6 +11,7 @@ from .input_checks import Inputs
 from .merging import MergeModule
 from .network import Network
 from .ordered import merge_in_order
+from .spans import keeps_mask
 from .state_checks import States, fitting, for_batch, misfit
 from .stateful import State, StatefulModule
 from .values import Values, at_port
@@ -31,7 +32,7 @@ def arriving(network: Network, name: str, values: Values, state: States, inputs:
     if not sources:
         return nothing(network, name, inputs, 0)
     sent = [
-        _sent_before(network, s.name, values, state, inputs) if s.back else at_port(values, s)
+        sent_before(network, s.name, values, state, inputs) if s.back else at_port(values, s)
         for s in sources
     ]
     return merge(network, name, sent)
@@ -68,7 +69,7 @@ def merge(network: Network, name: str, sent: list[Tensor]) -> Tensor:
     return total
 
 
-def _sent_before(
+def sent_before(
     network: Network, name: str, values: Values, state: States, inputs: Inputs
 ) -> Tensor:
     """What a node sent in the step before; zeros before the first."""
@@ -138,6 +139,8 @@ def state_of(network: Network, name: str, state: States, x: Tensor) -> State:
         return ()
     own = state[name][:-1] if name in network.plan.remembered else state[name]
     module = network.node(name)
+    if keeps_mask(module):
+        return tuple(fitting(name, v, x, x.shape) for v in own)
     if isinstance(module, StatefulModule):
         shapes = module.state_shapes(x.shape)
         return tuple(fitting(name, v, x, shape) for v, shape in zip(own, shapes, strict=True))

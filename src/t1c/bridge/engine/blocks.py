@@ -29,6 +29,8 @@ from .values import Values, at_port
 from .work import is_plain
 
 Neuron = tuple[State, Coefficients, Rule]
+MAPS = 2
+"""Samples that the ways of working a convolution are timed on, two steps of each."""
 
 
 @dataclass(frozen=True)
@@ -303,4 +305,4 @@ def _choice(
     parts = ("norm", norm), ("sum", chain.beside), ("neuron", module), (chain.pool, chain.pool)
     words = ", ".join(str(word) for word, there in parts if there is not None)
     words = f"gathered convolution {shape}, {words or 'alone'}"
-    return measured(xs, network.events, words, (2, 8, *shape.entering), dense, sparse)
+    return measured(xs, network.events, words, (2, MAPS, *shape.entering), dense, sparse)

@@ -11,6 +11,7 @@ from .blocks import inner_nodes
 from .folding import DENSE_BYTES
 from .input_checks import Inputs
 from .network import Network
+from .spans import gathering
 
 CHUNK_BYTES, TRAINING_BYTES = 20 * 2**20, 5 * 2**20
 """What the largest value of a chunk may take: less in training, where what a chunk leaves behind
@@ -19,8 +20,13 @@ the cache."""
 
 
 def chunk_size(network: Network, inputs: Inputs) -> int:
-    """How many steps of such inputs, by the largest value that a node sends."""
+    """How many steps of such inputs, by the largest value that a node sends.
+
+    All of them where statistics are taken of all, which exist only together.
+    """
     like = next(iter(inputs.values()))
+    if gathering(network.nodes()):
+        return max(1, len(like))
     inner = inner_nodes(network, like)
     names = [name for name in network.plan.order if name not in inner]
     shapes = [shape for name in names if (shape := network.shapes[name]) is not None]

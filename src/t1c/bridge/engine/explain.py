@@ -7,6 +7,7 @@ from typing import Any
 
 from torch import nn
 
+from .geometry import Convolving
 from .network import Network
 from .scanned import ScannedModule
 from .stateful import StatefulModule
@@ -84,8 +85,15 @@ def explain(network: Network) -> Explanation:
             continue
         block = network.blocks.get(name, ())
         if block and choice is not None:
-            words = f"{len(block)} nodes as one kernel, by active inputs"
+            how = "by active inputs" if choice.way == "events" else "behind a dense convolution"
+            words = f"{len(block)} nodes as one kernel, {how}"
             rows.append(Row(block, words, choice.density, choice.crossing, choice.reason))
+        elif block and any(nodes.names == block for nodes in network.stretches.values()):
+            words = f"{len(block)} nodes, all steps in one generated loop"
+            rows.append(Row(block, words, why="no element meets another"))
+        elif block and isinstance(module, Convolving):
+            words = f"{len(block)} nodes as one kernel, behind a convolution worked once"
+            rows.append(Row(block, words, why="the same input at every step"))
         elif block:
             words = f"{len(block)} nodes step by step in one kernel"
             rows.append(Row(block, words, why="a loop, and few neurons around it"))

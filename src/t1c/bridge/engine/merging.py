@@ -12,6 +12,9 @@ from .stateless import StatelessModule
 class MergeModule(StatelessModule):
     """A module that decides how several inputs become one."""
 
+    stretches: bool = False
+    """An axis of size 1 of an input stands for a longer one."""
+
     @property
     def joins(self) -> bool:
         """The inputs are joined, not added."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, cast
 
 import torch
@@ -21,11 +22,25 @@ from .choices import Choice
 from .plan import Plan, make_plan
 from .program import Program
 from .scanned import ScannedModule
+from .spans import keeps_mask
 from .state_checks import Kept, kept_by
 from .stateful import StatefulModule
 from .work import emits_early, feeds_back, has_several, is_stateless
 
 Shape = tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Together:
+    """Nodes that are worked as one stretch.
+
+    Attributes:
+        names: in the order of work; none, if no loop serves them.
+        exact: every bit of what they send is said, whatever works them.
+    """
+
+    names: tuple[str, ...] = ()
+    exact: bool = True
 
 
 class Network:
@@ -43,6 +58,7 @@ class Network:
         choices: node name -> how a layer was worked in the last run.
         blocks: node name -> the nodes that were worked with it as one.
         programs: lists of instructions by what they work; None where none serves.
+        stretches: which nodes one generated loop works together.
         last_chunk: how many steps the last run worked at once.
     """
 
@@ -62,12 +78,13 @@ class Network:
         self.choices: dict[str, Choice] = {}
         self.blocks: dict[str, tuple[str, ...]] = {}
         self.programs: dict[tuple[Any, ...], Program | None] = {}
+        self.stretches: dict[tuple[Any, ...], Together] = {}
         self.last_chunk: int | None = None
         self._first: tuple[nn.Module, str] | None = None
 
     def __getstate__(self) -> dict[str, Any]:
         # A copy looks at its own modules anew.
-        return {**self.__dict__, "programs": {}, "_first": None}
+        return {**self.__dict__, "programs": {}, "stretches": {}, "_first": None}
 
     def node(self, name: str) -> nn.Module:
         """The module of a node, by the node's own name."""
@@ -117,7 +134,7 @@ class Network:
 
     def forget(self) -> None:
         """Look at all modules anew: their parameters changed in place, and nothing counts it."""
-        self.programs, self._first = {}, None
+        self.programs, self.stretches, self._first = {}, {}, None
 
     def begin(self) -> None:
         """Forget how the last run worked."""
@@ -169,5 +186,5 @@ def kept_of(modules: Mapping[str, nn.Module], plan: Plan) -> dict[str, Kept]:
     return {
         name: kept_by(module, name in plan.remembered)
         for name, module in modules.items()
-        if name in plan.remembered or not is_stateless(module)
+        if name in plan.remembered or keeps_mask(module) or not is_stateless(module)
     }

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.nn.modules.dropout import _DropoutNd
 from torch.utils.hooks import RemovableHandle
 
 from .frame import Frames
@@ -51,7 +52,7 @@ class Program:
         self.hooks = [hooks for module in looked_at.values() for hooks in hooks_of(module)]
         self.hooked = -1
         self.owns = [(module.__dict__, module._modules) for module in looked_at.values()]
-        self.dropouts = [m for m in looked_at.values() if isinstance(m, nn.Dropout)]
+        self.dropouts = [m for m in looked_at.values() if isinstance(m, _DropoutNd)]
         self.feeding = {place: key for key, place in self.feeds.items()}
 
     def current(self) -> bool:

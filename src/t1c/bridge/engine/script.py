@@ -168,7 +168,7 @@ def writer_of(module: nn.Module) -> Write | None:
     return _WRITERS.get(type(module))
 
 
-@instructs(nn.Identity, nn.Dropout, nn.Flatten)
+@instructs(nn.Identity, nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Dropout3d, nn.Flatten)
 def _passed(script: Script, module: nn.Module, x: int, entering: Shape, leaving: Shape) -> int:
     return script.passed(x, entering, leaving)
 

@@ -11,7 +11,8 @@ from .input_checks import Inputs
 from .network import Network
 from .stages import by_program, is_still, work_stage
 from .state_checks import States
-from .values import Values, each_port, outputs_of
+from .stretch import rounds_freely
+from .values import Values, at_step, each_port, outputs_of
 
 NARROW = 128
 """Elements of a value up to which the nodes around a loop are worked with it."""
@@ -80,6 +81,15 @@ def run_chunk(
             if done not in keep:
                 values.pop(done, None)
     return _apart(values, keep), after
+
+
+def step_as_chunk(network: Network, inputs: Inputs, state: States) -> tuple[Values, States] | None:
+    """One step of ``inputs`` (B, *shape) as a chunk, if only so its bits are those of a chunk."""
+    if not rounds_freely(network, next(iter(inputs.values()))):
+        return None
+    steps = {name: x.unsqueeze(0) for name, x in inputs.items()}
+    values, after = run_chunk(network, steps, state, network.plan.outputs)
+    return {name: at_step(values[name], 0) for name in network.plan.outputs}, after
 
 
 def _narrow_loop(network: Network, keep: Collection[str]) -> bool:

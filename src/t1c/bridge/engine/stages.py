@@ -8,6 +8,7 @@ from contextlib import nullcontext
 import torch
 from torch import Tensor, nn
 
+from . import stretch
 from .arrivals import merge, nothing, state_of
 from .blocks import AffineBlock, Block, find_affine_block, find_block
 from .choices import Choice
@@ -17,6 +18,7 @@ from .input_checks import Inputs
 from .merging import MergeModule
 from .network import Network
 from .plan import Stage
+from .spans import LAST, ONCE, gathers, masked, masks, normed_at_last, refuse_changing, span_of
 from .state_checks import States
 from .stateful import StatefulModule
 from .step import step_nodes
@@ -36,6 +38,9 @@ def work_stage(
 ) -> set[str]:
     """All steps of a stage, and of those behind it that are worked with it: all their names."""
     name, choice = stage.names[0], None
+    nodes = stretch.together(network, stage, next(iter(inputs.values())))
+    if stretch.work(network, nodes, inputs, values, state, after, keep):
+        return set(nodes.names)
     if not stage.loop:
         block = _block(network, name, inputs, values, state, keep)
         if block is not None and block.serves:
@@ -71,7 +76,10 @@ def _whole(
     else:
         sent = [at_port(values, s) for s in sources]
     steps = len(sent[0])
-    once = all(map(is_still, sent)) and can_share(module)
+    still = all(map(is_still, sent))
+    if not still and steps > 1:
+        refuse_changing(name, module)
+    once = still and (can_share(module) or masks(module) or _takes(module, ONCE))
     if once:
         sent = [v[:1] for v in sent]
     if len(sent) == 1 and not (sources and isinstance(module, MergeModule)):
@@ -83,6 +91,12 @@ def _whole(
         like = xs[0] if len(xs) else xs.new_zeros(xs.shape[1:])
         own = state_of(network, name, state, like)
         values[name], after[name] = module.scan(xs, own or module.initial_state(like))
+    elif masks(module):
+        like = xs[0] if len(xs) else xs.new_zeros(xs.shape[1:])
+        value, after[name] = masked(module, xs, like, state_of(network, name, state, like))
+        values[name] = _held(value, steps) if once else value
+    elif steps and _takes(module, LAST) and not network.reproducible:
+        values[name] = normed_at_last(module, xs)
     else:
         if network.reproducible:
             value, choice = fold_in_order(name, module, xs), None
@@ -92,6 +106,11 @@ def _whole(
         if choice is not None:
             network.choices[name] = choice
     return True
+
+
+def _takes(module: nn.Module, span: str) -> bool:
+    """Whether it takes statistics now, of that span."""
+    return gathers(module) and span_of(module) == span
 
 
 def is_still(value: Sent) -> bool:

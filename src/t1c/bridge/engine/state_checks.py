@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from t1c.ir.errors import InputError, Problem
 
+from .spans import keeps_mask
 from .stateful import State, StatefulModule
 
 States = dict[str, State]
@@ -32,6 +33,9 @@ class Kept:
 def kept_by(module: nn.Module, remembered: bool) -> Kept:
     """What a node carries, given whether its output is needed again in the next step."""
     sent = ("what it sent",) if remembered else ()
+    if keeps_mask(module):
+        # A mask in training, and none in eval mode.
+        return Kept(sent, open=True)
     if isinstance(module, StatefulModule):
         return Kept((*module.state_names, *sent), open=False)
     return Kept(sent, open=True)

@@ -23,6 +23,11 @@ class StatefulModule(nn.Module):
     breaks_cycles: bool = True
     """A cycle may be cut at this module's output: it is a neuron."""
 
+    @property
+    def delays(self) -> int | None:
+        """By how many steps, if all that a step does is to delay all elements by as many."""
+        return None
+
     def state_shapes(self, shape: torch.Size) -> tuple[torch.Size, ...]:
         """The shape of each state variable for an input of ``shape`` (B, *features)."""
         return (shape,) * len(self.state_names)

@@ -11,6 +11,7 @@ from .folding import in_order_of_torch
 from .input_checks import Inputs
 from .network import Network
 from .ordered import work_in_order
+from .spans import masks
 from .state_checks import States
 from .stateful import State, StatefulModule
 from .values import Values
@@ -66,7 +67,8 @@ def step_nodes(
         x = inputs[name] if name in inputs else arriving(network, name, values, state, inputs)
         module = network.node(name)
         own: State | None = None
-        if network.reproducible and not isinstance(module, StatefulModule):
+        keeps = isinstance(module, StatefulModule) or masks(module)
+        if network.reproducible and not keeps:
             values[name] = work_in_order(name, module, x)
         elif network.events is False and type(module) is nn.Linear and is_plain(module):
             values[name] = in_order_of_torch(module, x)

@@ -18,6 +18,7 @@ from torch.nn.modules.instancenorm import _InstanceNorm
 from t1c import ir
 from t1c.ir.errors import Problem, UnsupportedError
 
+from .spans import STEP, gathers, masked, masks, refuse_step, span_of
 from .stateful import State, StatefulModule
 from .stateless import StatelessModule
 
@@ -76,26 +77,31 @@ def is_plain(module: nn.Module) -> bool:
 def can_fold(module: nn.Module) -> bool:
     """Whether T steps of a batch may pass through ``module`` as one batch of T*B.
 
-    True for stateless modules in which samples do not meet. Statistics of a batch being trained
-    are taken per step, as stepping takes them.
+    True for stateless modules in which samples do not meet, or those of all steps do. Statistics
+    of a batch being trained are those of a step unless a norm is marked otherwise: see ``spans``.
     """
     return is_stateless(module) and not any(_mixes_samples(inner) for inner in module.modules())
 
 
 def can_share(module: nn.Module) -> bool:
-    """Whether steps with the same input may share one output: nothing is drawn at random."""
+    """Whether steps with the same input may share one output: nothing is drawn at random.
+
+    And no statistics are taken of how many steps there are.
+    """
     return can_fold(module) and not any(_draws(inner) for inner in module.modules())
 
 
 def _draws(module: nn.Module) -> bool:
     if isinstance(module, _DropoutNd | nn.RReLU):
         return module.training
+    if isinstance(module, _BatchNorm):
+        return gathers(module)
     return isinstance(module, nn.FractionalMaxPool2d | nn.FractionalMaxPool3d)
 
 
 def _mixes_samples(module: nn.Module) -> bool:
     if isinstance(module, _BatchNorm | _InstanceNorm):
-        return module.training
+        return module.training and span_of(module) == STEP
     # Softmax and its like take any axis; counted from the end it may be the batch.
     dim = getattr(module, "dim", -1)
     return dim is None or (isinstance(dim, int) and dim != -1 and dim < 1)
@@ -180,7 +186,10 @@ def step_of(name: str, module: nn.Module, x: Tensor, own: State) -> tuple[Any, S
             return module.step(x, own)
         output, *after = module(x, *own)
         return output, tuple(after)
+    if masks(module):
+        return masked(module, x, x, own)
     if is_stateless(module):
+        refuse_step(name, module)
         return module(x), None
     if not own:
         rest(module)

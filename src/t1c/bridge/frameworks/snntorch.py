@@ -29,6 +29,7 @@ from ..modules.exporting import (
     over_features,
     refuse,
 )
+from ..modules.linear import bias_of
 from .over_time import Layout, over_time
 from .shared import refuse_own_methods, time_constant
 from .snntorch_import import node_map
@@ -363,6 +364,21 @@ def _state_leaky(module: snn.StateLeaky, entering: Shape, leaving: Shape) -> ir.
     node = ir.LIF(tau, tau.copy(), none, threshold, reset="none", fires_at="gt")
     graded = _graded(module, node, entering)
     return _as_integrator(graded if isinstance(graded, Fragment) else Fragment({"": graded}), node)
+
+
+@exports(snn.LinearLeaky, stepped=True)
+def _linear_leaky(module: Any, entering: Shape, leaving: Shape) -> Fragment:
+    """A Linear, and a StateLeaky behind it."""
+    made = _state_leaky(module, (module.linear.out_features,), leaving)
+    linear = ir.Affine(array(module.linear.weight), **bias_of(module.linear))
+
+    def behind(leaky: Fragment) -> Fragment:
+        nodes = {"linear": linear, **leaky.nodes}
+        edges = (("linear", leaky.enter), *leaky.edges)
+        membrane = leaky.membrane and behind(leaky.membrane)
+        return replace(leaky, nodes=nodes, edges=edges, enter="linear", membrane=membrane)
+
+    return behind(made if isinstance(made, Fragment) else Fragment({"": made}))
 
 
 @exports(snn.LeakyParallel, stepped=True)

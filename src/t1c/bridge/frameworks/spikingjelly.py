@@ -16,12 +16,14 @@ from typing import Any
 
 import numpy as np
 import torch
+from spikingjelly._ops import ilif, stbif
 from spikingjelly.activation_based import base, functional, layer, neuron, surrogate
 from torch import Tensor, nn
 
 from t1c import ir
 
-from ..modules.exporting import Shape, channels, exporter_of, exports, refuse
+from ..modules.exporting import Fragment, Shape, array, exporter_of, exports, refuse
+from ..modules.normalization import dropout
 from .over_time import Layout, over_time
 from .shared import refuse_own_methods, time_constant_of_rate
 from .watching import Note, watches
@@ -29,7 +31,7 @@ from .watching import Note, watches
 _METHODS = (
     *("forward", "single_step_forward", "multi_step_forward", "reset"),
     *("single_step_functional_forward", "multi_step_functional_forward", "materialize_states"),
-    *("neuronal_charge", "neuronal_fire", "neuronal_reset"),
+    *("neuronal_charge", "neuronal_fire", "neuronal_reset", "gen_gemm_weight"),
 )
 """What a subclass may not change, to be what its parent is."""
 
@@ -41,11 +43,8 @@ def _rest(module: Any) -> tuple[float]:
     return (0.0 if module.v_reset is None else float(module.v_reset),)
 
 
-def _firing(module: Any) -> dict[str, Any]:
-    """Threshold, firing and reset of a neuron as fields of a node.
-
-    ``detach_reset``, ``backend`` and ``store_v_seq`` do not change what it computes.
-    """
+def _refuse_own_parts(module: Any) -> None:
+    """Refuse a neuron with methods, or a surrogate, that are not SpikingJelly's."""
     refuse_own_methods(module, _METHODS)
     fire = module.surrogate_function
     known = type(fire).__module__ == surrogate.__name__ and "forward" not in vars(fire)
@@ -55,6 +54,14 @@ def _firing(module: Any) -> dict[str, Any]:
             "one of SpikingJelly's, with spiking=True: they are steps going forward",
             "Use another surrogate for the export; its slope is no part of a graph.",
         )
+
+
+def _firing(module: Any) -> dict[str, Any]:
+    """Threshold, firing and reset of a neuron as fields of a node.
+
+    ``detach_reset``, ``backend`` and ``store_v_seq`` do not change what it computes.
+    """
+    _refuse_own_parts(module)
     if getattr(module, "_neuron_precision", None) is not None:
         raise refuse("a neuron precision of its own", "the precision of the model")
     start = module.get_reset_value("v")
@@ -93,21 +100,78 @@ def _plif(module: neuron.ParametricLIFNode, entering: Shape, leaving: Shape) -> 
     return _leaky(module, time_constant_of_rate(rate, entering, "sigmoid(w)"))
 
 
+@exports(neuron.SlidingPSN, state=("queue",))
+def _sliding(module: neuron.SlidingPSN, entering: Shape, leaving: Shape) -> Fragment:
+    """A weighted sum of the last k inputs, as Delays of one step and a Scale for each."""
+    _refuse_own_parts(module)
+    weight, bias = array(module.weight), array(module.bias).reshape(1)
+    nodes: dict[str, ir.Node] = {"now": ir.Skip("passthrough")}
+    edges, latest = [], "now"
+    for age, factor in enumerate(reversed(weight)):
+        if age:
+            edges.append((latest, f"past_{age}"))
+            latest = f"past_{age}"
+            nodes[latest] = ir.Delay(np.array(1))
+        edges.append((latest, f"tap_{age}"))
+        nodes[f"tap_{age}"] = ir.Scale(factor.reshape(1))
+    nodes["potential"] = ir.Shift(bias)
+    edges += [(f"tap_{age}", "potential") for age in reversed(range(len(weight)))]
+    nodes[""] = ir.Threshold(np.zeros(1, weight.dtype))
+    return Fragment(nodes, (*edges, ("potential", "")), enter="now")
+
+
+@exports(neuron.PSN, neuron.MaskedPSN)
+def _parallel(module: Any, entering: Shape, leaving: Shape) -> ir.Node:
+    masked = isinstance(module, neuron.MaskedPSN) and float(module.lambda_) >= 1
+    ahead = "" if masked else ", and every step looks at all of them, those to come included"
+    raise refuse(
+        f"a {type(module).__name__} has weights of its own for each of {module.T} steps{ahead}",
+        "one rule for every step",
+        "Use a SlidingPSN, which weighs the last k inputs alike at every step.",
+    )
+
+
 @contextmanager
 def unfused(module: nn.Module) -> Iterator[None]:
     """Have SpikingJelly run the definition of a neuron, and not an operator of its own."""
     if not isinstance(module, base.MemoryModule):
         yield
         return
-    places = [functional.neuron, sys.modules["spikingjelly._ops.surrogate"]]
-    kept = [place._surrogate_spec for place in places]
-    for place in places:
-        place._surrogate_spec = lambda *_: None
+    stood_in: list[tuple[Any, str, Any]] = [
+        (functional.neuron, "_surrogate_spec", lambda *_: None),
+        (sys.modules["spikingjelly._ops.surrogate"], "_surrogate_spec", lambda *_: None),
+        (ilif, "_forward", _ilif_steps),
+        (stbif, "_forward", stbif.reference._forward_impl),
+    ]
+    kept = [getattr(place, name) for place, name, _ in stood_in]
+    for place, name, definition in stood_in:
+        setattr(place, name, definition)
     try:
         yield
     finally:
-        for place, spec in zip(places, kept, strict=True):
-            place._surrogate_spec = spec
+        for (place, name, _), own in zip(stood_in, kept, strict=True):
+            setattr(place, name, own)
+
+
+def _ilif_steps(
+    xs: Tensor,
+    v: Tensor,
+    tau: float,
+    count: float,
+    lower: float,
+    upper: float,
+    threshold: float,
+    detach_reset: bool,
+    store_v_seq: bool,
+) -> tuple[Tensor, Tensor, Tensor]:
+    """What the operator of an ILIFNode computes, in steps: spikes (T, B, ...) and membranes."""
+    fire = surrogate.MultiLevelSpikeCount(int(count), grad_window=(lower, upper))
+    spikes, membranes = [], []
+    for x in xs:
+        spike, v = functional.neuron.ilif_step(x, v, tau, threshold, fire, detach_reset)
+        spikes.append(spike)
+        membranes.append(v)
+    return torch.stack(spikes), torch.stack(membranes) if store_v_seq else v, v
 
 
 # Layers ----------------------------------------------------------------------------------------
@@ -123,7 +187,8 @@ for _name in (
 
 @exports(layer.Dropout, layer.Dropout2d)
 def _dropout(module: Any, entering: Shape, leaving: Shape) -> ir.Node:
-    return ir.Dropout(features=channels(entering), p=float(module.p))
+    # Its mask is kept until reset().
+    return dropout(float(module.p), "sequence", entering, isinstance(module, layer.Dropout2d))
 
 
 # Time ------------------------------------------------------------------------------------------

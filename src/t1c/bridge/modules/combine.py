@@ -53,6 +53,7 @@ class BinaryModule(Surrogated, _Combination):
     none.
     """
 
+    stretches = True
     node: ir.Binary
 
     def __init__(self, op: str) -> None:
@@ -88,6 +89,7 @@ class WhereModule(_Combination):
     No gradient flows to the condition.
     """
 
+    stretches = True
     node: ir.Where
 
     def __init__(self) -> None:

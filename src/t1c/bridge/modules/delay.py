@@ -37,6 +37,11 @@ class DelayModule(StatefulModule):
         self.longest = node.longest
         self.emits_early = node.emits_early
 
+    @property
+    def delays(self) -> int | None:
+        """The steps, if they are the same for all elements."""
+        return self.longest if bool((self.delay == self.longest).all()) else None
+
     def state_shapes(self, shape: torch.Size) -> tuple[torch.Size, ...]:
         """The line for an input of ``shape``."""
         return (torch.Size((shape[0], self.longest, *shape[1:])),)

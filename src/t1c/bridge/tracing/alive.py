@@ -44,11 +44,17 @@ class Alive:
         self._keep = keep
         self._known: dict[int, Known] = {}
         self._sharing: dict[int, list[tuple[Known, StorageWeakRef]]] = {}
+        self._holders: dict[Value, Callable[[], Tensor | None]] = {}
         self._outlines: dict[int, tuple[Any, Tensor]] = {}
 
     def known(self, tensor: Tensor) -> Known | None:
         """What is known of a tensor."""
         return self._known.get(id(tensor))
+
+    def holder(self, value: Value) -> Tensor | None:
+        """The tensor that became a value last, while it is there."""
+        found = self._holders.get(value)
+        return None if found is None else found()
 
     def enter(self, tensor: Tensor, value: Value) -> None:
         """Know a tensor from now on."""
@@ -63,6 +69,7 @@ class Alive:
         if self._keep:
             kept = _Kept(tensor)
         known = self._known[key] = Known(kept, version_of(tensor), value)
+        self._holders[value] = kept
         if not value.constant and (place := memory_of(tensor)) is not None:
             there = [e for e in self._sharing.get(place, ()) if not e[1].expired()]
             there.append((known, StorageWeakRef(tensor.untyped_storage())))

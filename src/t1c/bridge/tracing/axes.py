@@ -13,6 +13,8 @@ import math
 from collections.abc import Iterable, Sequence
 
 TIME, BATCH = "time", "batch"
+STILL = "still"
+"""One step that stands for all: a new axis of one, where a module wants time."""
 
 
 class AxisError(Exception):
@@ -25,13 +27,16 @@ class Atom:
     Args:
         size: its length.
         free: along it all values are the same (copies), or constants: it is whatever it meets.
+        part_of: the axis of which a slice left this part; or which is a part of this one, beside
+            constants.
     """
 
-    def __init__(self, size: int, free: bool = False) -> None:
+    def __init__(self, size: int, free: bool = False, part_of: Atom | None = None) -> None:
         self.size, self.free = size, free
         self._role: str | None = None
         self._same: Atom | None = None
         self._parts: list[Atom] | None = None
+        self._part_of = part_of
 
     def found(self) -> Atom:
         """The atom that stands for this one."""
@@ -42,8 +47,14 @@ class Atom:
 
     @property
     def role(self) -> str | None:
-        """TIME, BATCH, or None: a feature, as far as is known."""
+        """TIME, BATCH, STILL, or None: a feature, as far as is known."""
         return self.found()._role
+
+    @property
+    def part_of(self) -> Atom | None:
+        """The axis of which it is a part, or which is one of it, if that was not taken apart."""
+        whole = self.found()._part_of
+        return whole.found() if whole is not None and len(whole.leaves()) == 1 else None
 
     def leaves(self) -> list[Atom]:
         """The atoms that it was taken apart into; itself if it was not."""
@@ -60,7 +71,7 @@ class Atom:
         atom._parts = [Atom(outer, atom.free), Atom(atom.size // outer, atom.free)]
 
     def become(self, role: str) -> None:
-        """Say that it is time, or the batch."""
+        """Say that it is time, the batch, or one step that stands for all."""
         leaves = self.leaves()
         if len(leaves) != 1:
             raise AxisError(f"an axis that is several is taken for {role}")
@@ -92,7 +103,7 @@ def roles(dim: Sequence[Atom]) -> set[str | None]:
 def is_lead(dim: Sequence[Atom]) -> bool:
     """Whether an axis is time, batch or both."""
     found = roles(dim)
-    if found <= {TIME, BATCH}:
+    if found <= {TIME, BATCH, STILL}:
         return bool(found)
     if found != {None}:
         raise AxisError(f"{' and '.join(sorted(r or 'features' for r in found))} share an axis")
@@ -141,6 +152,7 @@ def _merge(a: Atom, b: Atom) -> None:
     if None not in (a._role, b._role) and a._role != b._role:
         raise AxisError(f"the {a._role} axis of one is the {b._role} axis of the other")
     a._role = a._role or b._role
+    a._part_of = a._part_of or b._part_of
     b._same = a
 
 
@@ -181,6 +193,8 @@ def regroup(dims: Dims, shape: Sequence[int]) -> Dims:
             if not waiting:
                 raise AxisError(f"axes do not make up a shape {tuple(shape)}")
             atom = waiting.pop(0)
+            if atom.role == STILL:
+                continue
             if (n // done) % atom.size and atom.size % (n // done) == 0:
                 atom.split(n // done)
                 first, rest = atom.leaves()

@@ -14,6 +14,7 @@ from torch import Tensor
 from t1c import ir
 from t1c.ir.primitives.neuron import parameter_shape
 
+from ..engine.spans import STEP
 from ..modules.exporting import Fragment, Shape, array, refuse
 from . import axes
 from .axes import BATCH, TIME, Dims
@@ -40,6 +41,7 @@ class Bench:
         flowing: what flows into the call: a function of the place among its inputs.
         final: the call happens once, behind the last step.
         used: which of the results something takes.
+        span: of what one such call is; see ``Families.span``.
     """
 
     def __init__(
@@ -50,10 +52,11 @@ class Bench:
         flowing: Callable[[int], Signal],
         final: bool = False,
         used: Collection[int] = (0,),
+        span: str = STEP,
     ) -> None:
         self.call, self.steps, self.drawing = call, steps, drawing
         self._flowing = flowing
-        self.final, self.used = final, used
+        self.final, self.used, self.span = final, used, span
 
     # What flows in ---------------------------------------------------------------------------
 
@@ -67,15 +70,18 @@ class Bench:
 
     def stretched(self, value: Value) -> Signal:
         """What flows in for a value, with the features of the result."""
-        return self.reshaped(self.signal(value), self.out())
+        signal, out = self.signal(value), self.out()
+        if math.prod(signal.features) != math.prod(out):
+            return self.copied(signal, out)
+        return self.reshaped(signal, out)
 
     def dims(self, value: Value) -> Dims:
         """The axes of a value."""
         return self.steps.dims(value)
 
     def features(self, value: Value) -> Shape:
-        """The shape of a value without time and batch."""
-        return tuple(value.shape[i] for i in axes.features(self.dims(value)))
+        """The shape of a value without time and batch; one number for each sample is (1,)."""
+        return self.steps.features(value) or (1,)
 
     def out(self, port: int = 0) -> Shape:
         """The features of a result."""
@@ -111,6 +117,18 @@ class Bench:
                 f"{self.call.name} on {value.shape}, whose first axis is a feature",
                 "the batch first",
                 "Keep the batch dimension.",
+            )
+
+    def channels_of(self, value: Value, dim: int = 1) -> None:
+        """Refuse a layer whose channels are not the first axis of the features.
+
+        It treats each number by itself, as its channel says: what the others are does not matter.
+        """
+        if self.feature_axis(value, dim) != 0:
+            raise refuse(
+                f"{self.call.name} on {value.shape}, whose channels are not the first of its "
+                f"features {self.features(value)}",
+                "channels before all other features",
             )
 
     # Constants ---------------------------------------------------------------------------------
@@ -228,7 +246,10 @@ class Bench:
                 "Keep the axis, as x[:, 0:1] and keepdim=True do, or use x.unsqueeze(-1).",
             )
         if math.prod(signal.features) != math.prod(shape):
-            return self.copied(signal, shape)
+            raise refuse(
+                f"features {signal.features} where {shape} were expected",
+                "values whose shapes go together at every step",
+            )
         while isinstance(signal.spot.node, ir.Reshape | ir.Flatten) and not signal.spot.own:
             signal = signal.spot.inputs[0]
             if signal.features == shape:
@@ -236,12 +257,35 @@ class Bench:
         return self.emit(_reshape(signal.features, shape), signal, features=shape)
 
     def copied(self, signal: Signal, shape: Shape) -> Signal:
-        """Refuse copies along features, which no primitive makes."""
-        raise refuse(
-            f"features {signal.features} are copied into {shape}",
-            "features as they are: what combines two values broadcasts them",
-            "Leave expand() and repeat() away.",
-        )
+        """A signal with copies of itself along the axes of 1, as torch broadcasts them.
+
+        Raises:
+            UnsupportedError: the shapes do not broadcast.
+        """
+        signal = self.ranked(signal, len(shape))
+        if any(n not in (1, m) for n, m in zip(signal.features, shape, strict=True)):
+            raise refuse(
+                f"features {signal.features} are copied into {shape}",
+                "copies along axes of 1",
+            )
+        for axis, (n, m) in enumerate(zip(signal.features, shape, strict=True)):
+            if n != m:
+                signal = self._spread(signal, axis, m)
+        return signal
+
+    def _spread(self, signal: Signal, axis: int, count: int) -> Signal:
+        """So many copies along an axis of 1: a product with ones, which changes no number."""
+        before, after = signal.features[:axis], signal.features[axis + 1 :]
+        last = self.reshaped(signal, (*before, *after, 1))
+        ones = ir.Linear(np.ones((count, 1), self.dtype))
+        copies = self.emit(ones, last, features=(*before, *after, count), label="copies")
+        if not after:
+            return copies
+        last_axis = len(before) + len(after)
+        last_axis = len(before) + len(after)
+        order = [*range(axis), last_axis, *range(axis, last_axis)]
+        moved = (*before, count, *after)
+        return self.emit(ir.Transpose(tuple(order)), copies, features=moved, label="copies.axes")
 
     def slice(self, signal: Signal, axis: int, start: int, stop: int, step: int = 1) -> Signal:
         """A part of a feature axis."""

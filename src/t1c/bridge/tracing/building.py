@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import heapq
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
@@ -14,17 +15,19 @@ from t1c import ir
 from t1c.ir.errors import Problem, T1CError, UnsupportedError
 
 from ..modules.exporting import Fragment, Shape, module_to_node
+from ..modules.normalization import as_trained
 from . import axes
 from .axes import BATCH, TIME, AxisError, leaves
 from .bench import Bench, Unsaid
 from .drawing import Drawing, Signal, Spot
 from .effects import axes_kept, leading
 from .families import Families, Ref, Slot
+from .forms import features_out, layout_of
 from .ledger import describe
 from .names import NICKNAMES, plain_name, spoken
 from .operations import rule_of
-from .record import Call, called_at
-from .steps import Key
+from .record import Call, Value, called_at, replaced
+from .steps import Key, numbers_at
 
 Choose = Callable[[nn.Module], "ir.Node | Fragment | None"]
 
@@ -106,7 +109,7 @@ class Building:
 
     def _enter(self, number: int) -> None:
         value = self.steps.record.inputs[number][0]
-        features = self._features(value)
+        features = self.steps.features(value)
         if not features:
             raise UnsupportedError(self._without_features(number))
         signal = self.drawing.emit(ir.Input(features), features=features)
@@ -133,7 +136,7 @@ class Building:
         )
 
     def _features(self, value: Any) -> Shape:
-        return tuple(value.shape[i] for i in axes.features(self.steps.dims(value)))
+        return self.steps.features(value) or (1,)
 
     def _order(self) -> list[Key]:
         """The families, each after those that it needs in the same step."""
@@ -177,7 +180,7 @@ class Building:
     # One family --------------------------------------------------------------------------------
 
     def _draw(self, key: Key) -> None:
-        call = self.families.needed[key]
+        call = self._with_constants(key, self.families.needed[key])
         bench = Bench(
             call,
             self.steps,
@@ -185,6 +188,7 @@ class Building:
             lambda i: self._flowing(Slot(key, i), call),
             self._is_final(key, call),
             {r.port for r in self.families.reaches.values() if r.key == key},
+            self.families.span(key, call),
         )
         try:
             if call in self.steps.problems and call.module is None:
@@ -207,6 +211,25 @@ class Building:
             self._sent[key, port] = self._with_first(key, port, signal, bench)
         if call.neuron:
             self._send_membrane(key, call, signals[0])
+
+    def _with_constants(self, key: Key, call: Call) -> Call:
+        """A call that knows which of its inputs are constants at every step, if only there."""
+        found = {}
+        for place, value in enumerate(call.inputs):
+            ref = self.families.reaches[Slot(key, place)]
+            if ref.key is None and not value.constant:
+                time = ref.at.time or 0
+                found[value] = Value(numbers_at(self.steps, ref.at, time))
+        if not found:
+            return call
+
+        def known(value: Value) -> Value:
+            return found.get(value, value)
+
+        call = copy.copy(call)
+        call.args, call.kwargs = (replaced(a, Value, known) for a in (call.args, call.kwargs))
+        call.inputs = tuple(map(known, call.inputs))
+        return call
 
     def _is_final(self, key: Key, call: Call) -> bool:
         """Whether a call happens once, behind the last step."""
@@ -295,6 +318,14 @@ class Building:
         if isinstance(module, nn.Flatten) and chosen is None and not plain:
             return bench.reshaped(signal, bench.out())
         fragment = self._fragment(call, chosen, signal.features, bench.out())
+        if chosen is None:
+            fragment = replace(
+                fragment,
+                nodes={
+                    name: as_trained(node, module, bench.span)
+                    for name, node in fragment.nodes.items()
+                },
+            )
         sent = bench.emit(fragment, signal, label=call.name, own=True)
         if len(call.outputs) == 1:
             return sent
@@ -307,13 +338,18 @@ class Building:
         if call.neuron:
             if not call.whole and self.steps.whole(x):
                 raise AxisError("a neuron that takes one step is given a whole sequence")
+            if call.whole and not self.steps.whole(x) and not self.steps.single:
+                count = self.steps.count
+                raise AxisError(f"a neuron takes one step, of which {count} copies are made")
             axes.features(bench.dims(x))
             return
-        norms = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.GroupNorm)
+        batch_norms = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
         lead = leading(call, bench.dims(x))
         if kind == "last":
             bench.feature_axis(x, -1)
-        elif kind in ("first", "") or isinstance(call.module, norms):
+        elif isinstance(call.module, batch_norms) and kind == "all":
+            bench.channels_of(x, lead)
+        elif kind in ("first", "") or isinstance(call.module, nn.GroupNorm):
             if not (isinstance(call.module, nn.Flatten) and kind == ""):
                 bench.map_of(x, lead)
         elif isinstance(call.module, nn.LayerNorm):
@@ -357,7 +393,7 @@ class Building:
                 )
             fired = any((r.key, r.port) == (key, 0) for r in self.families.reaches.values())
             spikes.spot.fragment = (
-                fragment.membrane if fired else Fragment({"": fragment.membrane.nodes[""]})
+                fragment.membrane if fired else _up_to_membrane(fragment.membrane)
             )
             self._sent[key, state.port] = replace(spikes, membrane=True)
 
@@ -398,14 +434,19 @@ class Building:
         """A signal with the features that its place has: pieces of a cat have an axis of 1 more."""
         if call is None:
             result = self.families.results[slot.key[1]]
-            value = result[-1] if isinstance(result, list) else result
+            wanted = features_out(layout_of(self.steps, result)) or (1,)
         else:
-            value = call.inputs[slot.place]
-        wanted = self._features(value)
+            wanted = self._features(call.inputs[slot.place])
         if signal.features == wanted:
             return signal
         owner = call if call is not None else signal.spot.call
-        assert owner is not None
+        if owner is None:
+            raise UnsupportedError(
+                Problem(
+                    f"the model returns its input of features {signal.features} as {wanted}",
+                    "outputs of modules or operations",
+                )
+            )
         bench = Bench(owner, self.steps, self.drawing, lambda i: signal)
         return bench.reshaped(signal, wanted)
 
@@ -446,3 +487,16 @@ class Building:
         what = found.what if isinstance(found, Unsaid) else describe(ref.at.value)
         place = call.place if call is not None else ""
         raise UnsupportedError(Problem(f"{what} is used", "a value that a graph has", where=place))
+
+
+def _up_to_membrane(fragment: Fragment) -> Fragment:
+    """The part of a neuron that its membrane needs, where nothing takes its spikes."""
+    needed = {""}
+    while more := {a for a, b in fragment.edges if b in needed} - needed:
+        needed |= more
+    nodes = {name: node for name, node in fragment.nodes.items() if name in needed}
+    edges, back = (
+        tuple(edge for edge in all_ if set(edge) <= needed)
+        for all_ in (fragment.edges, fragment.back)
+    )
+    return Fragment(nodes, edges, back, fragment.enter)

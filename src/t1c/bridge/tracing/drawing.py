@@ -88,6 +88,8 @@ class Drawing:
             features=like.features,
             call=call,
         )
+        if not numbers.any():
+            return nothing
         return self.emit(ir.Shift(numbers), nothing, features=like.features, call=call)
 
     def first_step(self, like: Signal, call: Call | None) -> Signal:

@@ -13,7 +13,8 @@ import torch
 
 from . import axes
 from .axes import Atom, AxisError, Dims, broadcast, fresh, regroup
-from .names import ELEMENTWISE
+from .equation import equation_of
+from .names import ELEMENTWISE, plain_name
 from .record import Call, Value
 
 DimsOf = Callable[[Value], Dims]
@@ -61,7 +62,10 @@ def _elementwise(call: Call, dims: DimsOf) -> list[Dims]:
     return [out] * len(call.outputs)
 
 
-@_rule("batch_norm layer_norm group_norm instance_norm softmax log_softmax prelu cumsum rms_norm")
+@_rule(
+    "batch_norm layer_norm group_norm instance_norm softmax log_softmax prelu cumsum rms_norm"
+    " roll flip fliplr flipud"
+)
 def _same_axes(call: Call, dims: DimsOf) -> list[Dims]:
     return [dims(call.inputs[0])]
 
@@ -70,13 +74,53 @@ def _same_axes(call: Call, dims: DimsOf) -> list[Dims]:
 def _written(call: Call, dims: DimsOf) -> list[Dims]:
     base = dims(call.inputs[0])
     index, value = call.args[1], call.args[2]
+    column = picked_in_rows(call)
+    if column is not None:
+        return [broadcast([(base[0],), dims(column)]) + base[1:]]
     if isinstance(index, Value):
         return [broadcast([base, dims(index)])]
     if isinstance(value, Value):
         inner = _indexed(base, call.args[1], call.inputs[0].shape)
         kept = dims(value)
         broadcast([inner, kept[-len(inner) :] if inner else ()])
+        if len(inner) == len(base) == len(kept):
+            for whole, part in zip(base, kept, strict=True):
+                # A part of an axis, written into one that is as long.
+                other = _part(part)
+                if other is not None and other.size == axes.size(whole):
+                    axes.unify(whole, (other,))
     return [base]
+
+
+def picked_in_rows(call: Call) -> Value | None:
+    """The index of ``y[torch.arange(len(y)), index] = ...``: one place in each row of a matrix."""
+    base, index = call.inputs[0], call.args[1]
+    if len(base.shape) != 2 or not isinstance(index, tuple) or len(index) != 2:
+        return None
+    rows, column = index
+    if not (isinstance(rows, Value) and isinstance(column, Value) and rows.constant):
+        return None
+    every = rows.shape == column.shape == base.shape[:1]
+    counted = every and torch.equal(rows.tensor.long().cpu(), torch.arange(base.shape[0]))
+    return column if counted and not column.constant else None
+
+
+@_rule("scatter")
+def _scattered(call: Call, dims: DimsOf) -> list[Dims]:
+    base, index = call.inputs[0], argument(call, 2, "index")
+    dim = argument(call, 1, "dim") % len(base.shape)
+    others = [i for i in range(len(base.shape)) if i != dim]
+    if not isinstance(index, Value) or any(base.shape[i] != index.shape[i] for i in others):
+        raise AxisError("a scatter into some of the rows")
+    given, written = dims(index), dims(base)
+    for i in others:
+        axes.unify(written[i], given[i])
+    return [written]
+
+
+@_rule("one_hot")
+def _spread(call: Call, dims: DimsOf) -> list[Dims]:
+    return [(*dims(call.inputs[0]), (Atom(call.outputs[0].shape[-1]),))]
 
 
 # Other shapes ------------------------------------------------------------------------------------
@@ -133,7 +177,8 @@ def _repeated(call: Call, dims: DimsOf) -> list[Dims]:
     result: list[axes.Dim] = []
     for dim, n in zip(given, shape, strict=True):
         times = n // max(axes.size(dim), 1)
-        result.append(dim if times == 1 else (Atom(times, free=True), *dim))
+        inner = dim if axes.size(dim) > 1 else ()
+        result.append(dim if times == 1 else (Atom(times, free=True), *inner))
     return [tuple(result)]
 
 
@@ -145,7 +190,8 @@ def _interleaved(call: Call, dims: DimsOf) -> list[Dims]:
         raise AxisError("repeat_interleave without dim flattens its input")
     dim %= len(given)
     times = call.outputs[0].shape[dim] // axes.size(given[dim])
-    given[dim] = (*given[dim], Atom(times, free=True))
+    outer = given[dim] if axes.size(given[dim]) > 1 else ()
+    given[dim] = (*outer, Atom(times, free=True))
     return [tuple(given)]
 
 
@@ -181,6 +227,15 @@ def _bounds(part: slice) -> tuple[Any, Any, Any]:
     return part.start, part.stop, part.step
 
 
+def _sliced(dim: axes.Dim, n: int) -> Atom:
+    """A part of an axis; what is left of one that was made longer may be what it was before."""
+    found = axes.leaves(dim)
+    before = _part(dim)
+    if before is not None and before.size == n:
+        return before
+    return Atom(n, part_of=found[0] if len(found) == 1 else None)
+
+
 def _indexed(dims: Dims, index: Any, shape: Sequence[int]) -> Dims:
     result: list[axes.Dim] = []
     axis = 0
@@ -191,7 +246,7 @@ def _indexed(dims: Dims, index: Any, shape: Sequence[int]) -> Dims:
         if isinstance(part, slice):
             n = len(range(*part.indices(shape[axis])))
             whole = n == shape[axis] and (part.step is None or part.step > 0)
-            result.append(dims[axis] if whole else (Atom(n),))
+            result.append(dims[axis] if whole else (_sliced(dims[axis], n),))
         axis += 1
     return tuple(result)
 
@@ -215,6 +270,10 @@ def _cut(call: Call, dims: DimsOf) -> list[Dims]:
     given = dims(call.inputs[0])
     narrow = call.name == "narrow"
     dim = argument(call, 1 if narrow else 2, "dim", 0) % len(given)
+    if cut_apart(call, given):
+        return [(*given[:dim], tuple(axes.leaves(given[dim])[1:]), *given[dim + 1 :])] * len(
+            call.outputs
+        )
     return [
         (
             *given[:dim],
@@ -223,6 +282,16 @@ def _cut(call: Call, dims: DimsOf) -> list[Dims]:
         )
         for out in call.outputs
     ]
+
+
+def cut_apart(call: Call, given: Dims) -> bool:
+    """Whether an axis is cut into the runs of its outermost part: (T, B) merged into T times B."""
+    if plain_name(call.name) != "cut":
+        return False
+    dim = argument(call, 2, "dim", 0) % len(given)
+    found, runs = axes.leaves(given[dim]), len(call.outputs)
+    sizes = {out.shape[dim] for out in call.outputs}
+    return runs > 1 and len(sizes) == 1 and bool(found) and found[0].size == runs
 
 
 @_rule("stack")
@@ -237,13 +306,34 @@ def _stacked(call: Call, dims: DimsOf) -> list[Dims]:
 @_rule("cat concat concatenate")
 def _concatenated(call: Call, dims: DimsOf) -> list[Dims]:
     pieces = [dims(v) for v in call.inputs]
+    if len(pieces) == 1:
+        return pieces
     dim = argument(call, 1, "dim", 0) % len(pieces[0])
     rest = broadcast([(*p[:dim], (), *p[dim + 1 :]) for p in pieces])
     if len({id(v) for v in call.inputs}) == 1:
-        joined = (Atom(len(pieces), free=True), *pieces[0][dim])
+        inner = pieces[0][dim] if axes.size(pieces[0][dim]) > 1 else ()
+        joined = (Atom(len(pieces), free=True), *inner)
+    elif len({tuple(axes.leaves(p[dim])) for p in pieces}) == 1:
+        joined = (Atom(len(pieces)), *pieces[0][dim])
+    elif (again := _put_together(call, dims, dim)) is not None:
+        joined = (again,)
     else:
-        joined = (Atom(call.outputs[0].shape[dim]),)
+        live = [axes.leaves(dims(v)[dim]) for v in call.inputs if not v.constant]
+        longer = live[0][0] if len(live) == 1 and len(live[0]) == 1 else None
+        joined = (Atom(call.outputs[0].shape[dim], part_of=longer),)
     return [(*rest[:dim], joined, *rest[dim + 1 :])]
+
+
+def _put_together(call: Call, dims: DimsOf, dim: int) -> Atom | None:
+    """The axis that parts of it, constants and single values make up again, in whatever order."""
+    found = {_part(dims(v)[dim]) for v in call.inputs if not v.constant and v.shape[dim] > 1}
+    whole = found.pop() if len(found) == 1 else None
+    return whole if whole is not None and whole.size == call.outputs[0].shape[dim] else None
+
+
+def _part(dim: axes.Dim) -> Atom | None:
+    found = axes.leaves(dim)
+    return found[0].part_of if len(found) == 1 else None
 
 
 @_rule("pad constant_pad_nd")
@@ -259,7 +349,7 @@ def _padded(call: Call, dims: DimsOf) -> list[Dims]:
 # Fewer axes --------------------------------------------------------------------------------------
 
 
-@_rule("sum mean amax amin max min")
+@_rule("sum mean amax amin max min argmax argmin")
 def _reduced(call: Call, dims: DimsOf) -> list[Dims]:
     if len(call.inputs) == 2:
         return _elementwise(call, dims)
@@ -323,6 +413,15 @@ def _multiplied(call: Call, dims: DimsOf) -> list[Dims]:
     return [(*broadcast([a[:-2], b[:-2]]), a[-2], b[-1])]
 
 
+@_rule("einsum")
+def _by_letters(call: Call, dims: DimsOf) -> list[Dims]:
+    equation, found = equation_of(call), dict[str, axes.Dim]()
+    for letters, value in zip(equation.operands, call.inputs, strict=True):
+        for letter, dim in zip(letters, dims(value), strict=True):
+            axes.unify(found.setdefault(letter, dim), dim)
+    return [tuple(found[letter] for letter in equation.result)]
+
+
 # Modules -----------------------------------------------------------------------------------------
 
 
@@ -373,6 +472,7 @@ KEPT: Mapping[type[torch.nn.Module], str] = {
             torch.nn.Dropout,
             torch.nn.Dropout1d,
             torch.nn.Dropout2d,
+            torch.nn.Dropout3d,
             torch.nn.BatchNorm1d,
             torch.nn.BatchNorm2d,
             torch.nn.BatchNorm3d,

@@ -17,6 +17,8 @@ import torch
 
 from t1c.ir.errors import Problem, UnsupportedError
 
+from ..engine.spans import LAST, ONCE, SEQUENCE, STEP
+from .ledger import describe
 from .names import plain_name
 from .record import Call, Value, replaced
 from .steps import At, Key, Steps, numbers_at, spot_of
@@ -82,6 +84,7 @@ class Families:
         self._key_of: dict[Call, Key] = {}
         self._canonical: dict[Any, Call] = {}
         self._first_alike: dict[Call, Call] = {}
+        self._static: list[Call] = []
         self.needed: dict[Key, Call] = {}
         self.reaches: dict[Slot, Ref] = {}
         self.initial: dict[Slot, Value] = {}
@@ -107,6 +110,7 @@ class Families:
                 key: Key = ("whole", call.index)
                 time = self.last
             elif time is None:
+                self._static.append(call)
                 call = self._one_for_all(call)
                 key = ("static", call.index)
             else:
@@ -149,6 +153,18 @@ class Families:
         time = max(t for t in times if t is not None)
         return times[time], time
 
+    def span(self, key: Key, call: Call) -> str:
+        """What one call is given: a 'step', the 'last', a 'sequence', or 'once' what never changes.
+
+        A loop that works a held value anew in every step calls for each step.
+        """
+        if any(self.steps.whole(v) for v in call.inputs):
+            return SEQUENCE
+        if key[0] != "static":
+            return LAST if self.last and list(self.members[key]) == [self.last] else STEP
+        alike = sum(self._one_for_all(other) is call for other in self._static)
+        return ONCE if alike == 1 else STEP
+
     # What reaches what -----------------------------------------------------------------------
 
     def _ref(self, value: Value, time: int) -> Ref:
@@ -170,7 +186,8 @@ class Families:
         return (
             key is not None
             and key[0] not in ("whole", "static")
-            and not (self.now(key)[0].constant)
+            and not self.now(key)[0].constant
+            and self.steps.taken_at(self.now(key)[0]) is None
         )
 
     def _result_at(self, result: Value | list[Value], time: int) -> Ref:
@@ -204,6 +221,17 @@ class Families:
                     call.place,
                 )
             )
+        partly = self._partly(by)
+        if partly is not None:
+            raise UnsupportedError(
+                Problem(
+                    f"{what} works on {describe(partly)}, which does not hold all steps",
+                    "all steps, or one",
+                    "A sequence that comes later is torch.cat([zeros, x[:-k]]), and works on all "
+                    "steps; leave what happens at some steps only out of the model.",
+                    place,
+                )
+            )
         if ref.lag < 0:
             raise UnsupportedError(
                 Problem(
@@ -221,6 +249,12 @@ class Families:
                     "Return what the model works out; a constant needs no network.",
                 )
             )
+
+    def _partly(self, call: Call | None) -> Value | None:
+        """What a call makes a sequence of, that has fewer steps, or more."""
+        if call is None or not any(self.steps.whole(v) for v in call.outputs):
+            return None
+        return next((v for v in call.inputs if self.steps.partial(v)), None)
 
     # That all steps are the same -------------------------------------------------------------
 
@@ -416,14 +450,20 @@ class Families:
 
     def _differ(self, slot: Slot, time: int, now: int, found: Ref, by: Call | None) -> None:
         what = by.what if by is not None else "the model's output"
-        mine, theirs = _words(found), _words(self.reaches[slot])
+        expected = self.reaches[slot]
+        layer = by is not None and by.module is not None
+        by_itself = layer and found.key is None is expected.key
+        mine, theirs = _words(found), _words(expected)
         both = f"{mine}, and {theirs}" if mine != theirs else f"{mine}, another one in each"
         raise UnsupportedError(
             Problem(
-                f"steps {time} and {now} differ in what reaches {what}: {both}",
+                f"steps {time} and {now} differ in what reaches {what}: {both}"
+                + (", which does not depend on the input" if by_itself else ""),
                 "a model whose steps are all the same",
-                "Memory starts from a constant, and is handed on in every step; what happens at "
-                "some steps only belongs outside of the model.",
+                "See if what comes before uses its input at all: it gives the same for every input."
+                if by_itself
+                else "Memory starts from a constant, and is handed on in every step; what happens "
+                "at some steps only belongs outside of the model.",
                 by.place if by is not None else "",
             )
         )
@@ -444,8 +484,6 @@ class Families:
 
 
 def _words(ref: Ref) -> str:
-    from .ledger import describe
-
     value = ref.at.value
     if ref.key is None and value.tensor.numel() == 1:
         return f"the number {value.tensor.item():g}"

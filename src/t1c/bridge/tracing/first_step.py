@@ -77,11 +77,13 @@ class FirstStep:
             return numbers[value]
 
         given = replaced(call.args, Value, put), replaced(dict(call.kwargs), Value, put)
+        # An overload of torch's core wants numbers where the record holds them as constants.
+        function = getattr(call.function, "overloadpacket", call.function)
         with torch.no_grad():
             result = (
                 call.module(*[numbers[v] for v in call.inputs])
                 if call.module is not None
-                else call.function(*given[0], **given[1])
+                else function(*given[0], **given[1])
             )
         parts = result if isinstance(result, tuple | list) else [result]
         done[key, port] = parts[port] if isinstance(parts[port], Tensor) else None

@@ -10,8 +10,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .axes import BATCH, TIME, Atom, Dims, leaves
+from .axes import BATCH, STILL, TIME, Atom, Dims, leaves
 from .calling import Arguments
+from .record import Value
 from .steps import Steps
 
 Shapes = tuple[tuple[tuple[str | None, int], ...], ...]
@@ -167,12 +168,33 @@ def unpacked(output: Any, axes: Shapes, form: Form, xs: Mapping[int, Tensor]) ->
     leading = [role for role in (TIME, BATCH) if role in roles]
     first = [roles.index(role) for role in leading]
     moved = apart.permute(*first, *[i for i in range(len(roles)) if i not in first])
+    return moved.reshape(*[sizes[role] for role in leading], *features_out(axes))
+
+
+def layout_of(steps: Steps, value: Value | list[Value]) -> Shapes:
+    """The axes of an output, or of a list of one for each step: lists of (role, size)."""
+    first = value[-1] if isinstance(value, list) else value
+    dims = tuple(
+        tuple((leaf.role, leaf.size) for leaf in leaves(dim) if leaf.role != STILL)
+        for dim in steps.dims(first)
+    )
+    return (((TIME, steps.count),), *dims) if isinstance(value, list) else dims
+
+
+def features_out(axes: Shapes) -> tuple[int, ...]:
+    """The features of an output; an axis of one before time and batch is none of them.
+
+    A list of stretches of time that holds only one is such an axis.
+    """
     kept = []
+    before = True
     for dim in axes:
-        inner = [n for role, n in dim if role is None]
-        if inner or not dim:
-            kept.append(math.prod(inner))
-    return moved.reshape(*[sizes[role] for role in leading], *kept)
+        inner = math.prod(n for role, n in dim if role is None)
+        led = any(role is not None for role, _ in dim)
+        before = before and not led and inner == 1
+        if not before and (not led or inner > 1):
+            kept.append(inner)
+    return tuple(kept)
 
 
 def drawn(arguments: Arguments, form: Form, steps: int, batch: int, seed: int) -> list[Any]:

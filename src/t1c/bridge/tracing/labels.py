@@ -12,8 +12,8 @@ from typing import Any
 
 from ..frameworks.over_time import Layout, batch_of, layout_of_one
 from . import axes
-from .axes import BATCH, TIME, Atom, AxisError, Dims, fresh, leaves
-from .effects import argument, effect, index_parts
+from .axes import BATCH, STILL, TIME, Atom, AxisError, Dims, fresh, leaves
+from .effects import argument, cut_apart, effect, index_parts
 from .record import Call, Record, Value
 
 
@@ -57,6 +57,10 @@ class Labels:
         """Whether a value holds all time steps."""
         return axes.has(self.dims(value), TIME)
 
+    def features(self, value: Value) -> tuple[int, ...]:
+        """The shape of a value without time and batch."""
+        return tuple(value.shape[i] for i in axes.features(self.dims(value)))
+
     def _label(self, call: Call) -> None:
         try:
             self._demand(call)
@@ -70,8 +74,11 @@ class Labels:
         for out, dims in zip(call.outputs, found, strict=False):
             self._dims[out] = dims
         for state in call.states:
-            if getattr(state.tensor, "shape", None) == call.inputs[0].tensor.shape:
-                self._dims[state] = self.dims(call.inputs[0])
+            alike = (*call.inputs[:1], *call.outputs[:1])
+            shape = getattr(state.tensor, "shape", None)
+            like = next((v for v in alike if v.tensor.shape == shape), None)
+            if like is not None:
+                self._dims[state] = self.dims(like)
         self._note_walk(call)
 
     def _demand(self, call: Call) -> None:
@@ -91,9 +98,15 @@ class Labels:
         if len(given) < 2:
             raise AxisError(f"a sequence {layout} of {len(given)} axes")
         found = leaves(given[time])
+        if not found:
+            # A new axis of one is one step, of which any number of copies may be made later.
+            found = [Atom(1)]
+            self._dims[call.inputs[0]] = (*given[:time], tuple(found), *given[time + 1 :])
         if len(found) != 1:
             raise AxisError(f"the time axis of a sequence {layout} holds several")
-        found[0].become(TIME)
+        if found[0].role != STILL:
+            alone = found[0].size == 1 and found[0] not in self._leaves_of(self._entering())
+            found[0].become(STILL if alone else TIME)
 
     def _note_walk(self, call: Call) -> None:
         """Note which axes are taken apart step by step, and where."""
@@ -103,11 +116,15 @@ class Labels:
             if len(found) == 1:
                 self._walked[found[0]].append((call.site, set(range(found[0].size))))
             return
+        if call.inputs and cut_apart(call, self.dims(call.inputs[0])):
+            self._note_cut(call)
+            return
         picked = self.picked(call)
         if picked is not None:
             dim, k = picked
             found = leaves(self.dims(call.inputs[0])[dim])
-            if len(found) == 1:
+            sliced = len(call.outputs[0].shape) == len(call.inputs[0].shape)
+            if len(found) == 1 and not (sliced and call.name == "__getitem__" and dim):
                 site = (call.site, call.name)
                 for other, seen in self._walked[found[0]]:
                     if other == site:
@@ -115,8 +132,19 @@ class Labels:
                         return
                 self._walked[found[0]].append((site, {k}))
 
+    def _note_cut(self, call: Call) -> None:
+        """Note that the first axis is taken apart, as ``x.flatten(0, 1).chunk(T)`` does it.
+
+        Of an axis that is one alone, which may be the batch, a neuron has to tell.
+        """
+        given = self.dims(call.inputs[0])
+        first, *inner = leaves(given[0])
+        along = argument(call, 2, "dim", 0) % len(given)
+        if not along and (inner or any(c.neuron for c in self.record.calls)):
+            self._walked[first].append((call.site, set(range(first.size))))
+
     def picked(self, call: Call) -> tuple[int, int] | None:
-        """(axis, index) of the one integer by which a call takes or writes, if it does so."""
+        """(axis, index) of the one step that a call takes or writes: an integer, or ``t:t+1``."""
         if call.name not in ("__getitem__", "select", "__setitem__"):
             return None
         shape = call.inputs[0].shape
@@ -127,11 +155,15 @@ class Labels:
             parts = index_parts(call.args[1], len(shape))
         except AxisError:
             return None
-        axis, found = 0, []
+        axis, found, slices = 0, [], []
         for part in parts:
             if isinstance(part, int):
                 found.append((axis, part % shape[axis]))
+            elif isinstance(part, slice) and shape[axis] > 1:
+                taken = range(shape[axis])[part]
+                slices += [(axis, taken[0])] if len(taken) == 1 else []
             axis += part is not None
+        found = found or slices
         return found[0] if len(found) == 1 else None
 
     def _find_time(self) -> None:
@@ -142,7 +174,7 @@ class Labels:
         """
         known = {leaf.size for leaf in self._leaves_of(self._dims.values()) if leaf.role == TIME}
         entering = [values[0] for values in self.record.inputs.values()]
-        candidates = self._candidates([self.dims(v) for v in entering])
+        candidates = self._candidates(self._entering())
         places = [
             (place, leaf)
             for value in entering
@@ -186,10 +218,14 @@ class Labels:
             atom
             for atom, sites in walked.items()
             if atom.role is None
-            and any(seen >= set(range(atom.size)) for seen in sites)
+            and any(seen >= set(range(atom.size)) for seen in (*sites, _with_ends(sites)))
             and (atom.size > 1 or atom in first)
         ]
         return sorted(found, key=lambda a: order.index(a) if a in order else len(order))
+
+    def _entering(self) -> list[Dims]:
+        """The axes of the inputs."""
+        return [self.dims(values[0]) for values in self.record.inputs.values()]
 
     @staticmethod
     def _leaves_of(all_dims: Iterable[Dims]) -> list[Atom]:
@@ -197,8 +233,7 @@ class Labels:
 
     def taken(self) -> set[int]:
         """The steps that are taken out of the inputs, one by one."""
-        entering = [values[0] for values in self.record.inputs.values()]
-        times = {a for a in self._leaves_of([self.dims(v) for v in entering]) if a.role == TIME}
+        times = {a for a in self._leaves_of(self._entering()) if a.role == TIME}
         return {
             k
             for atom, sites in self._walked.items()
@@ -217,3 +252,10 @@ class Labels:
                     if leaf.role is None:
                         leaf.become(BATCH)
                         break
+
+
+def _with_ends(sites: Sequence[set[int]]) -> set[int]:
+    """What a loop walks, and what is taken by itself: a first step, before a loop over the rest."""
+    longest = max(sites, key=len)
+    alone = [seen for seen in sites if len(seen) == 1]
+    return longest.union(*alone) if len(longest) > 1 else longest

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from t1c.ir.errors import Problem, UnsupportedError
 
-from .alive import Alive
+from .alive import Alive, memory_of
 from .names import plain_name
 from .record import Call, Value, replaced, values_in, version_of
 from .where import Whereabouts
@@ -140,11 +140,28 @@ class Ledger:
         """Remember what a tensor is."""
         self._alive.enter(tensor, value)
 
-    def renew(self, tensor: Tensor) -> None:
-        """What was written into is, as an argument of what wrote, still what it was."""
+    def is_known(self, tensor: Tensor) -> bool:
+        """Whether a tensor was noted."""
+        return self._alive.known(tensor) is not None
+
+    def value_of(self, tensor: Tensor) -> Value:
+        """What a tensor that was noted is, whatever was written into it since."""
         known = self._alive.known(tensor)
         assert known is not None, "an argument is known before it is written into"
-        self._alive.enter(tensor, known.value)
+        return known.value
+
+    def taken_from(self, value: Value) -> tuple[Tensor, Any] | None:
+        """The tensor that a value is a view of, and the index that took it, if it is such."""
+        call = value.call
+        if call is None or call.name not in ("__getitem__", "select"):
+            return None
+        base, mine = self._alive.holder(call.inputs[0]), self._alive.holder(value)
+        if base is None or mine is None or memory_of(base) != memory_of(mine):
+            return None
+        if call.name == "__getitem__":
+            return base, call.args[1]
+        dim, k = call.args[1] % base.ndim, call.args[2]
+        return base, (*[slice(None)] * dim, k)
 
     def outdate(self, written: Tensor) -> None:
         """Have every other tensor that shares memory with one that was written into be refused.

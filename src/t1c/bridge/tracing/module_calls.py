@@ -194,7 +194,7 @@ class ModuleCalls(Ledger):
     ) -> None:
         # A neuron gives its output first; what follows, or is kept, is its state.
         if call.neuron:
-            kept = [getattr(module, name) for name in names] or list(tensors_in(parts[1:]))
+            kept = _kept(module, names) or list(tensors_in(parts[1:]))
             call.states = self.made(call, kept, count(-1, -1))
         call.outputs = self.made(call, outputs, count())
 
@@ -322,11 +322,18 @@ def _states(
     if not names:
         return list(enumerate(tensors_in([*args[1:], *kwargs.values()])))
     given = dict(zip(names, args[1:], strict=False)) | dict(kwargs)
-    found = []
-    for index, name in enumerate(names):
-        state = given.get(name)
+    states = _kept(module, names, given)
+    # SpikingJelly's states are numbers before the first step.
+    return [(i, state) for i, state in enumerate(states) if isinstance(state, Tensor | float)]
+
+
+def _kept(
+    module: nn.Module, names: Sequence[str], given: Mapping[str, Any] | None = None
+) -> list[Any]:
+    """The state variables of a module, unless others are given; those of a list one by one."""
+    found: list[Any] = []
+    for name in names:
+        state = (given or {}).get(name)
         state = getattr(module, name) if state is None else state
-        # SpikingJelly's states are numbers before the first step.
-        if isinstance(state, Tensor | float):
-            found.append((index, state))
+        found += state if isinstance(state, list) else [state]
     return found

@@ -20,12 +20,12 @@ from ..verify.trace import Trace
 from .axes import BATCH, TIME
 from .calling import record
 from .differences import ROUNDINGS
-from .forms import unpacked
+from .forms import layout_of, unpacked
 from .record import Value
 from .sides import Sides, Xs
 from .sized import described
 from .steps import Key
-from .trace import Sketch, layout_of, sketched
+from .trace import Sketch, sketched
 
 
 @dataclass(frozen=True)

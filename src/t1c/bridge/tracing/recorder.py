@@ -18,6 +18,7 @@ from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from .ledger import ALWAYS_CONSTANT, Ledger, describe
+from .mapped import written_out
 from .module_calls import ModuleCalls
 from .record import Value, tensors_in, version_of
 from .where import Whereabouts
@@ -121,10 +122,15 @@ class Recorder(ModuleCalls, Ledger):
                     "a model that gives the same every time",
                     "Draw them outside of the model, and pass them in.",
                 )
+        if name == "copy_" and len(given) == 2 and _alike(*given):
+            return self._copied(func, given, args, kwargs)
         versions = [version_of(tensor) for tensor in given]
-        self.quietly(self._keep_from_writing, name, given, values, kwargs)
+        targets = _targets(name, given, kwargs)
+        self.quietly(self._keep_from_writing, targets, given, values)
         out = self.quietly(func, *args, **kwargs)
         written = [t for t, v in zip(given, versions, strict=True) if version_of(t) != v]
+        # What only shares memory with the one that was written into is outdated.
+        written = [t for t in written if not targets or any(t is x for x in targets)]
         if written:
             self._refuse_writing(written)
         results = [t for t in tensors_in(out) if all(t is not g for g in given)]
@@ -140,7 +146,7 @@ class Recorder(ModuleCalls, Ledger):
             if x.shape == y.shape and x.dtype == y.dtype:
                 self.know(y, values[0])
                 return out
-        self._note(name, func, args, kwargs, written, results, values)
+        self._note(name, func, args, kwargs, written, results, given, values)
         return out
 
     def _note(
@@ -151,25 +157,62 @@ class Recorder(ModuleCalls, Ledger):
         kwargs: Any,
         written: Sequence[Tensor],
         results: Sequence[Tensor],
+        given: Sequence[Tensor],
         values: Sequence[Value],
     ) -> None:
         """Write an operation down, which may have written into some of what it was given."""
-        for tensor in written:
-            self.renew(tensor)
+        before = [self.value_of(t) for t in written]
+        if written:
+            for tensor, value in zip(given, values, strict=True):
+                # As an argument it is still what it was.
+                self.know(tensor, value)
         fresh = [*dict.fromkeys([*written, *results])]
+        call = self.note(name, func, args, kwargs, fresh, random=name in RANDOM)
         for tensor in written:
             self.outdate(tensor)
-        self.note(name, func, args, kwargs, fresh, random=name in RANDOM)
+        for tensor, value in zip(fresh, call.outputs, strict=True):
+            self.know(tensor, value)
+        for tensor, value in zip(written, before, strict=True):
+            self._write_back(tensor, value)
+
+    def _copied(self, func: Any, given: Sequence[Tensor], args: Any, kwargs: Any) -> Any:
+        """Numbers written into a tensor of the same kind, which is then what they were."""
+        target, source = given
+        before, value = self.value(target), self.value(source)
+        self.quietly(self._keep_from_writing, [target], given, [before, value])
+        out = self.quietly(func, *args, **kwargs)
+        self._refuse_writing([target])
+        self.outdate(target)
+        self.know(target, value)
+        self._write_back(target, before)
+        return out
+
+    def _write_back(self, view: Tensor, before: Value) -> None:
+        """Note that a write into ``out[t]`` is a write into ``out``."""
+        found = self.taken_from(before)
+        if found is None:
+            return
+        base, index = found
+        self._refuse_writing([base])
+        value, written = self.value_of(base), self.value_of(view)
+        self.know(base, value)
+        self.outdate(base)
+        self.know(view, written)
+        self.note("__setitem__", Tensor.__setitem__, (base, index, view), {}, [base])
+        self._write_back(base, value)
 
     def _keep_from_writing(
-        self, name: str, given: Sequence[Tensor], values: Sequence[Value], kwargs: Any
+        self, targets: Sequence[Tensor], given: Sequence[Tensor], values: Sequence[Value]
     ) -> None:
         """Have a value keep its numbers, if its tensor is about to be written into."""
-        plain = name.strip("_")
-        in_place = name == "__setitem__" or name == f"__i{plain[1:]}__"
-        in_place = in_place or (name.endswith("_") and not name.startswith("__"))
-        targets = [given[0]] if in_place and given else list(tensors_in(kwargs.get("out")))
-        for tensor, value in zip(given, values, strict=True):
+        pairs = list(zip(given, values, strict=True))
+        for tensor, value in pairs:
+            behind = self.taken_from(value) if any(tensor is t for t in targets) else None
+            if behind is not None and self.is_known(behind[0]):
+                # What is written into a view changes what it was taken from.
+                pairs.append((behind[0], self.value_of(behind[0])))
+                targets = [*targets, behind[0]]
+        for tensor, value in pairs:
             if any(tensor is t for t in targets) and value.tensor is tensor:
                 value.tensor = tensor.detach().clone()
                 if value.call is None and _address(tensor) in self.held:
@@ -212,7 +255,13 @@ class Recorder(ModuleCalls, Ledger):
 
         nn.Module.__call__ = called  # type: ignore[method-assign]
         try:
-            with torch.inference_mode(False), torch.no_grad(), _Below(self), _Mode(self):
+            with (
+                torch.inference_mode(False),
+                torch.no_grad(),
+                written_out(),
+                _Below(self),
+                _Mode(self),
+            ):
                 yield
         finally:
             nn.Module.__call__ = run  # type: ignore[method-assign]
@@ -241,15 +290,30 @@ class _Below(TorchDispatchMode):
         return self._recorder.operation(func, args, kwargs or {})
 
 
+def _targets(name: str, given: Sequence[Tensor], kwargs: Any) -> list[Tensor]:
+    """What an operation writes into, as far as its name tells."""
+    plain = name.strip("_")
+    in_place = name == "__setitem__" or name == f"__i{plain[1:]}__"
+    in_place = in_place or (name.endswith("_") and not name.startswith("__"))
+    return [given[0]] if in_place and given else list(tensors_in(kwargs.get("out")))
+
+
+def _alike(target: Tensor, source: Tensor) -> bool:
+    return target.shape == source.shape and target.dtype == source.dtype
+
+
 def _address(tensor: Tensor) -> int:
     return tensor.untyped_storage().data_ptr()
 
 
 def name_of(func: Any) -> str:
-    """The name of an operation: ``x.T`` is 'T', an overload of torch's core is its plain name."""
+    """The name of an operation: ``x.T`` is 'T', an overload of torch's core is its plain name.
+
+    Others have the name of their library in front.
+    """
     schema = getattr(func, "_schema", None)
     if schema is not None:
-        return str(schema.name.split("::")[-1])
+        return str(schema.name.removeprefix("aten::"))
     name = str(getattr(func, "__name__", func))
     if name in ("__get__", "__set__", "__delete__"):
         return str(getattr(getattr(func, "__self__", None), "__name__", name))

@@ -118,8 +118,12 @@ class Sides:
 
     @contextmanager
     def at_rest(self, model: nn.Module) -> Iterator[None]:
-        """A model at rest, to be run and hooked; afterwards it is as it was."""
-        with preserved(model), torch.inference_mode(False), torch.no_grad():
+        """A model at rest, to be run and hooked; afterwards it is as it was.
+
+        So is the one that it may be a copy of, as a copy shares what only a closure holds.
+        """
+        whole = preserved(self.model), preserved(model)
+        with whole[0], whole[1], torch.inference_mode(False), torch.no_grad():
             yield
 
     @contextmanager

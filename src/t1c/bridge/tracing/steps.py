@@ -7,6 +7,7 @@ time gives is there at the last step, from which it is the answer so far.
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -17,8 +18,8 @@ from torch import Tensor
 from t1c.ir.errors import Problem, UnsupportedError
 
 from . import axes
-from .axes import TIME, Dims, leaves
-from .effects import argument
+from .axes import BATCH, TIME, AxisError, Dims, leaves
+from .effects import argument, cut_apart, index_parts
 from .labels import Labels
 from .ledger import describe
 from .names import plain_name
@@ -26,6 +27,10 @@ from .record import Call, Record, Value, values_in
 from .turns import turns
 
 Key = tuple[Any, ...]
+Row = tuple[Value, int]
+"""A single step: a value, and at which of its steps, where it has several."""
+TAKING_ONE = frozenset(["__getitem__", "select"])
+"""What takes one step out of a sequence, by its number; others take all of them."""
 
 
 @dataclass(frozen=True)
@@ -47,6 +52,10 @@ def spot_of(call: Call) -> Key:
     return call.site, kind, id(call.module), call.scope
 
 
+class UnequalSequencesError(UnsupportedError):
+    """A model works on sequences of several lengths."""
+
+
 class Steps(Labels):
     """The times of a record, and its axes.
 
@@ -64,6 +73,7 @@ class Steps(Labels):
         super().__init__(record, lead, single)
         self.finals: set[Call] = set()
         self._times: dict[Value, int | None] = {}
+        self._rows: dict[Value, tuple[int, list[Row]]] = {}
         self.count = self._count()
         self._set_times()
 
@@ -78,7 +88,7 @@ class Steps(Labels):
         if len(sizes) > 1:
             found = [f"{describe(value)} has {size}" for size, value in sizes.items()]
             calls = [value.call for value in sizes.values() if value.call is not None]
-            raise UnsupportedError(
+            raise UnequalSequencesError(
                 Problem(
                     f"sequences of {' and '.join(map(str, sizes))} steps in one model: "
                     f"{' and '.join(found)}",
@@ -102,8 +112,7 @@ class Steps(Labels):
 
     def _set_times(self) -> None:
         chain: dict[Call, int] = {}
-        turned = {} if self.single or self.count else turns(self.record, self.whole)
-        writes: dict[Value, dict[int, int | None]] = {}
+        turned = self._turned()
         for values in self.record.inputs.values():
             for value in values:
                 self._times[value] = value.turn
@@ -111,11 +120,11 @@ class Steps(Labels):
             if self.single:
                 self.set_time(call, call.turn)
                 continue
-            self._join_steps(call, writes)
+            self._join_steps(call)
             k = self.taken_at(call)
             if k is not None:
                 for port, out in enumerate(call.outputs):
-                    self._times[out] = port if call.name == "unbind" else k
+                    self._times[out] = port if call.name not in TAKING_ONE else k
                 continue
             time = max((t for v in call.inputs if (t := self.time(v)) is not None), default=None)
             if call.neuron and not call.whole:
@@ -135,75 +144,147 @@ class Steps(Labels):
             self.count = max(self.count, 1 + max(lasts, default=-1), 1)
             self._move_to_use()
 
+    def _turned(self) -> dict[Call, int]:
+        """The turns of a loop over an input that is held still, where all inputs are."""
+        entering = [value for values in self.record.inputs.values() for value in values]
+        if self.single or any(self.whole(value) for value in entering):
+            return {}
+        found = turns(self.record, self.whole)
+        count = 1 + max(found.values(), default=-1)
+        return found if self.count in (0, count) else {}
+
     def taken_at(self, call: Call) -> int | None:
         """The step that a call takes out of a sequence, if it does; 0 for all of them."""
         if call.name == "unbind" and call.inputs:
             given = self.dims(call.inputs[0])
             dim = argument(call, 1, "dim", 0) % len(given)
             return 0 if TIME in axes.roles(given[dim]) else None
+        if call.inputs and cut_apart(call, self.dims(call.inputs[0])):
+            dims = self.dims(call.inputs[0])
+            outer = leaves(dims[argument(call, 2, "dim", 0) % len(dims)])[0]
+            return 0 if outer.role == TIME else None
         picked = self.picked(call) if call.name != "__setitem__" else None
         if picked is None or TIME not in axes.roles(self.dims(call.inputs[0])[picked[0]]):
             return None
         return picked[1]
 
     def joins_steps(self, call: Call) -> bool:
-        """Whether a call makes a sequence of single steps: a stack, a cat, a write of one."""
-        if call.name == "stack":
-            dims = self._dims.get(call.outputs[0])
-            return dims is not None and axes.has(dims, TIME) and not self.whole(call.inputs[0])
-        if call.name in ("cat", "concat", "concatenate"):
-            dims = self._dims.get(call.outputs[0])
-            return (
-                dims is not None
-                and axes.has(dims, TIME)
-                and not any(self.whole(v) for v in call.inputs)
-                and len(set(call.inputs)) > 1
-            )
-        if call.name == "__setitem__":
-            picked = self.picked(call)
-            return picked is not None and TIME in axes.roles(self.dims(call.outputs[0])[picked[0]])
-        return False
+        """Whether a call makes a sequence of single steps, or of parts of others."""
+        out = call.outputs[0]
+        found = self._rows.get(out)
+        return found is not None and TIME in axes.roles(self.dims(out)[found[0]])
 
-    def _join_steps(self, call: Call, writes: dict[Value, dict[int, int | None]]) -> None:
-        """Tell that an axis is time, because it was made of one value for each step."""
-        if call in self.problems:
+    def _join_steps(self, call: Call) -> None:
+        """Note of which steps a value is made, and that an axis is time because of it."""
+        found = None if call in self.problems or not call.inputs else self._rows_made_by(call)
+        if found is None:
             return
-        if call.name in ("stack", "cat", "concat", "concatenate"):
-            if not self._in_step(call.inputs):
-                return
-            dims = self.dims(call.outputs[0])
-            dim = argument(call, 1, "dim", 0) % len(dims)
-            found = leaves(dims[dim])
-            pieces_one = call.name == "stack" or all(v.shape[dim] == 1 for v in call.inputs)
-            if pieces_one and len(found) == 1 and found[0].role is None:
-                found[0].become(TIME)
-                self.count = self.count or found[0].size
-        elif call.name == "__setitem__":
-            picked = self.picked(call)
-            if picked is None:
-                return
-            dim, k = picked
-            seen = writes.pop(call.inputs[0], {})
-            value = call.args[2]
-            seen = {**seen, k: self.time(value) if isinstance(value, Value) else None}
-            writes[call.outputs[0]] = seen
-            found = leaves(self.dims(call.outputs[0])[dim])
-            steps = set(range(found[0].size)) if len(found) == 1 else set()
-            full = bool(steps) and set(seen) == steps and all(k == t for k, t in seen.items())
-            if full and found[0].role is None:
-                found[0].become(TIME)
+        dim, rows = found
+        out = call.outputs[0]
+        self._rows[out] = dim, rows
+        lead, *inner = leaves(self.dims(out)[dim])
+        fits = lead.size == len(rows) and all(leaf.role == BATCH for leaf in inner)
+        if fits and lead.role is None and self._in_step(rows):
+            lead.become(TIME)
+            self.count = self.count or lead.size
 
-    def _in_step(self, pieces: Sequence[Value]) -> bool:
-        """Whether there is one value for each step, present or past, in their order."""
-        times = [self.time(v) for v in pieces]
-        if self.count and len(times) != self.count:
+    def _rows_made_by(self, call: Call) -> tuple[int, list[Row]] | None:
+        """The axis along which a call joins, cuts or writes steps, and what these are then."""
+        base, name = call.inputs[0], plain_name(call.name)
+        if name == "stack":
+            if any(self.whole(v) for v in call.inputs):
+                return None
+            return argument(call, 1, "dim", 0) % (len(base.shape) + 1), [
+                (v, 0) for v in call.inputs
+            ]
+        if name == "cat":
+            dim = argument(call, 1, "dim", 0) % len(base.shape)
+            found = leaves(self.dims(call.outputs[0])[dim])
+            if len(found) > 1 and found[0].size == len(call.inputs):
+                return dim, [(v, 0) for v in call.inputs]
+            parts = [self._rows_along(v, dim) for v in call.inputs]
+            return None if None in parts else (dim, [row for rows in parts for row in rows or ()])
+        if call.name == "__setitem__" and isinstance(call.args[2], Value):
+            return self._rows_written_by(call, call.args[2])
+        if call.name == "__getitem__" and not base.constant:
+            return self._rows_cut_by(call)
+        return None
+
+    def _rows_written_by(self, call: Call, value: Value) -> tuple[int, list[Row]] | None:
+        """The steps of a sequence, of which one is written, or a slice of them."""
+        base, picked = call.inputs[0], self.picked(call)
+        if picked is not None:
+            dim, k = picked
+            # A part of a step is no step.
+            if math.prod(value.shape) * base.shape[dim] != math.prod(base.shape):
+                return None
+            rows = self._rows_along(base, dim, kept=len(value.shape) == len(base.shape))
+            return None if rows is None else (dim, [*rows[:k], (value, 0), *rows[k + 1 :]])
+        cut = self._cut_along(call)
+        if cut is None or len(value.shape) != len(base.shape):
+            return None
+        before, new = self._rows_along(base, cut[0]), self._rows_along(value, cut[0])
+        if before is None or new is None or len(new) != len(cut[1]):
+            return None
+        written = dict(zip(cut[1], new, strict=True))
+        return cut[0], [written.get(k, row) for k, row in enumerate(before)]
+
+    def _rows_cut_by(self, call: Call) -> tuple[int, list[Row]] | None:
+        """The steps that a slice along one axis leaves."""
+        cut = self._cut_along(call)
+        rows = None if cut is None else self._rows_along(call.inputs[0], cut[0])
+        return None if cut is None or rows is None else (cut[0], [rows[k] for k in cut[1]])
+
+    @staticmethod
+    def _cut_along(call: Call) -> tuple[int, range] | None:
+        """The one axis that an index takes a slice of, and which of its steps."""
+        base = call.inputs[0]
+        try:
+            parts = index_parts(call.args[1], len(base.shape))
+        except AxisError:
+            return None
+        if not all(isinstance(part, slice) for part in parts):
+            return None
+        ranges = [range(*p.indices(n)) for p, n in zip(parts, base.shape, strict=True)]
+        cut = [i for i, (r, n) in enumerate(zip(ranges, base.shape, strict=True)) if r != range(n)]
+        return (cut[0], ranges[cut[0]]) if len(cut) == 1 else None
+
+    def _rows_along(self, value: Value, dim: int, kept: bool = True) -> list[Row] | None:
+        """A value as single steps along an axis, which those of a constant lose if it is not kept.
+
+        Returns:
+            for each index, a value and the step of it that is meant, where it has several.
+        """
+        known = self._rows.get(value)
+        if known is not None and known[0] == dim:
+            return known[1]
+        if value.constant:
+            along = range(value.shape[dim])
+            if kept:
+                return [(Value(value.tensor.narrow(dim, k, 1)), 0) for k in along]
+            return [(Value(value.tensor.select(dim, k)), 0) for k in along]
+        if self.whole(value):
+            timed = axes.roles(self.dims(value)[dim]) == {TIME}
+            return [(value, k) for k in range(value.shape[dim])] if timed else None
+        return [(value, 0)] if kept and value.shape[dim] == 1 else None
+
+    def _in_step(self, rows: Sequence[Row]) -> bool:
+        """Whether there is one value for each step, present or past, in their order.
+
+        Parts of sequences may come in any: what looks ahead is refused where it is used.
+        """
+        if self.count and len(rows) != self.count:
             return False
-        if times == list(range(len(times))):
-            return len(times) > 1 or self.count == 1
+        times = [k if self.whole(v) else self.time(v) for v, k in rows]
         known = [t for t in times if t is not None]
         late = len(times) - len(known)
-        constant = all(v.constant for v in pieces[:late])
-        return bool(known) and constant and times[late:] == list(range(len(known)))
+        if any(not v.constant for v, _ in rows[:late]) or None in times[late:]:
+            return False
+        if any(self.whole(v) for v, _ in rows):
+            return bool(self.count)
+        if not late:
+            return known == list(range(len(known))) and (len(known) > 1 or self.count == 1)
+        return bool(known) and known == list(range(len(known)))
 
     def _move_to_use(self) -> None:
         """Have what a loop prepares for its next step belong to that step.
@@ -240,7 +321,8 @@ class Steps(Labels):
             (sum(self.time(v) is not None and not v.constant for v in c.inputs) for c in regular),
             default=0,
         )
-        moved = bool(regular) and waits == {wait} and wait > 0 and reached == 1
+        # What happens once stands before a loop or behind it, and prepares nothing in every turn.
+        moved = len(regular) > 1 and waits == {wait} and wait > 0 and reached == 1
         times = {
             place: now + (wait if moved else 0)
             for place, call in enumerate(calls)
@@ -283,11 +365,16 @@ class Steps(Labels):
 
     def _use(self, call: Call, place: int, now: int | None) -> int | None:
         if self.joins_steps(call):
-            if call.name != "__setitem__":
+            if call.name == "stack":
                 return place
-            picked = self.picked(call)
-            return picked[1] if place and picked is not None else None
+            _, rows = self._rows[call.outputs[0]]
+            return next((k for k, (v, _) in enumerate(rows) if v is call.inputs[place]), None)
         return now
+
+    def partial(self, value: Value) -> bool:
+        """Whether a value holds some of the steps of a sequence only, or more than these."""
+        parts = (leaf.part_of for dim in self.dims(value) for leaf in leaves(dim))
+        return any(whole is not None and whole.role == TIME for whole in parts)
 
     # Where numbers come from ---------------------------------------------------------------
 
@@ -295,24 +382,17 @@ class Steps(Labels):
         """What a value is at a step, behind all that only takes steps apart or joins them."""
         while True:
             whole, call = self.whole(value), value.call
-            if call is None or value.constant or value.is_state:
+            if call is None or value.is_state:
+                break
+            if value.constant and not (whole and self.joins_steps(call)):
                 break
             if not whole:
                 k = self.taken_at(call)
                 if k is None:
                     break
-                value, time = call.inputs[0], (value.port if call.name == "unbind" else k)
+                value, time = call.inputs[0], (value.port if call.name not in TAKING_ONE else k)
             elif self.joins_steps(call):
-                if call.name == "__setitem__":
-                    picked = self.picked(call)
-                    assert picked is not None
-                    wrote = picked[1] == time
-                    source = call.args[2] if wrote else call.inputs[0]
-                    if not isinstance(source, Value):
-                        break
-                    value = source
-                else:
-                    value = call.inputs[time]
+                value, time = self._rows[value][1][time]
             else:
                 break
         if value.constant:

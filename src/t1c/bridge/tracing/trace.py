@@ -17,16 +17,16 @@ from t1c.ir.errors import GraphError, Problem, T1CError, UnsupportedError
 
 from ..modules.exporting import Fragment
 from .assemble import Assembly, Restate, Result
-from .axes import BATCH, TIME, features, leaves
+from .axes import BATCH, STILL, features, leaves
 from .building import Building, MembraneUsedError
 from .calling import Arguments, ModelError, arguments_of, record, refused_model
 from .families import Families
 from .first_step import FirstStep, NumbersNeededError
-from .forms import Form, Shapes, drawn, form_of
+from .forms import Form, Shapes, drawn, form_of, layout_of
 from .module_calls import Convert
 from .record import Record, Value, called_at, replaced
 from .sized import failed_at
-from .steps import Steps
+from .steps import Steps, UnequalSequencesError
 
 Drawn = tuple[ir.Graph, dict[str, str], tuple[Shapes, ...], tuple[int, ...], tuple["Place", ...]]
 Place = tuple[Any, ...]
@@ -210,10 +210,15 @@ def _drawn(
                 run, _ = record(model, arguments, turns, convert, followed, form.single)
                 graph = _graph(run, arguments, form, (steps, batch), convert, restate, made)
         except ModelError as error:
+            if isinstance(first, UnequalSequencesError) and not form.merged:
+                break
             first = first or UnsupportedError(failed_at(error.problem, steps, batch, form))
             continue
         except UnsupportedError as error:
-            if not form.merged:
+            # A model may go through as many steps as its author wrote, whatever it is given.
+            unequal = isinstance(error, UnequalSequencesError)
+            own_steps = unequal and (steps, batch) == size and steps != form.steps
+            if not (form.merged or own_steps):
                 raise _seen_with(error, steps, batch, form) from None
             first = first or error
             continue
@@ -277,7 +282,9 @@ def sketched(
     FirstStep(families).simplify()
     building = Building(families, convert, made, arguments.names)
     for name, value, _ in named:
-        _refuse_other_batch(name, layout_of(steps, value))
+        _refuse_other_axes(name, value, layout_of(steps, value))
+        if form.single:
+            _refuse_other_order(name, steps, value[-1])  # type: ignore[index]
     final = [
         not form.single and not isinstance(v, list) and not steps.whole(v) for _, v, _ in named
     ]
@@ -355,16 +362,26 @@ def _placed(error: GraphError, sketch: Sketch, convert: Convert) -> T1CError:
     return GraphError(placed, error.heading)
 
 
-def _refuse_other_batch(name: str, axes: Shapes) -> None:
-    """Refuse an output without a batch axis; that of a step model is the first."""
-    roles = [role for dim in axes for role, _ in dim]
-    if BATCH not in roles:
+def _refuse_other_axes(name: str, value: Value | list[Value], axes: Shapes) -> None:
+    """Refuse an output without a batch, or with nothing else than that and time."""
+    last = value[-1] if isinstance(value, list) else value
+    place = last.call.place if last.call is not None else ""
+    if not any(role == BATCH for dim in axes for role, _ in dim):
         raise UnsupportedError(
             Problem(
                 f"output {name!r} has no batch axis: one answer for all samples",
                 "an answer for each sample",
                 "Leave sums and means over the batch, and the choice of one sample, out of the "
                 "model.",
+            )
+        )
+    if all(any(role is not None for role, _ in dim) for dim in axes):
+        raise UnsupportedError(
+            Problem(
+                f"output {name!r} of shape {last.shape} has no features",
+                "at least one axis behind the batch",
+                "Use keepdim=True, or .unsqueeze(-1).",
+                place,
             )
         )
 
@@ -383,11 +400,21 @@ def _refuse_without_features(name: str, value: Value | list[Value], shape: Seque
         )
 
 
-def layout_of(steps: Steps, value: Value | list[Value]) -> Shapes:
-    """The axes of an output: for each a list of (role, size)."""
-    first = value[-1] if isinstance(value, list) else value
-    dims = tuple(tuple((leaf.role, leaf.size) for leaf in leaves(dim)) for dim in steps.dims(first))
-    return (((TIME, steps.count),), *dims) if isinstance(value, list) else dims
+def _refuse_other_order(name: str, steps: Steps, value: Value) -> None:
+    """Refuse an output of a step model whose first axis is not the batch, or one that is time."""
+    roles = [{leaf.role for leaf in leaves(dim)} for dim in steps.dims(value)]
+    if value.constant:
+        return  # It says so itself.
+    if BATCH not in roles[0] or any(STILL in found for found in roles):
+        raise UnsupportedError(
+            Problem(
+                f"output {name!r} of a model of single steps has an axis of its own for time, or "
+                "in front of the batch",
+                "an output (B, ...), as the input is",
+                "Return y.squeeze(0) where it has one step, y.movedim(0, 1) where it has features.",
+                where="" if value.call is None else value.call.place,
+            )
+        )
 
 
 def results_of(run: Record, steps: Steps) -> list[Output]:

@@ -6,7 +6,8 @@ import os
 import sys
 import traceback
 from dataclasses import replace
-from types import FrameType
+from dis import opmap
+from types import CodeType, FrameType
 
 import torch
 from torch import nn
@@ -19,6 +20,8 @@ from .record import Site
 _BRIDGE = os.path.dirname(os.path.dirname(__file__))
 _TORCH = os.path.dirname(torch.__file__)
 _PYTHON = os.path.dirname(os.__file__) + os.sep
+_EARLY_CALL = opmap.get("PRECALL")
+"""Python 3.11's instruction before CALL: once the code is warm, it is the one that calls."""
 
 
 class Whereabouts:
@@ -30,6 +33,7 @@ class Whereabouts:
 
     def __init__(self, base: FrameType) -> None:
         self._base = base
+        self._calls: dict[tuple[int, int], int] = {}
         self._foreign = _foreign()
 
     def here(self) -> tuple[Site, str]:
@@ -44,13 +48,23 @@ class Whereabouts:
         while frame is not None and frame is not self._base:
             file = frame.f_code.co_filename
             if not file.startswith((_BRIDGE, "<frozen")):
-                site.append((frame.f_code, frame.f_lasti))
+                site.append((frame.f_code, self._call(frame.f_code, frame.f_lasti)))
                 if not place and not _is_foreign(file, self._foreign):
                     place = f"{file}:{frame.f_lineno}"
                 if not inner and not _is_foreign(file, (_TORCH,)):
                     inner = f"{file}:{frame.f_lineno}"
             frame = frame.f_back
         return tuple(reversed(site)), place or inner
+
+    def _call(self, code: CodeType, at: int) -> int:
+        """The place of a call within its code, the same whether the code is warm or not."""
+        if _EARLY_CALL is None:
+            return at
+        key = id(code), at
+        if key not in self._calls:
+            # The instruction and its one cache entry come before CALL.
+            self._calls[key] = at + 4 if code.co_code[at] == _EARLY_CALL else at
+        return self._calls[key]
 
 
 def home_of(model: object) -> str:

@@ -1,18 +1,30 @@
-"""Normalisation in eval mode, as torch defines it: stored statistics, fixed at inference."""
+"""Normalisation in eval mode, as torch defines it: stored statistics, fixed at inference.
+
+What training would do is written down where frameworks differ, and changes no result in eval mode.
+"""
 
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 
 from ..errors import Problem, ShapeError
-from ..fields import Array, array, integer, integers, real
+from ..fields import Array, array, choice, integer, integers, real
 from ..node import Node, State
 from ..registry import register_node
 from ..shapes import Shape
 from .activation import Featured
 from .sums import mean_along
+
+TRAINING_SINCE = "0.2.0"
+
+
+def _statistics() -> Any:
+    """The field that says what a batch is in training."""
+    words = ("step", "sequence", "once", "last")
+    return choice(*words, default="step", since=TRAINING_SINCE)
 
 
 class _BatchNorm(Node):
@@ -20,6 +32,12 @@ class _BatchNorm(Node):
 
     That is one factor and one shift for each channel, y = factor * x + shift, which are folded in
     float64 and then cast, as the coefficients of a neuron are.
+
+    ``statistics`` says what training takes mean and variance of, and how often the running ones
+    move: 'step' of the batch at each step, moving T times in a sequence; 'sequence' of all steps
+    and the batch, T*B samples, moving once; 'once' of the batch at one step, moving once, for a
+    value that is the same at every step; 'last' as 'step', moving at the last step alone, for an
+    answer that is only complete then. In eval mode it says nothing.
     """
 
     num_features: int
@@ -28,6 +46,7 @@ class _BatchNorm(Node):
     running_mean: Array
     running_var: Array
     eps: float
+    statistics: str
 
     def check(self) -> None:
         """One of each statistic per channel, and no negative variance."""
@@ -59,7 +78,10 @@ class _BatchNorm(Node):
 
 @register_node
 class BatchNorm1d(_BatchNorm):
-    """Batch normalisation in eval mode over (C,) or (C, L), as ``torch.nn.BatchNorm1d``."""
+    """Batch normalisation in eval mode over (C,) or (C, L), as ``torch.nn.BatchNorm1d``.
+
+    statistics: what training takes mean and variance of: 'step', 'sequence', 'once', 'last'.
+    """
 
     num_features: int = integer(low=1)
     weight: Array = array(ndim=1)
@@ -68,6 +90,7 @@ class BatchNorm1d(_BatchNorm):
     running_var: Array = array(ndim=1)
     eps: float = real(low=0.0, default=1e-5)
     momentum: float = real(default=0.1)
+    statistics: str = _statistics()
 
     def natural_input(self) -> Shape:
         """A plain vector of features."""
@@ -80,7 +103,10 @@ class BatchNorm1d(_BatchNorm):
 
 @register_node
 class BatchNorm2d(_BatchNorm):
-    """Batch normalisation in eval mode over (C, H, W), as ``torch.nn.BatchNorm2d``."""
+    """Batch normalisation in eval mode over (C, H, W), as ``torch.nn.BatchNorm2d``.
+
+    statistics: what training takes mean and variance of: 'step', 'sequence', 'once', 'last'.
+    """
 
     num_features: int = integer(low=1)
     weight: Array = array(ndim=1)
@@ -89,6 +115,7 @@ class BatchNorm2d(_BatchNorm):
     running_var: Array = array(ndim=1)
     eps: float = real(low=0.0, default=1e-5)
     momentum: float = real(default=0.1)
+    statistics: str = _statistics()
 
     def output_shape(self, shape: Shape) -> Shape:
         """The shape stays."""
@@ -97,7 +124,10 @@ class BatchNorm2d(_BatchNorm):
 
 @register_node
 class BatchNorm3d(_BatchNorm):
-    """Batch normalisation in eval mode over (C, D, H, W), as ``torch.nn.BatchNorm3d``."""
+    """Batch normalisation in eval mode over (C, D, H, W), as ``torch.nn.BatchNorm3d``.
+
+    statistics: what training takes mean and variance of: 'step', 'sequence', 'once', 'last'.
+    """
 
     since = "0.2.0"
     num_features: int = integer(low=1)
@@ -107,6 +137,7 @@ class BatchNorm3d(_BatchNorm):
     running_var: Array = array(ndim=1)
     eps: float = real(low=0.0, default=1e-5)
     momentum: float = real(default=0.1)
+    statistics: str = _statistics()
 
     def output_shape(self, shape: Shape) -> Shape:
         """The shape stays."""
@@ -210,10 +241,17 @@ class GroupNorm(Node):
 
 @register_node
 class Dropout(Featured):
-    """Drops features with probability p while training; in eval mode y = x."""
+    """Drops features with probability p while training; in eval mode y = x.
+
+    ``mask`` says how often training draws which: 'step' anew at every step, 'sequence' once for
+    all steps of a sequence. ``drops`` says what falls together: 'elements' each by itself,
+    'channels' all of a channel (the first feature axis).
+    """
 
     features: int = integer(low=1)
     p: float = real(low=0.0, high=1.0, default=0.5)
+    mask: str = choice("step", "sequence", default="step", since=TRAINING_SINCE)
+    drops: str = choice("elements", "channels", default="elements", since=TRAINING_SINCE)
 
     def step(self, x: Array, state: State) -> tuple[Array, State]:
         """Pass ``x`` on: inference drops nothing."""

@@ -25,7 +25,8 @@ VARIABLE = "T1C_CACHE"
 LOW, HIGH = 0.05, 0.25
 """The densities at which the sparse way is timed; between and beyond them its time is a line."""
 LEAST, MOST = 0.02, 0.5
-ROUNDS = 7
+ROUNDS, ENOUGH = 7, 0.03
+"""How often both ways are timed at most, and the seconds after which two rounds will do."""
 
 _known: dict[str, float] | None = None
 _lock = threading.Lock()
@@ -79,7 +80,9 @@ def _measure(
     with torch.no_grad():
         sparse(low)  # compiles
         ways = ((dense, low), (sparse, low), (sparse, high))
-        rounds = [[_seconds(f, x) for f, x in ways] for _ in range(ROUNDS)]
+        rounds: list[list[float]] = []
+        while len(rounds) < 2 or (len(rounds) < ROUNDS and sum(map(sum, rounds)) < ENOUGH):
+            rounds.append([_seconds(f, x) for f, x in ways])
     # The least of several: what other processes take only ever adds.
     times = [min(column) for column in zip(*rounds, strict=True)]
     rise = max((times[2] - times[1]) / (HIGH - LOW), 1e-12)

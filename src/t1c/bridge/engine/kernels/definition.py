@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from .rule import Rule
-from .surrogate import spike, spikes
+from .surrogate import jump, once, spike, spikes
 
 State = tuple[Tensor, ...]
 
@@ -89,7 +89,7 @@ def _settle(v: Tensor, drive: Tensor, c: Sequence[Tensor], rule: Rule) -> tuple[
 
 def _once(fired: Tensor, rule: Rule) -> Tensor:
     """1 where there are spikes, with the gradient that they have."""
-    return fired - (fired - fired.clamp(max=1)).detach() if rule.many else fired
+    return once(fired) if rule.many else fired
 
 
 def _jump(u: Tensor, fired: Tensor, target: Tensor, rule: Rule) -> Tensor:
@@ -98,8 +98,4 @@ def _jump(u: Tensor, fired: Tensor, target: Tensor, rule: Rule) -> Tensor:
         return u * (1 - _once(fired, rule))
     if rule.reset != "value":
         return u
-    reset = torch.where(fired > 0, target, u)
-    if rule.detach_reset:
-        return reset
-    # Adds nothing but the gradient of u + s (target - u).
-    return reset + (fired - fired.detach()) * (target - u).detach()
+    return torch.where(fired > 0, target, u) if rule.detach_reset else jump(fired, target, u)

@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.overrides import handle_torch_function, has_torch_function
 
 from t1c.ir.errors import InputError, Problem
 
@@ -94,8 +95,11 @@ class Surrogated:
 def spike(u: Tensor, threshold: Tensor, fires_at: str, surrogate: Surrogate = ATAN) -> Tensor:
     """1 where ``u`` reaches (``fires_at='ge'``) or passes (``'gt'``) the threshold, else 0.
 
-    Its gradient is that of ``surrogate``.
+    Its gradient is that of ``surrogate``. Like the functions below it may be given what stands for
+    a tensor: see ``kernels.generated.symbol``.
     """
+    if has_torch_function((u, threshold)):
+        return _told(spike, u, threshold, fires_at, surrogate)
     if torch.is_grad_enabled() and (u.requires_grad or threshold.requires_grad):
         fired: Tensor = _Spike.apply(u, threshold, fires_at, surrogate)  # type: ignore[no-untyped-call]
         return fired
@@ -108,10 +112,34 @@ def spikes(u: Tensor, threshold: Tensor, surrogate: Surrogate = ATAN) -> Tensor:
     Its gradient is that of ``surrogate`` at the nearest multiple k of the threshold, k at least 1:
     the derivative at u - k threshold, and -k times that for the threshold.
     """
+    if has_torch_function((u, threshold)):
+        return _told(spikes, u, threshold, surrogate)
     if torch.is_grad_enabled() and (u.requires_grad or threshold.requires_grad):
         fired: Tensor = _Spikes.apply(u, threshold, surrogate)  # type: ignore[no-untyped-call]
         return fired
     return _counted(u, threshold)
+
+
+def once(fired: Tensor) -> Tensor:
+    """1 where there are spikes, with the gradient that they have."""
+    if has_torch_function((fired,)):
+        return _told(once, fired)
+    return fired - (fired - fired.clamp(max=1)).detach()
+
+
+def jump(fired: Tensor, target: Tensor, u: Tensor) -> Tensor:
+    """``target`` where there are spikes, else ``u``, with the gradient of u + s (target - u)."""
+    if has_torch_function((fired, target, u)):
+        return _told(jump, fired, target, u)
+    jumped = torch.where(fired > 0, target, u)
+    # Adds nothing but a gradient.
+    return jumped + (fired - fired.detach()) * (target - u).detach()
+
+
+def _told(function: Any, *arguments: Any) -> Tensor:
+    """What an argument that is no tensor makes of a function of this file."""
+    found: Tensor = handle_torch_function(function, arguments, *arguments)
+    return found
 
 
 def nearest(u: Tensor, threshold: Tensor) -> Tensor:

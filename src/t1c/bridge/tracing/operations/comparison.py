@@ -124,14 +124,18 @@ def _masked_fill(b: Bench) -> Signal:
 
 
 def chosen(b: Bench, condition: Any, yes: Any, no: Any) -> Signal:
-    """One of two values, or constants, by a condition."""
-    if b.is_constant(condition):
+    """One of two values, or constants, by a condition: a value, or a signal that is there."""
+    drawn = isinstance(condition, Signal)
+    if not drawn and b.is_constant(condition):
         raise refuse("a constant condition", "one that comes from the input", "Choose in Python.")
-    flows = [b.signal(v) for v in (condition, yes, no) if not b.is_constant(v)]
+    told = condition if drawn else b.signal(condition)
+    flows = [told, *(b.signal(v) for v in (yes, no) if not b.is_constant(v))]
     rank = max(len(s.features) for s in flows)
     like = b.ranked(max(flows, key=lambda s: math.prod(s.features)), rank)
+    constants = (v for v in (yes, no) if isinstance(v, Value) and v.constant)
+    if any(v.tensor.numel() > 1 for v in constants) and len(like.features) <= len(b.out()):
+        like = b.copied(like, b.out())
     parts = [
-        b.constant(v, like) if b.is_constant(v) else b.ranked(b.signal(v), rank)
-        for v in (condition, yes, no)
+        b.constant(v, like) if b.is_constant(v) else b.ranked(b.signal(v), rank) for v in (yes, no)
     ]
-    return b.emit(ir.Where(), *b.apart(*parts))
+    return b.emit(ir.Where(), *b.apart(b.ranked(told, rank), *parts))

@@ -13,6 +13,7 @@ from t1c import ir
 
 from ...modules.exporting import array, module_to_node, refuse
 from ...modules.linear import NO_BIAS
+from ...modules.normalization import absent, batch_norm_of
 from ..drawing import Signal
 from ..effects import argument
 from ..names import plain_name
@@ -54,25 +55,40 @@ def _linear(b: Bench) -> Signal:
 @rule("lstm_cell")
 def _lstm_cell(b: Bench) -> Sequence[Signal]:
     x, (hidden, cell), *weights = b.call.args
-    to_input, to_hidden = (array(w.tensor) for w in weights[:2])
-    biases = [array(w.tensor) if w is not None else None for w in (weights[2:] + [None] * 2)[:2]]
-    zeros = np.zeros(len(to_input), to_input.dtype)
+    to_input, to_hidden = (w.tensor.detach() for w in weights[:2])
+    biases = [w.tensor.detach() if w is not None else None for w in (weights[2:] + [None] * 2)[:2]]
+    b.feature_axis(x, -1)
     wide = (len(to_input),)
-    parts = [
-        b.emit(ir.Affine(weight, zeros if bias is None else bias), signal, features=wide)
-        for weight, bias, signal in zip(
-            (to_input, to_hidden), biases, (b.signal(x), b.signal(hidden)), strict=True
-        )
-    ]
-    gates = b.emit(ir.Skip("residual"), *parts, features=wide)
+    from_input = _gates(b, x, to_input, biases[0], wide)
+    if hidden.constant:
+        # A layer whose state is not handed on, or is brought to rest at every step.
+        state = hidden.tensor.detach()
+        if not bool((state == state[:1]).all()):
+            raise refuse("a hidden state that differs from sample to sample", "zeros, or one state")
+        rest = nn.functional.linear(state[0], to_hidden, biases[1])
+        gates = b.emit(ir.Shift(array(rest)), from_input, features=wide)
+    else:
+        from_hidden = _gates(b, hidden, to_hidden, biases[1], wide)
+        gates = b.emit(ir.Skip("residual"), from_input, from_hidden, features=wide)
     size = len(to_input) // 4
     cut = [b.slice(gates, 0, k * size, (k + 1) * size) for k in range(4)]
     kinds = (ir.Sigmoid, ir.Sigmoid, ir.Tanh, ir.Sigmoid)
     i, f, g, o = (b.emit(kind(size), s) for kind, s in zip(kinds, cut, strict=True))
-    kept = b.emit(ir.Binary("multiply"), f, b.signal(cell))
+    if cell.constant:
+        kept = b.emit(ir.Scale(b.laid(cell)), f)
+    else:
+        kept = b.emit(ir.Binary("multiply"), f, b.signal(cell))
     new = b.emit(ir.Binary("multiply"), i, g)
     after = b.emit(ir.Skip("residual"), kept, new)
     return [b.emit(ir.Binary("multiply"), o, b.emit(ir.Tanh(size), after)), after]
+
+
+def _gates(
+    b: Bench, value: Value, weight: Tensor, bias: Tensor | None, wide: tuple[int, ...]
+) -> Signal:
+    """What a value adds to the four gates."""
+    added = np.zeros(len(weight), array(weight).dtype) if bias is None else array(bias)
+    return b.emit(ir.Affine(array(weight), added), b.signal(value), features=wide)
 
 
 @rule("conv1d conv2d conv3d")
@@ -90,6 +106,22 @@ def _convolution(b: Bench) -> Signal:
     return b.emit(
         kind(array(weight), fields.pop("bias"), stride, padding, dilation, groups, **fields), b.x()
     )
+
+
+@rule("conv_transpose1d conv_transpose2d")
+def _transposed_convolution(b: Bench) -> Signal:
+    weight, bias = _weights(b, ("weight", "bias"))
+    assert weight is not None
+    b.map_of(b.call.inputs[0])
+    kind = ir.ConvTranspose1d if b.call.name == "conv_transpose1d" else ir.ConvTranspose2d
+    names = {"stride": 1, "padding": 0, "output_padding": 0, "groups": 1, "dilation": 1}
+    options = {
+        name: _plain(argument(b.call, place, name, default))
+        for place, (name, default) in enumerate(names.items(), 3)
+    }
+    outputs = weight.shape[1] * options["groups"]
+    node = kind(weight=array(weight), **options, **_bias_of(weight, bias, outputs))
+    return b.emit(node, b.x())
 
 
 def _plain(value: Any) -> Any:
@@ -167,20 +199,20 @@ def _batch_norm(b: Bench) -> Signal:
             "running statistics, in eval mode",
             "Use track_running_stats=True, and .eval().",
         )
-    b.map_of(x)
+    b.channels_of(x)
     signal = b.x()
-    kind = {1: ir.BatchNorm1d, 2: ir.BatchNorm1d, 3: ir.BatchNorm2d}.get(len(signal.features))
-    if kind is None:
-        raise refuse(f"a batch norm of features {signal.features}", "a vector or a map")
     ones = torch.ones_like(mean)
     return b.emit(
-        kind(
+        batch_norm_of(signal.features)(
             len(mean),
             array(ones if weight is None else weight),
             array(torch.zeros_like(mean) if bias is None else bias),
             array(mean),
             array(var),
             float(argument(b.call, 7, "eps", 1e-5)),
+            float(argument(b.call, 6, "momentum", 0.1)),
+            b.span,
+            metadata=absent(weight=weight, bias=bias),
         ),
         signal,
     )
@@ -199,6 +231,7 @@ def _group_norm(b: Bench) -> Signal:
             array(ones if weight is None else weight),
             array(torch.zeros_like(ones) if bias is None else bias),
             float(argument(b.call, 4, "eps", 1e-5)),
+            metadata=absent(weight=weight, bias=bias),
         ),
         signal,
     )
@@ -218,6 +251,7 @@ def _layer_norm(b: Bench) -> Signal:
             array(like if weight is None else weight),
             array(torch.zeros_like(like) if bias is None else bias),
             float(argument(b.call, 4, "eps", 1e-5)),
+            metadata=absent(weight=weight, bias=bias),
         ),
         b.x(),
     )

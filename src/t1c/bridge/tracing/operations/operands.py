@@ -31,9 +31,9 @@ def both(b: Bench, x: Value, y: Value) -> tuple[Signal, Signal]:
 def binary(b: Bench, op: str, x: Any, y: Any) -> Signal:
     """A node of two inputs; a constant is made one that flows."""
     if b.is_constant(x):
-        right = b.signal(y)
+        right = b.stretched(y)
         return b.emit(ir.Binary(op), b.constant(x, right), right)
     if b.is_constant(y):
-        left = b.signal(x)
+        left = b.stretched(x)
         return b.emit(ir.Binary(op), left, b.constant(y, left))
     return b.emit(ir.Binary(op), *b.apart(*both(b, x, y)))

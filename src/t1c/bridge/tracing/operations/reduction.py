@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from t1c import ir
 
 from ...modules.exporting import refuse
 from .. import axes
-from ..axes import TIME, AxisError
+from ..axes import STILL, TIME, AxisError
 from ..drawing import Signal
 from ..effects import argument, reduced_axes
 from ..names import plain_name
@@ -31,11 +33,14 @@ def _reduce(b: Bench) -> Signal | Sequence[Signal]:
     dims, gone = b.dims(x), reduced_axes(call)
     keep = bool(argument(call, 2, "keepdim", False))
     over_time = [i for i in gone if TIME in axes.roles(dims[i])]
-    others = [b.feature_axis(x, i) for i in sorted(gone) if i not in over_time]
+    still = [i for i in gone if axes.roles(dims[i]) == {STILL}]
+    others = [b.feature_axis(x, i) for i in sorted(gone) if i not in (*over_time, *still)]
     if any(axes.roles(dims[i]) != {TIME} for i in over_time):
         raise AxisError("a reduction over time and other axes that were merged with it")
     signal = b.signal(x)
     if others:
+        # A value without features is one number for each sample.
+        keep = keep or len(others) == len(signal.features)
         shape = tuple(
             1 if i in others else n
             for i, n in enumerate(signal.features)
@@ -45,15 +50,58 @@ def _reduce(b: Bench) -> Signal | Sequence[Signal]:
     if over_time:
         signal = b.emit(ir.Accumulate(how), signal, features=signal.features)
     signal = b.reshaped(signal, b.out())
-    # Which element is the largest is nothing that a graph can say.
-    return [signal] if len(call.outputs) == 1 else [signal, b.unsaid("the index of an extreme")]
+    if len(call.outputs) == 1:
+        return [signal]
+    if 1 not in b.used or over_time:
+        return [signal, b.unsaid("the index of an extreme")]
+    return [signal, first_extreme(b, how, argument(call, 1, "dim"))]
+
+
+@rule("argmax argmin")
+def _argument(b: Bench) -> Signal:
+    return first_extreme(b, b.call.name.removeprefix("arg"), argument(b.call, 1, "dim"))
+
+
+def first_extreme(b: Bench, how: str, dim: int | None) -> Signal:
+    """Which element along an axis is the largest, or smallest; the first of several that are.
+
+    Those that are get numbers that fall along the axis, and the others 0: the largest tells.
+    """
+    (x,) = b.call.inputs
+    if dim is None:
+        raise refuse(f"{b.call.name} without dim", "one feature axis: dim=1, or dim=-1")
+    axis = b.feature_axis(x, dim)
+    signal = b.signal(x)
+    n = signal.features[axis]
+    if n * np.finfo(b.dtype).eps > 1:
+        raise refuse(f"{b.call.name} of {n} elements", f"as many as {b.dtype} counts exactly")
+    one = tuple(1 if i == axis else k for i, k in enumerate(signal.features))
+    extreme = b.emit(ir.Reduce(how, (axis,), True), signal, features=one)
+    reached = b.emit(ir.Binary("equal"), *b.apart(signal, extreme), features=signal.features)
+    falling = np.arange(n, 0, -1).reshape([n if i == axis else 1 for i in range(len(one))])
+    ranks = b.emit(ir.Scale(falling.astype(b.dtype)), reached, features=signal.features)
+    first = b.emit(ir.Reduce("max", (axis,), True), ranks, features=one)
+    minus = b.emit(ir.Scale(b.scalar(-1)), first, features=one)
+    index = b.emit(ir.Shift(b.scalar(n)), minus, features=one)
+    return b.reshaped(index, b.out(len(b.call.outputs) - 1))
 
 
 @rule("cumsum")
 def _cumulate(b: Bench) -> Signal:
     x = b.call.inputs[0]
     dim = argument(b.call, 1, "dim")
-    if axes.roles(b.dims(x)[dim]) != {TIME}:
-        raise refuse("a cumsum over features", "one over time, which accumulates")
-    signal = b.x()
-    return b.emit(ir.Accumulate("sum"), signal)
+    roles = axes.roles(b.dims(x)[dim])
+    if roles == {STILL}:
+        return b.x()
+    if roles == {TIME}:
+        return b.emit(ir.Accumulate("sum"), b.x())
+    axis, n = b.feature_axis(x, dim), x.shape[dim]
+    signal, rank = b.x(), len(b.out())
+    lower = ir.Linear(np.tril(np.ones((n, n), b.dtype)))
+    if axis == rank - 1:
+        return b.emit(lower, signal)
+    order = (*(i for i in range(rank) if i != axis), axis)
+    moved = tuple(signal.features[i] for i in order)
+    last = b.emit(ir.Transpose(order), signal, features=moved, label="cumsum.last")
+    sums = b.emit(lower, last, features=moved, label="cumsum.sums")
+    return b.emit(ir.Transpose(tuple(order.index(i) for i in range(rank))), sums)

@@ -13,9 +13,10 @@ from t1c import ir
 from ...modules.exporting import refuse
 from .. import axes
 from ..drawing import Signal
-from ..effects import argument, index_parts, permutation
+from ..effects import argument, index_parts, permutation, picked_in_rows
 from ..record import Value
 from .comparison import chosen
+from .picking import written_at
 from .rules import rule
 
 if TYPE_CHECKING:
@@ -43,7 +44,14 @@ def _expand(b: Bench) -> Signal:
     x, out = b.x(), b.out()
     if math.prod(x.features) == math.prod(out):
         return b.reshaped(x, out)
-    return b.copied(x, out)
+    given = (1,) * (len(out) - len(x.features)) + x.features
+    inner: list[int] = []
+    copies: list[int] = []
+    for n, m in zip(given, out, strict=True):
+        each = b.call.name == "repeat_interleave"
+        inner += (n, 1) if each else (1, n)
+        copies += (n, m // n) if each else (m // n, n)
+    return b.reshaped(b.copied(b.reshaped(x, tuple(inner)), tuple(copies)), out)
 
 
 @rule("cut")
@@ -109,7 +117,18 @@ def _take(b: Bench) -> Signal:
 def _concatenate(b: Bench) -> Signal:
     call = b.call
     dim = argument(call, 1, "dim", 0)
-    axis = b.feature_axis(call.outputs[0], dim)
+    out = call.outputs[0]
+    if len(set(call.inputs)) == 1:
+        lead = axes.is_lead(b.dims(out)[dim % len(out.shape)])
+        if lead or len(call.inputs) == 1:
+            return b.x()  # copies along time, or a piece by itself
+    if any(map(b.steps.whole, call.inputs)) and not b.steps.whole(out):
+        raise refuse(
+            "a sequence of another number of steps",
+            "as many steps as the model is given",
+            "Keep to torch.cat([zeros, x[:-k]]) for what comes later.",
+        )
+    axis = b.feature_axis(out, dim)
     parts = []
     for value in call.inputs:
         if value.constant:
@@ -117,8 +136,15 @@ def _concatenate(b: Bench) -> Signal:
         parts.append(b.signal(value))
     if len(parts) == 1:
         return parts[0]
+    return _joined(b, axis, parts)
+
+
+def _joined(b: Bench, axis: int, parts: Sequence[Signal]) -> Signal:
+    """Signals one behind the other along a feature axis."""
+    n = sum(part.features[axis] for part in parts)
+    features = (*parts[0].features[:axis], n, *parts[0].features[axis + 1 :])
     node = ir.Skip("concatenate") if axis == 0 else ir.Concat(axis)
-    return b.emit(node, *b.apart(*parts))
+    return b.emit(node, *b.apart(*parts), features=features)
 
 
 @rule("stack")
@@ -131,13 +157,46 @@ def _stack(b: Bench) -> Signal:
     axis = b.feature_axis(out, dim)
     parts = []
     for value in call.inputs:
-        signal = b.signal(value)
-        shape = (*signal.features[:axis], 1, *signal.features[axis:])
-        parts.append(b.reshaped(signal, shape))
+        shape = (*b.out()[:axis], 1, *b.out()[axis + 1 :])
+        parts.append(b.reshaped(b.signal(value), shape))
     if len(parts) == 1:
         return parts[0]
-    node = ir.Skip("concatenate") if axis == 0 else ir.Concat(axis)
-    return b.emit(node, *b.apart(*parts))
+    return _joined(b, axis, parts)
+
+
+@rule("roll")
+def _roll(b: Bench) -> Signal:
+    x = b.call.inputs[0]
+    shifts, dims = argument(b.call, 1, "shifts"), argument(b.call, 2, "dims", ())
+    if isinstance(shifts, int):
+        shifts = (shifts,)
+    dims = (dims,) if isinstance(dims, int) else tuple(dims or ())
+    if not dims:
+        raise refuse("a roll without dims, which goes on from sample to sample", "dims=-1")
+    signal = b.x()
+    for shift, dim in zip(shifts, dims, strict=True):
+        axis, n = b.feature_axis(x, dim), x.shape[dim]
+        if shift % n:
+            cut = n - shift % n
+            parts = [b.slice(signal, axis, cut, n), b.slice(signal, axis, 0, cut)]
+            signal = _joined(b, axis, parts)
+    return signal
+
+
+@rule("flip fliplr flipud")
+def _flip(b: Bench) -> Signal:
+    x = b.call.inputs[0]
+    found = {"fliplr": (1,), "flipud": (0,)}.get(b.call.name)
+    if found is None:
+        found = argument(b.call, 1, "dims")
+        found = b.call.args[1:] if isinstance(found, int) else found
+    signal = b.x()
+    for dim in found:
+        axis, n = b.feature_axis(x, dim), x.shape[dim]
+        if n > 1:
+            parts = [b.slice(signal, axis, i, i + 1) for i in reversed(range(n))]
+            signal = _joined(b, axis, parts)
+    return signal
 
 
 @rule("pad constant_pad_nd")
@@ -152,6 +211,9 @@ def _write(b: Bench) -> Signal:
     masks = isinstance(index, Value) and index.tensor.dtype == torch.bool
     if masks and index.shape == base.shape and b.is_constant(value):
         return chosen(b, index, value, base)
+    column = picked_in_rows(call)
+    if column is not None and b.is_constant(value) and b.number(value) is not None:
+        return written_at(b, base, 1, column, value)
     full = index in (..., slice(None)) or (
         isinstance(index, tuple) and all(p in (..., slice(None)) for p in index)
     )

@@ -1,0 +1,90 @@
+"""Functions made of generated source: compiled once, and kept on disk for the next process.
+
+What is executed is the text that was generated here, never what a file holds: the file beside it is
+there because Numba keeps machine code next to the file of its source.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import hashlib
+import os
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numba
+import numpy as np
+
+from t1c import __version__
+
+from ..crossing import cache_file
+from .loop import Loop
+from .numba_source import source
+
+HOW: dict[str, Any] = {"nogil": True, "error_model": "numpy", "fastmath": False}
+"""How loops are compiled: each operation by itself, as it is written."""
+
+_made: set[str] = set()
+
+
+@functools.lru_cache(maxsize=1024)
+def kernel(loop: Loop) -> Callable[..., None]:
+    """The function of a loop, which is compiled when it is called; see ``numba_source.source``."""
+    return _compiled(source(loop))
+
+
+def at_hand(loop: Loop) -> bool:
+    """Whether the function of a loop was made before, by this process or by another."""
+    text = source(loop)
+    return text in _made or _path(text).exists()
+
+
+def defined(text: str) -> Callable[..., None]:
+    """The function that a source defines, in plain Python."""
+    path = _path(text)
+    # What is kept on disk goes by the module, which must be there when it is read.
+    namespace: dict[str, Any] = {"np": np, "__name__": __name__}
+    exec(compile(text, str(path), "exec"), namespace)
+    function: Callable[..., None] = namespace["loop"]
+    # Numba names its files after it.
+    function.__name__ = function.__qualname__ = path.stem
+    return function
+
+
+@functools.cache
+def _compiled(text: str) -> Callable[..., None]:
+    function, path = defined(text), _path(text)
+    _made.add(text)
+    if _written(path, text):
+        # Numba refuses where it finds no place to write to.
+        with contextlib.suppress(RuntimeError, OSError):
+            kept: Callable[..., None] = numba.njit(cache=True, **HOW)(function)
+            return kept
+    made: Callable[..., None] = numba.njit(**HOW)(function)
+    return made
+
+
+def _path(text: str) -> Path:
+    digest = hashlib.sha256(f"{__version__} {__name__}\n{text}".encode()).hexdigest()
+    return cache_file().parent / "loops" / f"loop_{digest[:32]}.py"
+
+
+def _written(path: Path, text: str) -> bool:
+    """Whether the file is there, as it should be; a file that is right is left as it is.
+
+    Numba compiles anew for a file that is newer than what it kept.
+    """
+    with contextlib.suppress(OSError, ValueError):
+        if path.read_text() == text:
+            return True
+    partial = path.with_suffix(f".{os.getpid()}.{threading.get_ident()}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        partial.write_text(text)
+        partial.replace(path)
+    except OSError:
+        return False
+    return True

@@ -1,0 +1,189 @@
+"""A written loop at work on tensors: all steps of a chunk, with its gradient."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+
+from ..arithmetic import of_arithmetic
+from ..layout import channels_last, flat, periodic, unflat
+from ..scan import reduced
+from .gradient import Backward, backward
+from .loop import LEAVES, Loop
+from .operations import OPERATIONS
+from .symbol import Written
+
+Tensors = tuple[Tensor, ...]
+
+
+def scan(
+    written: Written, xs: Sequence[Tensor], state: Sequence[Tensor], name: str = "numba"
+) -> tuple[Tensors, Tensors]:
+    """All steps of a loop.
+
+    Args:
+        written: the loop and its parameters.
+        xs: the arrays that it reads, each (T, B, *features), at least one.
+        state: what it was handed before the first step, each (B, *features); left as they are.
+        name: of the kernels; they must serve the loop.
+
+    Returns:
+        (what it wrote, each (T, B, *features); what it hands on after the last step).
+    """
+    loop, rank = written.loop, xs[0].ndim - 2
+    laid = [p[0] if p.ndim > rank else p for p in written.laid]
+    single = [p.reshape(()) for p in written.single]
+    tensors = (*xs, *state, *laid, *single)
+    if torch.is_grad_enabled() and any(t.requires_grad for t in tensors):
+        found = _Scan.apply(loop, name, len(xs), len(state), len(laid), *tensors)  # type: ignore[no-untyped-call]
+    else:
+        found = _forward(loop, name, xs, state, laid, single)
+    return found[: len(loop.writes)], found[len(loop.writes) :]
+
+
+def _forward(
+    loop: Loop,
+    name: str,
+    xs: Sequence[Tensor],
+    state: Sequence[Tensor],
+    laid: Sequence[Tensor],
+    single: Sequence[Tensor],
+) -> Tensors:
+    """What was written, and what is handed on after the last step."""
+    layout = xs[0].shape, channels_last(xs[0])
+    carried = _together(state, xs[0], *layout)
+    reads = [flat(xs[n].detach(), layout[1]) for n in loop.reads]
+    wrote, _ = _work(loop, name, reads, carried, laid, single, *layout)
+    return (*(unflat(y, *layout) for y in wrote), *_apart(carried, *layout))
+
+
+def _together(state: Sequence[Tensor], like: Tensor, shape: torch.Size, last: bool) -> Tensor:
+    """States (B, *features) as one array (states, N), which is a copy."""
+    rows = [flat(v.detach().unsqueeze(0), last) for v in state]
+    return torch.cat(rows) if rows else like.new_empty((0, shape[1:].numel()))
+
+
+def _apart(rows: Tensor, shape: torch.Size, last: bool) -> Tensors:
+    """The rows of an array as tensors (B, *features), each with memory of its own."""
+    one = torch.Size((1, *shape[1:]))
+    return tuple(unflat(row.clone().unsqueeze(0), one, last)[0] for row in rows)
+
+
+def _work(
+    loop: Loop,
+    name: str,
+    reads: Sequence[Tensor],
+    carried: Tensor,
+    laid: Sequence[Tensor],
+    single: Sequence[Tensor],
+    shape: torch.Size,
+    last: bool,
+) -> tuple[list[Tensor], Tensor]:
+    """Walk ``carried``, in place, through all steps: (what was written, what was added up)."""
+    steps, size = shape[0], shape[1:].numel()
+    wide = of_arithmetic(carried.dtype)
+    wrote = [carried.new_empty((steps, size)) for _ in loop.writes]
+    sums = carried.new_empty((len(loop.sums), size), dtype=wide)
+    numbers = _numbers_of(loop, wide, carried.device)
+    laid, single = tuple(p.detach() for p in laid), tuple(p.detach() for p in single)
+    rows = periodic(laid, shape[2:], last) if laid else carried.new_empty((0, 1))
+    alone = torch.stack(single) if single else carried.new_empty(0)
+    launch = launcher(name)
+    launch(loop, steps, size, [numbers, alone, rows, carried, sums, *reads, *wrote])
+    return wrote, sums
+
+
+def launcher(name: str) -> Callable[[Loop, int, int, Sequence[Tensor]], None]:
+    """What works a loop by these kernels; imported only where they run."""
+    if name == "triton":
+        from . import triton_launch
+
+        return triton_launch.launch
+    from . import numba_launch
+
+    return numba_launch.launch
+
+
+def serves(loop: Loop, name: str) -> bool:
+    """Whether kernels of this name have every operation of a loop, and of its gradient."""
+    if name != "triton":
+        return name == "numba"
+    rows = (OPERATIONS[e.op] for e in loop.entries if e.op not in LEAVES)
+    return all(row.triton is not None for row in rows)
+
+
+@functools.lru_cache(maxsize=1024)
+def exact(loop: Loop) -> bool:
+    """Whether every bit of its results is said, whatever works it."""
+    return all(OPERATIONS[e.op].exact for e in loop.entries if e.op not in LEAVES)
+
+
+@functools.lru_cache(maxsize=1024)
+def _numbers_of(loop: Loop, dtype: torch.dtype, device: torch.device) -> Tensor:
+    return torch.tensor([0.0, 1.0, *loop.numbers], dtype=dtype, device=device)
+
+
+@functools.lru_cache(maxsize=1024)
+def _loops(
+    loop: Loop, wanted: tuple[int, ...], laid: tuple[int, ...], single: tuple[int, ...]
+) -> tuple[Loop, Backward]:
+    """(the loop that also writes what its gradient needs and nothing else has, its gradient)."""
+    back = backward(loop, wanted, laid, single)
+    had = {*loop.writes, *loop.leaves("read").values()}
+    more = (place for place in back.kept if place not in had)
+    return Loop(loop.entries, (*loop.writes, *more), loop.carried), back
+
+
+class _Scan(torch.autograd.Function):
+    """``tensors``: what is read, what is handed over, parameters laid and single."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, loop: Loop, name: str, inputs: int, states: int, laid: int, *tensors: Tensor
+    ) -> Tensors:
+        ends = [inputs, inputs + states, inputs + states + laid]
+        xs, state, own = tensors[:inputs], tensors[inputs : ends[1]], tensors[ends[1] :]
+        needed = ctx.needs_input_grad[5:]
+        ctx.wanted = _numbers(needed[:inputs])
+        ctx.laid, ctx.single = _numbers(needed[ends[1] : ends[2]]), _numbers(needed[ends[2] :])
+        forth, back = _loops(loop, ctx.wanted, ctx.laid, ctx.single)
+        found = _forward(forth, name, xs, state, own[:laid], own[laid:])
+        wrote, rest = len(loop.writes), len(forth.writes)
+        values = {place: xs[n] for n, place in loop.leaves("read").items()}
+        values |= dict(zip(forth.writes, found, strict=False))
+        ctx.save_for_backward(*own, *(values[place] for place in back.kept))
+        ctx.loop, ctx.name = back.loop, name
+        ctx.counts = (inputs, laid, len(own) - laid, wrote)
+        ctx.layout = xs[0].shape, channels_last(xs[0])
+        ctx.set_materialize_grads(False)
+        return (*found[:wrote], *found[rest:])
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, *grads: Tensor | None) -> Any:
+        inputs, laid, single, writes = ctx.counts
+        shape, last = ctx.layout
+        own, saved = ctx.saved_tensors[: laid + single], ctx.saved_tensors[laid + single :]
+        like = next(g for g in grads if g is not None)
+        given = [like.new_zeros(shape) if g is None else g for g in grads[:writes]]
+        arrays = [*saved, *given]
+        after = [like.new_zeros(shape[1:]) if g is None else g for g in grads[writes:]]
+        carried = _together(after, like, shape, last)
+        reads = [flat(arrays[n], last) for n in ctx.loop.reads]
+        wrote, sums = _work(ctx.loop, ctx.name, reads, carried, own[:laid], own[laid:], shape, last)
+        to_xs, to_own = [None] * inputs, [None] * (laid + single)
+        for n, g in zip(ctx.wanted, wrote, strict=True):
+            to_xs[n] = unflat(g, shape, last)
+        rows = unflat(sums, torch.Size((len(sums), *shape[1:])), last)
+        for n, row in zip([*ctx.laid, *(laid + n for n in ctx.single)], rows, strict=True):
+            to_own[n] = reduced(row, own[n])
+        return None, None, None, None, None, *to_xs, *_apart(carried, shape, last), *to_own
+
+
+def _numbers(wanted: Sequence[bool]) -> tuple[int, ...]:
+    return tuple(n for n, needed in enumerate(wanted) if needed)

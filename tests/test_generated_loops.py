@@ -1,0 +1,555 @@
+"""Neurons without a primitive run as one generated loop: the same bits, the same gradients."""
+
+import functools
+import itertools
+import os
+import platform
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from t1c import bridge, ir
+from t1c.bridge.engine import stretch
+from t1c.bridge.engine.kernels import definition
+from t1c.bridge.engine.kernels import scan as by_hand
+from t1c.bridge.engine.kernels.generated import made, numba_launch
+from t1c.bridge.engine.kernels.generated.gradient import backward
+from t1c.bridge.engine.kernels.generated.kept import fewest
+from t1c.bridge.engine.kernels.generated.loop import Loop, Writer
+from t1c.bridge.engine.kernels.generated.numba_source import source
+from t1c.bridge.engine.kernels.generated.operations import OPERATIONS
+from t1c.bridge.engine.kernels.generated.scan import scan
+from t1c.bridge.engine.kernels.generated.symbol import Pen, UnsuitedError, written
+from t1c.bridge.engine.kernels.rule import COEFFICIENTS, Rule
+from t1c.bridge.engine.kernels.surrogate import SLOPES, Surrogate
+
+from .neuron_examples import adaptive, exponential, refractory
+from .neuron_grammar import neurons
+from .test_elementwise_graphs import gated_loop, lif_by_hand
+
+EXAMPLES = {
+    "LIF": lif_by_hand,
+    "gated": gated_loop,
+    "adaptive": lambda: adaptive(3),
+    "adaptive map": lambda: adaptive(2, 3, 2, detuned=True),
+    "refractory": lambda: refractory(3),
+}
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _own_folder(tmp_path_factory):
+    """What these tests generate is theirs."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("T1C_CACHE", str(tmp_path_factory.mktemp("cache")))
+        yield
+
+
+@pytest.fixture(autouse=True)
+def worked(monkeypatch):
+    """Every loop is worth generating, however short; those that were worked are listed."""
+    done = []
+
+    def noted(written, *rest):
+        done.append(written)
+        return scan(written, *rest)
+
+    monkeypatch.setattr(stretch, "WORTH", 0)
+    monkeypatch.setattr(stretch, "scan", noted)
+    return done
+
+
+@pytest.fixture
+def _uncompiled(monkeypatch):
+    """Generated source as the plain Python that it also is: a compiler takes seconds."""
+    monkeypatch.setattr(numba_launch, "kernel", _plain)
+
+
+@functools.cache
+def _plain(loop):
+    function = made.defined(source(loop))
+
+    def quiet(*arguments):
+        with np.errstate(all="ignore"):
+            function(*arguments)
+
+    return quiet
+
+
+# The numbers of the reference ---------------------------------------------------------------------
+
+
+def sequence(graph, steps, batch, seed=0):
+    rng = np.random.default_rng(seed)
+    return {
+        name: rng.integers(-512, 513, (steps, batch, *node.shape)) / 256
+        for name, node in graph.inputs().items()
+    }
+
+
+def assert_as_reference(graph, steps, batch, chunk=None, dtype=np.float32):
+    """Bit for bit, but for which NaN it is and the sign of zero; what was sent."""
+    xs = sequence(graph, steps, batch)
+    with np.errstate(all="ignore"):
+        expected, after = ir.Reference(graph, dtype).run(xs)
+    kind = torch.from_numpy(np.zeros((), dtype)).dtype
+    executor = bridge.ir_to_torch(graph, dtype=kind)
+    given = {name: torch.from_numpy(x).to(kind) for name, x in xs.items()}
+    with torch.no_grad():
+        outputs, state = executor.run(given, chunk=chunk)
+    outputs, expected = (v if isinstance(v, dict) else {"": v} for v in (outputs, expected))
+    for name, y in expected.items():
+        assert np.array_equal(outputs[name].numpy(), y, equal_nan=True), name
+    assert set(state) == set(after)
+    for name, own in after.items():
+        for found, wanted in zip(state[name], own, strict=True):
+            assert np.array_equal(found.numpy(), wanted, equal_nan=True), name
+    return sum(int((y > 0).sum()) for y in expected.values())
+
+
+@pytest.mark.usefixtures("_uncompiled")
+def test_any_neuron_is_the_reference_bit_for_bit(worked):
+    @settings(deadline=None, max_examples=30)
+    @given(neurons(), st.integers(1, 7), st.integers(1, 3), st.sampled_from([None, 1, 3]))
+    def check(graph, steps, batch, chunk):
+        assert_as_reference(graph, steps, batch, chunk)
+
+    check()
+    assert len(worked) > 30
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("name", EXAMPLES)
+def test_compiled_it_is_the_reference_bit_for_bit(name, dtype, worked):
+    sent = [assert_as_reference(EXAMPLES[name](), 12, 3, chunk, dtype) for chunk in (None, 5)]
+    assert sent[0] == sent[1] > 0
+    # One loop for each chunk, of all nodes: none was stepped.
+    assert len(worked) == 1 + 3
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_many_elements_on_several_threads(threads, worked):
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    try:
+        assert assert_as_reference(adaptive(700, detuned=True), 40, 5, 16) > 1000
+    finally:
+        torch.set_num_threads(before)
+    assert len(worked) == 3
+
+
+def test_state_goes_in_and_comes_out(worked):
+    executor = bridge.ir_to_torch(refractory(3))
+    xs = torch.from_numpy(sequence(refractory(3), 9, 2)["input"]).float()
+    with torch.no_grad():
+        whole, last = executor.run(xs)
+        first, state = executor.run(xs[:4])
+        kept = {name: tuple(v.clone() for v in own) for name, own in state.items()}
+        second, state_after = executor.run(xs[4:], state)
+        executor.kernels = "torch"
+        stepped, stepped_last = executor.run(xs)
+    assert len(worked) == 3
+    assert whole.sum() > 0
+    assert torch.equal(torch.cat([first, second]), whole)
+    assert torch.equal(stepped, whole)
+    for name, own in kept.items():
+        assert all(map(torch.equal, own, state[name]))
+        assert all(map(torch.equal, last[name], state_after[name]))
+        assert all(map(torch.equal, last[name], stepped_last[name]))
+
+
+def test_every_node_can_be_looked_at(worked):
+    graph = adaptive(3)
+    xs = sequence(graph, 6, 2)["input"]
+    seen = bridge.ir_to_torch(graph).trace(torch.from_numpy(xs).float())
+    assert worked
+    reference, state = ir.Reference(graph, np.float32), {}
+    for t, x in enumerate(xs):
+        values, state = reference.trace(x, state)
+        for name, value in values.items():
+            assert np.array_equal(seen[name][t].detach().numpy(), value), name
+
+
+def test_transcendental_functions_are_those_of_torch_to_the_last_digit(worked):
+    graph = exponential(4)
+    xs = torch.from_numpy(np.random.default_rng(0).uniform(0, 0.5, (40, 3, 4)))
+    outputs = []
+    for kernels in (None, "torch"):
+        with torch.no_grad():
+            executor = bridge.ir_to_torch(graph, dtype=torch.float64, kernels=kernels)
+            outputs.append(executor.trace(xs))
+    assert len(worked) == 1
+    assert outputs[0]["spike"].sum() > 10
+    for name, value in outputs[0].items():
+        torch.testing.assert_close(value, outputs[1][name], rtol=1e-12, atol=1e-12)
+
+
+def test_what_is_not_worth_it_is_stepped(worked, monkeypatch):
+    monkeypatch.setattr(stretch, "WORTH", 10**6)
+    monkeypatch.setattr(stretch, "at_hand", lambda _: False)
+    assert assert_as_reference(refractory(5), 3, 2) > 0
+    assert not worked
+
+
+def test_hooks_are_called_at_every_step(worked):
+    executor = bridge.ir_to_torch(lif_by_hand())
+    called = []
+    executor.node("s").register_forward_hook(lambda *_: called.append(1))
+    executor.run(torch.ones(5, 1, 3))
+    assert len(called) == 5
+    assert not worked
+
+
+def test_elementwise_nodes_outside_a_loop_are_worked_together(worked):
+    shape = (2, 3)
+    nodes = {"x": ir.Input(shape), "a": ir.Scale(np.array(0.5)), "b": ir.Shift(np.array(1.0)),
+             "c": ir.Unary("abs"), "d": ir.Binary("divide"), "e": ir.Delay(np.array(2)),
+             "y": ir.Output(shape)}  # fmt: skip
+    edges = [("x", "a"), ("a", "b"), ("b", "c"), ("a", "d"), ("c", "d"), ("d", "e"), ("e", "y")]
+    assert assert_as_reference(ir.Graph(nodes, edges), 6, 2, 4) != 0
+    assert len(worked) == 2
+    assert worked[0].loop.reads == (0,)
+
+
+# Gradients ----------------------------------------------------------------------------------------
+
+
+def gradients(graph, kernels, xs, detach, surrogate, chunk=None):
+    """Of every input, first state and parameter, of a weighed sum of outputs and last states."""
+    parts = graph.flat().nodes.values()
+    learn = {name for node in parts if hasattr(node, "fold") for name in node.parameters()}
+    executor = bridge.ir_to_torch(
+        graph, dtype=torch.float64, kernels=kernels, detach_reset=detach, surrogate=surrogate,
+        learn=learn,
+    )  # fmt: skip
+    given = {name: torch.from_numpy(x).requires_grad_() for name, x in xs.items()}
+    with torch.no_grad():
+        _, first = executor.run(given)
+    first = {n: tuple(v.clone().requires_grad_() for v in first[n]) for n in sorted(first)}
+    outputs, state = executor.run(given, first, chunk=chunk)
+    outputs = outputs if isinstance(outputs, dict) else {"": outputs}
+    generator = torch.Generator().manual_seed(0)
+    ends = [*outputs.values(), *(v for n in first for v in state[n])]
+    loss = sum((v * torch.randn(v.shape, generator=generator, dtype=v.dtype)).sum() for v in ends)
+    leaves = [*given.values(), *(v for own in first.values() for v in own), *executor.parameters()]
+    return torch.autograd.grad(loss, leaves, allow_unused=True, materialize_grads=True)
+
+
+def assert_gradients_of_stepping(graph, steps, batch, *options):
+    xs = sequence(graph, steps, batch)
+    found = gradients(graph, None, xs, *options)
+    expected = gradients(graph, "torch", xs, *options)
+    largest = max(float(e.abs().max()) for e in expected)
+    for g, e in zip(found, expected, strict=True):
+        torch.testing.assert_close(g, e, rtol=1e-10, atol=1e-10 * max(1.0, largest))
+    return largest
+
+
+@pytest.mark.usefixtures("_uncompiled")
+def test_any_neuron_has_the_gradients_of_stepping(worked):
+    @settings(deadline=None, max_examples=30)
+    @given(
+        neurons(smooth=True),
+        st.booleans(),
+        st.sampled_from(list(SLOPES)),
+        st.sampled_from([None, 2]),
+    )
+    def check(graph, detach, surrogate, chunk):
+        assert np.isfinite(assert_gradients_of_stepping(graph, 5, 2, detach, surrogate, chunk))
+
+    check()
+    assert len(worked) > 30
+
+
+@pytest.mark.parametrize("name", ["gated", "adaptive map", "refractory"])
+def test_compiled_it_has_the_gradients_of_stepping(name, worked):
+    assert assert_gradients_of_stepping(EXAMPLES[name](), 8, 3, False, "atan") > 0
+    assert len(worked) == 2
+
+
+def test_exponential_neurons_learn(worked):
+    assert assert_gradients_of_stepping(exponential(4), 8, 3, False, "atan") > 0
+    assert worked
+
+
+def test_a_gradient_is_given_no_more_than_it_needs():
+    """Of a LIF that resets to zero the membrane alone, whose threshold tells the rest."""
+    w = Writer()
+    x, v = w.add("read", detail=0), w.add("carried", detail=0)
+    beta, threshold = w.add("single", detail=0), w.add("single", detail=1)
+    u = beta * v + x
+    s = u.apply("fires_at", threshold, detail=Surrogate())
+    loop = w.loop([s], [u * (1 - s)])
+    (kept,) = backward(loop, (0,)).kept
+    assert loop.entries[kept].op == "add"
+    # What beta's gradient needs besides: the membrane before. The input tells the one after it.
+    more = backward(loop, (0,), (), (0,))
+    assert {loop.entries[p].op for p in more.kept} == {"read", "carried"}
+    assert fewest(loop, ()) == []
+
+
+RESETS = [
+    ("no_fire", False),
+    *itertools.product(("zero", "value", "subtract", "none"), (False, True)),
+    ("hold", True),
+    ("carry", False),
+]
+"""(reset, delay)"""
+
+# Primitives ---------------------------------------------------------------------------------------
+
+
+def neuron_tensors(rule, dtype, shape, seed=0):
+    g = torch.Generator().manual_seed(seed)
+
+    def numbers(*size):
+        return (torch.randn(size, generator=g, dtype=torch.float64) * 4).round() / 4
+
+    fields = (0.75, 1.0, 0.25, 1.0, -0.5, 0.5, 1.25, -0.25)
+    c = [n + numbers(*shape[2:]) / 8 for n in fields]
+    state = [numbers(*shape[1:]) for _ in range(1 + rule.synapse)]
+    return [t.to(dtype) for t in (numbers(*shape) * 1.5, *state, *c)]
+
+
+def generated(xs, state, c, rule):
+    """A primitive neuron, of what its definition does to symbols."""
+    pen = Pen(xs.shape[1:], xs.dtype, xs.device)
+    own = tuple(pen.leaf("carried", n) for n in range(len(state)))
+    output, after = definition.step(pen.leaf("read", 0), own, c, rule)
+    (y,), after = scan(written(pen, [output], after), [xs], state)
+    return y, after
+
+
+def rules():
+    for (reset, delay), (many, bounded) in itertools.product(
+        RESETS, itertools.product((False, True), repeat=2)
+    ):
+        if reset == "no_fire" and (many or bounded):
+            continue
+        for synapse in (False, True):
+            yield Rule(reset, delay, not many, synapse, Surrogate(), True, many, bounded)
+
+
+@pytest.mark.usefixtures("_uncompiled")
+def test_every_primitive_neuron_is_an_instance_bit_for_bit():
+    fired = 0
+    for rule in rules():
+        xs, *rest = neuron_tensors(rule, torch.float32, (6, 2, 3))
+        state, c = tuple(rest[: 1 + rule.synapse]), tuple(rest[1 + rule.synapse :])
+        y, after = generated(xs, state, c, rule)
+        expected, wanted = by_hand.scan(xs, state, by_hand.Coefficients(c), rule)
+        assert torch.equal(y, expected), rule
+        assert all(map(torch.equal, after, wanted)), rule
+        fired += int((y > 0).sum())
+    assert fired > 100
+
+
+@pytest.mark.usefixtures("_uncompiled")
+@pytest.mark.parametrize("detach", [True, False])
+def test_every_primitive_neuron_has_its_gradients(detach):
+    surrogates = itertools.cycle(SLOPES)
+    for drawn in rules():
+        rule = Rule(**{**vars(drawn), "detach_reset": detach,
+                       "surrogate": Surrogate(next(surrogates), 1.5)})  # fmt: skip
+        tensors = neuron_tensors(rule, torch.float64, (4, 2, 3))
+        found = []
+        for function in (generated, definition.scan):
+            xs, *rest = leaves = [t.clone().requires_grad_() for t in tensors]
+            state, c = tuple(rest[: 1 + rule.synapse]), tuple(rest[1 + rule.synapse :])
+            assert len(c) == len(COEFFICIENTS)
+            y, after = function(xs, state, c, rule)
+            g = torch.Generator().manual_seed(1)
+            ends = [t * torch.randn(t.shape, generator=g, dtype=t.dtype) for t in (y, *after)]
+            loss = sum(t.sum() for t in ends)
+            found.append(
+                torch.autograd.grad(loss, leaves, allow_unused=True, materialize_grads=True)
+            )
+        for g, e in zip(*found, strict=True):
+            torch.testing.assert_close(g, e, rtol=1e-10, atol=1e-10)
+
+
+# The table ----------------------------------------------------------------------------------------
+
+EDGES = [0.0, -0.0, 0.5, -0.5, 1.0, -1.0, 1.5, 2.5, -2.5, 3.0, 1e-3, 1e6, np.inf, -np.inf, np.nan]
+
+
+def row_loop(names):
+    """A loop that writes the result of each operation: of (a, b), (a > b, a, b), (a, a, b)."""
+    w = Writer()
+    a, b = w.add("read", detail=0), w.add("read", detail=1)
+    results = []
+    for name in names:
+        row = OPERATIONS[name]
+        arity = 1 + max(i for i in range(3) if f"{{{i}}}" in row.numba)
+        operands = {1: (a,), 2: (a, b), 3: (a > b if name == "where" else a, a, b)}[arity]
+        y = w.add(name, *operands, detail=Surrogate() if row.fires else None)
+        results.append(y.where(1, 0) if row.condition else y)
+    return w.loop(results, [])
+
+
+def run_rows(names, dtype, work):
+    a, b = np.array(list(itertools.product(EDGES, EDGES)), dtype).T
+    loop = row_loop(names)
+    wrote = [np.empty((1, len(a)), dtype) for _ in names]
+    numbers = np.array([0, 1, *loop.numbers], dtype)
+    none = np.zeros((0, 1), dtype)
+    work(loop)(0, len(a), 1, numbers, none[:, 0], none, none, none,
+               *(x[None].copy() for x in (a, b)), *wrote)  # fmt: skip
+    for name, y in zip(names, wrote, strict=True):
+        row = OPERATIONS[name]
+        operands = (a > b, a, b) if name == "where" else (a, b) if "{1}" in row.numba else (a,)
+        operands = (a, a, b) if name == "jump" else operands
+        with np.errstate(all="ignore"):
+            expected = np.asarray(row.meaning(*operands)).astype(dtype)
+        if row.exact:
+            assert np.array_equal(y[0], expected, equal_nan=True), name
+        else:
+            np.testing.assert_allclose(y[0], expected, rtol=4 * np.finfo(dtype).eps, err_msg=name)
+
+
+@pytest.mark.parametrize("work", [made.kernel, _plain])
+def test_every_operation_means_what_the_table_says(work):
+    exact = [name for name, row in OPERATIONS.items() if row.exact]
+    # Functions of single numbers are not those of arrays to the last digit, and beyond.
+    names, dtype = (exact, np.float64) if work is _plain else (list(OPERATIONS), np.float32)
+    run_rows(names, dtype, work)
+
+
+def test_loops_are_vectorised_and_nothing_is_fused():
+    if platform.machine() not in ("x86_64", "AMD64"):
+        pytest.skip("the names of instructions are those of x86")
+    executor = bridge.ir_to_torch(adaptive(512))
+    (stage,) = (s for s in executor.plan.stages if s.loop)
+    loop = stretch.write(executor.network, stage.names, ["spike"], torch.zeros(2, 512)).written.loop
+    back = backward(loop, (0,)).loop
+    for each in (loop, back):
+        function = made.kernel(each)
+        arrays = [np.zeros((2, 64), np.float32) for _ in range(len(each.reads) + len(each.writes))]
+        carried = np.zeros((len(each.carried), 64), np.float32)
+        parameters = np.ones(8, np.float32)
+        numbers = np.array([0, 1, *each.numbers], np.float32)
+        none = np.zeros((0, 64), np.float32)
+        function(0, 64, 2, numbers, parameters, none, carried, none, *arrays)
+        texts = function.inspect_asm().values()
+        products = sum(e.op == "multiply" for e in each.entries)
+        assert any(text.count("mulps") >= products for text in texts)
+        assert not any("fmadd" in text for text in texts)
+
+
+# Where generated functions lie --------------------------------------------------------------------
+
+
+def test_no_name_and_no_number_of_a_graph_is_in_the_source():
+    texts = []
+    for name, number in (("import os", 0.1234), ("x); raise", 56.78)):
+        nodes = {"in": ir.Input((2,)), name: ir.Scale(np.array(number)), "s": ir.Threshold(
+            np.array(number)), "y": ir.Output((2,))}  # fmt: skip
+        graph = ir.Graph(nodes, [("in", name), (name, "s"), ("s", "y")])
+        executor = bridge.ir_to_torch(graph)
+        loop = stretch.write(executor.network, [name, "s"], ["s"], torch.zeros(1, 2)).written.loop
+        texts.append(source(loop))
+    assert texts[0] == texts[1]
+    assert not any(part in texts[0] for part in ("os", "raise", "1234", "import"))
+
+
+TWICE = """
+import numpy as np
+from t1c.bridge.engine.kernels.generated.loop import Writer
+from t1c.bridge.engine.kernels.generated import made
+w = Writer()
+x, v = w.add("read", detail=0), w.add("carried", detail=0)
+loop = w.loop([x + v], [x])
+arrays = [np.ones((3, 4), np.float32) for _ in range(2)]
+none, start = np.zeros((0, 1), np.float32), np.zeros((1, 4), np.float32)
+known = made.at_hand(loop)
+made.kernel(loop)(0, 4, 3, np.array([0, 1], np.float32), none[:, 0], none, start, none, *arrays)
+assert arrays[1][:, 0].tolist() == [1, 2, 2]
+print(known, sum(made.kernel(loop).stats.cache_hits.values()))
+"""
+
+
+def run_apart(folder, count=1):
+    environment = {**os.environ, "T1C_CACHE": str(folder)}
+    started = [
+        subprocess.Popen(
+            [sys.executable, "-c", TWICE], env=environment, text=True,
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        )
+        for _ in range(count)
+    ]  # fmt: skip
+    ended = [process.communicate() for process in started]
+    assert all(process.returncode == 0 for process in started), [e for _, e in ended]
+    return [out.split() for out, _ in ended]
+
+
+def test_the_next_process_finds_what_was_compiled_and_executes_no_file(tmp_path):
+    run_apart(tmp_path, 2)
+    assert run_apart(tmp_path) == [["True", "1"]]
+    (path,) = (tmp_path / "loops").glob("*.py")
+    right = path.read_text()
+    path.write_text("raise SystemExit('executed')")
+    assert run_apart(tmp_path)[0][0] == "True"
+    assert path.read_text() == right
+
+
+def test_without_a_place_to_write_to_it_is_compiled_all_the_same(tmp_path):
+    (tmp_path / "loops").write_text("a file where the folder would be")
+    assert run_apart(tmp_path) == [["False", "0"]]
+
+
+# What is no loop ----------------------------------------------------------------------------------
+
+
+def test_what_no_operation_serves_is_refused():
+    pen = Pen(torch.Size((2, 3)), torch.float32, torch.device("cpu"))
+    x = pen.leaf("read", 0)
+    for function in (
+        lambda: torch.cumsum(x, 1),
+        lambda: x.sum(),
+        lambda: x + torch.zeros(2, 3),  # one number for each sample
+        lambda: x + torch.zeros(3, dtype=torch.float64),
+        lambda: x * (x > 0),
+        lambda: torch.add(x, x, alpha=2),
+        lambda: bool(x > 0),
+        lambda: torch.nn.functional.dropout(x),
+        lambda: x.to(torch.float64),
+    ):
+        with pytest.raises(UnsuitedError):
+            function()
+
+
+def test_a_loop_is_what_it_computes():
+    w = Writer()
+    x = w.add("read", detail=0)
+    assert (x + 1).place == (x + 1).place
+    assert (x * 0.0).place != (x * -0.0).place
+    assert len({(x + float("nan")).place, (x + float("nan")).place}) == 1
+    loop = w.loop([x + 1], [])
+    assert [e.op for e in loop.entries] == ["read", "number", "add"]
+    assert isinstance(loop, Loop)
+    assert hash(loop) == hash(w.loop([x + 1], []))
+
+
+def test_a_step_of_a_function_that_libraries_round_is_a_step_of_a_run(worked, monkeypatch):
+    monkeypatch.setattr(stretch, "WORTH", 10**6)
+    graph = exponential(4)
+    xs = torch.from_numpy(np.random.default_rng(0).uniform(0, 0.5, (12, 3, 4))).float()
+    executor, state = bridge.ir_to_torch(graph, return_state=True), {}
+    with torch.no_grad():
+        whole, last = executor.run(xs)
+        for x, expected in zip(xs, whole, strict=True):
+            y, state = executor(x, state)
+            assert torch.equal(y, expected)
+    assert whole.sum() > 0
+    assert all(torch.equal(a, b) for n in last for a, b in zip(last[n], state[n], strict=True))
+    assert len(worked) == 13
+
+
+def test_explain_says_how_it_was_worked():
+    executor = bridge.ir_to_torch(adaptive(3))
+    executor.run(torch.ones(4, 1, 3))
+    assert "12 nodes, all steps in one generated loop" in str(executor.explain())
