@@ -14,6 +14,7 @@ decay (zero, value) or after it (subtract, hold: the whole step ends at zero).
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+
 import numpy as np
 
 from t1c import ir
@@ -91,7 +92,7 @@ def membrane_of(reader: Reader, features: tuple[int, ...]) -> Membrane | None:
 
 
 def firing(reader: Reader, found: Membrane) -> Membrane | None:
-    """A neuron that does not reset, with the one spike that its membrane makes; None: there is none."""
+    """A neuron that does not reset, with the spike that its membrane makes; None: no one spike."""
     carried = reader.read(reader.memories[0].inputs[0])
     fires = {
         number: level

@@ -1,4 +1,4 @@
-"""Elementwise nodes read as algebra: what a signal is of a loop's memory, its inputs and its spikes.
+"""Elementwise nodes read as algebra: what a signal is of memory, inputs and spikes.
 
 What does not depend on the loop's memory is an input, whatever it is made of. A comparison gives a
 spike; two that always agree give the same one.
@@ -141,7 +141,8 @@ class Reader:
             return a.times(1 / b.coefficient())
         if node.op in ("greater", "greater_or_equal"):
             return self._compared(a - b, "gt" if node.op == "greater" else "ge", spot)
-        return self._other(node, a, b)
+        known = _tested(a - b, lambda x: x == 0) if node.op == "equal" else None
+        return self._other(node, a, b) if known is None else known
 
     def _chosen(self, node: ir.Where, condition: Sum, a: Sum, b: Sum) -> Sum:
         if not self._is_truth(condition):
@@ -156,14 +157,10 @@ class Reader:
 
     def _compared(self, potential: Sum, fires_at: str, spot: Spot) -> Sum:
         """The spike of a potential; of one that is a spike itself, what that makes of it."""
-        test: Callable[[Any], Any] = np.greater if fires_at == "gt" else np.greater_equal
-        atoms = potential.atoms()
-        if not atoms:
-            return Sum.constant(test(potential.coefficient(), 0).astype(np.float64))
-        if len(atoms) == 1 and (atom := next(iter(atoms))).kind == "spike":
-            off = test(potential.coefficient(), 0).astype(np.float64)
-            on = test(potential.coefficient() + potential.coefficient(atom), 0).astype(np.float64)
-            return Sum({(atom,): on - off, (): off})
+
+        known = _tested(potential, lambda x: x > 0 if fires_at == "gt" else x >= 0)
+        if known is not None:
+            return known
         first = next(c for term, c in sorted(potential.terms.items()) if term)
         if np.all(first < 0):
             # -x > 0 is where x >= 0 is not.
@@ -188,6 +185,19 @@ class Reader:
                 return Sum.of(Atom("other", number))
         self.others.append(Other(node, given))
         return Sum.of(Atom("other", len(self.others) - 1))
+
+
+def _tested(value: Sum, test: Callable[[Array], Array]) -> Sum | None:
+    """What a test gives of a constant, or of one spike: 0 or 1 where it is silent and fires."""
+    atoms = value.atoms()
+    off = test(value.coefficient()).astype(np.float64)
+    if not atoms:
+        return Sum.constant(off)
+    (atom, *more) = atoms
+    if more or atom.kind != "spike":
+        return None
+    on = test(value.coefficient() + value.coefficient(atom)).astype(np.float64)
+    return Sum({(atom,): on - off, (): off})
 
 
 def laid(values: Any, features: tuple[int, ...]) -> Array:

@@ -313,17 +313,16 @@ def _node(made: Membrane, gain: Array, reader: Reader, features: tuple[int, ...]
         for name in ("v_reset", "v_min"):
             held = getattr(made, name)
             options[name] = None if held is None else numbers(held)
+    kind: Any
     if np.all(made.beta == 1):
-        kind: Any = ir.I if made.spike is None else ir.IF
-        return kind(r=numbers(gain), **options)
-    tau = time_constant_of(made.beta)
-    kind = ir.LI if made.spike is None else ir.LIF
-    return kind(
-        tau=numbers(tau),
-        r=numbers(gain_of(gain, tau)),
-        v_leak=numbers(gain_of(made.leak, tau)),
-        **options,
-    )
+        kind = ir.I if made.spike is None else ir.IF
+        options["r"] = numbers(gain)
+    else:
+        kind, tau = ir.LI if made.spike is None else ir.LIF, time_constant_of(made.beta)
+        options |= {"tau": numbers(tau), "r": numbers(gain_of(gain, tau))}
+        options["v_leak"] = numbers(gain_of(made.leak, tau))
+    node: ir.Node = kind(**options)
+    return node
 
 
 def _current_based(synapse: ir.LI, neuron: ir.LIF | ir.LI) -> ir.Node:
