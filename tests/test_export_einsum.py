@@ -72,7 +72,7 @@ NEURON = ("Input", "Output", "Delay", "Threshold")
 def products_in(graph):
     """The nodes that compute, but for those of the neuron in front and changes of shape."""
     names = [t for t in types_of(graph).values() if t not in (*SHAPES, *NEURON)]
-    assert names[:2] == ["Scale", "Scale"], "the neuron's leak, and a part of its membrane"
+    assert names[:2] == ["LI", "Scale"], "the neuron, and a part of its membrane"
     return " ".join(names[2:])
 
 

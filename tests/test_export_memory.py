@@ -333,7 +333,7 @@ def test_memory_in_an_attribute(name, batch):
         model.rec.weight.div_(8)
     xs = drawn(LENGTH, SAMPLES, 6)
     graph = equal(model, drawn(batch, 6, seed=1), xs, atol=1e-5)
-    memory = {"Delay", "LI", "Accumulate"}
+    memory = {"Delay", "LI", "CubaLI", "Accumulate"}
     assert memory & set(types_of(graph).values())
 
 

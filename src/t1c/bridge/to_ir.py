@@ -18,8 +18,9 @@ from .own_graph import own_graph
 from .tracing.assemble import Restate, spiking_affine
 from .tracing.notes import tell
 from .tracing.proof import prove
-from .tracing.trace import looked_through, traced
+from .tracing.trace import Traced, looked_through, traced
 from .tracing.where import placed, raised_at
+from .verify import VerificationError
 
 Convert = Callable[[Any], ir.Node | None]
 ModuleMap = Convert | Mapping[type[nn.Module], Convert]
@@ -130,8 +131,10 @@ class T1CExporter:
         try:
             found = traced(model, sample, convert, restate)
             tell(model, found.graph, stacklevel=4)
-            if verify is not False:
-                prove(model, found, None if verify is True else verify)
+            more = None if verify is True else verify
+            if verify is not False and not _proven(model, found, more):
+                found = traced(model, sample, convert, restate, recognising=False)
+                prove(model, found, more)
         except T1CError as error:
             raise placed(error, model) from error.__cause__
         except (Warning, MemoryError):
@@ -146,6 +149,21 @@ class T1CExporter:
                 )
             ) from error
         return found.graph
+
+
+def _proven(model: nn.Module, found: Traced, more: Any) -> bool:
+    """Prove a graph; False if it parts from the model where neurons were recognised.
+
+    Raises:
+        VerificationError: it parts from the model, and says just what was written.
+    """
+    try:
+        prove(model, found, more)
+    except VerificationError:
+        if not found.recognised:
+            raise
+        return False
+    return True
 
 
 def _refuse_without_values(model: nn.Module) -> None:

@@ -88,6 +88,10 @@ class Assembly:
                     found[_joined(self._names[spot], relative)] = spot.call.place
         return found
 
+    def recognised(self) -> frozenset[str]:
+        """The nodes that are neurons of the model's own code."""
+        return frozenset(self._names[spot] for spot in self._spots if spot.recognised)
+
     @property
     def spots(self) -> list[Spot]:
         """What is in the graph, in the order of the drawing."""
@@ -160,7 +164,9 @@ class Assembly:
             if spot in self._inputs:
                 continue
             own = spot.own and first[spot.label] is spot
-            scope = spot.call.scope if spot.call is not None and not spot.own else ""
+            scope = "" if spot.own else spot.home
+            if scope is None:
+                scope = spot.call.scope if spot.call is not None else ""
             label = f"{scope}.{spot.label}" if scope else spot.label
             self._names[spot] = label if own else self._free(label)
 

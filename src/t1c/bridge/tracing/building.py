@@ -424,6 +424,9 @@ class Building:
             call=call_behind,
         )
         signal.spot.memory = ref.lag == 1 and initial is None
+        signal.spot.held = ref.at.value.holder
+        if signal.spot.held and not named:
+            signal.spot.home, _, signal.spot.label = signal.spot.held.rpartition(".")
         self._waiting.append((signal.spot, ref))
         if special:
             return self._with_first_memory(slot, signal, call)

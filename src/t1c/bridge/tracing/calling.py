@@ -178,6 +178,7 @@ def record(
                     result = arguments.call(model, tensors, state)
                     outputs, state = arguments.parted(result)
                     results.append(replaced(outputs, Tensor, recorder.value))
+                    recorder.note_holders()
                     watched.look(turn)
         except (T1CError, KeyboardInterrupt, SystemExit, MemoryError):
             raise

@@ -23,6 +23,9 @@ class Spot:
         call: where it comes from.
         own: it is the module ``call`` is about, whose name it takes.
         memory: a Delay of one step from zeros, which a loop through a neuron may spare.
+        held: the attribute that a module of the model holds it in, with the module's path.
+        home: the module among whose nodes it is named; None: the one around ``call``.
+        recognised: a neuron that the model has written out in operations.
     """
 
     fragment: Fragment
@@ -31,6 +34,9 @@ class Spot:
     call: Call | None = None
     own: bool = False
     memory: bool = False
+    held: str = ""
+    home: str | None = None
+    recognised: bool = False
 
     @property
     def node(self) -> ir.Node:

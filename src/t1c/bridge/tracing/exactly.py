@@ -82,6 +82,7 @@ def _probes(sides: Sides, dtype: torch.dtype) -> dict[str, Probe]:
     found: dict[str, Probe] = {}
     for name, node in graph.nodes.items():
         alone = not any(other.startswith(f"{name}.") for other in graph.nodes)
+        alone = alone and name not in sides.found.recognised
         if name in modules and alone and fires(node) and "copy_of" not in node.metadata:
             shape = tuple(int(n) for n in next(iter((node.input_type or {}).values()), ()))
             plain = all(values.size == 1 for values in node.parameters().values())

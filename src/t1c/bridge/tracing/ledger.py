@@ -96,6 +96,7 @@ class Ledger:
         ]
         self.attributes = {id(value): (name, value) for name, value in plain}
         """Tensors that modules hold as plain attributes, by identity."""
+        self._modules = dict(model.named_modules())
         self.originals: dict[int, tuple[Tensor, Tensor]] = {}
         """What was written into that was there before the run, and as it was."""
         self.places: Whereabouts | None = None
@@ -135,6 +136,14 @@ class Ledger:
         value.attribute = self.attributes.get(id(tensor), ("", None))[0]
         self.know(tensor, value)
         return value
+
+    def note_holders(self) -> None:
+        """Note which attributes of modules hold what the run made."""
+        for path, module in self._modules.items():
+            for key, held in (*vars(module).items(), *module._buffers.items()):
+                known = self._alive.known(held) if isinstance(held, Tensor) else None
+                if known is not None and known.value.call is not None:
+                    known.value.holder = f"{path}.{key}".lstrip(".")
 
     def know(self, tensor: Tensor, value: Value) -> None:
         """Remember what a tensor is."""

@@ -68,7 +68,10 @@ def clue(sides: Sides, xs: Xs, dtype: torch.dtype, unit: float, model: nn.Module
         if call.module in gained:
             call.problem = None  # the hook is our own
     try:
-        sketch = sketched(run, found.arguments, found.form, size, found.convert, found.restate, {})
+        sketch = sketched(
+            run, found.arguments, found.form, size, found.convert, found.restate, {},
+            bool(found.recognised),
+        )  # fmt: skip
     except UnsupportedError as error:
         problem = error.problems[0]
         seen = described(*size, found.form)

@@ -180,7 +180,7 @@ class _Proof:
             for n, x in xs.items()
             if n in self.sides.names
         }
-        driver = Driver(graph, self.dtype, used - copies - tied, known)
+        driver = Driver(graph, self.dtype, used - copies - tied - self.found.recognised, known)
         self.driven = driver.drive()
         self.sides.gains = self.driven.gains
         if not self.driven.undriven:

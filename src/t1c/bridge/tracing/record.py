@@ -29,6 +29,7 @@ class Value:
         number: which input it is, None if it is none.
         turn: for an input of a model that takes single steps: at which call of the model.
         attribute: the attribute of a module that held it before the run, if one did.
+        holder: the attribute that a module held it in after a call of the model, with its path.
     """
 
     tensor: Tensor
@@ -37,6 +38,7 @@ class Value:
     number: int | None = None
     turn: int | None = None
     attribute: str = ""
+    holder: str = ""
 
     @property
     def shape(self) -> tuple[int, ...]:

@@ -24,11 +24,19 @@ from .families import Families
 from .first_step import FirstStep, NumbersNeededError
 from .forms import Form, Shapes, drawn, form_of, layout_of
 from .module_calls import Convert
+from .recognise import recognise
 from .record import Record, Value, called_at, replaced
 from .sized import failed_at
 from .steps import Steps, UnequalSequencesError
 
-Drawn = tuple[ir.Graph, dict[str, str], tuple[Shapes, ...], tuple[int, ...], tuple["Place", ...]]
+Drawn = tuple[
+    ir.Graph,
+    dict[str, str],
+    tuple[Shapes, ...],
+    tuple[int, ...],
+    tuple["Place", ...],
+    frozenset[str],
+]
 Place = tuple[Any, ...]
 """The keys that lead to a part of nested outputs."""
 Output = tuple[str, Value | list[Value], Place]
@@ -58,6 +66,7 @@ class Traced:
         lines: node -> the line of the model that it comes from.
         convert, restate: the user's choices of nodes.
         followed: neurons that were followed through their own code.
+        recognised: the nodes that are neurons of the model's own code.
     """
 
     graph: ir.Graph
@@ -73,6 +82,7 @@ class Traced:
     convert: Convert
     restate: Restate
     followed: tuple[nn.Module, ...]
+    recognised: frozenset[str]
 
     def picked(self, outputs: Any) -> list[Any]:
         """The outputs of the graph among what the model returned."""
@@ -99,8 +109,21 @@ def looked_through(model: nn.Module) -> nn.Module:
     return looked
 
 
-def traced(model: nn.Module, sample: Any, convert: Convert, restate: Restate) -> Traced:
+def traced(
+    model: nn.Module,
+    sample: Any,
+    convert: Convert,
+    restate: Restate,
+    recognising: bool = True,
+) -> Traced:
     """The graph of a model.
+
+    Args:
+        model: what is traced.
+        sample: what it is called with.
+        convert: the user's choice of node for a module.
+        restate: what to make of each node.
+        recognising: neurons that are written out in operations become primitives.
 
     Raises:
         UnsupportedError: the model does what no graph can say.
@@ -109,7 +132,7 @@ def traced(model: nn.Module, sample: Any, convert: Convert, restate: Restate) ->
     unsaid: dict[str, Problem] = {}
     while True:
         try:
-            return _traced(model, sample, convert, restate, followed, unsaid)
+            return _traced(model, sample, convert, restate, followed, unsaid, recognising)
         except MembraneUsedError as error:
             if any(m is error.module for m in followed):
                 raise UnsupportedError(error.problem) from None
@@ -125,6 +148,7 @@ def _traced(
     restate: Restate,
     followed: Sequence[nn.Module],
     unsaid: dict[str, Problem],
+    recognising: bool,
 ) -> Traced:
     arguments = arguments_of(model, sample)
     try:
@@ -149,20 +173,21 @@ def _traced(
     sizes: list[tuple[int, int]] = []
     for seed, wanted in enumerate(FEWER if large else SIZES):
         drawing, size = _drawn(
-            model, arguments, form, wanted, convert, followed, seed, restate, made, not large
-        )
+            model, arguments, form, wanted, convert, followed, seed, restate, made, not large,
+            recognising,
+        )  # fmt: skip
         if seed and size == sizes[0]:
             break
         sizes.append(size)
         drawings.append(drawing)
-    graph, lines, layouts, entries, places = drawings[0]
+    graph, lines, layouts, entries, places, recognised = drawings[0]
     if len(drawings) > 1:
         _refuse_sizes(graph, drawings[1][0], sizes, lines | drawings[1][1])
     if recorder.notes:
         graph.metadata = {**graph.metadata, "notes": recorder.notes}
     return Traced(
         graph, arguments, form, tuple(sizes), layouts, entries, places, large, numbers,
-        lines, convert, restate, tuple(followed),
+        lines, convert, restate, tuple(followed), recognised,
     )  # fmt: skip
 
 
@@ -189,6 +214,7 @@ def _drawn(
     restate: Restate,
     made: dict[Any, Fragment],
     keep: bool,
+    recognising: bool,
 ) -> tuple[Drawn, tuple[int, int]]:
     """The graph of a run with so many steps and samples, or the sample's where it takes no others.
 
@@ -205,10 +231,14 @@ def _drawn(
         try:
             run, _ = record(model, arguments, turns, convert, followed, form.single, keep)
             try:
-                graph = _graph(run, arguments, form, (steps, batch), convert, restate, made)
+                graph = _graph(
+                    run, arguments, form, (steps, batch), convert, restate, made, recognising
+                )
             except NumbersNeededError:
                 run, _ = record(model, arguments, turns, convert, followed, form.single)
-                graph = _graph(run, arguments, form, (steps, batch), convert, restate, made)
+                graph = _graph(
+                    run, arguments, form, (steps, batch), convert, restate, made, recognising
+                )
         except ModelError as error:
             if isinstance(first, UnequalSequencesError) and not form.merged:
                 break
@@ -261,6 +291,7 @@ def sketched(
     convert: Convert,
     restate: Restate,
     made: dict[Any, Fragment],
+    recognising: bool,
 ) -> Sketch:
     """The nodes of a run of so many steps and samples.
 
@@ -290,6 +321,8 @@ def sketched(
     ]
     for (name, value, _), signal in zip(named, building.outputs, strict=True):
         _refuse_without_features(name, value, signal.features)
+    if recognising:
+        recognise(building.drawing, building.outputs)
     single = len(named) == 1
     results = [
         Result("output" if single else name, signal, last)
@@ -312,11 +345,15 @@ def _graph(
     convert: Convert,
     restate: Restate,
     made: dict[Any, Fragment],
+    recognising: bool,
 ) -> Drawn:
-    sketch = sketched(run, arguments, form, size, convert, restate, made)
+    sketch = sketched(run, arguments, form, size, convert, restate, made, recognising)
     try:
         graph = sketch.assembly.graph()
-    except GraphError as error:
+    except (GraphError, UnsupportedError) as error:
+        if sketch.assembly.recognised():
+            # Loops that no neuron cuts as Delays do: the operations still say it.
+            return _graph(run, arguments, form, size, convert, restate, made, False)
         raise _placed(error, sketch, convert) from None
     return (
         graph,
@@ -324,11 +361,14 @@ def _graph(
         tuple(layout_of(sketch.steps, value) for _, value, _ in sketch.named),
         tuple(sorted(sketch.building.inputs)),
         tuple(place for _, _, place in sketch.named),
+        sketch.assembly.recognised(),
     )
 
 
-def _placed(error: GraphError, sketch: Sketch, convert: Convert) -> T1CError:
+def _placed(error: GraphError | UnsupportedError, sketch: Sketch, convert: Convert) -> T1CError:
     """An error about nodes, with the lines of the model that they come from."""
+    if isinstance(error, UnsupportedError):
+        return error
     misfits = []
     for spot in sketch.assembly.spots:
         call, node = spot.call, spot.node
