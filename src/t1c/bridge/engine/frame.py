@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,10 +10,10 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from .choices import finite
 from .kernels.arithmetic import constants
 from .kernels.rule import RESETS
 from .kernels.surrogate import ATAN
+from .kernels.weights import by_place, finite
 from .script import NOWHERE, Script
 from .watched import Watched
 
@@ -96,6 +96,10 @@ class Frames:
             self.found = key, made
         return made
 
+    def _own(self) -> Iterator[Tensor | None]:
+        """The parameters as they are now."""
+        return (getattr(module, name, None) for module, name in self._parameters)
+
     def _options(self) -> list[tuple[Any, ...]]:
         return [
             (m.reset_mode, m.reset_delay, m.fires_at, m.spikes) for _, m, *_ in self.script.neurons
@@ -106,13 +110,17 @@ class Frames:
         from .kernels.numba_program import carry_out
 
         script = self.script
+        if not all(t is None or t.is_cpu for t in self._own()):
+            return None
         # Before anything is made of the parameters: what is written meanwhile is then seen.
         watched, options = Watched(self._parameters), self._options()
         addresses, alive, program = [0] * len(self.sizes), list[Tensor](), self.program.copy()
         for layer, weight, bias, sizes in script.affine:
             if not _serves(layer, like.dtype, bias >= 0, sizes):
                 return None
-            addresses[weight] = layer.weight.data_ptr()
+            # What one input weighs is one run of memory, which adding up active inputs needs.
+            alive.append(by_place(layer.weight, max(1, sizes[0])))
+            addresses[weight] = alive[-1].data_ptr()
             if bias >= 0:
                 addresses[bias] = layer.bias.data_ptr()
         for module, _, place in script.factors:
@@ -160,7 +168,7 @@ class Frames:
 
 
 def _serves(layer: nn.Linear, dtype: torch.dtype, has_bias: bool, sizes: tuple[int, int]) -> bool:
-    """Whether parameters may be read as instructions do: all there, in that order, finite.
+    """Whether parameters may be read as instructions do: all there, finite.
 
     ``sizes``: out and in, as the instructions have them; a layer's own may have changed since.
     """
@@ -168,6 +176,6 @@ def _serves(layer: nn.Linear, dtype: torch.dtype, has_bias: bool, sizes: tuple[i
     w, b = parameters.get("weight"), parameters.get("bias")
     if w is None or w.dtype != dtype or w.shape != sizes:
         return False
-    if not w.t().is_contiguous() or (b is not None) != has_bias or not finite(w):
+    if (b is not None) != has_bias or not finite(w):
         return False
     return b is None or (b.dtype == dtype and b.shape == sizes[:1] and b.is_contiguous())

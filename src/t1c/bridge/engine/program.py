@@ -47,7 +47,7 @@ class Program:
         self.sizes = script.sizes()
         self.work = COST * sum(self.sizes[row[1]] for row in script.rows)
         looked_at = script.modules
-        self.children = [(slots[name], module) for name, module in looked_at.items()]
+        self.children = [(slots[name], m, type(m)) for name, m in looked_at.items()]
         self.hooks = [hooks for module in looked_at.values() for hooks in hooks_of(module)]
         self.hooked = -1
         self.owns = [(module.__dict__, module._modules) for module in looked_at.values()]
@@ -55,10 +55,10 @@ class Program:
         self.feeding = {place: key for key, place in self.feeds.items()}
 
     def current(self) -> bool:
-        """Whether the modules are still the ones that were looked at."""
+        """Whether the modules are still the ones that were looked at, and of the same classes."""
         now = self.modules
-        for child, module in self.children:  # noqa: SIM110 - every step asks
-            if now[child] is not module:
+        for child, module, kind in self.children:
+            if now[child] is not module or type(module) is not kind:
                 return False
         return True
 

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from .kernels.choose import choose
+from .kernels.observed import is_observed
 from .merging import MergeModule
 from .network import Network
 from .program import Program
@@ -32,6 +33,7 @@ def program_for(
         or torch.is_grad_enabled()
         or network.events is False
         or torch.is_autocast_enabled("cpu")
+        or is_observed(like)
         or choose(like, network.kernels) != "numba"
     ):
         return None
