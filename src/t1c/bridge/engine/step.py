@@ -12,6 +12,7 @@ from .input_checks import Inputs
 from .network import Network
 from .state_checks import States
 from .stateful import State
+from .taped import run_taped
 from .values import Values
 from .work import is_plain, step_of
 from .writing import program_for
@@ -35,7 +36,10 @@ def step(network: Network, inputs: Inputs, state: States) -> tuple[Values, State
         feeds = {
             n: inputs[n] if n in inputs else nothing(network, n, inputs, 0) for n in program.feeds
         }
-        done = program.run(feeds, state, like, like.shape[:1])
+        if program.wants_gradient(feeds, state):
+            done = run_taped(program, feeds, state, like)
+        else:
+            done = program.run(feeds, state, like, like.shape[:1])
         if done is not None:
             return done
     return step_by_node(network, inputs, state)

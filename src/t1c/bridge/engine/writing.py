@@ -18,7 +18,7 @@ from .work import has_several
 def program_for(
     network: Network, names: tuple[str, ...], keep: tuple[str, ...], like: Tensor
 ) -> Program | None:
-    """The program for some nodes, if instructions serve them and nobody wants a gradient.
+    """The program for some nodes, if instructions serve them.
 
     Kept with the network: writing it down takes longer than a step.
 
@@ -30,7 +30,6 @@ def program_for(
     """
     if (
         torch.compiler.is_compiling()
-        or torch.is_grad_enabled()
         or network.events is False
         or torch.is_autocast_enabled("cpu")
         or is_observed(like)

@@ -17,7 +17,6 @@ from ..engine.kernels.neuron import scan
 from ..engine.kernels.observed import is_observed
 from ..engine.kernels.rule import COEFFICIENTS, Rule
 from ..engine.kernels.scan import Coefficients as Laid
-from ..engine.kernels.surrogate import ATAN, Surrogate
 from ..engine.scanned import ScannedModule, scanned
 from ..engine.stateful import State
 from .exporting import Shape, array, exports
@@ -39,10 +38,6 @@ class NeuronModule(ScannedModule):
     """
 
     node_type: ClassVar[type[Neuron]]
-    surrogate: Surrogate = ATAN
-    """The derivative that spikes pretend to have in training."""
-    detach_reset: bool = True
-    """No gradient flows through the spike that resets, as in snnTorch."""
 
     def __init__(self, *args: Any, **fields: Any) -> None:
         super().__init__()

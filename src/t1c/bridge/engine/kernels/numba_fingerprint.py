@@ -22,34 +22,34 @@ PART = 2**17
 @compiled
 def take_in(address: int, size: int, lanes: Array) -> None:
     """Let ``lanes`` (64,) take in the ``size`` bytes at ``address``."""
-    if address % 8:
-        # No words begin here.
-        for byte in carray(pointer(address), (size,), np.uint8):
-            _mix(lanes, np.uint64(byte))
-        return
-    whole = size // (8 * LANES) * LANES
-    words = carray(pointer(address), (whole,), np.uint64)
-    # A local array: the compiler sees that it overlaps nothing.
-    y = np.empty(LANES, np.uint64)
-    y[:] = lanes
-    for begin in range(0, whole, LANES):
-        x = words[begin : begin + LANES]
-        for k in range(LANES):
-            h = y[k] ^ x[k]
-            h ^= h << np.uint64(13)
-            h ^= h >> np.uint64(7)
-            y[k] = h ^ (h << np.uint64(17))
-    lanes[:] = y
-    for byte in carray(pointer(address + 8 * whole), (size - 8 * whole,), np.uint8):
-        _mix(lanes, np.uint64(byte))
+    # Where no words begin, bytes alone.
+    count = size // 8 if address % 8 == 0 else 0
+    words = carray(pointer(address), (count,), np.uint64)
+    whole = count // LANES * LANES
+    if whole:
+        # A local array: the compiler sees that it overlaps nothing.
+        y = np.empty(LANES, np.uint64)
+        y[:] = lanes
+        for begin in range(0, whole, LANES):
+            x = words[begin : begin + LANES]
+            for k in range(LANES):
+                h = y[k] ^ x[k]
+                h ^= h << np.uint64(13)
+                h ^= h >> np.uint64(7)
+                y[k] = h ^ (h << np.uint64(17))
+        lanes[:] = y
+    for k in range(whole, count):
+        _mix(lanes, k - whole, words[k])
+    for byte in carray(pointer(address + 8 * count), (size - 8 * count,), np.uint8):
+        _mix(lanes, 0, np.uint64(byte))
 
 
 @compiled
-def _mix(lanes: Array, x: np.uint64) -> None:
-    h = lanes[0] ^ x
+def _mix(lanes: Array, k: int, x: np.uint64) -> None:
+    h = lanes[k] ^ x
     h ^= h << np.uint64(13)
     h ^= h >> np.uint64(7)
-    lanes[0] = h ^ (h << np.uint64(17))
+    lanes[k] = h ^ (h << np.uint64(17))
 
 
 @compiled
