@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.autograd import forward_ad
 from torch.fx.experimental.proxy_tensor import make_fx
 from torch.nn.utils import parameters_to_vector, prune, vector_to_parameters
 
@@ -412,3 +413,23 @@ def test_weights_elsewhere_are_refused_and_not_read():
                 with pytest.raises(RuntimeError, match="meta"):
                     call(xs if call == other.run else xs[0])
     assert_unharmed(executor, xs, before)
+
+
+@pytest.mark.filterwarnings("ignore:.*torch.jit:DeprecationWarning")
+@pytest.mark.parametrize("grad", [True, False])
+def test_a_derivative_forwards_is_not_lost(grad):
+    """Of a membrane that does not fire: a spike has none forwards."""
+    rng = np.random.default_rng(0)
+    graph = chain(
+        ("input", ir.Input((4,))),
+        ("fc", ir.Affine(grid(rng, 6, 4), grid(rng, 6))),
+        ("li", ir.LI(np.array([2.0]), np.array([2.0]), np.array([0.0]))),
+        ("output", ir.Output((6,))),
+    )
+    executor, xs = imported(graph, torch.float64), inputs(dtype=torch.float64)
+    expected = executor.run(2 * xs)[0] - executor.run(xs)[0]
+    assert expected.any()
+    with torch.set_grad_enabled(grad), forward_ad.dual_level():
+        dual = forward_ad.make_dual(xs, xs)
+        for ys in (executor.run(dual)[0], stepped(executor, dual)[0]):
+            assert torch.allclose(forward_ad.unpack_dual(ys).tangent, expected)

@@ -6,7 +6,8 @@ spikes no history, of weights no copy.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import functools
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -24,6 +25,7 @@ from .kernels.threads import share
 from .program import Program
 from .state_checks import States, fitting
 
+Loop = Callable[..., None]
 Grads = dict[int, Tensor]
 """Place -> the gradient of what is there."""
 
@@ -201,9 +203,6 @@ class _Job:
         Its membranes are worked anew, in ``scratch``: to keep them would take more room than time.
         """
         _, _, v, i, _, row = self.program.neurons[k]
-        from .kernels.numba_backward import backward_kernel
-        from .kernels.numba_scan import forward_kernel
-
         frame = self.frame
         c, rule = frame.laid[k], frame.rules[k]
         y = self.program.script.rows[row][1]
@@ -217,16 +216,16 @@ class _Job:
         xs, laid = x.numpy().reshape(row_of), frame.coefficients[k].numpy()
         out, tested, beside, currents = (scratch[n : n + 1, :size] for n in range(4))
         gx = np.empty(row_of, dtype)
-        kind, numbers = compiled_for(rule), constants(rule.surrogate, x.dtype)
+        (there, back), numbers = _loops(*compiled_for(rule)), constants(rule.surrogate, x.dtype)
         share(
-            forward_kernel(*kind), size, size, rule.strict, rule.synapse, True,
+            there, size, size, rule.strict, rule.synapse, True,
             xs, before_i.copy(), before_v.copy(), laid, out, tested, beside, currents, numbers,
             multiple=16,
         )  # fmt: skip
         gv, gi = _flat(g_v, size, dtype), _flat(g_i, size, dtype)
         gc = np.zeros((len(c.tensors), size if learns else 1), dtype)
         share(
-            backward_kernel(*kind), size, size, rule.strict, rule.synapse,
+            back, size, size, rule.strict, rule.synapse,
             SURROGATES.index(rule.surrogate.name), rule.detach_reset, learns,
             _flat(g_out, size, dtype).reshape(row_of), gi, gv, xs, before_i, before_v, laid,
             tested, beside, currents, gx, gc, numbers,
@@ -240,6 +239,16 @@ class _Job:
             whole = torch.from_numpy(gc).view(-1, len(x), *self.program.script.features[y])
             of = [reduced(g, t) for g, t in zip(whole, c.tensors, strict=True)]
         return torch.from_numpy(gx).view(x.shape), of
+
+
+@functools.cache
+def _loops(reset: int, early: bool, many: bool, bounded: bool) -> tuple[Loop, Loop]:
+    """The compiled loops of a neuron, there and back, imported when they are needed."""
+    from .kernels.numba_backward import backward_kernel
+    from .kernels.numba_scan import forward_kernel
+
+    kind = reset, early, many, bounded
+    return forward_kernel(*kind), backward_kernel(*kind)
 
 
 def _flat(g: Tensor | None, size: int, dtype: Any) -> Any:
