@@ -152,7 +152,12 @@ def test_a_gradient_that_is_wanted_keeps_programs_away():
     executor = imported(recurrent())
     y, _ = executor.run(torch.ones(3, 2, 4))
     assert y.requires_grad
-    assert not executor.network.programs
+    programs = executor.network.programs.values()
+    assert all(program.frames.found is None for program in programs)
+    executor.requires_grad_(False)
+    again, _ = executor.run(torch.ones(3, 2, 4))
+    assert any(program.frames.found is not None for program in programs)
+    assert torch.equal(again, y)
 
 
 @torch.no_grad()

@@ -9,8 +9,9 @@ from typing import Literal
 from .model import Model
 from .networks import Network, Workload
 
-Kind = Literal["run", "step", "train", "memory", "stream"]
-"""A sequence, a single step, a training step, its peak memory, and a stream's time and memory."""
+Kind = Literal["run", "step", "graded", "train", "memory", "stream"]
+"""A sequence, a step, one with gradients on, a training step, its peak memory, and a stream's
+time and memory."""
 
 OURS = "t1c"
 FLOOR = "floor"

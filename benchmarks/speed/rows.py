@@ -139,6 +139,14 @@ ROWS = (
         (Target((TALON.name,), 5), Target(BOTH_SNNTORCH, 5, title="snnTorch")),
     ),
     Row(
+        "step-graded",
+        "one step of the MLP with gradients on, B=1",
+        "graded",
+        _mlp(1, 100),
+        (T1C, TALON, SNNTORCH, SNNTORCH_DEFAULT, SPIKINGJELLY_SINGLE, NORSE, PLAIN),
+        (Target((TALON.name,), 2),),
+    ),
+    Row(
         "train",
         "training step, MLP 784-512-512-10, B=64, T=100",
         "train",

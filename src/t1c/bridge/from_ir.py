@@ -49,6 +49,7 @@ def ir_to_torch(
     surrogate: str | Surrogate = ATAN,
     detach_reset: bool = True,
     learn: Collection[str] = (),
+    trainable: bool = True,
     kernels: str | None = None,
     events: bool | None = None,
     reproducible: bool = False,
@@ -72,6 +73,9 @@ def ir_to_torch(
         detach_reset: let no gradient flow through the spike that resets, as in snnTorch.
         learn: parameters of neurons that are to be learnt, such as 'tau' and 'v_threshold';
             those of a neuron are constants otherwise.
+        trainable: whether parameters require gradients. With False a call keeps nothing for a
+            backward pass, under ``no_grad`` or not; parameters that do not train are noted as
+            frozen when the executor is exported.
         kernels: 'torch', 'numba' or 'triton'; None: whatever is fastest on the device.
         events: whether layers add up active inputs only; None: where that is faster. False keeps
             every sum in torch's own order.
@@ -91,12 +95,17 @@ def ir_to_torch(
         GraphError, T1CFormatError: the graph or file is not valid.
         ConventionError: the dt of a ``.nir`` file is not known.
         UnsupportedError: no module runs a node, or with ``reproducible`` not in a written order.
-        InputError: an option that there is not.
+        InputError: an option that there is not, or parameters are to be learnt of what is not
+            trainable.
 
     Example:
         >>> executor = ir_to_torch("model.t1c", return_state=True)  # doctest: +SKIP
         >>> output, state = executor(x, {})  # doctest: +SKIP
     """
+    if learn and not trainable:
+        raise InputError(
+            Problem(f"learn={learn!r} and trainable=False", "one of the two", field="trainable")
+        )
     graph = _snapshot(_graph(graph, dt, dialect))
     if validate:
         graph.check()
@@ -109,6 +118,8 @@ def ir_to_torch(
     with torch.inference_mode(False):
         teach(executor, surrogate, detach_reset, learn, dtype)
     executor.frozen_norms = choose_statistics(executor, batchnorm)
+    if not trainable:
+        executor.requires_grad_(False)
     return executor.eval()
 
 

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.utils.weak import WeakTensorKeyDictionary
 
 from .kernels.choose import choose
 from .kernels.crossing import crossing
 from .kernels.events import affine, density
+from .kernels.observed import is_observed
+from .kernels.weights import finite
 
 SAMPLE = 2**20
 """Elements in and out of a layer when it is timed."""
@@ -121,10 +120,12 @@ def obstacle_to_events(weight: Tensor, x: Tensor, kernels: str | None) -> str | 
     """Why only a dense product will do; None if there is a choice."""
     if torch.compiler.is_compiling():
         return "torch.compile fuses products itself"
+    if is_observed(x, weight):
+        return "somebody looks at torch's operations"
     if choose(x, kernels) != "numba":
         return f"no event-driven kernels for {x.dtype} on {x.device.type} with these kernels"
-    if weight.dtype != x.dtype:
-        return "autocast or mixed dtypes"
+    if weight.dtype != x.dtype or weight.device != x.device:
+        return "autocast, mixed dtypes or devices"
     if not x.numel():
         return "nothing to work on"
     if torch.is_autocast_enabled("cpu"):
@@ -132,23 +133,3 @@ def obstacle_to_events(weight: Tensor, x: Tensor, kernels: str | None) -> str | 
     if not finite(weight):
         return "weights that are not finite"
     return None
-
-
-_FINITE: Any = WeakTensorKeyDictionary()
-"""Weight -> (its version and address, whether it is finite)."""
-
-
-def finite(weight: Tensor) -> bool:
-    """Whether all weights are finite, which is told anew when they are written to.
-
-    Writing through ``.data`` or a NumPy view goes unseen.
-    """
-    if weight.is_inference():
-        return math.isfinite(float(weight.sum()))
-    now = weight._version, weight.data_ptr()
-    kept: tuple[tuple[int, int], bool] | None = _FINITE.get(weight)
-    if kept is None or kept[0] != now:
-        # A sum is finite only if its terms are, unless it overflows, which errs on the safe side.
-        kept = now, math.isfinite(float(weight.detach().sum()))
-        _FINITE[weight] = kept
-    return kept[1]

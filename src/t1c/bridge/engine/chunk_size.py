@@ -17,12 +17,15 @@ CHUNK_BYTES, TRAINING_BYTES = 20 * 2**20, 5 * 2**20
 """What the largest value of a chunk may take: less in training, where what a chunk leaves behind
 counts and not its own size, and where a convolution is worked densely, whose maps should stay in
 the cache."""
+STEPS = 4096
+"""The most steps of a chunk, however small the network is: more would gain nothing."""
 
 
 def chunk_size(network: Network, inputs: Inputs) -> int:
-    """How many steps of such inputs, by the largest value that a node sends.
+    """How many steps of such inputs, by what takes most: a value that a node sends, or the inputs.
 
-    All of them where statistics are taken of all, which exist only together.
+    At least 1, and at most ``STEPS``; all of them where statistics are taken of all, which exist
+    only together.
     """
     like = next(iter(inputs.values()))
     if gathering(network.nodes()):
@@ -30,9 +33,10 @@ def chunk_size(network: Network, inputs: Inputs) -> int:
     inner = inner_nodes(network, like)
     names = [name for name in network.plan.order if name not in inner]
     shapes = [shape for name in names if (shape := network.shapes[name]) is not None]
-    own = [tuple(x.shape[2:]) for x in inputs.values()]
-    largest = max(math.prod(shape) for shape in [*shapes, *own])
+    entering = sum(math.prod(x.shape[2:]) for x in inputs.values())
+    largest = max([entering, *(math.prod(shape) for shape in shapes)])
     dense = any(isinstance(m, nn.Conv2d) and n not in inner for n, m in network.nodes())
     training = torch.is_grad_enabled() and any(p.requires_grad for p in network.parameters())
     room = DENSE_BYTES if dense else TRAINING_BYTES if training else CHUNK_BYTES
-    return max(1, room // max(1, largest * like.shape[1] * like.element_size()))
+    fitting = room // max(1, largest * like.shape[1] * like.element_size())
+    return min(max(1, fitting), STEPS)

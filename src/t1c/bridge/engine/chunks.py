@@ -14,6 +14,9 @@ from .input_checks import Inputs
 
 Check = Callable[[Any, int], Inputs]
 
+LATENCY = 256
+"""Steps of an iterator that are worked at once at most: results come no later than these."""
+
 
 class Pieces:
     """Iterates over (number of the first step, inputs of some steps).
@@ -78,12 +81,14 @@ def _of_steps(
         found = len(next(iter(inputs.values())))
         if batch is None:
             batch = found
-            size = chunk or fitting({name: x.unsqueeze(0) for name, x in inputs.items()})
+            fits = fitting({name: x.unsqueeze(0) for name, x in inputs.items()})
+            size = chunk or min(fits, LATENCY)
         elif found != batch:
             raise InputError(
                 Problem(f"steps of batch sizes {batch} and {found}", "one batch size for all steps")
             )
-        waiting.append(inputs)
+        # A copy: a camera's loop fills the same memory again for its next step.
+        waiting.append({name: x.clone() for name, x in inputs.items()})
         if len(waiting) == size:
             yield first, _stacked(waiting)
             first, waiting = first + size, []

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,10 +10,11 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from .choices import finite
 from .kernels.arithmetic import constants
-from .kernels.rule import RESETS
+from .kernels.rule import RESETS, Rule
+from .kernels.scan import Coefficients
 from .kernels.surrogate import ATAN
+from .kernels.weights import by_place, finite
 from .script import NOWHERE, Script
 from .watched import Watched
 
@@ -35,6 +36,9 @@ class Frame:
         alive: tensors made of parameters, which lie there.
         watched: the parameters.
         options: those of neurons.
+        laid: their coefficients.
+        coefficients: the same as loops take them.
+        rules: what else kernels know of neurons.
     """
 
     kernel: Callable[..., None]
@@ -49,6 +53,9 @@ class Frame:
     alive: list[Tensor]
     watched: Watched
     options: list[tuple[Any, ...]]
+    laid: list[Coefficients]
+    coefficients: list[Tensor]
+    rules: list[Rule]
 
 
 class Frames:
@@ -56,13 +63,17 @@ class Frames:
 
     Args:
         script: the instructions.
+        taped: every value has an address, and none is of the instructions alone.
 
     Attributes:
+        offset: place -> where it is among the values that only the instructions see, for one
+            sample.
+        room: elements of all of them.
         found: the frame that was found last, with what it is for; None before the first.
     """
 
-    def __init__(self, script: Script) -> None:
-        self.script = script
+    def __init__(self, script: Script, taped: bool = False) -> None:
+        self.script, self.taped = script, taped
         self.program, self.sizes = script.program(), script.sizes()
         self.found: tuple[tuple[Any, ...], Frame] | None = None
         layers = [(layer, name) for layer, *_ in script.affine for name in ("weight", "bias")]
@@ -75,11 +86,11 @@ class Frames:
         outside |= self._constant | {p for *_, p in script.factors}
         outside |= {p for n in script.neurons for p in n[2:4]}
         # Every place that only the instructions see has room in one buffer.
-        self._offset, total = dict[int, int](), 0
+        self.offset, self.room = dict[int, int](), 0
         for place, size in enumerate(self.sizes):
             if place not in outside:
-                self._offset[place] = total
-                total += size
+                self.offset[place] = self.room
+                self.room += size
 
     def find(self, like: Tensor, lead: tuple[int, ...]) -> Frame | None:
         """The frame for inputs like ``like`` with ``lead`` before their features.
@@ -96,9 +107,23 @@ class Frames:
             self.found = key, made
         return made
 
+    def learn(self) -> bool:
+        """Whether a gradient flows into a parameter."""
+        return any(_learns(module, name) for module, name in self._parameters)
+
+    def learning(self) -> list[int]:
+        """The numbers of the neurons into whose parameters a gradient flows."""
+        neurons = enumerate(self.script.neurons)
+        return [k for k, (_, m, *_) in neurons if any(_learns(m, name) for name in m.exact)]
+
+    def _own(self) -> Iterator[Tensor | None]:
+        """The parameters as they are now."""
+        return (getattr(module, name, None) for module, name in self._parameters)
+
     def _options(self) -> list[tuple[Any, ...]]:
         return [
-            (m.reset_mode, m.reset_delay, m.fires_at, m.spikes) for _, m, *_ in self.script.neurons
+            (m.reset_mode, m.reset_delay, m.fires_at, m.spikes, m.surrogate, m.detach_reset)
+            for _, m, *_ in self.script.neurons
         ]
 
     def _made(self, like: Tensor, lead: tuple[int, ...]) -> Frame | None:
@@ -106,13 +131,19 @@ class Frames:
         from .kernels.numba_program import carry_out
 
         script = self.script
+        if not all(t is None or t.is_cpu for t in self._own()):
+            return None
         # Before anything is made of the parameters: what is written meanwhile is then seen.
         watched, options = Watched(self._parameters), self._options()
         addresses, alive, program = [0] * len(self.sizes), list[Tensor](), self.program.copy()
+        folded: list[Coefficients] = []
+        coefficients: list[Tensor] = []
         for layer, weight, bias, sizes in script.affine:
             if not _serves(layer, like.dtype, bias >= 0, sizes):
                 return None
-            addresses[weight] = layer.weight.data_ptr()
+            # What one input weighs is one run of memory, which adding up active inputs needs.
+            alive.append(by_place(layer.weight, max(1, sizes[0])))
+            addresses[weight] = alive[-1].data_ptr()
             if bias >= 0:
                 addresses[bias] = layer.bias.data_ptr()
         for module, _, place in script.factors:
@@ -124,8 +155,10 @@ class Frames:
             addresses[place] = laid.data_ptr()
         for _, module, v, _, c, row in script.neurons:
             shape, rule = torch.Size(script.features[v]), module.rule
-            laid = module.laid(shape, like.dtype, like.device).laid(shape, False)
-            alive.append(laid)
+            tensors = module.laid(shape, like.dtype, like.device).tensors
+            folded.append(Coefficients(tuple(t.detach() for t in tensors)))
+            laid = folded[-1].laid(shape, False)
+            coefficients.append(laid)
             addresses[c] = laid.data_ptr()
             reset = RESETS.index(rule.reset)
             program[row, 6:11] = laid.shape[1], reset, rule.delay, rule.strict, rule.synapse
@@ -133,7 +166,8 @@ class Frames:
         batch = lead[-1]
         places = np.zeros((len(self.sizes), 3), np.int64)
         places[:, 1] = [0 if place in self._constant else n for place, n in enumerate(self.sizes)]
-        places[:, 2] = [self._offset.get(place, NOWHERE) for place in range(len(self.sizes))]
+        inside = {} if self.taped else self.offset
+        places[:, 2] = [inside.get(place, NOWHERE) for place in range(len(self.sizes))]
         moving = {*script.feeds.values(), *script.kept.values()}
         for place in moving:
             places[place, 0] = batch * self.sizes[place]
@@ -156,11 +190,22 @@ class Frames:
             alive,
             watched,
             options,
+            folded,
+            coefficients,
+            [module.rule for _, module, *_ in script.neurons],
         )
 
 
+def _learns(module: nn.Module, name: str) -> bool:
+    own = module.__dict__  # at hand, where attributes of a module are looked for
+    t = own["_parameters"].get(name)
+    if t is None:
+        t = own["_buffers"].get(name)
+    return t is not None and bool(t.requires_grad)
+
+
 def _serves(layer: nn.Linear, dtype: torch.dtype, has_bias: bool, sizes: tuple[int, int]) -> bool:
-    """Whether parameters may be read as instructions do: all there, in that order, finite.
+    """Whether parameters may be read as instructions do: all there, finite.
 
     ``sizes``: out and in, as the instructions have them; a layer's own may have changed since.
     """
@@ -168,6 +213,6 @@ def _serves(layer: nn.Linear, dtype: torch.dtype, has_bias: bool, sizes: tuple[i
     w, b = parameters.get("weight"), parameters.get("bias")
     if w is None or w.dtype != dtype or w.shape != sizes:
         return False
-    if not w.t().is_contiguous() or (b is not None) != has_bias or not finite(w):
+    if (b is not None) != has_bias or not finite(w):
         return False
     return b is None or (b.dtype == dtype and b.shape == sizes[:1] and b.is_contiguous())

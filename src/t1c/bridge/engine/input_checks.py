@@ -107,6 +107,10 @@ def _check_tensor(name: str, x: Any, dtype: torch.dtype | None) -> None:
     if not isinstance(x, Tensor):
         remedy = "Use torch.from_numpy(x)." if type(x).__module__ == "numpy" else ""
         raise InputError(Problem(f"a {type(x).__name__}", "a tensor", remedy, where))
+    if x.layout is not torch.strided or x.is_nested:
+        kind = "nested" if x.is_nested else str(x.layout).removeprefix("torch.").strip("_")
+        remedy = "Pass x.to_dense(): what is zero costs little as it is." * (not x.is_nested)
+        raise InputError(Problem(f"a tensor of layout {kind}", "a strided one", remedy, where))
     if not x.is_floating_point() or (dtype is not None and x.dtype != dtype):
         wanted = str(dtype or torch.get_default_dtype()).removeprefix("torch.")
         raise InputError(

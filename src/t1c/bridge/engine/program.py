@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.nn.modules.dropout import _DropoutNd
 from torch.utils.hooks import RemovableHandle
 
-from .frame import Frames
+from .frame import Frame, Frames
 from .kernels.threads import share
 from .script import Script
 from .state_checks import States, fitting
@@ -42,24 +42,29 @@ class Program:
         modules: Mapping[str, nn.Module | None],
         slots: Mapping[str, str],
     ) -> None:
-        self.modules, self.frames = modules, Frames(script)
+        self.modules, self.script = modules, script
+        self.frames, self.taped = Frames(script), Frames(script, taped=True)
         self.names, self.feeds, self.kept = script.names, script.feeds, script.kept
         self.neurons, self.before = script.neurons, script.before
         self.sizes = script.sizes()
         self.work = COST * sum(self.sizes[row[1]] for row in script.rows)
         looked_at = script.modules
-        self.children = [(slots[name], module) for name, module in looked_at.items()]
+        self.children = [(slots[name], m, type(m)) for name, m in looked_at.items()]
         self.hooks = [hooks for module in looked_at.values() for hooks in hooks_of(module)]
         self.hooked = -1
         self.owns = [(module.__dict__, module._modules) for module in looked_at.values()]
         self.dropouts = [m for m in looked_at.values() if isinstance(m, _DropoutNd)]
         self.feeding = {place: key for key, place in self.feeds.items()}
+        # Where values are made that are wanted, and states, in the order of what is returned.
+        self.made = [p for p in dict.fromkeys(self.kept.values()) if p not in self.feeding]
+        own = [place for _, _, v, i, _, _ in self.neurons for place in (i, v) if place >= 0]
+        self.states = [*own, *self.before.values()]
 
     def current(self) -> bool:
-        """Whether the modules are still the ones that were looked at."""
+        """Whether the modules are still the ones that were looked at, and of the same classes."""
         now = self.modules
-        for child, module in self.children:  # noqa: SIM110 - every step asks
-            if now[child] is not module:
+        for child, module, kind in self.children:
+            if now[child] is not module or type(module) is not kind:
                 return False
         return True
 
@@ -142,6 +147,11 @@ class Program:
             now = fresh(name, sent, like, frame.states[place])
             addresses[place] = now.data_ptr()
             after[name] = (*after.get(name, ()), now)
+        self.launch(frame, addresses, steps, batch)
+        return values, after
+
+    def launch(self, frame: Frame, addresses: list[int], steps: int, batch: int) -> None:
+        """Carry the instructions out where everything lies at ``addresses``."""
         share(
             frame.kernel,
             batch,
@@ -153,7 +163,17 @@ class Program:
             frame.constants,
             multiple=SIDE_BY_SIDE,
         )
-        return values, after
+
+    def wants_gradient(self, feeds: Mapping[str, Tensor], state: States) -> bool:
+        """Whether a gradient flows into anything that the instructions take."""
+        if not torch.is_grad_enabled():
+            return False
+        for x in feeds.values():
+            if x.requires_grad:
+                return True
+        if self.frames.learn():
+            return True
+        return any(v.requires_grad for own in state.values() for v in own)
 
 
 def fresh(name: str, v: Tensor | None, like: Tensor, shape: torch.Size) -> Tensor:

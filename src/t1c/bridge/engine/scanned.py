@@ -9,6 +9,7 @@ from torch import nn
 
 from .kernels.rule import Rule
 from .kernels.scan import Coefficients
+from .kernels.surrogate import ATAN, Surrogate
 from .stateful import StatefulModule
 
 
@@ -25,6 +26,10 @@ class ScannedModule(StatefulModule):
     reset_delay: bool = False
     fires_at: str = "ge"
     spikes: str = "binary"
+    surrogate: Surrogate = ATAN
+    """The derivative that spikes pretend to have in training."""
+    detach_reset: bool = True
+    """No gradient flows through the spike that resets, as in snnTorch."""
     kernels: str | None = None
     """Which kernels are used; None: whatever is fastest. See ``kernels.choose``."""
 

@@ -216,7 +216,7 @@ def by_program(
     after: States,
     keep: Collection[str],
 ) -> bool:
-    """Work a loop as one list of instructions, if they serve its nodes."""
+    """Work a loop as one list of instructions, if they serve its nodes and nobody learns."""
     like = next(iter(inputs.values()))
     if not len(like):
         return False
@@ -228,6 +228,8 @@ def by_program(
         return False
     known = {**values, **inputs}
     feeds = {n: known[n] if n in known else nothing(network, n, inputs, 1) for n in program.feeds}
+    if program.wants_gradient(feeds, state):
+        return False
     done = program.run(feeds, state, like, like.shape[:2])
     if done is None:
         return False

@@ -14,6 +14,7 @@ from .ordered import work_in_order
 from .spans import masks
 from .state_checks import States
 from .stateful import State, StatefulModule
+from .taped import run_taped
 from .values import Values
 from .work import is_plain, step_of
 from .writing import program_for
@@ -37,7 +38,10 @@ def step(network: Network, inputs: Inputs, state: States) -> tuple[Values, State
         feeds = {
             n: inputs[n] if n in inputs else nothing(network, n, inputs, 0) for n in program.feeds
         }
-        done = program.run(feeds, state, like, like.shape[:1])
+        if program.wants_gradient(feeds, state):
+            done = run_taped(program, feeds, state, like)
+        else:
+            done = program.run(feeds, state, like, like.shape[:1])
         if done is not None:
             return done
     return step_by_node(network, inputs, state)

@@ -6,18 +6,22 @@ import operator
 from collections.abc import Iterable
 from typing import Any
 
+import numpy as np
 from torch import Tensor, nn
 
-_version, _shape = operator.attrgetter("_version"), operator.attrgetter("shape")
+from .kernels.fingerprint import extent
+
+_shape = operator.attrgetter("shape")
 
 
 class Watched:
     """What some parameters and buffers of modules were when this was made.
 
-    Writing through ``.data`` or a NumPy view goes unseen.
+    Told from what they hold, so that no way of writing to them goes unseen.
 
     Args:
-        entries: modules, and the names of their own parameters or buffers, which may be None.
+        entries: modules, and the names of their own parameters or buffers, which may be None;
+            all on a CPU.
 
     Example:
         >>> import torch
@@ -25,9 +29,8 @@ class Watched:
         >>> watched = Watched([(layer, "weight"), (layer, "bias")])
         >>> watched.holds()
         True
-        >>> with torch.no_grad():
-        ...     watched.holds(), layer.bias.zero_().sum().item(), watched.holds()
-        (True, 0.0, False)
+        >>> layer.bias.data.zero_().sum().item(), watched.holds()
+        (0.0, False)
     """
 
     def __init__(self, entries: Iterable[tuple[nn.Module, str]]) -> None:
@@ -36,26 +39,31 @@ class Watched:
         self._found = found
         self._tensors = [t for t in found if t is not None]
         self._sized = [t for t in self._tensors if t.numel() > 1]
-        # Nothing tells when an inference tensor is written to.
-        self._tells = not any(t.is_inference() for t in self._tensors)
-        self._marks = self._now() if self._tells else ()
+        self._marks = self._now()
+        self._addresses = np.array(self._marks[0], np.int64)
+        self._sizes = np.array([extent(t) for t in self._tensors], np.int64)
+        self._held = self._fingerprint()
 
     def _now(self) -> tuple[list[Any], ...]:
         return (
-            list(map(_version, self._tensors)),
             list(map(Tensor.data_ptr, self._tensors)),
-            list(map(_shape, self._sized)),
+            list(map(_shape, self._tensors)),
             list(map(Tensor.stride, self._sized)),
         )
 
+    def _fingerprint(self) -> bytes:
+        from .kernels.numba_fingerprint import LANES, take_in_all
+
+        lanes = np.zeros(LANES, np.uint64)
+        take_in_all(self._addresses, self._sizes, lanes)
+        return lanes.tobytes()
+
     def holds(self) -> bool:
-        """Whether they are the same tensors, and nobody wrote to them."""
-        if not self._tells:
-            return False
+        """Whether they are the same tensors, and hold what they held."""
         for (home, name), t in zip(self._homes, self._found, strict=True):
             if home.get(name) is not t:
                 return False
-        return self._now() == self._marks
+        return self._now() == self._marks and self._fingerprint() == self._held
 
 
 def _home(module: nn.Module, name: str) -> Any:

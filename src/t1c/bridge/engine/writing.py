@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from .kernels.choose import choose
+from .kernels.observed import is_observed
 from .merging import MergeModule
 from .network import Network
 from .program import Program
@@ -17,7 +18,7 @@ from .work import has_several
 def program_for(
     network: Network, names: tuple[str, ...], keep: tuple[str, ...], like: Tensor
 ) -> Program | None:
-    """The program for some nodes, if instructions serve them and nobody wants a gradient.
+    """The program for some nodes, if instructions serve them.
 
     Kept with the network: writing it down takes longer than a step.
 
@@ -29,9 +30,9 @@ def program_for(
     """
     if (
         torch.compiler.is_compiling()
-        or torch.is_grad_enabled()
         or network.events is False
         or torch.is_autocast_enabled("cpu")
+        or is_observed(like)
         or choose(like, network.kernels) != "numba"
     ):
         return None

@@ -59,7 +59,9 @@ def _scaled(script: Script, module: ScaleModule, x: int, entering: Shape, leavin
 @imports(ir.Linear)
 def _linear_without_bias(node: ir.Linear, dtype: torch.dtype) -> nn.Module:
     outputs, inputs = node.weight.shape
-    return _laid(nn.Linear(inputs, outputs, bias=False, dtype=dtype), node)
+    module = nn.Linear(inputs, outputs, bias=False, dtype=dtype)
+    load(module.weight, node.weight)
+    return module
 
 
 @imports(ir.Scale)
@@ -71,19 +73,8 @@ def _scale(node: ir.Scale, dtype: torch.dtype) -> nn.Module:
 def _linear(node: ir.Affine, dtype: torch.dtype) -> nn.Module:
     outputs, inputs = node.weight.shape
     module = nn.Linear(inputs, outputs, bias=has_bias(node), dtype=dtype)
-    load(module.bias, node.bias)
-    return _laid(module, node)
-
-
-def _laid(module: nn.Linear, node: ir.Affine | ir.Linear) -> nn.Linear:
-    """The weight (out, in), lying in memory as (in, out).
-
-    What one input weighs is then one run of memory, which adding up active inputs needs; a product
-    does not mind.
-    """
-    weight = module.weight.detach().t().contiguous().t()
-    module.weight = nn.Parameter(weight)
     load(module.weight, node.weight)
+    load(module.bias, node.bias)
     return module
 
 

@@ -14,12 +14,11 @@ from t1c.ir.errors import ShapeError
 from t1c.ir.primitives.neuron import PLAIN, Neuron, SpikingNeuron, parameter_shape
 
 from ..engine.kernels.neuron import scan
+from ..engine.kernels.observed import is_observed
 from ..engine.kernels.rule import COEFFICIENTS, Rule
 from ..engine.kernels.scan import Coefficients as Laid
-from ..engine.kernels.surrogate import ATAN, Surrogate
 from ..engine.scanned import ScannedModule, scanned
 from ..engine.stateful import State
-from ..engine.watched import Watched
 from .exporting import Shape, array, exports
 from .registry import imports
 
@@ -39,10 +38,6 @@ class NeuronModule(ScannedModule):
     """
 
     node_type: ClassVar[type[Neuron]]
-    surrogate: Surrogate = ATAN
-    """The derivative that spikes pretend to have in training."""
-    detach_reset: bool = True
-    """No gradient flows through the spike that resets, as in snnTorch."""
 
     def __init__(self, *args: Any, **fields: Any) -> None:
         super().__init__()
@@ -59,7 +54,7 @@ class NeuronModule(ScannedModule):
                 setattr(self, name, value)
         self.state_names = node.state_names
         self.reset_mode = node.reset_mode if isinstance(node, SpikingNeuron) else None
-        self._laid: dict[tuple[Any, ...], tuple[Watched, Laid]] = {}
+        self._laid: dict[tuple[Any, ...], tuple[list[Any], Laid]] = {}
 
     def coefficients(self, x: Tensor) -> Coefficients:
         """The folded coefficients, and the plain parameters, laid over ``x`` in its dtype."""
@@ -68,23 +63,25 @@ class NeuronModule(ScannedModule):
     def laid(self, features: torch.Size, dtype: torch.dtype, device: torch.device) -> Laid:
         """The coefficients as kernels take them, over features of this shape.
 
-        Kept until a parameter is replaced or written to (writing through ``.data`` or a NumPy view
-        goes unseen). Where that cannot be told, or a gradient flows, they are folded each time.
+        Kept as long as the parameters hold the same bytes. Where looking at them would take longer
+        than folding, on a GPU, or a gradient flows, they are folded each time.
         """
         now = [self._parameter(name) for name in self.exact]
         grads = torch.is_grad_enabled() and any(t.requires_grad for t in now)
-        if grads or torch.compiler.is_compiling() or any(t.is_inference() for t in now):
+        if grads or torch.compiler.is_compiling() or is_observed(*now):
+            return _complete(self._folded(features, dtype, device))
+        if not all(t.is_cpu for t in now):
             return _complete(self._folded(features, dtype, device))
         key = (features, dtype, device)
-        kept = self._laid.get(key)
-        if kept is not None and kept[0].holds():
-            return kept[1]
         # Before they are folded: what is written meanwhile is then seen.
-        watched = Watched((self, name) for name in self.exact)
+        held = [(t.shape, t.detach().numpy().tobytes()) for t in now]
+        kept = self._laid.get(key)
+        if kept is not None and kept[0] == held:
+            return kept[1]
         # What is kept must serve training too, which inference tensors cannot.
         with torch.inference_mode(False), torch.no_grad():
             made = _complete(self._folded(features, dtype, device))
-        self._laid[key] = watched, made
+        self._laid[key] = held, made
         return made
 
     def _folded(
@@ -159,7 +156,7 @@ class NeuronModule(ScannedModule):
             raise ShapeError([p.at(where) for p in error.problems]) from None
 
     def __getstate__(self) -> dict[str, Any]:
-        # A copy counts the writes to its parameters anew.
+        # A copy folds its parameters anew.
         return {**self.__dict__, "_laid": {}}
 
     def _apply(self, fn: Any, recurse: bool = True) -> Self:

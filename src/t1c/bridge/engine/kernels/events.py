@@ -52,7 +52,7 @@ def density(xs: Tensor) -> float:
 def affine(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
     """``x @ weight.T + bias`` for contiguous ``x`` (M, in) and ``weight`` (out, in).
 
-    Differentiable; fastest where ``weight`` lies in memory as (in, out).
+    Differentiable.
     """
     tensors = (x, weight) if bias is None else (x, weight, bias)
     if torch.is_grad_enabled() and any(t.requires_grad for t in tensors):
@@ -79,17 +79,10 @@ def _in_tiles(weight: Tensor, rows: int) -> tuple[Tensor, bool]:
     """
     from .numba_events import TILE
 
-    w = weight.detach().t()
-    inputs, outs = w.shape
-    tile = TILE // w.element_size()
+    outs, tile = len(weight), TILE // weight.element_size()
     if rows < MANY or outs <= tile:
-        return w.contiguous().view(-1), False
-    laid = w.new_empty(w.numel())
-    whole = outs // tile * tile
-    tiles = laid[: whole * inputs].view(whole // tile, inputs, tile)
-    tiles.copy_(w[:, :whole].unflatten(1, (-1, tile)).transpose(0, 1))
-    laid[whole * inputs :].view(inputs, -1).copy_(w[:, whole:])
-    return laid, True
+        return by_place(weight, max(1, outs)), False
+    return by_place(weight, tile), True
 
 
 class _Affine(torch.autograd.Function):
@@ -119,14 +112,14 @@ class _Affine(torch.autograd.Function):
 
 
 def weight_gradient(x: Tensor, g: Tensor) -> Tensor:
-    """The gradient (out, in) of a weight, which lies in memory as (in, out).
+    """The gradient (out, in) of a weight.
 
     Args:
         x: the inputs (M, in).
         g: the gradients of the outputs (M, out).
     """
     if not x.numel() or not g.numel():
-        return g.new_zeros(x.shape[1], g.shape[1]).t()
+        return g.new_zeros(g.shape[1], x.shape[1])
     limit = crossing(
         f"gradient of an affine {x.shape[1]}-{g.shape[1]}",
         (1024, x.shape[1]),
@@ -136,7 +129,7 @@ def weight_gradient(x: Tensor, g: Tensor) -> Tensor:
     )
     # An infinite gradient times an input of zero is not a number, which events would not see.
     events = density(x.unsqueeze(0)) < limit and math.isfinite(float(g.sum()))
-    return (_by_events(x, g) if events else x.t() @ g).t()
+    return _by_events(x, g).t() if events else g.t() @ x
 
 
 def _by_events(x: Tensor, g: Tensor) -> Tensor:
@@ -173,7 +166,7 @@ def affine_block(
 
     Args:
         xs: (T, B, in).
-        weight: (out, in), lying in memory as (in, out) for speed.
+        weight: (out, in).
         bias: (out,).
         state: the neuron's state.
         c: its coefficients.

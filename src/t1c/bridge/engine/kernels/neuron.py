@@ -5,7 +5,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from . import definition
 from . import scan as called
+from .observed import is_observed
 from .rule import Rule
 from .scan import Coefficients, State
 
@@ -18,4 +20,6 @@ def scan(
         from .op import scan_in_graph  # declares operators, which takes long
 
         return scan_in_graph(xs, state, c.tensors, rule, kernels)
+    if is_observed(xs, *state):
+        return definition.scan(xs, state, c.tensors, rule)
     return called.scan(xs, state, c, rule, kernels)

@@ -156,13 +156,16 @@ def _fires(u: Tensor, threshold: Tensor, fires_at: str) -> Tensor:
 
 
 class _Spike(torch.autograd.Function):
+    generate_vmap_rule = True
+
     @staticmethod
-    def forward(
-        ctx: Any, u: Tensor, threshold: Tensor, fires_at: str, surrogate: Surrogate
-    ) -> Tensor:
-        ctx.save_for_backward(u, threshold)
-        ctx.surrogate = surrogate
+    def forward(u: Tensor, threshold: Tensor, fires_at: str, surrogate: Surrogate) -> Tensor:
         return _fires(u, threshold, fires_at)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+        u, threshold, _, ctx.surrogate = inputs
+        ctx.save_for_backward(u, threshold)
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
@@ -173,11 +176,16 @@ class _Spike(torch.autograd.Function):
 
 
 class _Spikes(torch.autograd.Function):
+    generate_vmap_rule = True
+
     @staticmethod
-    def forward(ctx: Any, u: Tensor, threshold: Tensor, surrogate: Surrogate) -> Tensor:
-        ctx.save_for_backward(u, threshold)
-        ctx.surrogate = surrogate
+    def forward(u: Tensor, threshold: Tensor, surrogate: Surrogate) -> Tensor:
         return _counted(u, threshold)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+        u, threshold, ctx.surrogate = inputs
+        ctx.save_for_backward(u, threshold)
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:

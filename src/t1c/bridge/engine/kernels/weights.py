@@ -1,53 +1,83 @@
-"""Weights as kernels want them to lie, kept as long as the numbers are the same."""
+"""What is remembered of weights: whether they are finite, and how kernels want them to lie.
+
+It serves as long as the numbers are the same, which is told from the numbers: not every write to a
+tensor counts in its version.
+"""
 
 from __future__ import annotations
 
+import math
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.utils.weak import WeakTensorKeyDictionary
 
-from .threads import share
+from .fingerprint import fingerprint
 
-LARGE = 2**17
+LARGE = 2**15
 """Elements from which laying a weight out costs more than looking whether it is still the same."""
 
-_LAID: Any = WeakTensorKeyDictionary()
-"""Weight -> (its numbers as they were, how they were laid out)."""
+
+@dataclass(frozen=True)
+class _Known:
+    """What follows from a weight.
+
+    Attributes:
+        mark: what tells it.
+        finite: whether all of its elements are.
+        laid: (tile, ordered) -> its elements as ``by_place`` lays them out.
+    """
+
+    mark: tuple[Any, ...]
+    finite: bool
+    laid: dict[tuple[int, bool], Tensor] = field(default_factory=dict)
+
+
+_KNOWN: Any = WeakTensorKeyDictionary()
+"""Weight -> what is known of it."""
+
+
+def finite(weight: Tensor) -> bool:
+    """Whether all elements of a weight on a CPU are finite."""
+    if weight.numel() < LARGE:
+        return _is_finite(weight)
+    return _known(weight).finite
 
 
 def by_place(weight: Tensor, tile: int, ordered: bool = False) -> Tensor:
-    """A weight (out, in, kH, kW) or (out, in, kW) flat, each tile of outputs as (kH, kW, in, tile).
+    """A weight (out, in, ...) flat, each tile of outputs as (..., in, tile).
 
-    With ``ordered`` as (in, kH, kW, tile), the order in which sums are written.
-
-    Whether what was laid out before still serves is told from the numbers themselves: not every
-    write to a tensor counts in its version.
+    With ``ordered`` as (in, ..., tile), the order in which sums are written.
     """
-    w = weight.detach()
-    if w.numel() < LARGE:
-        return _laid(w, tile, ordered)
-    now = w.contiguous().view(-1).view(torch.int32)
-    kept: tuple[Tensor, Tensor, tuple[Any, ...]] | None = _LAID.get(weight)
-    how = w.dtype, w.shape, tile, ordered
-    if kept is None or kept[2] != how or not _same(kept[0], now):
-        kept = now.clone(), _laid(w, tile, ordered), how
-        _LAID[weight] = kept
-    return kept[1]
+    if weight.numel() < LARGE:
+        return _laid(weight.detach(), tile, ordered)
+    known = _known(weight)
+    found = known.laid.get((tile, ordered))
+    if found is None:
+        # What is kept must serve training too, which inference tensors cannot.
+        with torch.inference_mode(False):
+            found = known.laid[tile, ordered] = _laid(weight.detach(), tile, ordered)
+    return found
 
 
-def _same(a: Tensor, b: Tensor) -> bool:
-    from .numba_equal import differ
+def _known(weight: Tensor) -> _Known:
+    mark = weight.dtype, weight.shape, weight.stride(), fingerprint(weight)
+    found: _Known | None = _KNOWN.get(weight)
+    if found is None or found.mark != mark:
+        found = _KNOWN[weight] = _Known(mark, _is_finite(weight))
+    return found
 
-    found = torch.zeros(1, dtype=torch.bool)
-    share(differ, len(a), len(a), *(x.numpy() for x in (a, b, found)), multiple=16)
-    return not found[0]
+
+def _is_finite(weight: Tensor) -> bool:
+    # A sum is finite only if its terms are, unless it overflows, which errs on the safe side.
+    return math.isfinite(float(weight.detach().sum()))
 
 
 def _laid(w: Tensor, tile: int, ordered: bool) -> Tensor:
     laid = w.new_empty(w.numel())
-    row = w[0].numel()
+    row = w[0].numel() if len(w) else 0
     for begin in range(0, len(w), tile):
         part = w[begin : begin + tile].movedim(0, -1)
         part = part if ordered else part.movedim(0, -2)

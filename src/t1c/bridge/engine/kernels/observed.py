@@ -1,0 +1,23 @@
+"""Whether somebody looks at every operation of torch's, of which kernels of ours are none."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.autograd import forward_ad
+
+_functorch = torch._C._functorch
+
+
+def is_observed(*tensors: Tensor) -> bool:
+    """Whether only torch's own operations will do, and nothing made of a tensor may be kept.
+
+    So it is under ``torch.jit.trace``, ``make_fx``, ``vmap`` and its like, with dual numbers, in a
+    dispatch mode, and with tensors that are more than memory. ``torch.compile`` and
+    ``torch.export`` are not asked for here: what they capture holds our operators.
+    """
+    if torch._C._get_tracing_state() is not None or torch._C._len_torch_dispatch_stack():
+        return True
+    if _functorch.peek_interpreter_stack() is not None or forward_ad._current_level >= 0:
+        return True
+    return any(type(x) is not Tensor and type(x) is not nn.Parameter for x in tensors)
