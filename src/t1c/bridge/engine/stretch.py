@@ -20,6 +20,7 @@ from .kernels.choose import choose
 from .kernels.generated.made import at_hand
 from .kernels.generated.scan import exact, scan, serves
 from .kernels.generated.symbol import Pen, Symbol, UnsuitedError, Written, written
+from .kernels.observed import is_observed
 from .merging import MergeModule
 from .network import Network, Together
 from .plan import Source, Stage
@@ -213,6 +214,8 @@ def together(network: Network, stage: Stage, first: Tensor) -> Together:
     is worked later. A single node outside a loop is left to itself: it is worked at once anyway.
     ``first`` is any input, which tells the dtype and the device.
     """
+    if is_observed(first):
+        return Together()
     key = (stage.names[0], first.dtype, first.device)
     kept = network.stretches.get(key)
     if kept is None:
@@ -225,6 +228,8 @@ def rounds_freely(network: Network, first: Tensor) -> bool:
 
     Its steps are then worked by one kernel in every mode, lest their last bits differ.
     """
+    if is_observed(first):
+        return False
     key = (None, first.dtype, first.device)
     if key not in network.stretches:
         loops = (stage for stage in network.plan.stages if stage.loop)

@@ -14,11 +14,16 @@ from t1c import ir
 from .exporting import exporter_of
 
 
-def by_reference(module: Any, sent: Sequence[Tensor]) -> Tensor:
-    """What the node that a module is now makes of ``x`` (B, *features)."""
+def by_reference(
+    module: Any, sent: Sequence[Tensor], leaving: tuple[int, ...] | None = None
+) -> Tensor:
+    """What the node that a module is now makes of ``x`` (B, *features).
+
+    ``leaving``: the features of what it makes, if they are others.
+    """
     (x,) = sent
     shape = tuple(x.shape[1:])
-    node = exporter_of(type(module))(module, shape, shape)
+    node = exporter_of(type(module))(module, shape, leaving or shape)
     assert isinstance(node, ir.Node)
     with np.errstate(all="ignore"):
         y, _ = node.step(x.numpy(), ())

@@ -162,10 +162,8 @@ def _upsample_node(module: nn.Upsample, entering: Shape, leaving: Shape) -> ir.N
 
 @in_order(nn.Upsample)
 def _resized(module: nn.Upsample, sent: Sequence[Tensor]) -> Tensor:
-    if module.mode == "nearest":
-        picked: Tensor = module(sent[0])
-        return picked
-    return by_reference(module, sent)
+    picked: Tensor = module(sent[0])
+    return picked if module.mode == "nearest" else by_reference(module, sent, picked.shape[1:])
 
 
 as_written(nn.Identity, nn.Flatten, nn.Unflatten, TransposeModule, ReshapeModule, SliceModule)
