@@ -157,7 +157,6 @@ class Reader:
 
     def _compared(self, potential: Sum, fires_at: str, spot: Spot) -> Sum:
         """The spike of a potential; of one that is a spike itself, what that makes of it."""
-
         known = _tested(potential, lambda x: x > 0 if fires_at == "gt" else x >= 0)
         if known is not None:
             return known
