@@ -313,8 +313,28 @@ def test_a_module_that_is_used_twice_is_two_neurons():
             return self.lif(self.fc2(self.lif(self.fc1(xs))))
 
     graph = equal(Twice(), drawn(5, 2, 6), drawn(LENGTH, SAMPLES, 6), whole)
-    assert types_of(graph)["lif"] == types_of(graph)["lif_2"] == "LIF"
-    assert graph.nodes["lif_2"].metadata == {"copy_of": "lif"}
+    assert types_of(graph)["lif.lif"] == types_of(graph)["lif.lif_2"] == "LIF"
+
+
+def test_two_neurons_of_one_module_are_named_by_what_holds_their_membranes():
+    class Pair(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.a, self.b, self.fc = 0.0, 0.0, nn.Linear(8, 8)
+
+        def forward(self, x):
+            self.a = 0.5 * self.a + x
+            s = Above.apply(self.a - 1)
+            self.a = self.a - s
+            self.b = 0.5 * self.b + self.fc(s)
+            z = Above.apply(self.b - 1)
+            self.b = self.b - z
+            return z
+
+    model = dyadic(nn.Sequential(nn.Linear(6, 8), Pair()))
+    graph = equal(model, drawn(1, 6), drawn(LENGTH, SAMPLES, 6))
+    assert list(graph.nodes) == ["input", "0", "1.a", "1.fc", "1.b", "output"]
+    assert {types_of(graph)[name] for name in ("1.a", "1.b")} == {"LIF"}
 
 
 class Steps(nn.Module):

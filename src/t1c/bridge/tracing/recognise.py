@@ -238,7 +238,6 @@ class _Drawn:
         needed = _needed(self.outputs)
         for spot in self.found:
             path = _common(s.call.scope for s in (*self._loops[spot], spot) if s.call is not None)
-            place = spot.call.place if spot.call is not None else ""
             others = {
                 other
                 for other in self.spots
@@ -246,7 +245,6 @@ class _Drawn:
                 and other in needed
                 and other.call is not None
                 and _inside(other.call.scope, path)
-                and not (other in self.found and other.call.place == place)
             }
             if path and not others:
                 yield "", path, True
