@@ -14,7 +14,7 @@ STEPS, BATCH, WIDTH = 60, 3, 8
 class Neuron(nn.Module):
     """What is kept from step to step starts at 0, but for a membrane that starts at ``rest``."""
 
-    names = ("v",)
+    names: tuple[str, ...] = ("v",)
     rest = 0.0
 
     def __init__(self):

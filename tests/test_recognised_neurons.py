@@ -5,6 +5,8 @@ import pytest
 import torch
 from torch import nn
 
+from t1c.bridge.tracing import recognise
+
 from .export_helpers import LENGTH, SAMPLES, bridge, drawn, dyadic, equal, ir, net, types_of, whole
 from .test_export_handwritten import FIRES, RESETS, Above
 
@@ -222,6 +224,70 @@ def test_a_readout_that_integrates():
     assert (node.primitive, node.tau, node.r) == ("LI", 4, 1)
 
 
+@pytest.mark.parametrize(
+    ("shown", "types"), [(0, ["LIF"]), (0.5, ["LI", "Threshold", "Scale", "Skip"])]
+)
+def test_without_a_reset(shown, types):
+    """Where the membrane is used too, it is sent by an LI, and compared behind it."""
+
+    def forward(m, x):
+        m.v = 0.5 * m.v + m.fc(x)
+        s = (m.v >= 1).float()
+        return s + shown * m.v if shown else s
+
+    graph = equal(net(forward, v=0), drawn(1, 6), drawn(LENGTH, SAMPLES, 6))
+    assert list(types_of(graph).values()) == ["Input", "Affine", *types, "Output"]
+    assert graph.nodes["v"].primitive == types[0]
+    assert getattr(graph.nodes["v"], "reset", "none") == "none"
+
+
+def test_spikes_of_the_membrane_that_was():
+    """SpyTorch's: it fires before it is updated, and the current drives it a step later."""
+
+    def forward(m, xs):
+        i = v = torch.zeros(xs.shape[1], 8)
+        out = []
+        for x in xs:
+            s = Above.apply(v - 1)
+            v = (0.75 * v + i) * (1 - s)
+            i = 0.5 * i + m.fc(x)
+            out.append(s)
+        return torch.stack(out)
+
+    graph = equal(net(forward), drawn(5, 2, 6), drawn(LENGTH, SAMPLES, 6), whole)
+    (neuron,) = [n for n in graph.nodes.values() if isinstance(n, NEURONS)]
+    assert (neuron.primitive, neuron.reset, neuron.reset_delay) == ("CubaLIF", "hold", True)
+    assert sum(isinstance(n, ir.Delay) for n in graph.nodes.values()) == 2
+
+
+def test_inputs_of_several_weights():
+    def forward(m, x):
+        m.v = 0.5 * m.v + m.fc(x) + 0.5 * m.back(x)
+        s = (m.v > 1).float()
+        m.v = m.v - s
+        return s
+
+    model = dyadic(net(forward, v=0, back=nn.Linear(6, 8)))
+    graph = equal(model, drawn(1, 6), drawn(LENGTH, SAMPLES, 6))
+    assert the_neuron(graph).r == 2
+    assert types_of(graph)["mul"] == "Scale"
+
+
+def test_the_proof_guards_what_is_recognised(monkeypatch):
+    """A neuron that is taken for another is written as it stands."""
+    monkeypatch.setattr(recognise, "time_constant_of", lambda beta: 2 / (1 - beta))
+
+    def forward(m, x):
+        m.v = 0.5 * m.v + m.fc(x)
+        s = (m.v > 1).float()
+        m.v = m.v - s
+        return s
+
+    graph = equal(net(forward, v=0), drawn(1, 6), drawn(LENGTH, SAMPLES, 6))
+    assert types_of(graph)["v"] == "Delay"
+    assert not [n for n in graph.nodes.values() if isinstance(n, NEURONS)]
+
+
 def test_recurrence_around_a_neuron():
     def forward(m, x):
         v = 0.5 * m.v + m.fc(x) + m.back(m.s)
@@ -247,8 +313,28 @@ def test_a_module_that_is_used_twice_is_two_neurons():
             return self.lif(self.fc2(self.lif(self.fc1(xs))))
 
     graph = equal(Twice(), drawn(5, 2, 6), drawn(LENGTH, SAMPLES, 6), whole)
-    assert types_of(graph)["lif"] == types_of(graph)["lif_2"] == "LIF"
-    assert graph.nodes["lif_2"].metadata == {"copy_of": "lif"}
+    assert types_of(graph)["lif.lif"] == types_of(graph)["lif.lif_2"] == "LIF"
+
+
+def test_two_neurons_of_one_module_are_named_by_what_holds_their_membranes():
+    class Pair(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.a, self.b, self.fc = 0.0, 0.0, nn.Linear(8, 8)
+
+        def forward(self, x):
+            self.a = 0.5 * self.a + x
+            s = Above.apply(self.a - 1)
+            self.a = self.a - s
+            self.b = 0.5 * self.b + self.fc(s)
+            z = Above.apply(self.b - 1)
+            self.b = self.b - z
+            return z
+
+    model = dyadic(nn.Sequential(nn.Linear(6, 8), Pair()))
+    graph = equal(model, drawn(1, 6), drawn(LENGTH, SAMPLES, 6))
+    assert list(graph.nodes) == ["input", "0", "1.a", "1.fc", "1.b", "output"]
+    assert {types_of(graph)[name] for name in ("1.a", "1.b")} == {"LIF"}
 
 
 class Steps(nn.Module):

@@ -128,14 +128,18 @@ class _Drawn:
             spot, value = carried.spot, reader.read(carried)
         else:
             value = Sum.of(Atom("spike", made.spike))
-            spot = next(s for s in region if _reads(reader, s, features, value))
+            senders = (s for s in region if _reads(reader, s, features, value))
+            sender = next(senders, None)
+            if sender is None:
+                return changes
+            spot = sender
         inputs, gains = self._driven(reader, made, spot, features, changes)
         node = _node(made, gains, reader, features)
         if made.ago:
-            sender = Spot(Fragment({"": node}), inputs, "", spot.call)
-            changes.insert(sender, spot)
-            changes.put(spot, ir.Delay(np.array(1)), [Signal(sender, features)])
-            changes.neuron = sender
+            earlier = Spot(Fragment({"": node}), inputs, "", spot.call)
+            changes.insert(earlier, spot)
+            changes.put(spot, ir.Delay(np.array(1)), [Signal(earlier, features)])
+            changes.neuron = earlier
         else:
             changes.put(spot, node, inputs)
             changes.neuron = spot
@@ -234,7 +238,6 @@ class _Drawn:
         needed = _needed(self.outputs)
         for spot in self.found:
             path = _common(s.call.scope for s in (*self._loops[spot], spot) if s.call is not None)
-            place = spot.call.place if spot.call is not None else ""
             others = {
                 other
                 for other in self.spots
@@ -242,7 +245,6 @@ class _Drawn:
                 and other in needed
                 and other.call is not None
                 and _inside(other.call.scope, path)
-                and not (other in self.found and other.call.place == place)
             }
             if path and not others:
                 yield "", path, True
