@@ -329,7 +329,7 @@ def test_a_network_that_has_counted_other_samples_is_refused_by_what_counts():
     with pytest.raises(UnsupportedError) as error:
         bridge.to_ir(model, spikes(2 * 6, 1, 8, 8))
     assert "synopcounter.py" in str(error.value)
-    assert "Try model(sample) by itself" in str(error.value)
+    assert "Try the model on the sample by itself" in str(error.value)
 
 
 def test_two_branches_merged(tmp_path):
