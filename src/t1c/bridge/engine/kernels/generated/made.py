@@ -15,7 +15,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import numba
 import numpy as np
 
 from t1c import __version__
@@ -56,6 +55,9 @@ def defined(text: str) -> Callable[..., None]:
 
 @functools.cache
 def _compiled(text: str) -> Callable[..., None]:
+    # Without it everything else runs, as plain torch.
+    import numba
+
     function, path = defined(text), _path(text)
     _made.add(text)
     if _written(path, text):
