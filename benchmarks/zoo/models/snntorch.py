@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -389,7 +390,7 @@ ENTRIES = [
     _still("population coding", Population),
     _line("SLSTM", Lstm),
     _entry("SConv2dLSTM", ConvLstm, (1, 16, 16), SEQUENCE, current),
-    _still("BatchNormTT", Bntt),
+    replace(_still("BatchNormTT", Bntt), refusal="has other weights at every step"),
     _line("StateLeaky", StateSpace),
     _line("LeakyParallel", _parallel),
     _entry("DeltaLeaky", Delta, (28,), STEP, current),
