@@ -65,9 +65,8 @@ class Alive:
             if key in self._known and self._known[key].tensor is reference:
                 del self._known[key]
 
-        kept: Callable[[], Tensor | None] = weakref.ref(tensor, gone)
-        if self._keep:
-            kept = _Kept(tensor)
+        kept: Callable[[], Tensor | None]
+        kept = _Kept(tensor) if self._keep else weakref.ref(tensor, gone)
         known = self._known[key] = Known(kept, version_of(tensor), value)
         self._holders[value] = kept
         if not value.constant and (place := memory_of(tensor)) is not None:
