@@ -233,3 +233,20 @@ def test_weights_that_change_unseen_are_seen(large, monkeypatch):
     slow = bridge.ir_to_torch(whole(), dtype=torch.float64, kernels="torch")
     slow.network.node("conv").weight.mul_(-1)
     assert torch.equal(after, slow.run(xs)[0])
+
+
+@torch.no_grad()
+def test_a_weight_is_looked_at_once_for_a_block(monkeypatch):
+    from t1c.bridge.engine.kernels import weights
+
+    monkeypatch.setattr(weights, "LARGE", 0)
+    looks, own = [], weights.fingerprint
+    monkeypatch.setattr(weights, "fingerprint", lambda w: looks.append(id(w)) or own(w))
+    xs = drawn()
+    executor = bridge.ir_to_torch(whole(), dtype=torch.float64, events=True)
+    executor.run(xs, chunk=3)
+    looks.clear()
+    executor.run(xs, chunk=3)
+    layer = executor.network.node("conv")
+    # In each of three chunks; what is told before the first, of how long they are, is told apart.
+    assert 3 <= looks.count(id(layer.weight)) <= 4

@@ -15,6 +15,7 @@ from .choices import Choice
 from .folding import fold, fold_in_order
 from .geometry import Convolving
 from .input_checks import Inputs
+from .kernels.weights import one_look
 from .merging import MergeModule
 from .network import Network
 from .plan import Stage
@@ -42,10 +43,12 @@ def work_stage(
     if stretch.work(network, nodes, inputs, values, state, after, keep):
         return set(nodes.names)
     if not stage.loop:
-        block = _block(network, name, inputs, values, state, keep)
-        if block is not None and block.serves:
-            _run_block(network, block, values, state, after)
-            return set(block.names)
+        # What is told of a weight still holds when the block is worked: no code of the user's runs.
+        with one_look():
+            block = _block(network, name, inputs, values, state, keep)
+            if block is not None and block.serves:
+                _run_block(network, block, values, state, after)
+                return set(block.names)
         choice = None if block is None else block.choice
     if stage.loop or not _whole(network, name, inputs, values, state, after, choice):
         _stepwise(network, stage.names, inputs, values, state, after, keep)

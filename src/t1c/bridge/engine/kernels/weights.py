@@ -7,6 +7,9 @@ tensor counts in its version.
 from __future__ import annotations
 
 import math
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -37,6 +40,18 @@ class _Known:
 
 _KNOWN: Any = WeakTensorKeyDictionary()
 """Weight -> what is known of it."""
+_looking = threading.local()
+
+
+@contextmanager
+def one_look() -> Iterator[None]:
+    """Look once at each weight in here, where nothing runs that could write to one."""
+    outer = getattr(_looking, "seen", None)
+    _looking.seen = {}
+    try:
+        yield
+    finally:
+        _looking.seen = outer
 
 
 def finite(weight: Tensor) -> bool:
@@ -63,10 +78,16 @@ def by_place(weight: Tensor, tile: int, ordered: bool = False) -> Tensor:
 
 
 def _known(weight: Tensor) -> _Known:
+    seen: dict[int, tuple[Tensor, _Known]] | None = getattr(_looking, "seen", None)
+    if seen is not None and id(weight) in seen:
+        return seen[id(weight)][1]
     mark = weight.dtype, weight.shape, weight.stride(), fingerprint(weight)
     found: _Known | None = _KNOWN.get(weight)
     if found is None or found.mark != mark:
         found = _KNOWN[weight] = _Known(mark, _is_finite(weight))
+    if seen is not None:
+        # With the weight, whose number would go to another one otherwise.
+        seen[id(weight)] = weight, found
     return found
 
 
