@@ -14,7 +14,6 @@ import torch
 from torch import Tensor
 
 from .layout import copied, flat, unflat
-from .native import FREE, share_out
 from .rule import Rule, compiled_for
 from .scan import Coefficients, State
 from .threads import PIECES
@@ -129,6 +128,7 @@ class ConvolutionLoop:
     """
 
     def __init__(self, shape: Convolution, behind: Behind, batch: int, like: Tensor) -> None:
+        from .native import FREE
         from .numba_convolution import MAX, MEAN, NO_NEURON, NO_POOL, block_kernel
 
         self.shape, self.behind, self.batch = shape, behind, batch
@@ -208,6 +208,8 @@ class ConvolutionLoop:
         beside: Tensor | None,
         state: State,
     ) -> tuple[Tensor, State]:
+        from .native import share_out
+
         batch, left, like = self.batch, self.left, self._like
         added = None if beside is None else flat(beside.detach(), True)
         y = like.new_empty(steps, batch, math.prod(left))

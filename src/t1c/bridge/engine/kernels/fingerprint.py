@@ -11,8 +11,6 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
-from .native import FREE, share_out
-
 
 class Fingerprints:
     """Of some tensors on a CPU, for as long as they lie where they do.
@@ -35,6 +33,7 @@ class Fingerprints:
 
     def take(self) -> Any:
         """All of them, to be compared."""
+        from .native import FREE, share_out
         from .numba_fingerprint import LANES, take_in_each
 
         lanes = np.zeros((len(self._where), LANES), np.uint64)
