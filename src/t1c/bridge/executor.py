@@ -19,6 +19,7 @@ from .engine.collect import Collect, collector_for
 from .engine.explain import Explanation, explain
 from .engine.input_checks import Inputs
 from .engine.kernels.choose import check_name
+from .engine.named_states import NamedStates, single_of
 from .engine.network import Network, kept_of, plan_of, shapes_of
 from .engine.ordered import refuse_disorder
 from .engine.plan import Plan
@@ -46,6 +47,8 @@ class GraphExecutor(nn.Module):
     State is never kept inside: ``state`` maps node names to tuples with one tensor per state
     variable, ``(v,)`` for a LIF; a node whose output runs back in time has that output as a
     further, last entry. None and ``{}`` both mean rest, and the caller's dict is never changed.
+    The node ``v`` of a nested graph ``lif`` is ``lif/v``, and ``state["lif"]`` gives all of its
+    variables by name.
 
     Args:
         modules: node name -> module. Those without incoming edges take the input (or those
@@ -84,6 +87,7 @@ class GraphExecutor(nn.Module):
         self.edges = [(source, target) for source, target in edges]
         self.graph: ir.Graph | None = None
         self.frozen_norms = False
+        self._single = single_of(modules.items())
         nodes = {name: node_of(module) for name, module in modules.items()}
         plan = plan_of(modules, nodes, self.edges, output_nodes, feedback)
         kept = kept_of(modules, plan)
@@ -182,7 +186,7 @@ class GraphExecutor(nn.Module):
         inputs, state = self.borders.inputs(x, 1, network.dtype()), self._states(state)
         values, state = step_as_chunk(network, inputs, state) or step(network, inputs, state)
         output = outputs_of(network.plan, values)
-        return (output, state) if self.return_state else output
+        return (output, self._named(state)) if self.return_state else output
 
     # A sequence ----------------------------------------------------------------------------
 
@@ -253,7 +257,7 @@ class GraphExecutor(nn.Module):
             # Between these lines nothing of the caller's runs that could write to a weight.
             moment = None if progress else fitting.moment
             state = run_pieces(self.network, pieces, state, collector, truncate, advance, moment)
-        return collector.result(), state
+        return collector.result(), self._named(state)
 
     def trace(self, xs: Any, state: States | None = None) -> Values:
         """What every node sends at every step of a sequence: name -> (T, B, ...)."""
@@ -268,6 +272,12 @@ class GraphExecutor(nn.Module):
             density below which adding up active inputs is faster on this machine.
         """
         return explain(self.network)
+
+    def _named(self, state: States) -> States:
+        """A state to be handed out, in which nested graphs are found under their names."""
+        if self._single is None or torch.compiler.is_compiling():
+            return state
+        return NamedStates(state, self._single)
 
     # What goes in ------------------------------------------------------------------------------
 

@@ -16,6 +16,7 @@ from .executor import GraphExecutor
 from .modules.exporting import Fragment
 from .own_graph import own_graph
 from .tracing.assemble import Restate, spiking_affine
+from .tracing.nesting import nested
 from .tracing.notes import tell
 from .tracing.proof import prove
 from .tracing.trace import Traced, looked_through, traced
@@ -148,7 +149,7 @@ class T1CExporter:
                     where=raised_at(error, model)[0],
                 )
             ) from error
-        return found.graph
+        return nested(found.graph)
 
 
 def _proven(model: nn.Module, found: Traced, more: Any) -> bool:

@@ -54,8 +54,8 @@ def check_states(state: Any, names: Collection[str], kept: Mapping[str, Kept]) -
     """
     if state is None:
         return {}
-    if type(state) is dict and _looks_right(state, kept):
-        return state.copy()
+    if isinstance(state, dict) and _looks_right(state, kept):
+        return {**state}
     if not isinstance(state, Mapping):
         raise InputError(
             Problem(f"a {type(state).__name__}", "None, or a dict by node name", where="state")
