@@ -335,7 +335,10 @@ def block_kernel(
             lit = np.empty(channels if ordered else 0, np.uint64)
             elements = channels * high * wide if ordered else 0
             picked, factors_of = np.empty(elements + 8, np.int32), np.empty(elements, x.dtype)
-            maps = np.empty(tall * size if pooled else 0, x.dtype)
+            # A window that shares no row with the next is pooled when its last row is there.
+            apart = pooled and windows[0] == windows[2]
+            held = (windows[0] if apart else tall) if pooled else 0
+            maps = np.empty(held * size, x.dtype)
             vs = np.empty(tall * size if fires else 0, x.dtype)
             cs = np.empty(tall * size if synapse else 0, x.dtype)
             for a in range(0, len(vs), run):
@@ -400,8 +403,15 @@ def block_kernel(
                         if not pooled:
                             y[t, b, place : place + run] = sums[a : a + run]
                     if pooled:
-                        maps[row * size : row * size + size] = sums
-                if pooled:
+                        at = row % held * size
+                        maps[at : at + size] = sums
+                    if apart and row % held == held - 1 and goal + row // held < stop:
+                        to = goal + row // held
+                        pool(
+                            pooling, to, to + 1, to * held, maps, columns, outs, windows,
+                            all_outs, lead, y[t, b],
+                        )  # fmt: skip
+                if pooled and not apart:
                     pool(
                         pooling, goal, stop, begin, maps, columns, outs, windows, all_outs, lead,
                         y[t, b],
