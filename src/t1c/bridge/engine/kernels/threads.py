@@ -1,7 +1,7 @@
 """Compiled loops shared out among threads, as many as torch uses, and the same ones.
 
 After its own work a thread of torch's waits for more without sleeping, for some milliseconds. Other
-threads would have to share the processor with it, and would be woken late.
+threads would have to share the processor with it, and would be woken late. See ``waiting``.
 """
 
 from __future__ import annotations
@@ -15,6 +15,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
+
+from .waiting import Waiting
 
 PIECES = 4
 """Pieces of work for each thread."""
@@ -41,6 +43,8 @@ def share(
         multiple: ranges begin at multiples of this.
     """
     threads = min(torch.get_num_threads(), max(1, work // WORTH), -(-size // multiple))
+    if os.getpid() == _HOME:
+        _waiting().look()
     if threads <= 1:
         if size:
             kernel(0, size, *arguments)
@@ -96,6 +100,30 @@ def _openmp() -> Callable[[Any, None, int, int], None] | None:
     region.restype = None
     found: Callable[[Any, None, int, int], None] = region
     return found
+
+
+@functools.cache
+def _waiting() -> Waiting:
+    """How the threads of this process wait."""
+    region = _openmp()
+    if region is None:
+        return Waiting(None, lambda: 0, lambda: 0)
+    import resource  # Not on Windows, where OpenMP is not GNU's.
+
+    def idle(threads: int) -> None:
+        region(_BODY(lambda _: None), None, threads, 0)
+
+    def count() -> int:
+        return max(2, processors() - torch.get_num_threads() + 2)
+
+    return Waiting(idle, count, lambda: resource.getrusage(resource.RUSAGE_SELF).ru_nivcsw)
+
+
+def processors() -> int:
+    """How many processors this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 def _by_pool(task: Task, threads: int) -> None:
