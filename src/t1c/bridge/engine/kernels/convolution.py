@@ -150,7 +150,7 @@ class ConvolutionLoop:
         norm = None if behind.norm is None else behind.norm.detach().contiguous()
         self._kernel = block_kernel(_KINDS[like.dtype], *loop)
         self._bands = [
-            _bands(batch, shape, pool, like.element_size(), sums_known) for sums_known in (0, 1)
+            _bands(batch, shape, pool, like.element_size(), sums_known) for sums_known in (False, True)
         ]
         self._cost = 4 * batch * outs * rows * columns
         geometry = (rows, columns, outs, *shape.kernel, *shape.stride, *shape.padding)
