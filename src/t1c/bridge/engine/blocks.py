@@ -93,12 +93,12 @@ class Block:
             weight, bias = self.layer.weight, self.layer.bias
             return convolution_block(xs, weight, bias, self.shape, behind, self.ordered)
         if self.choice is None:
-            once = convolved(self.layer, xs[0])[None] if self.ordered else _sums(self.layer, xs[:1])
+            once = convolved(self.layer, xs[0])[None] if self.ordered else convolve(self.layer, xs[:1])
             return work_behind(once, len(xs), self.shape, behind)
         return _densely(self.layer, xs, self.shape, behind)
 
 
-def _sums(layer: Convolving, xs: Tensor) -> Tensor:
+def convolve(layer: Convolving, xs: Tensor) -> Tensor:
     """The convolution of every step of ``xs`` by torch.
 
     Maps lie channels last, as what is behind takes them, unless laying the weights out likewise
@@ -133,7 +133,7 @@ def _densely(
         here = behind
         if behind.beside is not None:
             here = replace(here, beside=behind.beside[first : first + len(part)])
-        y, state = work_behind(_sums(layer, part), len(part), shape, here)
+        y, state = work_behind(convolve(layer, part), len(part), shape, here)
         found.append(y)
         first += len(part)
         if behind.neuron is not None:
@@ -229,11 +229,15 @@ def _serves(network: Network, layer: Convolving, xs: Tensor) -> bool:
     return served and not _obstacle(network, layer, xs)
 
 
+def learns(network: Network, xs: Tensor) -> bool:
+    """Whether a gradient may be wanted of what some layer makes of ``xs``."""
+    own = itertools.chain((xs,), network.parameters(), network.buffers())
+    return torch.is_grad_enabled() and any(t.requires_grad for t in own)
+
+
 def _obstacle(network: Network, layer: Convolving | nn.Linear, xs: Tensor) -> bool:
     """Whether a gradient is wanted, or something but its parameters says what a layer does."""
-    own = itertools.chain((xs,), network.parameters(), network.buffers())
-    grad = torch.is_grad_enabled() and any(t.requires_grad for t in own)
-    if grad or not is_plain(layer) or network.events is False:
+    if learns(network, xs) or not is_plain(layer) or network.events is False:
         return True
     return obstacle_to_events(layer.weight, xs, network.kernels) is not None
 
@@ -255,16 +259,10 @@ def find_block(
     """
     layer = network.node(name)
     assert isinstance(layer, Convolving)
-    if (
-        xs.ndim != layer.weight.ndim + 1
-        or not _serves(network, layer, xs)
-        or not fits(layer, xs.shape[2])
-    ):
+    if xs.ndim != layer.weight.ndim + 1 or not _serves(network, layer, xs):
         return None
-    if layer.weight.shape[0] != layer.out_channels or layer.weight.shape[2:] != layer.kernel_size:
-        return None
-    shape = convolution_of(layer, tuple(xs.shape[2:]))
-    if min(shape.outputs[1:]) < 1 or min(shape.padding) < 0:
+    shape = fitting(layer, xs)
+    if shape is None:
         return None
     chain = find_chain(network, name, shape.leaving, keep, values)
     if chain.beside is not None:
@@ -275,6 +273,17 @@ def find_block(
         return Block(chain, layer, shape, None if still else IN_ORDER, True)
     choice = None if still else _choice(network, layer, xs, shape, chain)
     return Block(chain, layer, shape, choice)
+
+
+def fitting(layer: Convolving, xs: Tensor) -> Convolution | None:
+    """The maps that a convolution is between; None if kernels would not fit its parameters."""
+    weight = layer.weight
+    if xs.shape[2] != weight.shape[1] * layer.groups or not fits(layer, weight.shape[1]):
+        return None
+    if weight.shape[0] != layer.out_channels or weight.shape[2:] != layer.kernel_size:
+        return None
+    shape = convolution_of(layer, tuple(xs.shape[2:]))
+    return None if min(shape.outputs[1:]) < 1 or min(shape.padding) < 0 else shape
 
 
 def _at_rest(module: ScannedModule, xs: Tensor, features: tuple[int, ...]) -> Neuron:

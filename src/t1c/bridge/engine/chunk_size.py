@@ -12,6 +12,7 @@ from .folding import DENSE_BYTES
 from .input_checks import Inputs
 from .network import Network
 from .spans import gathering
+from .trained_blocks import trained_inside
 
 CHUNK_BYTES, TRAINING_BYTES = 20 * 2**20, 5 * 2**20
 """What the largest value of a chunk may take: less in training, where what a chunk leaves behind
@@ -30,7 +31,7 @@ def chunk_size(network: Network, inputs: Inputs) -> int:
     like = next(iter(inputs.values()))
     if gathering(network.nodes()):
         return max(1, len(like))
-    inner = inner_nodes(network, like)
+    inner = inner_nodes(network, like) | trained_inside(network, like)
     names = [name for name in network.plan.order if name not in inner]
     shapes = [shape for name in names if (shape := network.shapes[name]) is not None]
     entering = sum(math.prod(x.shape[2:]) for x in inputs.values())

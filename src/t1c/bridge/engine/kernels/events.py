@@ -91,7 +91,7 @@ class _Affine(torch.autograd.Function):
         ctx.packed = False
         if ctx.needs_input_grad[1]:
             # What the caller holds anyway is kept as it is, spikes from inside as bits.
-            bits = _packed(x) if x.requires_grad else None
+            bits = packed(x) if x.requires_grad else None
             ctx.packed = bits is not None
             ctx.save_for_backward(x if bits is None else bits, weight)
         else:
@@ -105,7 +105,7 @@ class _Affine(torch.autograd.Function):
         g = g.contiguous()
         gw = None
         if ctx.needs_input_grad[1]:
-            x = _unpacked(kept, weight.shape[1], g.dtype) if ctx.packed else kept.detach()
+            x = unpacked(kept, weight.shape[1], g.dtype) if ctx.packed else kept.detach()
             gw = weight_gradient(x, g)
         gx = g @ weight if ctx.needs_input_grad[0] else None
         return gx, gw, g.sum(0) if ctx.needs_input_grad[2] else None
@@ -141,7 +141,7 @@ def _by_events(x: Tensor, g: Tensor) -> Tensor:
     return gw
 
 
-def _unpacked(bits: Tensor, size: int, dtype: torch.dtype) -> Tensor:
+def unpacked(bits: Tensor, size: int, dtype: torch.dtype) -> Tensor:
     from .numba_events import unpack
 
     x = torch.empty((len(bits), size), dtype=dtype)
@@ -149,7 +149,7 @@ def _unpacked(bits: Tensor, size: int, dtype: torch.dtype) -> Tensor:
     return x
 
 
-def _packed(x: Tensor) -> Tensor | None:
+def packed(x: Tensor) -> Tensor | None:
     """Spikes (M, N) as bits, an eighth of a byte each; None if ``x`` is not all 0 and 1."""
     from .numba_events import pack
 
@@ -267,7 +267,8 @@ class Behind:
     """What follows a convolution, each if it is there, in this order.
 
     Attributes:
-        norm: (2, out): by what each channel is multiplied, and what is added then.
+        norm: (2, out): by what each channel is multiplied, and what is added then; (T, 2, out) of
+            each step.
         beside: (T, B, out, rows, columns): what comes another way and is added.
         neuron: its state, coefficients and options.
         pool: windows.
@@ -376,7 +377,7 @@ def _worked(
         strict,
         synapse,
         *(a.numpy() for a in (x, w, b, given)),
-        (given.new_empty(0, 0) if norm is None else norm.detach().contiguous()).numpy(),
+        _by_step(norm, given).numpy(),
         beside.numpy(),
         np.array((*geometry, *shape.inputs), np.int64),
         *(a.numpy() for a in (i, v, coefficients)),
@@ -391,6 +392,13 @@ def _worked(
     laid = torch.Size((1, batch, *shape.leaving))
     after = unflat(v.view(1, -1), laid, True)[0]
     return out, ((unflat(i.view(1, -1), laid, True)[0], after) if synapse else (after,))
+
+
+def _by_step(norm: Tensor | None, like: Tensor) -> Tensor:
+    """A norm as (1, 2, out), for all steps, or (T, 2, out)."""
+    if norm is None:
+        return like.new_empty(0, 0, 0)
+    return norm.detach().contiguous().view(-1, *norm.shape[-2:])
 
 
 def _tile(weight: Tensor) -> int:

@@ -307,9 +307,6 @@ def block_kernel(
             sums = np.empty(size, x.dtype)
             factors = np.empty(size if normed else 0, x.dtype)
             shifts = np.empty(size if normed else 0, x.dtype)
-            if normed:
-                for k in range(size):
-                    factors[k], shifts[k] = norm[0, lead + k % outs], norm[1, lead + k % outs]
             above = max(begin * down - top, 0)
             below = min((end - 1) * down - top + (high - 1) * reach_down + 1, height)
             seen = 0 if dense else max(below - above, 0)
@@ -327,6 +324,10 @@ def block_kernel(
                 if synapse:
                     cs[a : a + run] = i[b, place : place + run]
             for t in range(steps):
+                if normed and t < len(norm):
+                    for k in range(size):
+                        factors[k] = norm[t, 0, lead + k % outs]
+                        shifts[k] = norm[t, 1, lead + k % outs]
                 n = 0
                 for r in range(seen):
                     n, plain = note_row(
