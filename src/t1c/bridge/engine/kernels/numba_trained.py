@@ -11,10 +11,12 @@ from collections.abc import Callable
 
 import numpy as np
 
-from .compiled import compiled
+from .compiled import compiled, inlined
 from .numba_backward import walk_back
 from .numba_convolution import MAX, MEAN, NO_POOL
 from .numba_scan import HOLD, Array, membrane, sent
+from .vector_sums import add_rows
+from .vector_windows import unpool_window
 
 
 @compiled
@@ -40,7 +42,9 @@ def take(
     for a in range(0, n, run):
         pixel = a // outs
         place = ((above + pixel // wide) * columns + start + pixel % wide) * all_outs + lead
-        patch[a : a + run] = x[place : place + run]
+        own, there = patch[a : a + run], x[place : place + run]
+        for k in range(run):
+            own[k] = there[k]
 
 
 @compiled
@@ -53,7 +57,9 @@ def put(
     for a in range(0, n, run):
         pixel = a // outs
         place = ((above + pixel // wide) * columns + start + pixel % wide) * all_outs + lead
-        x[place : place + run] = patch[a : a + run]
+        own, there = patch[a : a + run], x[place : place + run]
+        for k in range(run):
+            there[k] = own[k]
 
 
 @compiled
@@ -70,22 +76,41 @@ def take_periodic(
         while at < outs:
             p = (place + at) % period
             m = min(outs - at, period - p)
-            patch[a + at : a + at + m] = c[p : p + m]
+            own, there = patch[a + at : a + at + m], c[p : p + m]
+            for k in range(m):
+                own[k] = there[k]
             at += m
+
+
+@inlined
+def keep(patch: Array, n: int, kept: Array, at: int) -> None:
+    """Copy a patch to ``kept[at:]``."""
+    there = kept[at : at + n]
+    for k in range(n):
+        there[k] = patch[k]
+
+
+@inlined
+def recall(kept: Array, at: int, n: int, patch: Array) -> None:
+    """Copy it back."""
+    there = kept[at : at + n]
+    for k in range(n):
+        patch[k] = there[k]
 
 
 @compiled
 def repeat(row: Array, lead: int, outs: int, n: int, patch: Array) -> None:
     """Lay ``outs`` numbers of channels over every pixel of a patch."""
     for a in range(0, n, outs):
+        own, there = patch[a : a + outs], row[lead : lead + outs]
         for k in range(outs):
-            patch[a + k] = row[lead + k]
+            own[k] = there[k]
 
 
 @compiled
 def unpool(
     kind: int, g: Array, at: int, all_outs: int, wide: int, goals: int, tall: int, across: int,
-    right: int, outs: int, spikes: Array, left: Array, best: Array, n: int, gs: Array,
+    right: int, outs: int, spikes: Array, n: int, gs: Array,
 ) -> None:  # fmt: skip
     """Gradients of what entered a row of windows.
 
@@ -101,38 +126,17 @@ def unpool(
         right: from one window to the next.
         outs: channels.
         spikes: what entered.
-        left: room for ``outs`` numbers.
-        best: likewise.
         n: elements of the patch.
         gs: takes the gradients.
     """
-    gs[:n] = 0
-    zero, area = gs[0] * 0, g.dtype.type(tall * across)
+    for k in range(n):
+        gs[k] = 0
+    area = g.dtype.type(tall * across)
     for goal in range(goals):
-        given, column = at + goal * all_outs, goal * right
-        if kind == MEAN:
-            for k in range(outs):
-                left[k] = g[given + k] / area
-            for r in range(tall):
-                for c in range(column, column + across):
-                    to = (r * wide + c) * outs
-                    gs[to : to + outs] = left[:outs]
-            continue
-        for k in range(outs):
-            left[k], best[k] = g[given + k], spikes[column * outs + k]
-        for r in range(tall):
-            for c in range(column, column + across):
-                to = (r * wide + c) * outs
-                for k in range(outs):
-                    best[k] = max(best[k], spikes[to + k])
-        # The first of the highest takes all, as in torch.
-        for r in range(tall):
-            for c in range(column, column + across):
-                to = (r * wide + c) * outs
-                for k in range(outs):
-                    meets = spikes[to + k] == best[k]
-                    gs[to + k] = left[k] if meets else zero
-                    left[k] = zero if meets else left[k]
+        at_window, given = goal * right * outs, at + goal * all_outs
+        unpool_window(
+            gs, at_window, outs, spikes, g, given, tall, across, wide * outs, outs, kind == MEAN, area
+        )
 
 
 @functools.cache
@@ -213,11 +217,12 @@ def behind_kernel(
         )  # fmt: skip
         starts, spikes = np.empty(most, fresh), np.empty(most, fresh)
         slope, slope_due = np.empty(most, fresh), np.empty(most, fresh)
-        left, best = np.empty(tile, fresh), np.empty(tile, fresh)
+        left, zeros, near = np.empty(tile, fresh), np.zeros(tile, fresh), np.empty(most, fresh)
+        pixels = np.arange(most).astype(np.int32)
         learnt = np.empty((8, most if learning else 0), fresh)
-        carried, tested = np.empty((steps, most), fresh), np.empty((steps, most), fresh)
-        held = np.empty((steps, most if reset == HOLD else 0), fresh)
-        currents = np.empty((steps + 1, most if synapse else 0), fresh)
+        carried, tested = np.empty(steps * most, fresh), np.empty(steps * most, fresh)
+        held = np.empty(steps * most if reset == HOLD else 0, fresh)
+        currents = np.empty((steps + 1) * most if synapse else 0, fresh)
         for piece in range(first, last):
             b, band = piece // bands, piece % bands
             above = band * down
@@ -237,7 +242,7 @@ def behind_kernel(
                     take(gi[b], *here, gis)
                     take_periodic(c[5], *here, alpha)
                     take_periodic(c[6], *here, weight)
-                    currents[0, :n] = cs[:n]
+                    keep(cs, n, currents, 0)
                 take_periodic(c[0], *here, beta)
                 take_periodic(c[1], *here, gain)
                 take_periodic(c[2], *here, leak)
@@ -257,32 +262,31 @@ def behind_kernel(
                         for k in range(n):
                             cs[k] = alpha[k] * cs[k] + weight[k] * xs[k]
                             xs[k] = cs[k]
-                        currents[t + 1, :n] = cs[:n]
-                    carried[t, :n] = vs[:n]
+                        keep(cs, n, currents, (t + 1) * n)
+                    keep(vs, n, carried, t * n)
                     for k in range(n):
                         drive = gain[k] * xs[k] + leak[k]
                         _, vs[k], us[k], hs[k] = membrane(
                             reset, early, strict, many, bounded, vs[k], drive,
                             beta[k], threshold[k], target[k], v_min[k], zero, one,
                         )  # fmt: skip
-                    tested[t, :n] = us[:n]
+                    keep(us, n, tested, t * n)
                     if reset == HOLD:
-                        held[t, :n] = hs[:n]
+                        keep(hs, n, held, t * n)
                 if learning:
                     learnt[:, :n] = 0
                 for t in range(steps - 1, -1, -1):
-                    us[:n] = tested[t, :n]
-                    vs[:n] = carried[t, :n]
+                    recall(tested, t * n, n, us)
+                    recall(carried, t * n, n, vs)
                     if reset == HOLD:
-                        hs[:n] = held[t, :n]
+                        recall(held, t * n, n, hs)
                     if pooled:
                         if pooling == MAX:
                             for k in range(n):
                                 spikes[k] = sent(us[k], threshold[k], strict, many, zero, one)
                         unpool(
                             pooling, g[t, b], (band * goal_columns + goal) * all_outs + lead,
-                            all_outs, wide, goals, tall, across, right, outs, spikes, left, best,
-                            n, gs,
+                            all_outs, wide, goals, tall, across, right, outs, spikes, n, gs,
                         )  # fmt: skip
                     else:
                         take(g[t, b], *here, gs)
@@ -291,7 +295,8 @@ def behind_kernel(
                         beta, threshold, target, v_min, centres, slope, slope_due,
                         gds, gts, gas, gms, starts, constants,
                     )  # fmt: skip
-                    take(z[t, b], *here, xs)
+                    if normed or learning:
+                        take(z[t, b], *here, xs)
                     if synapse:
                         for k in range(n):
                             gis[k] = gis[k] + gds[k] * gain[k]
@@ -301,18 +306,17 @@ def behind_kernel(
                             gs[k] = gds[k] * gain[k]
                     put(gs, *here, gy[t, b])
                     s = t if groups > 1 else 0
-                    left[:] = 0
-                    for a in range(0, n, outs):
-                        for k in range(outs):
-                            left[k] += gs[a + k]
+                    add_rows(left, 0, outs, zeros, 0, gs, 0, outs, pixels, 0, n // outs, False)
                     for k in range(outs):
                         sums[piece, s, 0, lead + k] += left[k]
                     if normed:
-                        left[:] = 0
-                        best[:outs] = centre[s, lead : lead + outs]
-                        for a in range(0, n, outs):
-                            for k in range(outs):
-                                left[k] += gs[a + k] * (xs[a + k] - best[k])
+                        if groups > 1 or t == steps - 1:
+                            repeat(centre[s], lead, outs, n, near)
+                        for k in range(n):
+                            slope[k] = gs[k] * (xs[k] - near[k])
+                        add_rows(
+                            left, 0, outs, zeros, 0, slope, 0, outs, pixels, 0, n // outs, False
+                        )
                         for k in range(outs):
                             sums[piece, s, 1, lead + k] += left[k]
                     if learning:
@@ -330,9 +334,9 @@ def behind_kernel(
                             learnt[7, k] += gms[k]
                         if synapse:
                             for k in range(n):
-                                learnt[5, k] += gis[k] * currents[t, k]
+                                learnt[5, k] += gis[k] * currents[t * n + k]
                                 learnt[6, k] += gis[k] * xs[k]
-                                learnt[1, k] += gds[k] * currents[t + 1, k]
+                                learnt[1, k] += gds[k] * currents[(t + 1) * n + k]
                         else:
                             for k in range(n):
                                 learnt[1, k] += gds[k] * xs[k]
