@@ -93,7 +93,9 @@ class Block:
             weight, bias = self.layer.weight, self.layer.bias
             return convolution_block(xs, weight, bias, self.shape, behind, self.ordered)
         if self.choice is None:
-            once = convolved(self.layer, xs[0])[None] if self.ordered else convolve(self.layer, xs[:1])
+            once = (
+                convolved(self.layer, xs[0])[None] if self.ordered else convolve(self.layer, xs[:1])
+            )
             return work_behind(once, len(xs), self.shape, behind)
         return _densely(self.layer, xs, self.shape, behind)
 
@@ -118,7 +120,7 @@ def _pointwise(layer: Convolving) -> bool:
     """Whether each pixel is worked by itself: a product, of which torch makes shorter work."""
     one, none = (1,) * len(layer.kernel_size), (0,) * len(layer.kernel_size)
     plain = layer.padding in ("valid", "same") or tuple(layer.padding) == none
-    return layer.kernel_size == layer.stride == one and plain
+    return layer.kernel_size == layer.stride == one and plain and layer.groups == 1
 
 
 def _densely(

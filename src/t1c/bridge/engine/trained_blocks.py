@@ -8,12 +8,11 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn.modules.batchnorm import _BatchNorm
 
 from .blocks import MAPS, convolve, fitting, learns
 from .chains import Chain, only_target
 from .choices import Choice, measured, obstacle_to_events
-from .geometry import Convolving, convolution_of, pool_of
+from .geometry import Convolving, pool_of
 from .kernels.events import Behind, Convolution, convolution_block
 from .kernels.rule import Rule
 from .kernels.scan import Coefficients, State
@@ -68,7 +67,8 @@ class TrainedBlock:
         """Work ``xs`` (T, B, C, H, W), or (T, B, C, W); what comes out, and the neuron's state."""
         assert neuron is not None
         (state, c, rule), module = neuron, self.chain.norm
-        norm, affine = None, (None, None)
+        norm: Norm | None = None
+        affine: tuple[Tensor | None, Tensor | None] = None, None
         if module is not None:
             assert module.running_mean is not None
             assert module.running_var is not None
@@ -97,7 +97,9 @@ class TrainedBlock:
 
 
 @torch.no_grad()
-def _remember(norm: nn.BatchNorm1d | nn.BatchNorm2d, means: Tensor, var: Tensor, count: int) -> None:
+def _remember(
+    norm: nn.BatchNorm1d | nn.BatchNorm2d, means: Tensor, var: Tensor, count: int
+) -> None:
     """Move running statistics as torch does, for one group of steps after another.
 
     Args:
@@ -114,7 +116,10 @@ def _remember(norm: nn.BatchNorm1d | nn.BatchNorm2d, means: Tensor, var: Tensor,
     for of_mean, of_var in taken[-1:] if last else taken:
         if seen is not None:
             seen.add_(1)
-        share = norm.momentum if norm.momentum is not None else 1 / float(seen)
+        share = norm.momentum
+        if share is None:
+            assert seen is not None
+            share = 1 / float(seen)
         for held, found in ((mean, of_mean), (running, of_var)):
             held.copy_((1 - share) * held.double() + share * found)
 
@@ -208,7 +213,9 @@ def find_trained_block(
 
 def _alike(chain: Chain, xs: Tensor) -> bool:
     """Whether what a norm holds has the dtype, and the place, of its input."""
-    own: list[Any] = [] if chain.norm is None else [*chain.norm.parameters(), chain.norm.running_var]
+    own: list[Any] = (
+        [] if chain.norm is None else [*chain.norm.parameters(), chain.norm.running_var]
+    )
     return all(p.dtype == xs.dtype and p.device == xs.device for p in own)
 
 

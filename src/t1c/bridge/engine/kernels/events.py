@@ -142,6 +142,7 @@ def _by_events(x: Tensor, g: Tensor) -> Tensor:
 
 
 def unpacked(bits: Tensor, size: int, dtype: torch.dtype) -> Tensor:
+    """The spikes (M, N) that ``packed`` made bits of; ``size`` is N."""
     from .numba_events import unpack
 
     x = torch.empty((len(bits), size), dtype=dtype)

@@ -158,4 +158,3 @@ def convolution_gradient(
                         add_rows(
                             sums, to, outs, sums, to, grid, start, outs, places, begin, end, False
                         )
-

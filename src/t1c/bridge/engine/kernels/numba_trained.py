@@ -135,7 +135,18 @@ def unpool(
     for goal in range(goals):
         at_window, given = goal * right * outs, at + goal * all_outs
         unpool_window(
-            gs, at_window, outs, spikes, g, given, tall, across, wide * outs, outs, kind == MEAN, area
+            gs,
+            at_window,
+            outs,
+            spikes,
+            g,
+            given,
+            tall,
+            across,
+            wide * outs,
+            outs,
+            kind == MEAN,
+            area,
         )
 
 
@@ -216,7 +227,8 @@ def behind_kernel(
             np.empty(most, fresh),
         )  # fmt: skip
         starts, spikes = np.empty(most, fresh), np.empty(most, fresh)
-        slope, slope_due = np.empty(most, fresh), np.empty(most, fresh)
+        # Where no gradient flows through a reset it is multiplied by zero: no garbage.
+        slope, slope_due = np.empty(most, fresh), np.zeros(most, fresh)
         left, zeros, near = np.empty(tile, fresh), np.zeros(tile, fresh), np.empty(most, fresh)
         pixels = np.arange(most).astype(np.int32)
         learnt = np.empty((8, most if learning else 0), fresh)

@@ -212,11 +212,12 @@ class _Trained(torch.autograd.Function):
             block.pool,
         )
         y, after = work_behind(unflat(z, sums.shape, True), len(xs), shape, behind)
-        x = x if ctx.needs_input_grad[1] else None
-        # Spikes are kept as bits.
-        bits = None if x is None else packed(flat(x, True).view(-1, xs.shape[2]))
-        x = x if bits is None else None
-        ctx.save_for_backward(x, bits, weight, z, mean, var, factors, i, v, *coefficients)
+        kept = bits = None
+        if ctx.needs_input_grad[1]:
+            # Spikes are kept as bits.
+            bits = packed(flat(x, True).view(-1, xs.shape[2]))
+            kept = x if bits is None else None
+        ctx.save_for_backward(kept, bits, weight, z, mean, var, factors, i, v, *coefficients)
         ctx.block, ctx.size = block, xs.shape
         ctx.set_materialize_grads(False)
         ctx.mark_non_differentiable(mean, var)
@@ -414,8 +415,9 @@ def _by_torch(
     if x is None:
         # Only its shape, and how it lies, counts.
         x = gz.new_empty(*size[:2], *size[3:], size[2]).movedim(-1, 2)
-    axis = slice(1, None) if shape.line else slice(None)
-    options = [list(pair[axis]) for pair in (shape.stride, shape.padding, shape.dilation)]
+    # Of lines the second axis alone is there.
+    axis = 1 if shape.line else 0
+    options = [list(pair[axis:]) for pair in (shape.stride, shape.padding, shape.dilation)]
     gx, gw, _ = torch.ops.aten.convolution_backward(
         gz.flatten(0, 1),
         x.flatten(0, 1),
