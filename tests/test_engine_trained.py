@@ -145,11 +145,16 @@ def compare(found, wanted, tolerance=1e-10):
 
 
 @settings(max_examples=60, suppress_health_check=list(HealthCheck))
-@given(blocks(), st.sampled_from([True, None]), st.sampled_from([1, 2]))
-def test_blocks_learn_as_plain_torch(drawn, events, count):
+@given(blocks(), st.sampled_from([True, None]), st.sampled_from([1, 2]), st.booleans())
+def test_blocks_learn_as_plain_torch(drawn, events, count, small):
     graph, xs, options = drawn
     wanted, _ = learnt(graph, xs, kernels="torch", **options)
-    with threads(count):
+    with threads(count), pytest.MonkeyPatch.context() as patch:
+        if small:
+            # Several patches of a band, and tiles of channels, in both loops.
+            patch.setattr(trained, "PATCH", 16)
+            patch.setattr(trained, "LEAST", 16)
+            patch.setattr(trained, "COLUMNS", 8)
         found, executor = learnt(graph, xs, events=events, **options)
     names = executor.network.blocks["conv"]
     assert names[-1] in ("lif", "pool")

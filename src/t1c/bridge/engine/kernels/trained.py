@@ -32,8 +32,9 @@ from .rule import COEFFICIENTS, Rule, compiled_for
 from .scan import Coefficients, State, reduced
 from .threads import PIECES, share
 
-PATCH = 512
-"""Elements that are walked through time together."""
+PATCH, LEAST, ROOM = 512, 64, 2**16
+"""Elements that are walked through time together: as few as stay in the caches, and how many of all
+steps that is."""
 COLUMNS = 64
 """Outputs whose gradients are added up together: what fits the registers."""
 SAMPLE = (2, 4)
@@ -216,7 +217,7 @@ class _Trained(torch.autograd.Function):
         if ctx.needs_input_grad[1]:
             # Spikes are kept as bits.
             bits = packed(flat(x, True).view(-1, xs.shape[2]))
-            kept = x if bits is None else None
+            kept = xs if bits is None else None
         ctx.save_for_backward(kept, bits, weight, z, mean, var, factors, i, v, *coefficients)
         ctx.block, ctx.size = block, xs.shape
         ctx.set_materialize_grads(False)
@@ -304,7 +305,8 @@ def _through_behind(
     windows = (*pool.window, *pool.stride, *pool.outputs[1:]) if pool is not None else (1,) * 6
     bands = pool.outputs[1] if pool is not None else rows
     above, aside = max(windows[0], windows[2]), max(windows[1], windows[3])
-    tile = min(outs, max(16, PATCH // (above * aside) // 16 * 16))
+    patch = max(LEAST, min(PATCH, ROOM // steps))
+    tile = min(outs, max(16, patch // (above * aside) // 16 * 16))
     groups = len(mean) if factors is not None else 1
     gy = torch.empty_like(z)
     gc = z.new_zeros((len(COEFFICIENTS), v0.numel()) if learning else (1, 1))
@@ -316,7 +318,7 @@ def _through_behind(
         16 * z.numel(),
         bands,
         tile,
-        max(1, PATCH // (above * aside * tile)),
+        max(1, patch // (above * aside * tile)),
         rule.strict,
         rule.synapse,
         SURROGATES.index(rule.surrogate.name),
