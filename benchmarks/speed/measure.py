@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .floor import floor
+from .floor import floor, learning_floor
 from .machine import Neighbours
 from .memory import ENVIRONMENT
 from .model import Model
@@ -73,6 +73,8 @@ def _timed(row: Row, workload: Workload, seconds: float) -> Record:
 def _call(
     row: Row, candidate: Candidate, workload: Workload
 ) -> tuple[Callable[[], object], str | None]:
+    if candidate.make is None and row.kind == "train":
+        return learning_floor(workload), None
     if candidate.make is None:
         call, how = floor(workload, candidate.name == FLOOR_LAST)
         return torch.inference_mode()(call), how

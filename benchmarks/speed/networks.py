@@ -45,6 +45,18 @@ class Conv:
 
 
 @dataclass(frozen=True)
+class Norm:
+    """A batch norm in training, which takes its statistics of all steps together."""
+
+    weight: Tensor
+    bias: Tensor
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """A batch (N, C, H, W), each channel normalised over all of it."""
+        return F.batch_norm(x, None, None, self.weight, self.bias, training=True)
+
+
+@dataclass(frozen=True)
 class Pool:
     """The largest of each 2x2 square."""
 
@@ -62,7 +74,7 @@ class Flatten:
         return x.flatten(1)
 
 
-Stateless = Dense | Conv | Pool | Flatten
+Stateless = Dense | Conv | Norm | Pool | Flatten
 
 
 @dataclass(frozen=True)
@@ -157,6 +169,26 @@ def conv_snn(B: int, T: int) -> Workload:
     return _workload(network, T, B, draw, "1x28x28, 16c3-LIF-2p-32c3-LIF-2p-fc10-LIF")
 
 
+def conv_trained(B: int, T: int, norms: bool) -> Workload:
+    """2x32x32: 32c3-BN-LIF-2p-32c3-BN-LIF-2p-fc10-LIF, or without the norms."""
+    draw = torch.Generator().manual_seed(4)
+
+    def normed(threshold: float) -> list[Layer]:
+        if not norms:
+            return [_lif((32, 1, 1), threshold)]
+        norm = Norm(torch.full((32,), 0.5), torch.zeros(32))
+        return [norm, _lif((32, 1, 1), 0.85)]
+
+    layers: list[Layer] = [
+        *(_conv(2, 32, draw), *normed(1.0), Pool()),
+        *(_conv(32, 32, draw), *normed(2.0), Pool()),
+        *(Flatten(), _dense(32 * 8 * 8, 10, draw), _lif((10,), 1.5)),
+    ]
+    network = Network((2, 32, 32), layers)
+    about = "2x32x32, 32c3-BN-LIF-2p-32c3-BN-LIF-2p-fc10-LIF"
+    return _workload(network, T, B, draw, about if norms else about.replace("-BN", ""))
+
+
 def recurrent(B: int, T: int) -> Workload:
     """12-38-7, and from the spikes of the 38 back to them. Its biases are 0: Norse has none."""
     draw = torch.Generator().manual_seed(3)
@@ -194,6 +226,8 @@ def _moved(layer: Any, device: torch.device) -> Any:
 def _over_time(layer: Layer, xs: Tensor) -> Tensor:
     if isinstance(layer, Lif):
         return layer(xs)
+    if isinstance(layer, Norm):
+        return layer(xs.flatten(0, 1)).unflatten(0, xs.shape[:2])
     return torch.stack([layer(x) for x in xs])
 
 

@@ -16,6 +16,7 @@ time and memory."""
 OURS = "t1c"
 FLOOR = "floor"
 FLOOR_LAST = "floor, channels last"
+FLOOR_TRAINED = "floor, in training"
 
 
 @dataclass(frozen=True)

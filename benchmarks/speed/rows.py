@@ -7,8 +7,8 @@ from functools import partial
 from importlib import import_module
 
 from .model import Model
-from .networks import Network, Workload, conv_snn, mlp, recurrent
-from .row import FLOOR, FLOOR_LAST, OURS, Candidate, Row, Target
+from .networks import Network, Workload, conv_snn, conv_trained, mlp, recurrent
+from .row import FLOOR, FLOOR_LAST, FLOOR_TRAINED, OURS, Candidate, Row, Target
 
 
 def _by(module: str, name: str) -> Callable[[], Callable[[Network], Model]]:
@@ -81,6 +81,14 @@ PRODUCTS_LAST = Candidate(
     None,
     same=False,
     note="the same in torch's other memory format; no target stands against it",
+)
+
+LEARNING = Candidate(
+    FLOOR_TRAINED,
+    None,
+    same=False,
+    note="the convolutions and products alone, dense, forwards and backwards, fed "
+    "with recorded spikes and random gradients, channels last, all steps in one batch",
 )
 
 PEERS = (TALON, SNNTORCH, SNNTORCH_DEFAULT, SPIKINGJELLY, NORSE, PLAIN)
@@ -172,6 +180,21 @@ ROWS = (
         _mlp(64, 100),
         (T1C, *PEERS),
         (Target(BEST, 0.6, most=True, title="best peer"),),
+    ),
+    *(
+        Row(
+            f"{key}-conv{'-norm' * norms}",
+            f"{title}, conv SNN 2x32x32{', batch norms' * norms}, B=16, T=16",
+            kind,
+            partial(conv_trained, 16, 16, norms),
+            (T1C, SPIKINGJELLY, PLAIN, *floors),
+            (Target((SPIKINGJELLY.name,), reach, most=True),),
+        )
+        for key, title, kind, reach, floors in (
+            ("train", "training step", "train", 0.6, (LEARNING,)),
+            ("memory", "peak memory of a training step", "memory", 0.5, ()),
+        )
+        for norms in (False, True)
     ),
     Row("stream", "T=100,000 streamed, MLP 784-512-512-10, B=8", "stream", _mlp(8, 100)),
 )

@@ -13,6 +13,7 @@ from .input_checks import Inputs
 from .looked import Moment
 from .network import Network
 from .spans import gathering
+from .trained_blocks import trained_inside
 
 CHUNK_BYTES, TRAINING_BYTES = 20 * 2**20, 5 * 2**20
 """What the largest value of a chunk may take: less in training, where what a chunk leaves behind
@@ -51,7 +52,7 @@ def chunk_size(network: Network, inputs: Inputs, moment: Moment) -> int:
     like = next(iter(inputs.values()))
     if gathering(network.nodes()):
         return 0
-    inner = inner_nodes(network, like, moment)
+    inner = inner_nodes(network, like, moment) | trained_inside(network, like, moment)
     names = [name for name in network.plan.order if name not in inner]
     shapes = [shape for name in names if (shape := network.shapes[name]) is not None]
     entering = sum(math.prod(x.shape[2:]) for x in inputs.values())

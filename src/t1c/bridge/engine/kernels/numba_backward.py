@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from .compiled import compiled, put
+from .compiled import compiled, inlined, put
 from .numba_scan import (
     BLOCK,
     CARRY,
@@ -174,6 +174,77 @@ def through_membrane(
     return g, g_v, g_threshold, g_target, g_min, start
 
 
+@inlined
+def walk_back(
+    reset: int,
+    early: bool,
+    strict: bool,
+    many: bool,
+    bounded: bool,
+    kind: int,
+    detach: bool,
+    n: int,
+    gs: Array,
+    gvs: Array,
+    vs: Array,
+    us: Array,
+    hs: Array,
+    beta: Array,
+    threshold: Array,
+    target: Array,
+    v_min: Array,
+    centres: Array,
+    slope: Array,
+    slope_due: Array,
+    gds: Array,
+    gts: Array,
+    gas: Array,
+    gms: Array,
+    starts: Array,
+    constants: Array,
+) -> None:
+    """One step back of ``n`` membranes; nothing may overlap, and the compiler must see it.
+
+    Takes ``gs``, gradients of what they send, and ``gvs``, in place, of what they carry on; ``vs``,
+    what was carried to the step, ``us``, what was tested, and ``hs``, what was before a hold.
+    Fills ``gds``, ``gts``, ``gas`` and ``gms``, gradients of drives, thresholds, targets and
+    bounds, and ``starts``, what beta multiplied. ``centres`` holds thresholds; ``slope`` and
+    ``slope_due`` are room for the derivatives of spikes.
+    """
+    zero, one = constants[0], constants[1]
+    attached = zero if detach else one
+    if many:
+        crossings(us, threshold, many, one, centres)
+    if reset != NO_FIRE:
+        slopes(kind, us, centres, slope, constants)
+    if not detach and (early or reset == CARRY):
+        if many:
+            crossings(vs, threshold, many, one, centres)
+        slopes(kind, vs, centres, slope_due, constants)
+    for k in range(n):
+        gds[k], gvs[k], gts[k], gas[k], gms[k], starts[k] = through_membrane(
+            reset,
+            early,
+            strict,
+            many,
+            bounded,
+            attached,
+            gs[k],
+            gvs[k],
+            vs[k],
+            us[k],
+            hs[k],
+            beta[k],
+            threshold[k],
+            target[k],
+            v_min[k],
+            slope[k],
+            slope_due[k],
+            zero,
+            one,
+        )
+
+
 @functools.cache
 def backward_kernel(
     reset: int, early: bool, many: bool = False, bounded: bool = False
@@ -209,7 +280,6 @@ def backward_kernel(
     ) -> None:
         steps, period = grads.shape[0], c.shape[1]
         zero, one = constants[0], constants[1]
-        attached = zero if detach else one
         a = first
         while a < last:
             p = a % period
@@ -238,36 +308,11 @@ def backward_kernel(
                             vs[k] = v_min[k]
                 if reset == HOLD:
                     hs = beside[t, a : a + n]
-                if many:
-                    crossings(us, threshold, many, one, centres)
-                if reset != NO_FIRE:
-                    slopes(kind, us, centres, slope, constants)
-                if not detach and (early or reset == CARRY):
-                    if many:
-                        crossings(vs, threshold, many, one, centres)
-                    slopes(kind, vs, centres, slope_due, constants)
-                for k in range(n):
-                    gds[k], gvs[k], gts[k], gas[k], gms[k], starts[k] = through_membrane(
-                        reset,
-                        early,
-                        strict,
-                        many,
-                        bounded,
-                        attached,
-                        gs[k],
-                        gvs[k],
-                        vs[k],
-                        us[k],
-                        hs[k],
-                        beta[k],
-                        threshold[k],
-                        target[k],
-                        v_min[k],
-                        slope[k],
-                        slope_due[k],
-                        zero,
-                        one,
-                    )
+                walk_back(
+                    reset, early, strict, many, bounded, kind, detach, n, gs, gvs, vs, us, hs,
+                    beta, threshold, target, v_min, centres, slope, slope_due,
+                    gds, gts, gas, gms, starts, constants,
+                )  # fmt: skip
                 if learning:
                     sums = gc[:, a : a + n]
                     for k in range(n):

@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from .compiled import compiled
+from .vector_bits import mask_eight, mask_few
 from .vector_sums import active, add_graded_rows, add_rows
 
 Array = npt.NDArray[Any]
@@ -122,22 +123,20 @@ def pack(first: int, last: int, x: Array, bits: Array, plain: Array) -> None:
 
     ``plain`` (1,) becomes false if anything but 0 and 1 is met, which bits cannot tell.
     """
-    size = x.shape[1]
-    zero, one = x.dtype.type(0), x.dtype.type(1)
+    size, of = x.shape[1], x.reshape(-1)
+    odd = False
     for m in range(first, last):
-        row, out = x[m], bits[m]
-        odd = 0
-        for j in range(len(out)):
-            byte = np.uint8(0)
-            for k in range(8):
-                at = 8 * j + k
-                if at < size:
-                    a = row[at]
-                    byte |= np.uint8(a != zero) << np.uint8(k)
-                    odd += a != zero and a != one
-            out[j] = byte
-        if odd:
-            plain[0] = False
+        out, at = bits[m], m * size
+        for j in range(size >> 3):
+            mask, ones = mask_eight(of, at + 8 * j, 8)
+            out[j] = mask
+            odd |= mask != ones
+        if size & 7:
+            mask, ones = mask_few(of, at + (size & ~7), size & 7)
+            out[len(out) - 1] = mask
+            odd |= mask != ones
+    if odd:
+        plain[0] = False
 
 
 @compiled
