@@ -34,6 +34,7 @@ class Program:
         script: the instructions.
         modules: the modules as they are now, looked up in every call.
         slots: node -> the name of its module in there.
+        in_order: an input of zero adds nothing, whatever its weight is.
     """
 
     def __init__(
@@ -41,9 +42,11 @@ class Program:
         script: Script,
         modules: Mapping[str, nn.Module | None],
         slots: Mapping[str, str],
+        in_order: bool,
     ) -> None:
         self.modules, self.script = modules, script
-        self.frames, self.taped = Frames(script), Frames(script, taped=True)
+        self.frames = Frames(script, in_order=in_order)
+        self.taped = Frames(script, taped=True, in_order=in_order)
         self.names, self.feeds, self.kept = script.names, script.feeds, script.kept
         self.neurons, self.before = script.neurons, script.before
         self.sizes = script.sizes()

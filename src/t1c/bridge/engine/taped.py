@@ -52,7 +52,7 @@ def run_taped(
         kept = state.get(name)
         sent = None if kept is None else kept[-1]
         given[place] = _state(name, sent, like, frame.states[place])
-    for layer, weight, bias, _ in program.script.affine:
+    for layer, weight, bias, *_ in program.script.affine:
         own_parameters = layer._parameters  # at hand, where attributes are looked for
         given[weight] = cast(Tensor, own_parameters["weight"])
         if bias >= 0:

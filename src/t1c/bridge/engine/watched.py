@@ -22,6 +22,8 @@ class Watched:
     Args:
         entries: modules, and the names of their own parameters or buffers, which may be None;
             all on a CPU.
+        unread: more of them, of whose numbers nothing is remembered: of these it counts only
+            where they are, and how they lie.
 
     Example:
         >>> import torch
@@ -33,15 +35,19 @@ class Watched:
         (0.0, False)
     """
 
-    def __init__(self, entries: Iterable[tuple[nn.Module, str]]) -> None:
-        self._homes = [(_home(module, name), name) for module, name in entries]
+    def __init__(
+        self, entries: Iterable[tuple[nn.Module, str]], unread: Iterable[tuple[nn.Module, str]] = ()
+    ) -> None:
+        read = [(_home(module, name), name) for module, name in entries]
+        self._homes = read + [(_home(module, name), name) for module, name in unread]
         found: list[Tensor | None] = [home.get(name) for home, name in self._homes]
         self._found = found
         self._tensors = [t for t in found if t is not None]
+        count = sum(t is not None for t in found[: len(read)])
         self._sized = [t for t in self._tensors if t.numel() > 1]
         self._marks = self._now()
-        self._addresses = np.array(self._marks[0], np.int64)
-        self._sizes = np.array([extent(t) for t in self._tensors], np.int64)
+        self._addresses = np.array(self._marks[0][:count], np.int64)
+        self._sizes = np.array([extent(t) for t in self._tensors[:count]], np.int64)
         self._held = self._fingerprint()
 
     def _now(self) -> tuple[list[Any], ...]:
