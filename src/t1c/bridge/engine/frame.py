@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from .kernels.arithmetic import constants
+from .kernels.fingerprint import extent
 from .kernels.instructions import AS_IT_IS, AS_IT_IS_IN_ORDER, BY_INPUT
 from .kernels.rule import RESETS, Rule
 from .kernels.scan import Coefficients
@@ -24,7 +25,7 @@ FEW = 4
 """Samples, over all steps, for which weights are read as they are."""
 
 
-@dataclass(frozen=True)
+@dataclass
 class Frame:
     """What a program needs for one number of steps, batch size and dtype.
 
@@ -44,6 +45,9 @@ class Frame:
         laid: their coefficients.
         coefficients: the same as loops take them.
         rules: what else kernels know of neurons.
+        factors: place -> what is multiplied by there.
+        dtype: of all values.
+        course: what steps with gradients go by, kept here because it serves as long.
     """
 
     kernel: Callable[..., None]
@@ -61,6 +65,9 @@ class Frame:
     laid: list[Coefficients]
     coefficients: list[Tensor]
     rules: list[Rule]
+    factors: dict[int, Tensor]
+    dtype: torch.dtype
+    course: Any = None
 
 
 class Frames:
@@ -120,11 +127,6 @@ class Frames:
         """Whether a gradient flows into a parameter."""
         return any(_learns(module, name) for module, name in self._parameters)
 
-    def learning(self) -> list[int]:
-        """The numbers of the neurons into whose parameters a gradient flows."""
-        neurons = enumerate(self.script.neurons)
-        return [k for k, (_, m, *_) in neurons if any(_learns(m, name) for name in m.exact)]
-
     def _own(self) -> Iterator[Tensor | None]:
         """The parameters as they are now."""
         return (getattr(module, name, None) for module, name in self._parameters)
@@ -140,7 +142,7 @@ class Frames:
         from .kernels.numba_program import carry_out
 
         script = self.script
-        if not all(t is None or t.is_cpu for t in self._own()):
+        if not all(t is None or (t.is_cpu and _is_there(t)) for t in self._own()):
             return None
         # For few samples weights are read as they are, and nothing is made of them.
         few = math.prod(lead) <= FEW
@@ -151,6 +153,7 @@ class Frames:
         watched = Watched([*made_of, *self._others], as_they_are)
         options = self._options()
         addresses, alive, program = [0] * len(self.sizes), list[Tensor](), self.program.copy()
+        factors: dict[int, Tensor] = {}
         folded: list[Coefficients] = []
         coefficients: list[Tensor] = []
         for (layer, weight, bias, sizes, row), lies in zip(script.affine, lying, strict=True):
@@ -173,7 +176,7 @@ class Frames:
             laid = module.over(features).expand(features).contiguous()
             if laid.dtype != like.dtype:
                 return None
-            alive.append(laid)
+            factors[place] = laid.detach()
             addresses[place] = laid.data_ptr()
         for _, module, v, _, c, row in script.neurons:
             shape, rule = torch.Size(script.features[v]), module.rule
@@ -215,7 +218,15 @@ class Frames:
             folded,
             coefficients,
             [module.rule for _, module, *_ in script.neurons],
+            factors,
+            like.dtype,
         )
+
+
+def _is_there(t: Tensor) -> bool:
+    """Whether its numbers are in memory, which who shards parameters lets go of."""
+    last = t.storage_offset() * t.element_size() + extent(t)
+    return t.untyped_storage().nbytes() >= last
 
 
 def _learns(module: nn.Module, name: str) -> bool:
