@@ -60,7 +60,7 @@ class Program:
         self.hooks = [hooks for module in looked_at.values() for hooks in hooks_of(module)]
         self.hooked = -1
         wrappers = [pair for m in self._looked_at for pair in wrappers_of(m)]
-        self._where, self._wrappers = [*zip(*wrappers, strict=True)] or ((), ())
+        self._where, self._wrappers = [own for own, _ in wrappers], [name for _, name in wrappers]
         self.dropouts = [m for m in looked_at.values() if isinstance(m, _DropoutNd)]
         self.feeding = {place: key for key, place in self.feeds.items()}
         # Where values are made that are wanted, and states, in the order of what is returned.

@@ -117,15 +117,27 @@ class Course:
         self._neurons = {n[-1]: (k, n) for k, n in enumerate(program.neurons)}
         self._longest = max((self._sizes[n[2]] for n in program.neurons), default=0)
         self._layers = {row: layer for layer, *_, row in script.affine}
+        # Those behind an input multiply nothing on the way back unless its gradient is wanted.
+        feeds = program.feeding
+        self._inner = {r: m for r, m in self._layers.items() if script.rows[r][2] not in feeds}
+        read = {of for code, _, of, *_ in script.rows if code not in (COPY, ADD)}
+        self._kept = [n for n, place in enumerate(program.made) if place in read]
+        self._feeds = len(feeds)
         self._scales = [(module, name) for module, name, _ in script.factors]
 
-    def saved(self) -> list[Tensor]:
-        """The parameters that the way back multiplies by, those of layers first.
+    def saved(self, needed: Sequence[bool], made: Sequence[Tensor]) -> list[Tensor]:
+        """What the way back reads of parameters and values, those that it multiplies by first.
 
         Saved with each step, because torch then tells whether they were written to since.
+
+        Args:
+            needed: which inputs and states need a gradient.
+            made: values.
         """
-        weights = [layer._parameters["weight"] for layer in self._layers.values()]
-        return weights + [getattr(module, name) for module, name in self._scales]
+        layers = self._layers if any(needed[: self._feeds]) else self._inner
+        weights = [layer._parameters["weight"] for layer in layers.values()]
+        scales = [getattr(module, name) for module, name in self._scales]
+        return [*weights, *(made[n] for n in self._kept), *scales]
 
     def take(
         self, frame: Frame, given: Sequence[Tensor]
@@ -152,8 +164,7 @@ class Course:
         self,
         frame: Frame,
         given: Sequence[Tensor],
-        made: Sequence[Tensor],
-        weights: Sequence[Tensor],
+        saved: Sequence[Tensor],
         tape: Tensor,
         grads: Sequence[Tensor | None],
         needed: Sequence[bool],
@@ -164,17 +175,18 @@ class Course:
         Args:
             frame: where things lay.
             given: inputs and states before the step.
-            made: values.
-            weights: as ``saved`` gives them.
+            saved: as ``saved`` gives it.
             tape: all other values.
             grads: of values and states.
             needed: which of ``given`` need one.
             parts: takes what the gradients of parameters are made of; None if nobody wants them.
         """
         batch, sizes, rows = given[0].shape[0], self._sizes, self.learning.rows
-        held = dict(zip((*self._given, *self._made), (*given, *made), strict=True))
+        layers = self._layers if any(needed[: self._feeds]) else self._inner
+        weight_of = dict(zip(layers, saved, strict=False))
+        made = zip((self._made[n] for n in self._kept), saved[len(layers) :], strict=False)
+        held = dict(zip(self._given, given, strict=True)) | dict(made)
         wanted = dict(zip(self._given, needed, strict=True))
-        weight_of = dict(zip(self._layers, weights, strict=False))
         flat, found = tape.numpy(), Grads()
         scratch = np.empty((7, batch * self._longest), flat.dtype)
 
@@ -294,22 +306,22 @@ class _Step(torch.autograd.Function):
         ctx: Any, course: Course, frame: Frame, token: Tensor | None, *given: Tensor
     ) -> Any:
         made, states, tape = course.take(frame, given)
-        ctx.course, ctx.frame, ctx.count = course, frame, (len(given), len(made))
-        ctx.save_for_backward(*given, *made, *course.saved(), tape)
+        ctx.course, ctx.frame, ctx.count = course, frame, len(given)
+        saved = course.saved(ctx.needs_input_grad[3:], made)
+        ctx.save_for_backward(*given, *saved, tape)
         ctx.set_materialize_grads(False)
         return *made, *states
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, *grads: Tensor | None) -> Any:
-        course, saved, (first, second) = ctx.course, ctx.saved_tensors, ctx.count
+        course, saved, count = ctx.course, ctx.saved_tensors, ctx.count
         gate = course.gate if ctx.needs_input_grad[2] else None
         parts: dict[int, Any] | None = {} if gate is not None and gate.leads_on() else None
         found = course.back(
             ctx.frame,
-            saved[:first],
-            saved[first : first + second],
-            saved[first + second : -1],
+            saved[:count],
+            saved[count:-1],
             saved[-1],
             grads,
             ctx.needs_input_grad[3:],
