@@ -84,7 +84,7 @@ def _course(program: Program, frame: Frame, like: Tensor) -> Course:
     known = frame.course
     if isinstance(known, Course) and known.learns == learns:
         return known
-    course = Course(program, learns, Learning(program.script, like))
+    course = Course(program, learns, Learning(program.script, like), like)
     if all(t.is_leaf for t in course.learning.tensors):
         # A parameter that is made of others has a history, which serves once.
         frame.course = course
@@ -98,22 +98,28 @@ class Course:
         program: the instructions.
         learns: of each parameter, whether a gradient flows into it.
         learning: those into which it does.
+        like: any input, which tells batch and dtype.
 
     Attributes:
         gate: what stands for them; None if there are none.
     """
 
-    def __init__(self, program: Program, learns: list[bool], learning: Learning) -> None:
+    def __init__(
+        self, program: Program, learns: list[bool], learning: Learning, like: Tensor
+    ) -> None:
         self.learns, self.learning = learns, learning
         tensors = learning.tensors
         self.gate = Gate(tensors, learning.gradients) if tensors else None
         script, self._sizes = program.script, program.sizes
         self._made, self._states, self._launch = program.made, program.states, program.launch
         self._given = [*program.feeding, *program.states]
-        offset = program.taped.offset
-        self._inside = np.array([*offset], np.int64)
-        self._offsets, self._offset = np.array([*offset.values()], np.int64), offset
-        self._room, self._rows = program.taped.room, script.rows
+        self._moving = np.array([*program.feeding, *program.made, *program.states], np.int64)
+        # What only the way back sees lies in one stretch of memory, the tape.
+        batch, offset = like.shape[0], program.taped.offset
+        self._inside, self._offset = np.array([*offset], np.int64), offset
+        self._apart = np.array([*offset.values()], np.int64) * batch * like.element_size()
+        self._batch, self._room = batch, batch * program.taped.room
+        self._rows = script.rows
         self._neurons = {n[-1]: (k, n) for k, n in enumerate(program.neurons)}
         self._longest = max((self._sizes[n[2]] for n in program.neurons), default=0)
         self._layers = {row: layer for layer, *_, row in script.affine}
@@ -143,21 +149,14 @@ class Course:
         self, frame: Frame, given: Sequence[Tensor]
     ) -> tuple[list[Tensor], list[Tensor], Tensor]:
         """Take the step: values, states, and the tape of all other values."""
-        like, count = given[0], len(given) - len(self._states)
-        batch = like.shape[0]
-        addresses = np.array(frame.addresses, np.int64)
+        like, feeds = given[0], self._feeds
         made = [like.new_empty(frame.shapes[place]) for place in self._made]
-        states = [v.clone() for v in given[count:]]
-        tape = like.new_empty(batch * self._room)
-        addresses[self._inside] = tape.data_ptr() + self._offsets * (
-            len(like) * like.element_size()
-        )
-        moving = (*given[:count], *made, *states)
-        for place, t in zip(
-            (*self._given[:count], *self._made, *self._states), moving, strict=True
-        ):
-            addresses[place] = t.data_ptr()
-        self._launch(frame, addresses, 1, batch)
+        states = [v.clone() for v in given[feeds:]]
+        tape = like.new_empty(self._room)
+        addresses = np.array(frame.addresses, np.int64)
+        addresses[self._inside] = self._apart + tape.data_ptr()
+        addresses[self._moving] = [*map(Tensor.data_ptr, (*given[:feeds], *made, *states))]
+        self._launch(frame, addresses, 1, self._batch)
         return made, states, tape
 
     def back(
@@ -181,7 +180,7 @@ class Course:
             needed: which of ``given`` need one.
             parts: takes what the gradients of parameters are made of; None if nobody wants them.
         """
-        batch, sizes, rows = given[0].shape[0], self._sizes, self.learning.rows
+        batch, sizes, rows = self._batch, self._sizes, self.learning.rows
         layers = self._layers if any(needed[: self._feeds]) else self._inner
         weight_of = dict(zip(layers, saved, strict=False))
         made = zip((self._made[n] for n in self._kept), saved[len(layers) :], strict=False)
