@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 from torch.func import functional_call
@@ -213,7 +213,7 @@ def assert_by_tape(executor: Any) -> None:
     assert program.taped.found is not None
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(st.data())
 def test_whatever_is_asked_of_steps_is_what_autograd_gives(data):
     """Random layers, parameters that learn, losses over some steps, truncated or not."""
@@ -254,6 +254,8 @@ def test_whatever_is_asked_of_steps_is_what_autograd_gives(data):
         if retain:
             loss.backward()
     assert_by_tape(pair[0])
+    grads = [p.grad for p in pair[1].parameters() if p.grad is not None]
+    assume(any(g.any() for g in grads))
     assert_gradients_alike(*pair)
 
 
