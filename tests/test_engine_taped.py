@@ -342,21 +342,22 @@ def test_ways_back_in_several_threads_do_not_mix():
     xs = inputs(dtype=torch.float64)
     parts: list[Tensor] = []
     losses = [stepped(ours, xs.roll(k, 1))[0].sum() * (k + 1) for k in range(4)]
-    ready = threading.Barrier(4)
+    ready = threading.Barrier(8)
 
     def back(loss: Tensor) -> None:
         ready.wait()
-        parts.extend(torch.autograd.grad(loss, ours.fc.weight))
+        parts.extend(torch.autograd.grad(loss, ours.fc.weight, retain_graph=True))
 
-    threads = [threading.Thread(target=back, args=(loss,)) for loss in losses]
+    # Each graph in two threads.
+    threads = [threading.Thread(target=back, args=(loss,)) for loss in losses * 2]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
     expected = sum((k + 1) * stepped(theirs, xs.roll(k, 1))[0].sum() for k in range(4))
     (g,) = torch.autograd.grad(expected, theirs.fc.weight)
-    assert len(parts) == 4
-    assert torch.allclose(sum(parts), g, rtol=1e-11, atol=1e-13)
+    assert len(parts) == 8
+    assert torch.allclose(sum(parts) / 2, g, rtol=1e-11, atol=1e-13)
     assert g.any()
 
 

@@ -42,15 +42,16 @@ class Ledger:
 
     def enter(self, share: Share) -> None:
         """Note a share for the present call."""
-        task = _task()
-        if task not in self._open:
-            # Of calls that failed nothing is left but this; others may be under way in other
-            # threads, or around this one.
-            for other, shares in list(self._open.items()):
-                if not any(held() for held in shares):
-                    self._open.pop(other, None)
-            self._open[task] = []
-        self._open[task].append(weakref.ref(share))
+        task, held = _task(), weakref.ref(share)
+        if task in self._open:
+            self._open[task].append(held)
+            return
+        # Of calls that failed nothing is left but this; others may be under way in other threads,
+        # or around this one, and have shares.
+        for other, shares in list(self._open.items()):
+            if not any(there() for there in shares):
+                self._open.pop(other, None)
+        self._open[task] = [held]
 
     def close(self) -> list[dict[int, Any]]:
         """What came in during the present call, which is then forgotten."""

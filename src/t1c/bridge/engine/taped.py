@@ -305,7 +305,7 @@ class _Step(torch.autograd.Function):
         ctx: Any, course: Course, frame: Frame, token: Tensor | None, *given: Tensor
     ) -> Any:
         made, states, tape = course.take(frame, given)
-        ctx.course, ctx.frame, ctx.count = course, frame, len(given)
+        ctx.course, ctx.frame, ctx.count, ctx.shares = course, frame, len(given), []
         saved = course.saved(ctx.needs_input_grad[3:], made)
         ctx.save_for_backward(*given, *saved, tape)
         ctx.set_materialize_grads(False)
@@ -328,8 +328,10 @@ class _Step(torch.autograd.Function):
         )
         if gate is None or parts is None:
             return None, None, None, *found
-        ctx.share = Share(parts)
-        gate.ledger.enter(ctx.share)
+        share = Share(parts)
+        # Beside those of other calls that are under way in other threads.
+        ctx.shares = [*(own for own in ctx.shares if own.parts), share]
+        gate.ledger.enter(share)
         return None, None, gate.nothing, *found
 
 
