@@ -200,6 +200,17 @@ def test_every_place_of_a_weight_is_looked_at_in_every_step(batch, dtype, bad):
         assert_equal(stepped(executor, xs), defined(executor, xs))
 
 
+def test_in_the_written_order_an_input_of_zero_adds_nothing():
+    executor, xs = imported(wide(), reproducible=True), inputs(4, 2, 300)
+    xs[..., 0] = 0
+    executor.fc.weight.detach().numpy()[1, 0] = float("inf")
+    with torch.no_grad():
+        found, expected = stepped(executor, xs), executor.run(xs)
+    assert_equal(found, expected)
+    assert found[1]["lif"][0].isfinite().all()
+    assert found[0].any()
+
+
 def test_a_weight_whose_memory_was_let_go_of_is_not_read():
     executor, xs, before = warmed("wide")
     storage = executor.fc.weight.untyped_storage()
