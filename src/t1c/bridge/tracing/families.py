@@ -264,6 +264,8 @@ class Families:
             whole = isinstance(result, list) or self.steps.whole(result)
             for time in range(self.last) if whole else ():
                 self._compare(slot, time, self.last, self._result_at(result, time), None)
+            if not whole:
+                self._begin(slot)
         checked: set[Key] = set()
         waiting = list(self.needed)
         while waiting:
@@ -284,6 +286,9 @@ class Families:
             return
         members = self.members[key]
         times = sorted(t for t in members if t is not None)
+        if times == [self.last]:
+            for place in range(len(call.inputs)):
+                self._begin(Slot(key, place))
         for time in times[:-1]:
             other = members[time]
             if other.problem is not None:
@@ -292,6 +297,21 @@ class Families:
             self._compare_inputs(key, other, time)
         if call.neuron:
             self._check_chain(key, call, times)
+
+    def _begin(self, slot: Slot) -> None:
+        """Note what memory starts from that is asked for at the last step only.
+
+        No earlier step tells it, but the line that it comes from gave it: a constant, in the turns
+        in which nothing of the input had arrived.
+        """
+        ref = self.reaches[slot]
+        if ref.key is None or ref.lag < 1 or ref.key[0] in ("input", "whole", "static"):
+            return
+        early = [self.steps.early.get((ref.key[:-1], k)) for k in range(1, ref.lag + 1)]
+        given = [call.outputs[ref.port] for call in early if call and ref.port < len(call.outputs)]
+        ats = [At(value, None) for value in given]
+        if len(ats) == ref.lag and all(self._equal(ats[0], 0, other, 0) for other in ats[1:]):
+            self.initial.setdefault(slot, ats[0].value)
 
     def _check_chain(self, key: Key, call: Call, times: list[int]) -> None:
         """A neuron takes one step in each step, each from the state that the last one left."""

@@ -19,7 +19,8 @@ from t1c.ir.errors import Problem, UnsupportedError
 
 from . import axes
 from .axes import BATCH, TIME, AxisError, Dims, leaves
-from .effects import argument, cut_apart, index_parts
+from .effects.cutting import cut_apart, index_parts
+from .effects.rules import argument
 from .labels import Labels
 from .ledger import describe
 from .names import plain_name
@@ -67,11 +68,13 @@ class Steps(Labels):
     Attributes:
         count: the number of steps; 1 where there is no time.
         finals: the calls that reduce time.
+        early: (line of code, turns before the first step) -> what it gave then: a constant.
     """
 
     def __init__(self, record: Record, lead: Mapping[int, Dims], single: bool) -> None:
         super().__init__(record, lead, single)
         self.finals: set[Call] = set()
+        self.early: dict[tuple[Key, int], Call] = {}
         self._times: dict[Value, int | None] = {}
         self._rows: dict[Value, tuple[int, list[Row]]] = {}
         self.count = self._count()
@@ -291,7 +294,9 @@ class Steps(Labels):
 
         A recurrent current, made at the end of a step from what a neuron sent, is worked in the
         next one, from the memory of the last. All calls of a line of code move alike, and only
-        where the memory does not grow by it: where one value in time reaches them.
+        where the memory does not grow by it: where one value in time reaches them. What stands
+        behind a loop moves whatever reaches it: it never ran on what the loop gives before its
+        input arrives, so that nobody knows what a delay behind it would begin with.
         """
         groups: dict[Key, list[Call]] = defaultdict(list)
         for call in self.record.calls:
@@ -299,12 +304,29 @@ class Steps(Labels):
             outs = [*call.outputs, *call.states]
             if outs and not fixed and not any(self.whole(o) for o in outs):
                 groups[spot_of(call)].append(call)
+        behind = self._behind([calls[0] for calls in groups.values() if len(calls) == 1])
         for _ in range(len(groups) + 1):
             uses = self._uses()
-            if not any(self._move(calls, uses) for calls in groups.values()):
+            if not any(self._move(calls, uses, behind) for calls in groups.values()):
                 break
 
-    def _move(self, calls: Sequence[Call], uses: Mapping[Value, list[int]]) -> bool:
+    def _behind(self, single: Sequence[Call]) -> set[Call]:
+        """Those of the calls of lines that ran once which lead to results through no others."""
+        takers: dict[Value, list[Call]] = defaultdict(list)
+        for call in self.record.calls:
+            for value in call.inputs:
+                takers[value].append(call)
+        once, behind = set(single), set[Call]()
+        for call in reversed(self.record.calls):
+            if call in once and not call.states:
+                led = [taker for out in call.outputs for taker in takers[out]]
+                if all(taker in behind for taker in led):
+                    behind.add(call)
+        return behind
+
+    def _move(
+        self, calls: Sequence[Call], uses: Mapping[Value, list[int]], behind: set[Call]
+    ) -> bool:
         """Move the calls of one line of code to the step of their use, if that is another."""
 
         def used(call: Call) -> int | None:
@@ -321,8 +343,9 @@ class Steps(Labels):
             (sum(self.time(v) is not None and not v.constant for v in c.inputs) for c in regular),
             default=0,
         )
-        # What happens once stands before a loop or behind it, and prepares nothing in every turn.
-        moved = len(regular) > 1 and waits == {wait} and wait > 0 and reached == 1
+        # What happens once before a loop prepares nothing in every turn.
+        fits = (len(regular) > 1 and reached == 1) or calls[0] in behind
+        moved = fits and waits == {wait} and wait > 0
         times = {
             place: now + (wait if moved else 0)
             for place, call in enumerate(calls)
@@ -339,6 +362,7 @@ class Steps(Labels):
             elif call.constant:
                 time = used(call)
             if call.constant and time is not None and time < 0:
+                self.early[spot_of(call), -time] = call
                 time = None
             if time != now:
                 self.set_time(call, time)
