@@ -65,7 +65,7 @@ def _timed(row: Row, workload: Workload, seconds: float) -> Record:
         else:
             calls[candidate.name] = call
     found = alternate(calls, seconds, least=7, most=101)
-    per = len(workload.xs) if row.kind in ("step", "graded") else 1
+    per = len(workload.xs) if row.kind in ("step", "graded", "learnt") else 1
     values = {name: [t / per for t in times] for name, times in found.items()}
     return _record(row.key, row.title, "s", said, values, row.targets)
 
@@ -84,6 +84,8 @@ def _call(
     model.eval()
     if row.kind == "graded":
         return _steps(model, workload.xs), None
+    if row.kind == "learnt":
+        return _learnt(model, workload.xs), None
     make = _steps if row.kind == "step" else _run
     return torch.inference_mode()(make(model, workload.xs)), None
 
@@ -101,6 +103,18 @@ def _steps(model: Model, xs: Tensor) -> Callable[[], Tensor]:
             y, state = model.step(x, state)
             sent.append(y)
         return torch.stack(sent)
+
+    return call
+
+
+def _learnt(model: Model, xs: Tensor) -> Callable[[], Tensor]:
+    steps = _steps(model, xs)
+
+    def call() -> Tensor:
+        model.zero_grad()
+        spikes = steps()
+        spikes.sum().backward()
+        return spikes.detach()
 
     return call
 

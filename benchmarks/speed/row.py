@@ -9,7 +9,7 @@ from typing import Literal
 from .model import Model
 from .networks import Network, Workload
 
-Kind = Literal["run", "step", "graded", "train", "memory", "stream"]
+Kind = Literal["run", "step", "graded", "learnt", "train", "memory", "stream"]
 """A sequence, a step, one with gradients on, a training step, its peak memory, and a stream's
 time and memory."""
 

@@ -155,6 +155,14 @@ ROWS = (
         (Target((TALON.name,), 2),),
     ),
     Row(
+        "step-learnt",
+        "one step of the MLP and its way back, B=1, T=100",
+        "learnt",
+        _mlp(1, 100),
+        (T1C, TALON, SNNTORCH, SNNTORCH_DEFAULT, SPIKINGJELLY_SINGLE, NORSE, PLAIN),
+        (Target((TALON.name,), 2),),
+    ),
+    Row(
         "train",
         "training step, MLP 784-512-512-10, B=64, T=100",
         "train",

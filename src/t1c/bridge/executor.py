@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Self
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from t1c import ir
 from t1c.ir.errors import InputError, Problem, UnsupportedError
@@ -277,7 +277,8 @@ class GraphExecutor(nn.Module):
         if torch.is_grad_enabled():
             # Autograd refuses tensors that were made in inference mode; copies serve.
             for name, own in states.items():
-                states[name] = tuple(v.clone() if v.is_inference() else v for v in own)
+                if True in map(Tensor.is_inference, own):
+                    states[name] = tuple(v.clone() if v.is_inference() else v for v in own)
         return states
 
     def _inputs(self, x: Any, lead: int) -> Inputs:
