@@ -21,11 +21,18 @@ STEPS = 4096
 """The most steps of a chunk, however small the network is: more would gain nothing."""
 
 
-def chunk_size(network: Network, inputs: Inputs) -> int:
+def chunk_size(network: Network, inputs: Inputs, twice: bool = False) -> int:
     """How many steps of such inputs, by what takes most: a value that a node sends, or the inputs.
 
     At least 1, and at most ``STEPS``; all of them where statistics are taken of all, which exist
     only together.
+
+    Args:
+        network: what is worked.
+        inputs: (T, B, *shape), of all steps.
+        twice: chunks are worked anew on the way back. Then what is kept at the borders of chunks
+            and what one chunk takes are least together if there are as many chunks as steps in
+            each.
     """
     like = next(iter(inputs.values()))
     if gathering(network.nodes()):
@@ -39,4 +46,5 @@ def chunk_size(network: Network, inputs: Inputs) -> int:
     training = torch.is_grad_enabled() and any(p.requires_grad for p in network.parameters())
     room = DENSE_BYTES if dense else TRAINING_BYTES if training else CHUNK_BYTES
     fitting = room // max(1, largest * like.shape[1] * like.element_size())
-    return min(max(1, fitting), STEPS)
+    least = math.isqrt(max(1, len(like)) - 1) + 1 if twice else STEPS
+    return min(max(1, fitting), least, STEPS)

@@ -14,6 +14,8 @@ from .state_checks import States
 from .stretch import rounds_freely
 from .values import Values, at_step, each_port, outputs_of
 
+Work = Callable[[Network, Inputs, States, Collection[str]], tuple[Values, States]]
+
 NARROW = 128
 """Elements of a value up to which the nodes around a loop are worked with it."""
 
@@ -25,6 +27,7 @@ def run_pieces(
     collector: Collector,
     truncate: bool,
     advance: Callable[[int], None],
+    work: Work,
 ) -> States:
     """All pieces of a sequence, one after another.
 
@@ -35,6 +38,7 @@ def run_pieces(
         collector: what takes the outputs of each piece.
         truncate: let no gradient pass from one piece to the one before.
         advance: called with the number of steps just done.
+        work: what works a piece.
 
     Returns:
         The state after the last step.
@@ -44,7 +48,7 @@ def run_pieces(
         steps = len(next(iter(inputs.values())))
         if truncate and first:
             state = {name: tuple(v.detach() for v in own) for name, own in state.items()}
-        values, state = run_chunk(network, inputs, state, network.plan.outputs)
+        values, state = work(network, inputs, state, network.plan.outputs)
         network.last_chunk = network.last_chunk or steps
         collector.take(first, pieces.steps, outputs_of(network.plan, values))
         advance(steps)
