@@ -225,7 +225,7 @@ class _Job:
         gv, gi = _flat(g_v, size, dtype), _flat(g_i, size, dtype)
         gc = np.zeros((len(c.tensors), size if learns else 1), dtype)
         share(
-            back, size, size, rule.strict, rule.synapse,
+            back, size, size, 0, 1, rule.strict, rule.synapse,
             SURROGATES.index(rule.surrogate.name), rule.detach_reset, learns,
             _flat(g_out, size, dtype).reshape(row_of), gi, gv, xs, before_i, before_v, laid,
             tested, beside, currents, gx, gc, numbers,

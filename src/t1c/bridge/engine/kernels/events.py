@@ -91,7 +91,7 @@ class _Affine(torch.autograd.Function):
         ctx.packed = False
         if ctx.needs_input_grad[1]:
             # What the caller holds anyway is kept as it is, spikes from inside as bits.
-            bits = _packed(x) if x.requires_grad else None
+            bits = packed(x) if x.requires_grad else None
             ctx.packed = bits is not None
             ctx.save_for_backward(x if bits is None else bits, weight)
         else:
@@ -105,7 +105,7 @@ class _Affine(torch.autograd.Function):
         g = g.contiguous()
         gw = None
         if ctx.needs_input_grad[1]:
-            x = _unpacked(kept, weight.shape[1], g.dtype) if ctx.packed else kept.detach()
+            x = unpacked(kept, weight.shape[1], g.dtype) if ctx.packed else kept.detach()
             gw = weight_gradient(x, g)
         gx = g @ weight if ctx.needs_input_grad[0] else None
         return gx, gw, g.sum(0) if ctx.needs_input_grad[2] else None
@@ -141,7 +141,8 @@ def _by_events(x: Tensor, g: Tensor) -> Tensor:
     return gw
 
 
-def _unpacked(bits: Tensor, size: int, dtype: torch.dtype) -> Tensor:
+def unpacked(bits: Tensor, size: int, dtype: torch.dtype) -> Tensor:
+    """Spikes (M, size) that were packed."""
     from .numba_events import unpack
 
     x = torch.empty((len(bits), size), dtype=dtype)
@@ -149,7 +150,7 @@ def _unpacked(bits: Tensor, size: int, dtype: torch.dtype) -> Tensor:
     return x
 
 
-def _packed(x: Tensor) -> Tensor | None:
+def packed(x: Tensor) -> Tensor | None:
     """Spikes (M, N) as bits, an eighth of a byte each; None if ``x`` is not all 0 and 1."""
     from .numba_events import pack
 
