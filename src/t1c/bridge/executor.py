@@ -24,7 +24,7 @@ from .engine.network import Network, kept_of, plan_of, shapes_of
 from .engine.ordered import refuse_disorder
 from .engine.plan import Plan
 from .engine.progress import shown
-from .engine.recomputed import run_chunk_twice
+from .engine.recomputed import Twice
 from .engine.sequence import run_chunk, run_pieces, step_as_chunk
 from .engine.spans import gathering, refuse_parts
 from .engine.state_checks import States, check_states
@@ -259,7 +259,7 @@ class GraphExecutor(nn.Module):
         pieces = cut(xs, check, fitting, chunk)
         refuse_parts(gathering(self.network.nodes()), pieces.steps, chunk)
         with shown(progress, pieces.steps) as advance:
-            work = run_chunk_twice if twice else run_chunk
+            work = Twice(self.network).work if twice else run_chunk
             state = run_pieces(self.network, pieces, state, collector, truncate, advance, work)
         return collector.result(), state
 

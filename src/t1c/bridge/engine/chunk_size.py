@@ -17,6 +17,8 @@ CHUNK_BYTES, TRAINING_BYTES = 20 * 2**20, 5 * 2**20
 """What the largest value of a chunk may take: less in training, where what a chunk leaves behind
 counts and not its own size, and where a convolution is worked densely, whose maps should stay in
 the cache."""
+LONGER = 1.5
+"""By what chunks that are worked anew are longer than the square root of all steps."""
 STEPS = 4096
 """The most steps of a chunk, however small the network is: more would gain nothing."""
 
@@ -30,9 +32,9 @@ def chunk_size(network: Network, inputs: Inputs, twice: bool = False) -> int:
     Args:
         network: what is worked.
         inputs: (T, B, *shape), of all steps.
-        twice: chunks are worked anew on the way back. Then what is kept at the borders of chunks
-            and what one chunk takes are least together if there are as many chunks as steps in
-            each.
+        twice: chunks are worked anew on the way back. What is kept at their borders and what one of
+            them takes are least together if there are about as many chunks as steps in each; some
+            more steps cost little memory, and fewer chunks less time.
     """
     like = next(iter(inputs.values()))
     if gathering(network.nodes()):
@@ -46,5 +48,5 @@ def chunk_size(network: Network, inputs: Inputs, twice: bool = False) -> int:
     training = torch.is_grad_enabled() and any(p.requires_grad for p in network.parameters())
     room = DENSE_BYTES if dense else TRAINING_BYTES if training else CHUNK_BYTES
     fitting = room // max(1, largest * like.shape[1] * like.element_size())
-    least = math.isqrt(max(1, len(like)) - 1) + 1 if twice else STEPS
-    return min(max(1, fitting), least, STEPS)
+    balanced = math.ceil(LONGER * math.sqrt(len(like))) if twice else STEPS
+    return max(1, min(fitting, balanced, STEPS))

@@ -146,9 +146,8 @@ class _Looped(torch.autograd.Function):
         if any(needed[: len(learnt) : 2]):
             bits = packed(out.flatten(0, 1))
             ctx.packed, spikes = bits is not None, out if bits is None else bits
-        ctx.save_for_backward(
-            x if ctx.learning else None, spikes, sent, i, v, *kept, *tensors[count:]
-        )
+        saved = tensors[count:] if ctx.learning else learnt
+        ctx.save_for_backward(x if ctx.learning else None, spikes, sent, i, v, *kept, *saved)
         ctx.job, ctx.count, ctx.layers = job, count, len(learnt) // 2
         ctx.set_materialize_grads(False)
         return out, after_i, after_v
@@ -200,15 +199,13 @@ class _Looped(torch.autograd.Function):
         for n in range(len(learnt)):
             if wanted[n]:
                 of_layers[n] = flat.sum(0) if n % 2 else weight_gradient(heard, flat)
-        of_coefficients = [
-            reduced(g.view(batch, size), tensor) if need else None
-            for g, tensor, need in zip(
-                gc if ctx.learning else [gc] * len(COEFFICIENTS),
-                coefficients,
-                wanted[len(learnt) :],
-                strict=True,
-            )
-        ]
+        of_coefficients: list[Tensor | None] = [None] * len(COEFFICIENTS)
+        if ctx.learning:
+            needs = wanted[len(learnt) :]
+            of_coefficients = [
+                reduced(g.view(batch, size), tensor) if need else None
+                for g, tensor, need in zip(gc, coefficients, needs, strict=True)
+            ]
         to_i = None if i is None else gi
         return None, None, g_sent, to_i, gv, *[gx] * ctx.count, *of_layers, *of_coefficients
 

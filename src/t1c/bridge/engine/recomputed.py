@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -20,66 +21,99 @@ from .state_checks import States
 from .values import Values
 
 
-def run_chunk_twice(
-    network: Network, inputs: Inputs, state: States, keep: Collection[str]
-) -> tuple[Values, States]:
-    """As ``run_chunk``; what its gradients need is worked anew when they are asked for.
+class Twice:
+    """Works the chunks of one run as ``run_chunk``; what gradients need is worked anew.
 
     The second time draws the same random numbers and moves no statistics.
 
-    Raises:
-        UnsupportedError: a module writes to a buffer of its own, which a second time would too.
-        InputError: on the way back: modules, options or what they give are others by then.
-    """
-    from torch.utils.checkpoint import checkpoint, set_checkpoint_early_stop
-
-    twice = _Twice(network, inputs, state, keep)
-    # To its end, so that what comes out can be compared.
-    with set_checkpoint_early_stop(False):
-        found: tuple[Values, States] = checkpoint(twice, *twice.given(), use_reentrant=False)
-    return found
-
-
-class _Twice:
-    """Works a chunk, and then the same one again.
-
-    Its tensors come as arguments, parameters too: autograd keeps them, and refuses to go on where
-    one of them was written to.
+    Args:
+        network: what is worked.
     """
 
-    def __init__(
+    def __init__(self, network: Network) -> None:
+        self._modules = [
+            (name, inner) for name, module in network.nodes() for inner in module.modules()
+        ]
+        self._settings = _settings(network, self._modules)
+
+    def work(
         self, network: Network, inputs: Inputs, state: States, keep: Collection[str]
-    ) -> None:
-        self.network, self.keep = network, tuple(keep)
-        self.names = tuple(inputs)
-        self.counts = {name: len(own) for name, own in state.items()}
-        self.entering: tuple[Tensor, ...] | None = (
-            *inputs.values(),
-            *(v for own in state.values() for v in own),
-        )
-        self.settings = _settings(network)
-        self.left: _Left | None = None
+    ) -> tuple[Values, States]:
+        """As ``run_chunk``.
 
-    def given(self) -> Sequence[Tensor]:
-        """The arguments; they are not held here."""
-        entering, self.entering = self.entering, None
-        assert entering is not None
-        own = {id(p): p for p in self.network.parameters()}
-        return (*entering, *own.values())
+        Raises:
+            UnsupportedError: a module writes to a buffer of its own, which a second time would too.
+            InputError: on the way back: modules, options or what they give are others by then.
+        """
+        from torch.utils.checkpoint import checkpoint, set_checkpoint_early_stop
+
+        counts = {name: len(own) for name, own in state.items()}
+        given = (*inputs.values(), *(v for own in state.values() for v in own))
+        # Parameters too: autograd keeps arguments, and refuses to go on where one was written to.
+        own = {id(p): p for p in network.parameters()}
+        chunk = _Chunk(self, network, tuple(inputs), counts, tuple(keep))
+        # To its end, so that what comes out can be compared.
+        with set_checkpoint_early_stop(False):
+            found: tuple[Values, States] = checkpoint(
+                chunk, *given, *own.values(), use_reentrant=False
+            )
+        return found
+
+    def check_unwritten(self, network: Network) -> None:
+        """Refuse modules that wrote to their buffers.
+
+        Raises:
+            UnsupportedError: one did.
+        """
+        now = _settings(network, self._modules)
+        if now == self._settings:
+            return
+        kinds = [_buffers(inner) for _, inner in self._modules]
+        for (name, inner), before, after in zip(
+            self._modules, self._settings[-1], kinds, strict=True
+        ):
+            if before != after:
+                raise UnsupportedError(
+                    Problem(
+                        f"{type(inner).__name__} writes to a buffer of its own",
+                        "modules that give the same when a chunk is worked anew",
+                        "Leave checkpoint away, or let the module return what it keeps as state.",
+                        f"node {name!r}",
+                    )
+                )
+        self._settings = now
+
+    def check_unchanged(self, network: Network) -> None:
+        """Refuse another network than there was.
+
+        Raises:
+            InputError: it is.
+        """
+        if _settings(network, self._modules) != self._settings:
+            raise _changed("the network is not as it was in run(..., checkpoint=True)")
+
+
+@dataclass
+class _Chunk:
+    """Works a chunk, and then the same one again; its tensors come as arguments."""
+
+    run: Twice
+    network: Network
+    names: tuple[str, ...]
+    counts: dict[str, int]
+    keep: tuple[str, ...]
+    left: _Left | None = None
 
     def __call__(self, *tensors: Tensor) -> tuple[Values, States]:
         rest = iter(tensors)
         inputs = {name: next(rest) for name in self.names}
         state = {name: tuple(next(rest) for _ in range(n)) for name, n in self.counts.items()}
         if self.left is None:
-            before = _written(self.network)
             values, after = run_chunk(self.network, inputs, state, self.keep)
-            _refuse_writing(self.network, before)
-            self.settings = _settings(self.network)
+            self.run.check_unwritten(self.network)
             self.left = _Left(values, after)
             return values, after
-        if _settings(self.network) != self.settings:
-            raise _changed("the network is not as it was in run(..., checkpoint=True)")
+        self.run.check_unchanged(self.network)
         with _unmoved(self.network):
             values, after = run_chunk(self.network, inputs, state, self.keep)
         if not self.left.equals(values, after):
@@ -112,29 +146,23 @@ def _sums(values: Values) -> list[float]:
     return [float(y.detach().sum(dtype=torch.float64)) for ports in sent for y in ports]
 
 
-def _settings(network: Network) -> tuple[Any, ...]:
-    """What a chunk depends on besides the tensors that enter it, as far as it can be told.
-
-    Statistics that training moves are not used in training.
-    """
-    modules = [inner for _, module in network.nodes() for inner in module.modules()]
+def _settings(network: Network, modules: Sequence[tuple[str, nn.Module]]) -> tuple[Any, ...]:
+    """What a chunk depends on besides the tensors that enter it, as far as it can be told."""
     return (
         network.events,
         network.kernels,
         network.reproducible,
-        [(id(inner), inner.training) for inner in modules],
-        [id(p) for p in network.parameters()],
-        [_written_of(inner) for inner in modules if not _moves(inner)],
+        [id(module) for _, module in network.nodes()],
+        [inner.training for _, inner in modules],
+        [id(p) for _, inner in modules for p in inner._parameters.values()],
+        [_buffers(inner) for _, inner in modules],
     )
 
 
-def _written(network: Network) -> dict[nn.Module, Any]:
-    modules = (inner for _, module in network.nodes() for inner in module.modules())
-    return {inner: _written_of(inner) for inner in modules if not _moves(inner)}
-
-
-def _written_of(module: nn.Module) -> list[tuple[int, int]]:
-    """Its buffers, and how often each was written to."""
+def _buffers(module: nn.Module) -> list[tuple[int, int]]:
+    """Which it has, and how often each was written to; statistics in training are not used."""
+    if not module._buffers or _moves(module):
+        return []
     return [
         (id(b), -1 if b.is_inference() else b._version)
         for b in module._buffers.values()
@@ -145,20 +173,6 @@ def _written_of(module: nn.Module) -> list[tuple[int, int]]:
 def _moves(module: nn.Module) -> bool:
     """Whether its buffers are statistics that it moves now, and does not use."""
     return isinstance(module, _NormBase) and module.training
-
-
-def _refuse_writing(network: Network, before: dict[nn.Module, Any]) -> None:
-    for name, module in network.nodes():
-        for inner in module.modules():
-            if inner in before and before[inner] != _written_of(inner):
-                raise UnsupportedError(
-                    Problem(
-                        f"{type(inner).__name__} writes to a buffer of its own",
-                        "modules that give the same when a chunk is worked anew",
-                        "Leave checkpoint away, or let the module return what it keeps as state.",
-                        f"node {name!r}",
-                    )
-                )
 
 
 @contextmanager
