@@ -20,6 +20,7 @@ from .kernels.arithmetic import of_arithmetic
 from .kernels.events import packed, unpacked, weight_gradient
 from .kernels.rule import COEFFICIENTS, Rule
 from .kernels.scan import Coefficients, forward, reduced
+from .kernels.tape import keeps
 from .network import Network
 from .plan import Source
 from .scanned import is_scanned
@@ -138,14 +139,13 @@ class _Looped(torch.autograd.Function):
         given, learnt = tensors[:count], tensors[count : -len(COEFFICIENTS)]
         x = _heard(job, given, sent)
         job.fed = []
-        out, after_i, after_v, *kept = forward(x, i, v, job.c, job.rule, "numba", keep=True)
+        out, after_i, after_v, *kept = forward(x, i, v, job.c, job.rule, "numba", keeps())
         needed = ctx.needs_input_grad[5 + count :]
         ctx.learning = any(needed[len(learnt) :])
         spikes = None
-        ctx.packed = False
         if any(needed[: len(learnt) : 2]):
-            bits = packed(out.flatten(0, 1))
-            ctx.packed, spikes = bits is not None, out if bits is None else bits
+            bits = packed(out.flatten(0, 1)) if keeps() else None
+            spikes = out.flatten(0, 1) if bits is None else bits
         saved = tensors[count:] if ctx.learning else learnt
         ctx.save_for_backward(x if ctx.learning else None, spikes, sent, i, v, *kept, *saved)
         ctx.job, ctx.count, ctx.layers = job, count, len(learnt) // 2
@@ -194,7 +194,7 @@ class _Looped(torch.autograd.Function):
         of_layers: list[Tensor | None] = [None] * len(learnt)
         wanted = needed[5 + ctx.count :]
         if any(wanted[: len(learnt) : 2]):
-            out = unpacked(spikes, size, gx.dtype) if ctx.packed else spikes.flatten(0, 1)
+            out = unpacked(spikes, size, gx.dtype)
             heard = torch.cat([sent, out[: (steps - 1) * batch]])
         for n in range(len(learnt)):
             if wanted[n]:

@@ -21,6 +21,7 @@ from .crossing import crossing
 from .layout import channels_last, copied, flat, unflat
 from .rule import Rule, compiled_for
 from .scan import Coefficients, State
+from .tape import keeps
 from .threads import PIECES, share
 from .weights import by_place
 
@@ -88,11 +89,9 @@ def _in_tiles(weight: Tensor, rows: int) -> tuple[Tensor, bool]:
 class _Affine(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-        ctx.packed = False
         if ctx.needs_input_grad[1]:
             # What the caller holds anyway is kept as it is, spikes from inside as bits.
-            bits = packed(x) if x.requires_grad else None
-            ctx.packed = bits is not None
+            bits = packed(x) if x.requires_grad and keeps() else None
             ctx.save_for_backward(x if bits is None else bits, weight)
         else:
             ctx.save_for_backward(None, weight)
@@ -105,7 +104,7 @@ class _Affine(torch.autograd.Function):
         g = g.contiguous()
         gw = None
         if ctx.needs_input_grad[1]:
-            x = unpacked(kept, weight.shape[1], g.dtype) if ctx.packed else kept.detach()
+            x = unpacked(kept, weight.shape[1], g.dtype)
             gw = weight_gradient(x, g)
         gx = g @ weight if ctx.needs_input_grad[0] else None
         return gx, gw, g.sum(0) if ctx.needs_input_grad[2] else None
@@ -142,7 +141,9 @@ def _by_events(x: Tensor, g: Tensor) -> Tensor:
 
 
 def unpacked(bits: Tensor, size: int, dtype: torch.dtype) -> Tensor:
-    """Spikes (M, size) that were packed."""
+    """Spikes (M, size) that were packed, or ``bits`` itself if it is no such."""
+    if bits.dtype == dtype:
+        return bits.detach()
     from .numba_events import unpack
 
     x = torch.empty((len(bits), size), dtype=dtype)

@@ -13,6 +13,7 @@ from .arithmetic import of_arithmetic
 from .choose import choose
 from .layout import channels_last, copied, flat, periodic, unflat
 from .rule import COEFFICIENTS, Rule
+from .tape import keeps
 
 State = tuple[Tensor, ...]
 
@@ -170,7 +171,7 @@ class _Scan(torch.autograd.Function):
         name: str,
         *tensors: Tensor,
     ) -> Any:
-        out, after_i, after_v, *kept = forward(xs, i, v, c, rule, name, keep=True)
+        out, after_i, after_v, *kept = forward(xs, i, v, c, rule, name, keep=keeps())
         ctx.learning = any(ctx.needs_input_grad[6:])
         # The input is needed for the gradients of gain and weight alone.
         x = xs if ctx.learning else xs.new_empty((1, 1))
