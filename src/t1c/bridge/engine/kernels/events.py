@@ -120,7 +120,7 @@ def weight_gradient(x: Tensor, g: Tensor) -> Tensor:
     if not x.numel() or not g.numel():
         return g.new_zeros(g.shape[1], x.shape[1])
     limit = crossing(
-        f"gradient of an affine {x.shape[1]}-{g.shape[1]}",
+        f"weight gradient of an affine {x.shape[1]}-{g.shape[1]}",
         (1024, x.shape[1]),
         x.dtype,
         lambda z: z.t() @ z.new_ones(len(z), g.shape[1]),
@@ -132,11 +132,18 @@ def weight_gradient(x: Tensor, g: Tensor) -> Tensor:
 
 
 def _by_events(x: Tensor, g: Tensor) -> Tensor:
-    from .numba_events import affine_gradient
+    from .numba_events import BLOCK, affine_gradient, index_columns
 
-    gw = g.new_empty(x.shape[1], g.shape[1])
+    x, g = x.contiguous(), g.contiguous()
+    inputs, blocks = x.shape[1], -(-len(x) // BLOCK)
+    starts = np.empty((blocks, inputs + 1), np.int32)
+    plain = np.empty((blocks, inputs), np.bool_)
+    places = np.empty((blocks, BLOCK * inputs), np.int8)
+    share(index_columns, blocks, 2 * x.numel(), x.numpy(), starts, plain, places)
+    gw = g.new_empty(inputs, g.shape[1])
     work = x.numel() + gw.numel() * 8
-    share(affine_gradient, gw.shape[1], work, *(a.numpy() for a in (x, g, gw)), multiple=16)
+    index = starts, plain, places
+    share(affine_gradient, inputs, work, x.numpy(), g.numpy(), *index, gw.numpy(), multiple=16)
     return gw
 
 
