@@ -165,27 +165,27 @@ def index_columns(
         plain: (blocks, in): whether all that is active is 1.
         places: (blocks, BLOCK * in): rows within the block, one input after another.
     """
-    inputs = x.shape[1]
-    at = np.empty(inputs, np.int32)
+    inputs, flat = x.shape[1], x.reshape(-1)
+    at, ends = np.empty(inputs, np.int32), np.zeros(BLOCK + 1, np.int64)
+    index = np.empty(BLOCK * inputs + 8, np.int32)
     for b in range(first, last):
-        rows, own, to, ones = x[b * BLOCK : (b + 1) * BLOCK], starts[b], places[b], plain[b]
+        begin, own, to, ones = b * BLOCK, starts[b], places[b], plain[b]
+        rows = min(BLOCK, len(x) - begin)
         own[:] = 0
         ones[:] = True
-        for m in range(len(rows)):
-            row = rows[m]
-            for i in range(inputs):
-                own[i + 1] += row[i] != 0
+        for m in range(rows):
+            ends[m + 1], same = active(flat, (begin + m) * inputs, inputs, index, ends[m])
+            for k in range(ends[m], ends[m + 1]):
+                own[index[k] + 1] += 1
+                if not same and x[begin + m, index[k]] != 1:
+                    ones[index[k]] = False
         for i in range(inputs):
             own[i + 1] += own[i]
             at[i] = own[i]
-        for m in range(len(rows)):
-            row = rows[m]
-            for i in range(inputs):
-                if row[i] != 0:
-                    to[at[i]] = m
-                    at[i] += 1
-                    if row[i] != 1:
-                        ones[i] = False
+        for m in range(rows):
+            for k in range(ends[m], ends[m + 1]):
+                to[at[index[k]]] = m
+                at[index[k]] += 1
 
 
 @compiled
