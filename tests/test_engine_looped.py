@@ -72,8 +72,8 @@ def worked(monkeypatch):
     count = [0]
     original = stages.work_looped
 
-    def counted(*given: Any) -> bool:
-        done = original(*given)
+    def counted(*given: Any) -> Any:
+        done: Any = original(*given)
         count[0] += done
         return done
 
