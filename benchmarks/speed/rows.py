@@ -41,7 +41,7 @@ JAXPIKE_CHECKPOINTED = Candidate(
     "jaxpike (checkpointed)",
     None,
     same=False,
-    note="the same by `unroll_checkpointed`; what is said of the best peer leaves it out",
+    note="the same by `unroll_checkpointed`; as a peer in time, and not in memory",
     remote=partial(Remote, checkpointed=True),
 )
 TALON = Candidate(
@@ -127,6 +127,7 @@ RECURRENT_TRAINED = (SNNTORCH, SNNTORCH_DEFAULT, SPIKINGJELLY, NORSE_RECURRENT, 
 def _trained(peers: tuple[str, ...]) -> tuple[Target, ...]:
     """In how much time a network is to be trained: of the best peer's, and of our own."""
     own = Target((OURS,), 1.4, most=True, title="its own without", ours=CHECKPOINTED.name)
+    peers = (*peers, JAXPIKE_CHECKPOINTED.name)
     return Target(peers, 0.4, most=True, title="best peer"), own
 
 
@@ -204,8 +205,8 @@ ROWS = (
         "training step, MLP 128-256-256-10, B=32, T=100",
         "train",
         _SMALL,
-        (T1C, *TRAINED),
-        (Target(BEST_TRAINED, 0.4, most=True, title="best peer"),),
+        (T1C, CHECKPOINTED, *TRAINED, JAXPIKE_CHECKPOINTED),
+        _trained(BEST_TRAINED),
     ),
     Row(
         "train-shd",
