@@ -13,7 +13,13 @@ from hypothesis import strategies as st
 
 from t1c.bridge.engine.kernels import threads as room
 from t1c.bridge.engine.kernels.numba_columns import sums_of_columns
-from t1c.bridge.engine.kernels.numba_events import affine, affine_gradient, room_for
+from t1c.bridge.engine.kernels.numba_events import (
+    BLOCK,
+    affine,
+    affine_gradient,
+    index_columns,
+    room_for,
+)
 from t1c.bridge.engine.kernels.threads import share
 from t1c.bridge.engine.kernels.vector_sums import active, add_graded_rows, add_rows, add_run
 from t1c.bridge.engine.kernels.vector_windows import pool_window
@@ -132,8 +138,14 @@ def test_a_layer_and_its_gradient(shape, seed, dtype, graded):
     np.testing.assert_array_equal(y, x @ weight + bias)
     g = rng.integers(-4, 5, (rows, outs)).astype(dtype)
     gw = np.zeros((inputs, outs), dtype)
-    for part in ((0, outs // 2), (outs // 2, outs)):
-        affine_gradient(*part, x, g, gw)
+    blocks = -(-rows // BLOCK)
+    starts = np.empty((blocks, inputs + 1), np.int32)
+    plain, places = np.empty((blocks, inputs), bool), np.empty((blocks, BLOCK * inputs), np.int8)
+    for part in ((0, 1), (1, blocks)):
+        index_columns(*part, x, starts, plain, places)
+    assert starts[:, -1].sum() == np.count_nonzero(x)
+    for part in ((0, inputs // 2), (inputs // 2, inputs)):
+        affine_gradient(*part, x, g, starts, plain, places, gw)
     np.testing.assert_array_equal(gw, x.T @ g)
 
 

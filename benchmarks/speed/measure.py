@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -49,13 +50,19 @@ def measure(row: Row, seconds: float, device: torch.device) -> list[Record]:
 
 
 def _timed(row: Row, workload: Workload, seconds: float) -> Record:
+    with ExitStack() as processes:
+        return _alternating(row, workload, seconds, processes)
+
+
+def _alternating(row: Row, workload: Workload, seconds: float, processes: ExitStack) -> Record:
     calls: dict[str, Callable[[], object]] = {}
     said: dict[str, Record] = {}
     for candidate in row.candidates:
         note = {"note": candidate.note}
         try:
-            call, how = _call(row, candidate, workload)
-            difference = _difference(call(), workload) if candidate.make else None
+            call, how = _call(row, candidate, workload, processes)
+            floor_only = candidate.make is None and candidate.remote is None
+            difference = None if floor_only else _difference(call(), workload)
         except Exception as error:  # a candidate that fails is a result, not an end
             said[candidate.name] = {**note, "failed": _short(error)}
             continue
@@ -71,8 +78,10 @@ def _timed(row: Row, workload: Workload, seconds: float) -> Record:
 
 
 def _call(
-    row: Row, candidate: Candidate, workload: Workload
+    row: Row, candidate: Candidate, workload: Workload, processes: ExitStack
 ) -> tuple[Callable[[], object], str | None]:
+    if candidate.remote is not None:
+        return processes.enter_context(candidate.remote(workload, row.kind == "train")), None
     if candidate.make is None and row.kind == "train":
         return learning_floor(workload), None
     if candidate.make is None:
@@ -133,13 +142,24 @@ def _in_memory(row: Row, device: torch.device, repeats: int = 3) -> Record:
     values: dict[str, list[float]] = {c.name: [] for c in row.candidates}
     for _ in range(repeats):
         for name, peaks in values.items():
-            answer = _apart("--peak", f"{row.key}:{name}", device)
+            answer = _peak(row, name, device)
             if "failed" in answer:
                 said[name]["failed"] = answer["failed"]
             else:
                 peaks.append(answer["peak"])
     values = {name: peaks for name, peaks in values.items() if len(peaks) == repeats}
     return _record(row.key, row.title, "B", said, values, row.targets)
+
+
+def _peak(row: Row, name: str, device: torch.device) -> Record:
+    candidate = next(c for c in row.candidates if c.name == name)
+    if candidate.remote is None:
+        return _apart("--peak", f"{row.key}:{name}", device)
+    try:
+        with candidate.remote(row.workload(), True, environment=ENVIRONMENT) as process:
+            return {"peak": process.peak()}
+    except Exception as error:  # as one that runs here
+        return {"failed": _short(error)}
 
 
 def _streamed(row: Row, device: torch.device, repeats: int = 3) -> list[Record]:
@@ -216,8 +236,8 @@ def _record(
 
 
 def _reached(target: Target, ours: str, values: dict[str, list[float]]) -> Record:
-    title = target.title or target.against[0]
-    record: Record = {"against": title, "reach": target.reach, "most": target.most}
+    title, ours = target.title or target.against[0], target.ours or ours
+    record: Record = {"against": title, "reach": target.reach, "most": target.most, "ours": ours}
     there = [name for name in target.against if name in values]
     if ours not in values or not there:
         return {**record, "reached": False}

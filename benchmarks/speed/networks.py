@@ -200,13 +200,30 @@ def recurrent(B: int, T: int) -> Workload:
     return _workload(Network((12,), layers), T, B, draw, "12-38-7, the 38 with 38x38 feedback")
 
 
+def shd(B: int, T: int, looped: bool) -> Workload:
+    """700-128-20, the shape of the Spiking Heidelberg Digits: 2 % of its inputs fire.
+
+    With ``looped`` the 128 have feedback. Its biases are 0: Norse has none there.
+    """
+    draw = torch.Generator().manual_seed(4)
+    feedback = _grid(torch.randn(128, 128, generator=draw) / 128**0.5) if looped else None
+    layers: list[Layer] = [
+        *(_dense(700, 128, draw, bias=0), _lif((128,), 0.54 if looped else 0.28, feedback)),
+        *(_dense(128, 20, draw, bias=0), _lif((20,), 0.95 if looped else 0.79)),
+    ]
+    about = "700-128-20" + (", the 128 with 128x128 feedback" if looped else "")
+    return _workload(Network((700,), layers), T, B, draw, about, 0.02)
+
+
 def _lif(shape: tuple[int, ...], threshold: float, feedback: Tensor | None = None) -> Lif:
     """A LIF whose threshold is a float32, far from what few weights add up to."""
     return Lif(shape, float(torch.tensor(threshold + 1 / 3 / GRID)), feedback)
 
 
-def _workload(network: Network, T: int, B: int, draw: torch.Generator, about: str) -> Workload:
-    xs = _spikes(T, B, network.shape, draw)
+def _workload(
+    network: Network, T: int, B: int, draw: torch.Generator, about: str, rate: float = 0.1
+) -> Workload:
+    xs = _spikes(T, B, network.shape, draw, rate)
     labels = torch.randint(0, 7, (B,), generator=draw)
     sent = [xs]
     x = xs
@@ -245,5 +262,5 @@ def _grid(x: Tensor) -> Tensor:
     return (x * GRID).round() / GRID
 
 
-def _spikes(T: int, B: int, shape: tuple[int, ...], draw: torch.Generator) -> Tensor:
-    return (torch.rand(T, B, *shape, generator=draw) < 0.1).float()
+def _spikes(T: int, B: int, shape: tuple[int, ...], draw: torch.Generator, rate: float) -> Tensor:
+    return (torch.rand(T, B, *shape, generator=draw) < rate).float()

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
+from .by_jax import Remote
 from .model import Model
 from .networks import Network, Workload
 
@@ -29,6 +30,8 @@ class Candidate:
     same: bool = True
     """Whether it means what t1c means, spike for spike."""
     note: str = ""
+    remote: Callable[..., Remote] | None = None
+    """Has another process run it, in an environment of its own, instead of ``make``."""
 
 
 @dataclass(frozen=True)
@@ -41,6 +44,8 @@ class Target:
     """False: theirs is at least `reach` times ours. True: ours is at most `reach` of theirs."""
     title: str = ""
     """What the table calls them, if they are several."""
+    ours: str = ""
+    """Which of our ways is to reach it, if it is not the first."""
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,7 @@ from .geometry import Convolving
 from .input_checks import Inputs
 from .kernels.weights import one_look
 from .looked import Moment
+from .looped import work_looped
 from .merging import MergeModule
 from .network import Network
 from .plan import Stage
@@ -224,6 +225,8 @@ def _stepwise(
     like = next(iter(inputs.values()))
     steps = len(like)
     if by_program(network, names, inputs, values, state, after, keep):
+        return
+    if work_looped(network, names, inputs, values, state, after, keep):
         return
     before = {s.name for n in names for s in network.plan.sources[n]} - set(names)
     own = {name: state[name] for name in names if name in state}

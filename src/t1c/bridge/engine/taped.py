@@ -270,7 +270,7 @@ class Course:
         gc = np.zeros((len(frame.laid[k].tensors), size if learns else 1), dtype)
         gs = np.zeros((1, size), dtype) if g_out is None else g_out.reshape(1, size)
         share(
-            back, size, size, rule.strict, rule.synapse, surrogate, rule.detach_reset, learns,
+            back, size, size, 0, 1, rule.strict, rule.synapse, surrogate, rule.detach_reset, learns,
             gs, gi, gv, xs, before_i, before_v, laid, tested, beside, currents, gx, gc, numbers,
             multiple=16,
         )  # fmt: skip

@@ -249,7 +249,7 @@ def walk_back(
 def backward_kernel(
     reset: int, early: bool, many: bool = False, bounded: bool = False
 ) -> Callable[..., None]:
-    """The loop backwards for a reset.
+    """The loop backwards for a reset, from step ``end - 1`` to step ``begin``.
 
     Takes gradients of the outputs, ``grads``, and of the states after the last step, ``gi`` and
     ``gv``, which become those of the states before the first; writes gradients of the input into
@@ -259,6 +259,8 @@ def backward_kernel(
     def backward(  # pragma: no cover - compiled
         first: int,
         last: int,
+        begin: int,
+        end: int,
         strict: bool,
         synapse: bool,
         kind: int,
@@ -278,7 +280,7 @@ def backward_kernel(
         gc: Array,
         constants: Array,
     ) -> None:
-        steps, period = grads.shape[0], c.shape[1]
+        period = c.shape[1]
         zero, one = constants[0], constants[1]
         a = first
         while a < last:
@@ -291,7 +293,7 @@ def backward_kernel(
             vs, slope, slope_due = np.empty(n, gv.dtype), np.empty(n, gv.dtype), gvs.copy()
             gts, gas, gms = np.empty(n, gv.dtype), np.empty(n, gv.dtype), np.empty(n, gv.dtype)
             starts, centres = np.empty(n, gv.dtype), threshold.copy()
-            for t in range(steps - 1, -1, -1):
+            for t in range(end - 1, begin - 1, -1):
                 gs, us, hs = grads[t, a : a + n], tested[t, a : a + n], tested[t, a : a + n]
                 if t == 0:
                     put(v0[a : a + n], vs)
