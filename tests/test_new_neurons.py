@@ -197,7 +197,14 @@ def test_it_runs_and_streams_as_the_model_steps(known):
             out, state = executor(x, state)
             sent.append(out)
         assert torch.equal(torch.stack(sent), wanted)
-    assert set(last) == set(after) == {f"cell.{name}" for name in kind.names}
+    assert set(last) == set(after) == {f"cell/{name}" for name in kind.names}
+    # By the neuron's name its variables are found, and each is what the module holds.
+    assert set(last["cell"]) == set(kind.names)
+    for name, value in last["cell"].items():
+        assert torch.equal(value, last[f"cell/{name}"][0][:, 0])
+        assert value.shape == (xs.shape[1], WIDTH)
+    with pytest.raises(KeyError):
+        last["fc"]
 
 
 def test_it_survives_the_file(known, tmp_path):
@@ -211,7 +218,10 @@ def test_it_is_worked_by_one_loop(known):
     executor = bridge.ir_to_torch(graph)
     with torch.no_grad():
         executor.run(xs)
-    memories = {name for name, node in graph.nodes.items() if isinstance(node, ir.Delay)}
+    assert list(graph.nodes) == ["input", "fc", "cell", "output"]
+    inside = graph.nodes["cell"].nodes
+    memories = {f"cell/{name}" for name, node in inside.items() if isinstance(node, ir.Delay)}
+    assert memories
     (loop,) = [names for names in executor.network.blocks.values() if memories & set(names)]
     assert memories <= set(loop)
 

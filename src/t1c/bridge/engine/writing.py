@@ -41,7 +41,8 @@ def program_for(
     kept = network.programs.get(key)
     if key not in network.programs or (kept is not None and not kept.current()):
         try:
-            kept = Program(write(network, names, keep), network.modules, network.slots)
+            script = write(network, names, keep)
+            kept = Program(script, network.modules, network.slots, network.reproducible)
         except UnsuitedError:
             kept = None
         network.programs[key] = kept

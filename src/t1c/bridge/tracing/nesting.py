@@ -17,15 +17,8 @@ from t1c.ir.topology import Edge
 
 ENTRY, EXIT = "input", "output"
 PARTS = (
-    ir.Accumulate,
-    ir.Binary,
-    ir.Clip,
-    ir.Delay,
-    ir.Scale,
-    ir.Shift,
-    ir.Skip,
-    ir.Threshold,
-    ir.Unary,
+    *(ir.Accumulate, ir.Binary, ir.Clip, ir.Delay, ir.Power, ir.Scale, ir.Shift, ir.Skip),
+    *(ir.Threshold, ir.Unary, ir.Where, ir.ELU, ir.GELU, ir.ReLU, ir.Sigmoid, ir.Tanh),
 )
 """What works element by element. A primitive that is a neuron may be a part too."""
 

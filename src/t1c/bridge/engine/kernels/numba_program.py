@@ -17,7 +17,8 @@ from numba import carray, types  # type: ignore[attr-defined]
 from numba.extending import intrinsic
 
 from .compiled import compiled
-from .instructions import ADD, AFFINE, COPY, NEURON, SCALE
+from .instructions import ADD, AFFINE, AS_IT_IS, BY_INPUT, COPY, NEURON, SCALE
+from .numba_columns import sums_of_columns
 from .numba_events import room_for, weighted_sums
 from .numba_scan import (
     NO_FIRE,
@@ -138,9 +139,9 @@ def carry_out(
         last: the one after the last.
         steps: how many.
         program: (instructions, WIDTH): code, result, operand, and by code: COPY, ADD: nothing
-            more; SCALE: place of the factors; AFFINE: places of weight and bias, and the number
-            of inputs; NEURON: places of v, i and coefficients, their period, and the rule: reset,
-            delay, strict, synapse, many, bounded.
+            more; SCALE: place of the factors; AFFINE: places of weight and bias, the number of
+            inputs, and how the weight lies (see ``instructions``); NEURON: places of v, i and
+            coefficients, their period, and the rule: reset, delay, strict, synapse, many, bounded.
         addresses: (places,).
         places: (places, 3): elements from step to step, size of a sample, and where it begins
             among the values that nobody else sees; -1 for the others, which have an address.
@@ -152,8 +153,10 @@ def carry_out(
         if places[p, 2] >= 0:
             room = max(room, places[p, 2] + places[p, 1])
     none = np.zeros(longest, constants.dtype)
-    # As many samples side by side as fit the first-level cache a few times over.
-    block = min(max(1, ROOM // longest), last - first)
+    # As many samples side by side as fit the first-level cache a few times over; all of them where
+    # a weight is read as it is, which then streams through the cache once.
+    as_it_is = np.any((program[:, 0] == AFFINE) & (program[:, 6] != BY_INPUT))
+    block = last - first if as_it_is else min(max(1, ROOM // longest), last - first)
     rows, index, ends, plain = room_for(block, longest)
     kind, item = constants.dtype, constants.itemsize
     inside = np.empty(block * room, kind)
@@ -201,6 +204,12 @@ def carry_out(
                         bias = carray(pointer(addresses[program[o, 4]]), (size,), kind)
                     for m in range(0, samples, rows):
                         n = min(rows, samples - m)
+                        if program[o, 6] != BY_INPUT:
+                            sums_of_columns(
+                                x[m * width :], n, width, w, bias, y[m * size :],
+                                program[o, 6] == AS_IT_IS, index, ends, plain,
+                            )  # fmt: skip
+                            continue
                         weighted_sums(
                             x, m * width, width, n, width, w, False, bias,
                             y, m * size, size, 0, size, index, ends, plain,
