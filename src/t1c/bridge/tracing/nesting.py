@@ -17,7 +17,7 @@ from t1c.ir.topology import Edge
 
 ENTRY, EXIT = "input", "output"
 PARTS = (
-    *(ir.Accumulate, ir.Binary, ir.Clip, ir.Delay, ir.Power, ir.Scale, ir.Shift, ir.Skip),
+    *(ir.Accumulate, ir.Binary, ir.Clip, ir.Delay, ir.Power, ir.Scale, ir.Shift),
     *(ir.Threshold, ir.Unary, ir.Where, ir.ELU, ir.GELU, ir.ReLU, ir.Sigmoid, ir.Tanh),
 )
 """What works element by element. A primitive that is a neuron may be a part too."""
@@ -93,6 +93,8 @@ def _inner(scope: str, name: str) -> str:
 
 
 def _is_part(node: ir.Node) -> bool:
+    if isinstance(node, ir.Skip):
+        return node.skip_type != ir.SkipType.CONCATENATE
     return isinstance(node, PARTS) or node.breaks_cycles
 
 
