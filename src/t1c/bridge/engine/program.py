@@ -19,6 +19,7 @@ from .frame import Frame, Frames
 from .kernels.threads import share
 from .script import Script
 from .state_checks import States, fitting
+from .unchanged import Unchanged
 from .work import hooks_of, is_wrapped
 
 COST = 64
@@ -52,6 +53,7 @@ class Program:
         self.children = [(slots[name], m, type(m)) for name, m in looked_at.items()]
         self.hooks = [hooks for module in looked_at.values() for hooks in hooks_of(module)]
         self.hooked = -1
+        self.written = Unchanged(script.written)
         self.owns = [(module.__dict__, module._modules) for module in looked_at.values()]
         self.dropouts = [m for m in looked_at.values() if isinstance(m, _DropoutNd)]
         self.feeding = {place: key for key, place in self.feeds.items()}
@@ -61,12 +63,15 @@ class Program:
         self.states = [*own, *self.before.values()]
 
     def current(self) -> bool:
-        """Whether the modules are still the ones that were looked at, and of the same classes."""
+        """Whether the modules are still the ones that were looked at, and of the same classes.
+
+        And whether those that were written down by what they do still say the same.
+        """
         now = self.modules
         for child, module, kind in self.children:
             if now[child] is not module or type(module) is not kind:
                 return False
-        return True
+        return self.written.holds()
 
     def suits(self) -> bool:
         """Whether the modules do nothing but what the instructions say."""
@@ -141,6 +146,13 @@ class Program:
             if i >= 0:
                 addresses[i] = own[0].data_ptr()
             after[name] = own
+        for name, _, places, _ in self.script.memories:
+            given = state.get(name) or (None,) * len(places)
+            variables = zip(places, given, strict=False)
+            own = tuple([_carried(name, frame, at, v, like) for at, v in variables])
+            for at, v in zip(places, own, strict=True):
+                addresses[at] = v.data_ptr()
+            after[name] = own
         for name, place in self.before.items():
             kept = state.get(name)
             sent = None if kept is None else kept[-1]
@@ -161,6 +173,7 @@ class Program:
             np.array(addresses, np.int64),
             frame.places,
             frame.constants,
+            frame.elements,
             multiple=SIDE_BY_SIDE,
         )
 
@@ -171,9 +184,16 @@ class Program:
         for x in feeds.values():
             if x.requires_grad:
                 return True
-        if self.frames.learn():
+        if self.frames.learn() or any(t.requires_grad for t in self.written.tensors):
             return True
         return any(v.requires_grad for own in state.values() for v in own)
+
+
+def _carried(name: str, frame: Frame, place: int, v: Tensor | None, like: Tensor) -> Tensor:
+    """A copy of a state variable, or of what it is before the first step."""
+    if v is None:
+        return frame.blank[place].clone()
+    return fresh(name, v, like, frame.states[place])
 
 
 def fresh(name: str, v: Tensor | None, like: Tensor, shape: torch.Size) -> Tensor:

@@ -38,10 +38,11 @@ def step(network: Network, inputs: Inputs, state: States) -> tuple[Values, State
         feeds = {
             n: inputs[n] if n in inputs else nothing(network, n, inputs, 0) for n in program.feeds
         }
-        if program.wants_gradient(feeds, state):
-            done = run_taped(program, feeds, state, like)
-        else:
+        done = None
+        if not program.wants_gradient(feeds, state):
             done = program.run(feeds, state, like, like.shape[:1])
+        elif not program.script.written:
+            done = run_taped(program, feeds, state, like)
         if done is not None:
             return done
     return step_by_node(network, inputs, state)

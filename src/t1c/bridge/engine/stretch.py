@@ -15,7 +15,6 @@ from torch import Tensor, nn
 
 from .arrivals import merge, sent_before, state_of
 from .input_checks import Inputs
-from .kernels import definition
 from .kernels.choose import choose
 from .kernels.generated.made import at_hand
 from .kernels.generated.scan import exact, scan, serves
@@ -24,16 +23,14 @@ from .kernels.observed import is_observed
 from .merging import MergeModule
 from .network import Network, Together
 from .plan import Source, Stage
-from .scanned import is_scanned
 from .state_checks import States
 from .stateful import State, StatefulModule
+from .symbolic import delays, is_known, state_count, worked
 from .values import Values
-from .work import is_plain
+from .writing import is_exact
 
 WORTH = 256
 """Nodes times steps from which on it is worth to compile a loop that is not at hand."""
-LONGEST = 16
-"""Steps of a Delay that are carried one by one."""
 
 
 @dataclass
@@ -91,7 +88,7 @@ class _Writing:
         plan = self.network.plan
         self.pen = Pen(self.like.shape, self.like.dtype, self.like.device)
         for name in names:
-            count = _state_count(self.network.node(name), self.like)
+            count = state_count(self.network.node(name), self.like.shape[1:])
             self.before[name] = self._carry(count + (name in plan.remembered))
         for name in names:
             if name in plan.early:
@@ -113,7 +110,7 @@ class _Writing:
             list(self.arrays),
             writes,
             {name: len(own) for name, own in self.before.items() if own},
-            frozenset(n for n in names if _delays(self.network.node(n))),
+            frozenset(n for n in names if delays(self.network.node(n))),
         )
 
     def _carry(self, count: int) -> list[Symbol]:
@@ -132,7 +129,7 @@ class _Writing:
         if not sources or name in plan.inputs:
             return sent[0]
         merged: Any = merge(self.network, name, sent)  # type: ignore[arg-type]
-        if not isinstance(merged, Symbol) or not _is_known(module):
+        if not isinstance(merged, Symbol) or not is_known(module):
             raise UnsuitedError
         return merged
 
@@ -154,28 +151,13 @@ class _Writing:
         return tuple(self.like.shape[1:]) if source is None else self.network.shapes[source.name]
 
     def _step(self, name: str, x: Symbol) -> tuple[Symbol, list[Symbol]]:
-        module: Any = self.network.node(name)
-        if not _is_known(module) or self.network.shapes[name] != tuple(self.like.shape[1:]):
+        module = self.network.node(name)
+        if not is_known(module) or self.network.shapes[name] != tuple(self.like.shape[1:]):
             raise UnsuitedError
         own = self.before[name]
         if name in self.network.plan.remembered:
             own = own[:-1]
-        if _delays(module):
-            line = [*own, x]
-            return line[0], line[1:]
-        y: Any
-        after: Any
-        given: Any = x
-        carried: Any = tuple(own)
-        if is_scanned(module):
-            c = module.laid(self.like.shape[1:], self.like.dtype, self.like.device)
-            y, after = definition.step(given, carried, c.tensors, module.rule)
-        elif isinstance(module, StatefulModule):
-            y, after = module.step(given, carried)
-        else:
-            y, after = module.forward(x), ()
-        if not all(isinstance(v, Symbol) for v in (y, *after)):
-            raise UnsuitedError
+        y, after = worked(module, x, own, self.pen)
         return y, [*after]
 
 
@@ -184,27 +166,6 @@ def fits(shape: tuple[int, ...] | None, features: tuple[int, ...]) -> bool:
     if shape is None or len(shape) != len(features):
         return False
     return all(size in (1, f) for size, f in zip(shape, features, strict=True))
-
-
-def _is_known(module: nn.Module) -> bool:
-    """Whether a module is one whose code may be run on symbols, and nobody looks at its calls."""
-    return type(module).__module__.startswith(("t1c.", "torch.nn.modules.")) and is_plain(module)
-
-
-def _delays(module: nn.Module) -> bool:
-    return isinstance(module, StatefulModule) and bool(module.delays)
-
-
-def _state_count(module: nn.Module, like: Tensor) -> int:
-    if not isinstance(module, StatefulModule):
-        return 0
-    if module.delays:
-        if module.delays > LONGEST:
-            raise UnsuitedError
-        return module.delays
-    if any(shape != like.shape for shape in module.state_shapes(like.shape)):
-        raise UnsuitedError
-    return len(module.state_names)
 
 
 def together(network: Network, stage: Stage, first: Tensor) -> Together:
@@ -232,10 +193,15 @@ def rounds_freely(network: Network, first: Tensor) -> bool:
         return False
     key = (None, first.dtype, first.device)
     if key not in network.stretches:
-        loops = (stage for stage in network.plan.stages if stage.loop)
-        found = (together(network, stage, first) for stage in loops)
-        network.stretches[key] = Together(exact=all(each.exact for each in found))
+        loops = [stage for stage in network.plan.stages if stage.loop]
+        network.stretches[key] = Together(exact=all(_is_exact(network, s, first) for s in loops))
     return not network.stretches[key].exact
+
+
+def _is_exact(network: Network, loop: Stage, first: Tensor) -> bool:
+    """Whether every bit of a loop is said, if it is worked by one kernel at all."""
+    nodes = together(network, loop, first)
+    return nodes.exact if nodes.names else is_exact(network, loop.names, first)
 
 
 def _together(network: Network, stage: Stage, first: Tensor) -> Together:

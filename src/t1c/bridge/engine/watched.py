@@ -23,6 +23,9 @@ class Watched:
         entries: modules, and the names of their own parameters or buffers, which may be None;
             all on a CPU.
 
+    Attributes:
+        tensors: those that are there.
+
     Example:
         >>> import torch
         >>> layer = nn.Linear(2, 3)
@@ -37,17 +40,17 @@ class Watched:
         self._homes = [(_home(module, name), name) for module, name in entries]
         found: list[Tensor | None] = [home.get(name) for home, name in self._homes]
         self._found = found
-        self._tensors = [t for t in found if t is not None]
-        self._sized = [t for t in self._tensors if t.numel() > 1]
+        self.tensors: list[Tensor] = [t for t in found if t is not None]
+        self._sized = [t for t in self.tensors if t.numel() > 1]
         self._marks = self._now()
         self._addresses = np.array(self._marks[0], np.int64)
-        self._sizes = np.array([extent(t) for t in self._tensors], np.int64)
+        self._sizes = np.array([extent(t) for t in self.tensors], np.int64)
         self._held = self._fingerprint()
 
     def _now(self) -> tuple[list[Any], ...]:
         return (
-            list(map(Tensor.data_ptr, self._tensors)),
-            list(map(_shape, self._tensors)),
+            list(map(Tensor.data_ptr, self.tensors)),
+            list(map(_shape, self.tensors)),
             list(map(Tensor.stride, self._sized)),
         )
 

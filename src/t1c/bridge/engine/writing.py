@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 
+from .arrivals import merge
 from .kernels.choose import choose
+from .kernels.generated.scan import exact
+from .kernels.generated.symbol import Pen, written
 from .kernels.observed import is_observed
 from .merging import MergeModule
 from .network import Network
 from .program import Program
 from .scanned import ScannedModule, is_scanned
 from .script import Script, Shape, UnsuitedError, writer_of
+from .stateful import StatefulModule
+from .symbolic import delays, is_known, state_count, worked
 from .work import has_several
 
 
@@ -37,41 +44,59 @@ def program_for(
     ):
         return None
     # The first tells stretches of the same length apart: they do not overlap.
-    key = (names[0], len(names), keep)
+    key = (names[0], len(names), keep, like.dtype)
     kept = network.programs.get(key)
     if key not in network.programs or (kept is not None and not kept.current()):
         try:
-            kept = Program(write(network, names, keep), network.modules, network.slots)
+            kept = Program(write(network, names, keep, like.dtype), network.modules, network.slots)
         except UnsuitedError:
             kept = None
         network.programs[key] = kept
     return kept if kept is not None and kept.suits() else None
 
 
-def write(network: Network, names: tuple[str, ...], keep: tuple[str, ...]) -> Script:
+def write(
+    network: Network, names: tuple[str, ...], keep: tuple[str, ...], dtype: torch.dtype
+) -> Script:
     """The instructions for some nodes.
 
     Args:
         network: that they are nodes of.
         names: the nodes, in order.
         keep: those of them whose values are wanted.
+        dtype: of all values.
 
     Raises:
         UnsuitedError: a module or shape that no instruction serves.
     """
     plan = network.plan
-    if plan.early or any(name in plan.inputs and plan.sources[name] for name in names):
+    if any(name in plan.inputs and plan.sources[name] for name in names):
         raise UnsuitedError
-    script = Script(names)
+    script = Script(names, dtype)
     script.before = {
         name: script.place(_shape(network, name)) for name in names if name in plan.remembered
     }
+    early = [name for name in names if name in plan.early]
+    lines = {name: _line(network, script, name) for name in early}
     for name in names:
-        _instruct(network, script, name)
+        if name not in lines:
+            _instruct(network, script, name)
+    for name, line in lines.items():
+        script.shift(line, _arriving(network, script, name, network.node(name))[0])
     for name, place in script.before.items():
         script.copy(place, script.place_of[name])
     script.kept = {name: script.place_of[name] for name in keep if name in script.place_of}
     return script
+
+
+def is_exact(network: Network, names: tuple[str, ...], like: Tensor) -> bool:
+    """Whether instructions for some nodes, if there are any, say every bit of what they send."""
+    if not like.is_cpu:
+        return True
+    try:
+        return write(network, names, names, like.dtype).exact
+    except UnsuitedError:
+        return True
 
 
 def _shape(network: Network, name: str) -> Shape:
@@ -81,21 +106,84 @@ def _shape(network: Network, name: str) -> Shape:
     return shape
 
 
+def _line(network: Network, script: Script, name: str) -> int:
+    """Where the line of a Delay is, whose oldest is what it sends."""
+    module, shape = network.node(name), _shape(network, name)
+    script.modules[name] = module
+    if not is_known(module) or not isinstance(module, StatefulModule) or not delays(module):
+        raise UnsuitedError
+    script.written.append(module)
+    (line,) = script.memory(name, module, shape)
+    script.place_of[name], script.sends[name] = script.head(line, shape), shape
+    return line
+
+
 def _instruct(network: Network, script: Script, name: str) -> None:
     module = script.modules[name] = network.node(name)
-    x, entering = _arriving(network, script, name, module)
     leaving = script.sends[name] = _shape(network, name)
+    writer = writer_of(module)
+    if writer is None and not is_scanned(module):
+        if isinstance(module, StatefulModule) and module.delays:
+            line = _line(network, script, name)
+            script.shift(line, _arriving(network, script, name, module)[0])
+        else:
+            _by_symbols(network, script, name, module, leaving)
+        return
+    x, entering = _arriving(network, script, name, module)
     if is_scanned(module):
         script.place_of[name] = script.neuron(name, module, x, leaving)
-        return
-    writer = writer_of(module)
-    if writer is None:
+    elif writer is not None:
+        script.place_of[name] = writer(script, module, x, entering, leaving)
+
+
+def _by_symbols(
+    network: Network, script: Script, name: str, module: nn.Module, features: Shape
+) -> None:
+    """Write a module down by what it does to symbols."""
+    inside = name in network.plan.looping
+    sent = _sent(network, script, name, module)
+    if not is_known(module) or any(shape != features for _, shape in sent):
         raise UnsuitedError
-    script.place_of[name] = writer(script, module, x, entering, leaving)
+    pen = Pen(torch.Size((1, *features)), script.dtype, torch.device("cpu"))
+    reads = [place for place, _ in sent]
+    try:
+        # What is kept must serve training too, which inference tensors cannot.
+        with torch.inference_mode(False), torch.no_grad():
+            symbols: list[Any] = [pen.leaf("read", n) for n in range(len(reads))]
+            x: Any = merge(network, name, symbols)
+            count = state_count(module, features)
+            y, after = worked(module, x, [pen.leaf("carried", n) for n in range(count)], pen)
+            found = written(pen, [y], after)
+    except Exception as error:
+        # Modules were not written for symbols: what they raise tells nothing about the graph.
+        raise UnsuitedError from error
+    # Outside a loop torch works a chunk at once, and as it would a step.
+    if not exact(found.loop) and (network.reproducible or not inside):
+        raise UnsuitedError
+    script.written.append(module)
+    carried: tuple[int, ...] = ()
+    if isinstance(module, StatefulModule):
+        carried = script.memory(name, module, features)
+    parameters = {"laid": found.laid, "single": found.single}
+    (script.place_of[name],) = script.loop(found.loop, parameters, features, reads, carried)
 
 
 def _arriving(network: Network, script: Script, name: str, module: nn.Module) -> tuple[int, Shape]:
     """Where the input of a node lies, and its shape."""
+    if isinstance(module, MergeModule) and not module.adds(len(network.plan.sources[name])):
+        raise UnsuitedError
+    sent = _sent(network, script, name, module)
+    shapes = {shape for _, shape in sent}
+    if len(shapes) != 1:
+        raise UnsuitedError
+    shape = shapes.pop()
+    return script.sum([place for place, _ in sent], shape), shape
+
+
+def _sent(
+    network: Network, script: Script, name: str, module: nn.Module
+) -> list[tuple[int, Shape]]:
+    """Where what is sent to a node lies, and its shape."""
     plan = network.plan
     sources = plan.sources[name]
     if not sources:
@@ -103,9 +191,7 @@ def _arriving(network: Network, script: Script, name: str, module: nn.Module) ->
             raise UnsuitedError
         shape = _shape(network, name)
         script.feeds[name] = script.place(shape)
-        return script.feeds[name], shape
-    if isinstance(module, MergeModule) and not module.adds(len(sources)):
-        raise UnsuitedError
+        return [(script.feeds[name], shape)]
     places = []
     for source in sources:
         if has_several(network.node(source.name)):
@@ -118,8 +204,4 @@ def _arriving(network: Network, script: Script, name: str, module: nn.Module) ->
             if source.name not in script.feeds:
                 script.feeds[source.name] = script.place(_shape(network, source.name))
             places.append(script.feeds[source.name])
-    shapes = {_shape(network, source.name) for source in sources}
-    if len(shapes) != 1:
-        raise UnsuitedError
-    shape = shapes.pop()
-    return script.sum(places, shape), shape
+    return [(p, _shape(network, s.name)) for p, s in zip(places, sources, strict=True)]
