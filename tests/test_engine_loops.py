@@ -301,6 +301,7 @@ CHANGES = [through_data, through_numpy, by_a_fused_optimizer, replaced, another_
 def test_a_change_of_a_neuron_is_seen(change, recurrent, generated, monkeypatch, launched):
     if generated:
         monkeypatch.setattr(stretch, "WORTH", 0)
+        monkeypatch.setattr("t1c.bridge.engine.sequence.NARROW", 0)
     graph = feeding_back(adaptive(6)) if recurrent else adaptive(4)
     executor = imported(graph)
     xs = torch.from_numpy(spikes(np.random.default_rng(1), 12, 3, 4)).float() / 2

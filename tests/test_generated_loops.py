@@ -51,7 +51,7 @@ def _own_folder(tmp_path_factory):
 
 @pytest.fixture(autouse=True)
 def worked(monkeypatch):
-    """Every loop is worth generating, however short; those that were worked are listed."""
+    """Every loop is worth generating, however short or narrow; those worked are listed."""
     done = []
 
     def noted(written, *rest):
@@ -59,6 +59,7 @@ def worked(monkeypatch):
         return scan(written, *rest)
 
     monkeypatch.setattr(stretch, "WORTH", 0)
+    monkeypatch.setattr("t1c.bridge.engine.sequence.NARROW", 0)
     monkeypatch.setattr(stretch, "scan", noted)
     return done
 

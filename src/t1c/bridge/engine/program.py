@@ -7,7 +7,7 @@ parameter that was written to, replaced or moved is the one that counts.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import torch
@@ -147,12 +147,11 @@ class Program:
                 addresses[i] = own[0].data_ptr()
             after[name] = own
         for name, _, places, _ in self.script.memories:
-            given = state.get(name) or (None,) * len(places)
-            variables = zip(places, given, strict=False)
-            own = tuple([_carried(name, frame, at, v, like) for at, v in variables])
-            for at, v in zip(places, own, strict=True):
-                addresses[at] = v.data_ptr()
-            after[name] = own
+            parts: Sequence[Tensor | None] = state.get(name) or (None,) * len(places)
+            variables = zip(places, parts, strict=False)
+            after[name] = tuple([_carried(name, frame, at, v, like) for at, v in variables])
+            for at, variable in zip(places, after[name], strict=True):
+                addresses[at] = variable.data_ptr()
         for name, place in self.before.items():
             kept = state.get(name)
             sent = None if kept is None else kept[-1]

@@ -169,12 +169,12 @@ class Script:
     def head(self, line: int, shape: Shape) -> int:
         """Where the oldest of a line is."""
         y = self.place(shape)
-        self._add(HEAD, y, line)
+        self._add(COPY if self.features[line][0] == 1 else HEAD, y, line)
         return y
 
     def shift(self, line: int, x: int) -> None:
         """Let a line go on by ``x``."""
-        self._add(SHIFT, line, x)
+        self._add(COPY if self.features[line][0] == 1 else SHIFT, line, x)
 
     def loop(
         self,

@@ -6,12 +6,14 @@ primitive is one. What a node computes is what its module does to symbols; nothi
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.utils.hooks import RemovableHandle
 
 from .arrivals import merge, sent_before, state_of
 from .input_checks import Inputs
@@ -26,7 +28,9 @@ from .plan import Source, Stage
 from .state_checks import States
 from .stateful import State, StatefulModule
 from .symbolic import delays, is_known, state_count, worked
+from .unchanged import Unchanged
 from .values import Values
+from .work import hooks_of
 from .writing import is_exact
 
 WORTH = 256
@@ -71,6 +75,55 @@ def write(network: Network, names: Sequence[str], keep: Collection[str], like: T
     except Exception as error:
         # Modules were not written for symbols: what they raise tells nothing about the graph.
         raise UnsuitedError from error
+
+
+def as_written(
+    network: Network, names: Sequence[str], keep: Collection[str], like: Tensor
+) -> Stretch:
+    """The same, kept as long as the modules are what they were.
+
+    They are looked at each time, because not every write to a parameter is counted. Where a
+    gradient flows into one they are written down anew: it flows through what is written.
+
+    Raises:
+        UnsuitedError: they are more than a loop over elements.
+    """
+    modules = [network.node(name) for name in names]
+    key = (*names, None, *keep, like.dtype, like.device, like.shape[1:])
+    kept: _Kept | None = network.loops.get(key)
+    if kept is None or not kept.holds(modules):
+        tensors = [t for m in modules for t in (*m._parameters.values(), *m._buffers.values())]
+        if not (like.is_cpu and all(t is None or t.is_cpu for t in tensors)):
+            return write(network, names, keep, like)
+        # Before it is written: what changes meanwhile is then seen. What is kept must serve
+        # training too, which inference tensors cannot.
+        unchanged = Unchanged(modules)
+        with torch.inference_mode(False), torch.no_grad():
+            stretch = write(network, names, keep, like)
+        kept = network.loops[key] = _Kept(stretch, modules, unchanged)
+    if torch.is_grad_enabled() and any(t.requires_grad for t in kept.unchanged.tensors):
+        return write(network, names, keep, like)
+    return kept.stretch
+
+
+class _Kept:
+    """A stretch, and what it was written from."""
+
+    def __init__(self, stretch: Stretch, modules: list[nn.Module], unchanged: Unchanged) -> None:
+        self.stretch, self.modules, self.unchanged = stretch, modules, unchanged
+        self.hooks = [hooks for module in modules for hooks in hooks_of(module)]
+        self.hooked = RemovableHandle.next_id
+
+    def holds(self, modules: list[nn.Module]) -> bool:
+        """Whether these are the modules, nobody looks at their calls, and nothing changed."""
+        if not all(map(operator.is_, modules, self.modules)):
+            return False
+        # Looking at every hook takes long; torch numbers them.
+        if self.hooked != RemovableHandle.next_id:
+            if any(self.hooks):
+                return False
+            self.hooked = RemovableHandle.next_id
+        return self.unchanged.holds()
 
 
 @dataclass
@@ -259,7 +312,7 @@ def work(
     targets = network.plan.targets
     wanted = [n for n in names if n in keep or not set(targets[n]) <= set(names)]
     try:
-        stretch = write(network, names, wanted, like)
+        stretch = as_written(network, names, wanted, like)
         loop = stretch.written.loop
         worth = len(first) * len(names) >= WORTH or at_hand(loop) or not nodes.exact
         if not (worth and serves(loop, kernels)):

@@ -18,8 +18,8 @@ class Unchanged:
     """Everything that some modules were when this was made: options, parameters and buffers.
 
     Args:
-        modules: whose own attributes count, and those of the nodes that they keep; all parameters
-            and buffers are on a CPU.
+        modules: whose class and own attributes count, and those of the nodes that they keep; all
+            parameters and buffers are on a CPU.
 
     Attributes:
         tensors: the parameters and buffers.
@@ -36,16 +36,19 @@ class Unchanged:
     """
 
     def __init__(self, modules: Iterable[nn.Module]) -> None:
-        modules = list(modules)
-        self._options = [own for module in modules for own in _options(module)]
+        self._modules = list(modules)
+        self._kinds = list(map(type, self._modules))
+        self._options = [own for module in self._modules for own in _options(module)]
         self._held = list(itertools.chain.from_iterable(map(dict.values, self._options)))
-        names = [(m, name) for m in modules for name in (*m._parameters, *m._buffers)]
+        names = [(m, name) for m in self._modules for name in (*m._parameters, *m._buffers)]
         self._watched = Watched(names)
         self.tensors: list[Tensor] = self._watched.tensors
 
     def holds(self) -> bool:
         """Whether all of it is the same: options as objects, tensors by what they hold."""
         if sum(map(len, self._options)) != len(self._held):
+            return False
+        if list(map(type, self._modules)) != self._kinds:
             return False
         now = itertools.chain.from_iterable(map(dict.values, self._options))
         return all(map(operator.is_, now, self._held)) and self._watched.holds()

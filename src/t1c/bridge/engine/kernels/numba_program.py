@@ -235,15 +235,17 @@ def carry_out(
                         y[k] = y[k] + x[k]
                 elif code == HEAD:
                     for s in range(samples):
+                        sent, line = y[s * size :][:size], x[s * width :][:size]
                         for k in range(size):
-                            y[s * size + k] = x[s * width + k]
+                            sent[k] = line[k]
                 elif code == SHIFT:
-                    rest = size - width
                     for s in range(samples):
-                        for k in range(s * size, s * size + rest):
-                            y[k] = y[k + width]
+                        line, added = y[s * size :][:size], x[s * width :][:width]
+                        for k in range(size - width):
+                            line[k] = line[k + width]
+                        end = line[size - width :]
                         for k in range(width):
-                            y[s * size + rest + k] = x[s * width + k]
+                            end[k] = added[k]
                 elif code == SCALE:
                     factor = carray(pointer(addresses[program[o, 3]]), (size,), kind)
                     for s in range(samples):
