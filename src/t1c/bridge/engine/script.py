@@ -22,8 +22,9 @@ from .kernels.instructions import (
     AFFINE,
     COPY,
     ELEMENTS,
-    HEAD,
+    INTO,
     NEURON,
+    PART,
     SCALE,
     SHIFT,
     SPREAD,
@@ -169,7 +170,21 @@ class Script:
     def head(self, line: int, shape: Shape) -> int:
         """Where the oldest of a line is."""
         y = self.place(shape)
-        self._add(COPY if self.features[line][0] == 1 else HEAD, y, line)
+        self._add(COPY if self.features[line][0] == 1 else PART, y, line)
+        return y
+
+    def part(self, x: int, start: int, shape: Shape) -> int:
+        """Where a part of ``x`` is, which begins at element ``start``."""
+        y = self.place(shape)
+        self._add(PART, y, x, start)
+        return y
+
+    def joined(self, places: Sequence[int], shape: Shape) -> int:
+        """Where several values are, one behind another."""
+        y, start = self.place(shape), 0
+        for x in places:
+            self._add(INTO, y, x, start)
+            start += math.prod(self.features[x])
         return y
 
     def shift(self, line: int, x: int) -> None:

@@ -16,6 +16,8 @@ from .values import Values, at_step, each_port, outputs_of
 
 NARROW = 128
 """Elements of a value up to which the nodes around a loop are worked with it."""
+LITTLE = 2**18
+"""Products and other results up to which calls take longer than work: all is done in one."""
 
 
 def run_pieces(
@@ -67,9 +69,10 @@ def run_chunk(
     """
     values: Values = {}
     after: States = {}
-    if _narrow_loop(network, keep):
+    if set(keep) <= {*network.plan.outputs}:
+        most = math.inf if _narrow_loop(network) else LITTLE
         order = network.plan.order
-        if by_program(network, order, inputs, values, state, after, keep):
+        if by_program(network, order, inputs, values, state, after, keep, most):
             network.blocks[order[0]] = order
             return _apart(values, keep), after
     # What depends on nothing but held inputs is worked once: its value is still as they are.
@@ -92,13 +95,13 @@ def step_as_chunk(network: Network, inputs: Inputs, state: States) -> tuple[Valu
     return {name: at_step(values[name], 0) for name in network.plan.outputs}, after
 
 
-def _narrow_loop(network: Network, keep: Collection[str]) -> bool:
+def _narrow_loop(network: Network) -> bool:
     """Whether a graph with a loop is so narrow that all of it is best worked with the loop.
 
     What its nodes send one another then never leaves the cache.
     """
     plan = network.plan
-    if not plan.looping or not set(keep) <= {*plan.outputs}:
+    if not plan.looping:
         return False
     shapes = [network.shapes[name] for name in plan.order]
     return all(shape is not None and math.prod(shape) <= NARROW for shape in shapes)

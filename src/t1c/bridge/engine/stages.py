@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection
 from contextlib import nullcontext
 
@@ -218,8 +219,12 @@ def by_program(
     state: States,
     after: States,
     keep: Collection[str],
+    most: float = math.inf,
 ) -> bool:
-    """Work a loop as one list of instructions, if they serve its nodes and nobody learns."""
+    """Work nodes as one list of instructions, if they serve them and nobody learns.
+
+    ``most``: products of inputs and weights, and other results, that it may take.
+    """
     like = next(iter(inputs.values()))
     if not len(like):
         return False
@@ -227,7 +232,7 @@ def by_program(
         name for name in names if name in keep or not set(network.plan.targets[name]) <= set(names)
     )
     program = program_for(network, names, seen, like)
-    if program is None:
+    if program is None or program.results * like.shape[:2].numel() > most:
         return False
     known = {**values, **inputs}
     feeds = {n: known[n] if n in known else nothing(network, n, inputs, 1) for n in program.feeds}

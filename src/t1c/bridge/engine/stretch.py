@@ -33,8 +33,9 @@ from .values import Values
 from .work import hooks_of
 from .writing import is_exact
 
-WORTH = 256
-"""Nodes times steps from which on it is worth to compile a loop that is not at hand."""
+WORTH, LARGE = 256, 2**19
+"""Nodes times steps, and times elements, from which on it is worth to compile a loop that is not at
+hand."""
 
 
 @dataclass
@@ -314,7 +315,9 @@ def work(
     try:
         stretch = as_written(network, names, wanted, like)
         loop = stretch.written.loop
-        worth = len(first) * len(names) >= WORTH or at_hand(loop) or not nodes.exact
+        results = len(first) * len(names)
+        worth = results >= WORTH or results * like.numel() >= LARGE
+        worth = worth or at_hand(loop) or not nodes.exact
         if not (worth and serves(loop, kernels)):
             return False
         xs = [_array(source, inputs, values, first, like) for source in stretch.arrays]

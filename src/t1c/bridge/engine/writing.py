@@ -129,6 +129,12 @@ def _instruct(network: Network, script: Script, name: str) -> None:
         else:
             _by_symbols(network, script, name, module, leaving)
         return
+    sources = network.plan.sources[name]
+    if isinstance(module, MergeModule) and sources and module.joined_along(len(leaving)) == 0:
+        sent = _sent(network, script, name, module)
+        script.written.append(module)
+        script.place_of[name] = script.joined([place for place, _ in sent], leaving)
+        return
     x, entering = _arriving(network, script, name, module)
     if is_scanned(module):
         script.place_of[name] = script.neuron(name, module, x, leaving)

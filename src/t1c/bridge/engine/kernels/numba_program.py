@@ -17,7 +17,7 @@ from numba import carray, types  # type: ignore[attr-defined]
 from numba.extending import intrinsic
 
 from .compiled import compiled
-from .instructions import ADD, AFFINE, COPY, ELEMENTS, HEAD, NEURON, SCALE, SHIFT, SPREAD
+from .instructions import ADD, AFFINE, COPY, ELEMENTS, INTO, NEURON, PART, SCALE, SHIFT, SPREAD
 from .numba_events import room_for, weighted_sums
 from .numba_scan import (
     NO_FIRE,
@@ -160,9 +160,11 @@ def carry_out(
         program: (instructions, WIDTH): code, result, operand, and by code: COPY, ADD: nothing
             more; SCALE: place of the factors; AFFINE: places of weight and bias, and the number
             of inputs; NEURON: places of v, i and coefficients, their period, and the rule: reset,
-            delay, strict, synapse, many, bounded; HEAD: the oldest of a line; SHIFT: the line,
-            without its oldest and with the operand; from ELEMENTS on: two more operands; SPREAD,
-            behind all others, and worked before the first step: each sample gets the operand.
+            delay, strict, synapse, many, bounded; PART: where in each sample of the operand it
+            begins; INTO: where in each sample of the result the operand ends up; SHIFT: nothing
+            more: the result loses its first elements, and gets the operand behind the others;
+            from ELEMENTS on: two more operands. SPREAD stands behind all others, and is worked
+            before the first step: each sample gets the operand.
         addresses: (places,).
         places: (places, 3): elements from step to step, size of a sample, and where it begins
             among the values that nobody else sees; -1 for the others, which have an address.
@@ -233,11 +235,16 @@ def carry_out(
                 elif code == ADD:
                     for k in range(len(y)):
                         y[k] = y[k] + x[k]
-                elif code == HEAD:
+                elif code == PART:
                     for s in range(samples):
-                        sent, line = y[s * size :][:size], x[s * width :][:size]
+                        whole, part = x[s * width + program[o, 3] :], y[s * size :][:size]
                         for k in range(size):
-                            sent[k] = line[k]
+                            part[k] = whole[k]
+                elif code == INTO:
+                    for s in range(samples):
+                        whole, part = y[s * size + program[o, 3] :], x[s * width :][:width]
+                        for k in range(width):
+                            whole[k] = part[k]
                 elif code == SHIFT:
                     for s in range(samples):
                         line, added = y[s * size :][:size], x[s * width :][:width]
