@@ -19,6 +19,8 @@ from .engine_helpers import (
     every_way,
     grid,
     imported,
+    inputs,
+    mlp,
     referred,
     spikes,
     stepped,
@@ -165,6 +167,7 @@ EXAMPLES = {
 def test_it_runs_and_steps_as_the_reference(name, narrow, dtype, monkeypatch, launched):
     if not narrow:
         monkeypatch.setattr("t1c.bridge.engine.sequence.NARROW", 0)
+        monkeypatch.setattr("t1c.bridge.engine.sequence.LITTLE", 0)
     graph = EXAMPLES[name]()
     xs = torch.from_numpy(spikes(np.random.default_rng(1), 9, 4, 4)).to(dtype)
     executor = imported(graph, dtype)
@@ -191,6 +194,75 @@ def test_every_node_can_be_looked_at(launched):
         values, state = reference.trace(x, state)
         for name, value in values.items():
             assert np.array_equal(seen[name][t].numpy(), value), name
+
+
+def around_a_loop(how: str) -> ir.Graph:
+    """Joins, parts, other shapes, one number for all, and what is accumulated, with a loop."""
+    rng, graph = np.random.default_rng(3), feeding_back(adaptive(6))
+    nodes = dict(graph.nodes) | {
+        "gate": ir.Input((1,)),
+        "part": ir.Slice(0, 2, 5),
+        "joined": ir.Concat(0),
+        "shape": ir.Reshape((3, 3)),
+        "flat": ir.Flatten(),
+        "gated": ir.Binary("multiply"),
+        "mixed": ir.Affine(grid(rng, 3, 9), grid(rng, 3)),
+        "both": ir.Skip("concatenate"),
+        "rate": ir.Accumulate(how),
+        "output": ir.Output((6,)),
+    }
+    edges = [e for e in graph.edges if e[1] != "output"]
+    edges += [("spike", "part"), ("part", "joined"), ("spike", "joined"), ("joined", "shape"),
+              ("shape", "flat"), ("flat", "gated"), ("gate", "gated"), ("gated", "mixed"),
+              ("mixed", "both"), ("readout", "both"), ("both", "rate"),
+              ("rate", "output")]  # fmt: skip
+    return ir.Graph(nodes, edges, allow_cycles=True)
+
+
+@pytest.mark.parametrize("how", ["sum", "mean", "max", "min"])
+@torch.no_grad()
+def test_what_stands_around_a_loop_is_worked_with_it(how, launched):
+    graph, rng = around_a_loop(how), np.random.default_rng(1)
+    xs = {"input": spikes(rng, 9, 4, 4), "gate": grid(rng, 9, 4, 1)}
+    expected, after = ir.Reference(graph, np.float32).run(xs)
+    assert expected.any()
+    executor, given = imported(graph), {n: torch.from_numpy(x).float() for n, x in xs.items()}
+    wanted = (
+        torch.from_numpy(expected),
+        {n: tuple(map(torch.as_tensor, own)) for n, own in after.items()},
+    )
+    for chunk in (None, 2):
+        assert_equal(executor.run(given, chunk=chunk), wanted)
+    assert len(launched) == 6
+    state: Any = None
+    for t, y in enumerate(wanted[0]):
+        now, state = executor({n: x[t] for n, x in given.items()}, state)
+        assert torch.equal(now, y)
+    assert_equal((now, state), (now, wanted[1]))
+    assert len(launched) == 15
+    executor.node("part").node.start = 1
+    executor.node("part").node.stop = 4
+    with np.errstate(all="ignore"):
+        nodes = dict(graph.nodes) | {"part": ir.Slice(0, 1, 4)}
+        moved, _ = ir.Reference(ir.Graph(nodes, graph.edges, allow_cycles=True), np.float32).run(xs)
+    assert not np.array_equal(moved, expected)
+    assert np.array_equal(executor.run(given)[0], moved)
+
+
+@torch.no_grad()
+def test_a_small_network_is_worked_in_one_call(launched, monkeypatch):
+    graph, xs = mlp(), inputs()
+    expected = referred(graph, xs, torch.float32)
+    assert expected[0].any()
+    executor = imported(graph)
+    assert_equal(executor.run(xs), expected)
+    assert len(launched) == 1
+    (row,) = executor.explain().rows
+    assert row.why == "little to do for a call"
+    monkeypatch.setattr("t1c.bridge.engine.sequence.LITTLE", 100)
+    assert_equal(executor.run(xs), expected)
+    assert len(launched) == 1
+    assert len(executor.explain().rows) > 1
 
 
 @torch.no_grad()
@@ -303,6 +375,7 @@ def test_a_change_of_a_neuron_is_seen(change, recurrent, generated, monkeypatch,
     if generated:
         monkeypatch.setattr(stretch, "WORTH", 0)
         monkeypatch.setattr("t1c.bridge.engine.sequence.NARROW", 0)
+        monkeypatch.setattr("t1c.bridge.engine.sequence.LITTLE", 0)
     graph = feeding_back(adaptive(6)) if recurrent else adaptive(4)
     executor = imported(graph)
     xs = torch.from_numpy(spikes(np.random.default_rng(1), 12, 3, 4)).float() / 2

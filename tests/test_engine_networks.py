@@ -112,6 +112,7 @@ def two_neurons_in_a_loop() -> ir.Graph:
 def test_a_loop_is_worked_as_one_program(make, dtype, narrow, monkeypatch):
     if not narrow:
         monkeypatch.setattr("t1c.bridge.engine.sequence.NARROW", 0)
+        monkeypatch.setattr("t1c.bridge.engine.sequence.LITTLE", 0)
     graph = make()
     size = next(iter(graph.inputs().values())).shape[0]
     xs = torch.from_numpy(spikes(np.random.default_rng(1), 9, 4, int(size), graded=True)).to(dtype)

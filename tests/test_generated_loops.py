@@ -60,6 +60,7 @@ def worked(monkeypatch):
 
     monkeypatch.setattr(stretch, "WORTH", 0)
     monkeypatch.setattr("t1c.bridge.engine.sequence.NARROW", 0)
+    monkeypatch.setattr("t1c.bridge.engine.sequence.LITTLE", 0)
     monkeypatch.setattr(stretch, "scan", noted)
     return done
 

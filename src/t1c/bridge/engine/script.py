@@ -22,6 +22,7 @@ from .kernels.instructions import (
     AFFINE,
     COPY,
     ELEMENTS,
+    EXPAND,
     INTO,
     NEURON,
     PART,
@@ -186,6 +187,16 @@ class Script:
             self._add(INTO, y, x, start)
             start += math.prod(self.features[x])
         return y
+
+    def expanded(self, x: int, shape: Shape) -> int:
+        """Where a value is that has one number, which is ``x``, for all of its elements."""
+        y = self.place(shape)
+        self._add(EXPAND, y, x)
+        return y
+
+    def reduce(self, to: int, x: int) -> None:
+        """Write the one number that all elements of ``x`` are."""
+        self._add(PART, to, x, 0)
 
     def shift(self, line: int, x: int) -> None:
         """Let a line go on by ``x``."""

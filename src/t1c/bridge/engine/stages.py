@@ -26,7 +26,7 @@ from .stateful import StatefulModule
 from .step import step_nodes
 from .values import Sent, Values, at_port, at_step, each_port, stacked
 from .work import can_fold, can_share, is_plain, trial
-from .writing import program_for
+from .writing import program_for, seen_of
 
 
 def work_stage(
@@ -228,9 +228,7 @@ def by_program(
     like = next(iter(inputs.values()))
     if not len(like):
         return False
-    seen = tuple(
-        name for name in names if name in keep or not set(network.plan.targets[name]) <= set(names)
-    )
+    seen = seen_of(network.plan, names, keep)
     program = program_for(network, names, seen, like)
     if program is None or program.results * like.shape[:2].numel() > most:
         return False

@@ -17,7 +17,7 @@ from .stateful import State, StatefulModule
 from .taped import run_taped
 from .values import Values
 from .work import is_plain, step_of
-from .writing import program_for
+from .writing import program_for, seen_of
 
 
 def step(network: Network, inputs: Inputs, state: States) -> tuple[Values, States]:
@@ -45,7 +45,38 @@ def step(network: Network, inputs: Inputs, state: States) -> tuple[Values, State
             done = run_taped(program, feeds, state, like)
         if done is not None:
             return done
-    return step_by_node(network, inputs, state)
+    values: Values = {}
+    after: States = {}
+    for stage in plan.stages:
+        if not (stage.loop and _by_program(network, stage.names, inputs, values, state, after)):
+            step_nodes(network, stage.names, inputs, values, state, after)
+    return values, after
+
+
+def _by_program(
+    network: Network,
+    names: tuple[str, ...],
+    inputs: Inputs,
+    values: Values,
+    state: States,
+    after: States,
+) -> bool:
+    """One step of a loop by instructions, if they serve it and nobody learns."""
+    like = next(iter(inputs.values()))
+    seen = seen_of(network.plan, names, network.plan.outputs)
+    program = program_for(network, names, seen, like)
+    if program is None:
+        return False
+    known = {**values, **inputs}
+    feeds = {n: known[n] if n in known else nothing(network, n, inputs, 0) for n in program.feeds}
+    if program.wants_gradient(feeds, state):
+        return False
+    done = program.run(feeds, state, like, like.shape[:1])
+    if done is None:
+        return False
+    values.update(done[0])
+    after.update(done[1])
+    return True
 
 
 def step_by_node(network: Network, inputs: Inputs, state: States) -> tuple[Values, States]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Collection
 from typing import Any
 
 import torch
@@ -9,16 +11,18 @@ from torch import Tensor, nn
 
 from .arrivals import merge
 from .kernels.choose import choose
+from .kernels.generated.loop import Loop
 from .kernels.generated.scan import exact
 from .kernels.generated.symbol import Pen, written
 from .kernels.observed import is_observed
 from .merging import MergeModule
 from .network import Network
+from .plan import Plan
 from .program import Program
 from .scanned import ScannedModule, is_scanned
 from .script import Script, Shape, UnsuitedError, writer_of
 from .stateful import StatefulModule
-from .symbolic import delays, is_known, state_count, worked
+from .symbolic import delays, is_known, worked
 from .work import has_several
 
 
@@ -53,6 +57,12 @@ def program_for(
             kept = None
         network.programs[key] = kept
     return kept if kept is not None and kept.suits() else None
+
+
+def seen_of(plan: Plan, names: tuple[str, ...], keep: Collection[str]) -> tuple[str, ...]:
+    """Those of some nodes whose values are wanted, or taken by others."""
+    inside = set(names)
+    return tuple(n for n in names if n in keep or not inside.issuperset(plan.targets[n]))
 
 
 def write(
@@ -148,17 +158,17 @@ def _by_symbols(
     """Write a module down by what it does to symbols."""
     inside = name in network.plan.looping
     sent = _sent(network, script, name, module)
-    if not is_known(module) or any(shape != features for _, shape in sent):
+    stretches = isinstance(module, MergeModule) and module.stretches
+    if not is_known(module) or not all(_fits(shape, features, stretches) for _, shape in sent):
         raise UnsuitedError
     pen = Pen(torch.Size((1, *features)), script.dtype, torch.device("cpu"))
-    reads = [place for place, _ in sent]
+    own = _state_shapes(module, features)
     try:
         # What is kept must serve training too, which inference tensors cannot.
         with torch.inference_mode(False), torch.no_grad():
-            symbols: list[Any] = [pen.leaf("read", n) for n in range(len(reads))]
+            symbols: list[Any] = [pen.leaf("read", n) for n in range(len(sent))]
             x: Any = merge(network, name, symbols)
-            count = state_count(module, features)
-            y, after = worked(module, x, [pen.leaf("carried", n) for n in range(count)], pen)
+            y, after = worked(module, x, [pen.leaf("carried", n) for n in range(len(own))], pen)
             found = written(pen, [y], after)
     except Exception as error:
         # Modules were not written for symbols: what they raise tells nothing about the graph.
@@ -166,12 +176,45 @@ def _by_symbols(
     # Outside a loop torch works a chunk at once, and as it would a step.
     if not exact(found.loop) and (network.reproducible or not inside):
         raise UnsuitedError
+    # Of a state variable that is one number for a sample, so must be what follows it.
+    single = {n for n, shape in enumerate(own) if shape != features}
+    if not all(_is_single(found.loop, found.loop.carried[n], single) for n in single):
+        raise UnsuitedError
     script.written.append(module)
-    carried: tuple[int, ...] = ()
+    reads = [p if shape == features else script.expanded(p, features) for p, shape in sent]
+    places: tuple[int, ...] = ()
     if isinstance(module, StatefulModule):
-        carried = script.memory(name, module, features)
+        places = script.memory(name, module, features)
+    carried = [script.expanded(p, features) if n in single else p for n, p in enumerate(places)]
     parameters = {"laid": found.laid, "single": found.single}
     (script.place_of[name],) = script.loop(found.loop, parameters, features, reads, carried)
+    for n in single:
+        script.reduce(places[n], carried[n])
+
+
+def _fits(shape: Shape, features: Shape, stretches: bool) -> bool:
+    """Whether a value has these features, or may stand for them with its one number."""
+    alike = len(shape) == len(features) and math.prod(shape) == 1
+    return shape == features or (stretches and alike)
+
+
+def _state_shapes(module: nn.Module, features: Shape) -> list[Shape]:
+    """Of the state variables of a sample: these features, or one number."""
+    if not isinstance(module, StatefulModule):
+        return []
+    shapes = [tuple(own[1:]) for own in module.state_shapes(torch.Size((1, *features)))]
+    if any(shape != features and math.prod(shape) != 1 for shape in shapes):
+        raise UnsuitedError
+    return shapes
+
+
+def _is_single(loop: Loop, place: int, single: Collection[int]) -> bool:
+    """Whether an entry is one number for all elements, where these carried values are."""
+    entry = loop.entries[place]
+    if entry.op == "carried":
+        return entry.detail in single
+    known = entry.op not in ("read", "laid")
+    return known and all(_is_single(loop, p, single) for p in entry.operands)
 
 
 def _arriving(network: Network, script: Script, name: str, module: nn.Module) -> tuple[int, Shape]:

@@ -17,7 +17,19 @@ from numba import carray, types  # type: ignore[attr-defined]
 from numba.extending import intrinsic
 
 from .compiled import compiled
-from .instructions import ADD, AFFINE, COPY, ELEMENTS, INTO, NEURON, PART, SCALE, SHIFT, SPREAD
+from .instructions import (
+    ADD,
+    AFFINE,
+    COPY,
+    ELEMENTS,
+    EXPAND,
+    INTO,
+    NEURON,
+    PART,
+    SCALE,
+    SHIFT,
+    SPREAD,
+)
 from .numba_events import room_for, weighted_sums
 from .numba_scan import (
     NO_FIRE,
@@ -161,10 +173,11 @@ def carry_out(
             more; SCALE: place of the factors; AFFINE: places of weight and bias, and the number
             of inputs; NEURON: places of v, i and coefficients, their period, and the rule: reset,
             delay, strict, synapse, many, bounded; PART: where in each sample of the operand it
-            begins; INTO: where in each sample of the result the operand ends up; SHIFT: nothing
-            more: the result loses its first elements, and gets the operand behind the others;
-            from ELEMENTS on: two more operands. SPREAD stands behind all others, and is worked
-            before the first step: each sample gets the operand.
+            begins; INTO: where in each sample of the result the operand ends up; EXPAND: nothing
+            more, of an operand that is one number; SHIFT: nothing more: the result loses its
+            first elements, and gets the operand behind the others; from ELEMENTS on: two more
+            operands. SPREAD stands behind all others, and is worked before the first step: each
+            sample gets the operand.
         addresses: (places,).
         places: (places, 3): elements from step to step, size of a sample, and where it begins
             among the values that nobody else sees; -1 for the others, which have an address.
@@ -245,6 +258,11 @@ def carry_out(
                         whole, part = y[s * size + program[o, 3] :], x[s * width :][:width]
                         for k in range(width):
                             whole[k] = part[k]
+                elif code == EXPAND:
+                    for s in range(samples):
+                        whole, one = y[s * size :][:size], x[s]
+                        for k in range(size):
+                            whole[k] = one
                 elif code == SHIFT:
                     for s in range(samples):
                         line, added = y[s * size :][:size], x[s * width :][:width]
