@@ -60,6 +60,7 @@ class Network:
         programs: lists of instructions by what they work; None where none serves.
         stretches: which nodes one generated loop works together.
         loops: those loops, as they were written down.
+        runs: by the number of a stage, what instructions would work together from it on.
         last_chunk: how many steps the last run worked at once.
     """
 
@@ -81,12 +82,20 @@ class Network:
         self.programs: dict[tuple[Any, ...], Program | None] = {}
         self.stretches: dict[tuple[Any, ...], Together] = {}
         self.loops: dict[tuple[Any, ...], Any] = {}
+        self.runs: dict[tuple[Any, ...], Any] = {}
         self.last_chunk: int | None = None
         self._first: tuple[nn.Module, str] | None = None
 
     def __getstate__(self) -> dict[str, Any]:
         # A copy looks at its own modules anew.
-        return {**self.__dict__, "programs": {}, "stretches": {}, "loops": {}, "_first": None}
+        return {
+            **self.__dict__,
+            "programs": {},
+            "stretches": {},
+            "loops": {},
+            "runs": {},
+            "_first": None,
+        }
 
     def node(self, name: str) -> nn.Module:
         """The module of a node, by the node's own name."""
@@ -137,7 +146,8 @@ class Network:
 
     def forget(self) -> None:
         """Look at all modules anew: their parameters changed in place, and nothing counts it."""
-        self.programs, self.stretches, self.loops, self._first = {}, {}, {}, None
+        self.programs, self.stretches, self.loops, self.runs = {}, {}, {}, {}
+        self._first = None
 
     def begin(self) -> None:
         """Forget how the last run worked."""

@@ -48,8 +48,6 @@ class Program:
         self.names, self.feeds, self.kept = script.names, script.feeds, script.kept
         self.neurons, self.before = script.neurons, script.before
         self.sizes = script.sizes()
-        products = sum(outputs * inputs for *_, (outputs, inputs) in script.affine)
-        self.results = products + sum(self.sizes[row[1]] for row in script.rows)
         self.work = COST * sum(self.sizes[row[1]] for row in script.rows)
         looked_at = script.modules
         self.children = [(slots[name], m, type(m)) for name, m in looked_at.items()]

@@ -270,6 +270,12 @@ class Script:
         rows = [r + [0] * (WIDTH - len(r)) for r in (*self.rows, *spread)]
         return np.array(rows, np.int64).reshape(-1, WIDTH)
 
+    def results(self) -> int:
+        """How many products of inputs and weights, and other results, a step of a sample has."""
+        sizes = self.sizes()
+        products = sum(outputs * inputs for *_, (outputs, inputs) in self.affine)
+        return products + sum(sizes[row[1]] for row in self.rows)
+
     def sizes(self) -> list[int]:
         """How many elements of one sample each place has."""
         return [math.prod(shape) for shape in self.features]

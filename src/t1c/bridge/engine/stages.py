@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Collection
 from contextlib import nullcontext
 
@@ -219,18 +218,14 @@ def by_program(
     state: States,
     after: States,
     keep: Collection[str],
-    most: float = math.inf,
 ) -> bool:
-    """Work nodes as one list of instructions, if they serve them and nobody learns.
-
-    ``most``: products of inputs and weights, and other results, that it may take.
-    """
+    """Work nodes as one list of instructions, if they serve them and nobody learns."""
     like = next(iter(inputs.values()))
     if not len(like):
         return False
     seen = seen_of(network.plan, names, keep)
     program = program_for(network, names, seen, like)
-    if program is None or program.results * like.shape[:2].numel() > most:
+    if program is None:
         return False
     known = {**values, **inputs}
     feeds = {n: known[n] if n in known else nothing(network, n, inputs, 1) for n in program.feeds}

@@ -31,7 +31,6 @@ from .symbolic import delays, is_known, state_count, worked
 from .unchanged import Unchanged
 from .values import Values
 from .work import hooks_of
-from .writing import is_exact
 
 WORTH, LARGE = 256, 2**19
 """Nodes times steps, and times elements, from which on it is worth to compile a loop that is not at
@@ -247,15 +246,10 @@ def rounds_freely(network: Network, first: Tensor) -> bool:
         return False
     key = (None, first.dtype, first.device)
     if key not in network.stretches:
-        loops = [stage for stage in network.plan.stages if stage.loop]
-        network.stretches[key] = Together(exact=all(_is_exact(network, s, first) for s in loops))
+        loops = (stage for stage in network.plan.stages if stage.loop)
+        found = (together(network, stage, first) for stage in loops)
+        network.stretches[key] = Together(exact=all(each.exact for each in found))
     return not network.stretches[key].exact
-
-
-def _is_exact(network: Network, loop: Stage, first: Tensor) -> bool:
-    """Whether every bit of a loop is said, if it is worked by one kernel at all."""
-    nodes = together(network, loop, first)
-    return nodes.exact if nodes.names else is_exact(network, loop.names, first)
 
 
 def _together(network: Network, stage: Stage, first: Tensor) -> Together:

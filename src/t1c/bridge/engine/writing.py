@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -25,6 +26,9 @@ from .stateful import StatefulModule
 from .symbolic import delays, is_known, worked
 from .work import has_several
 
+LONGEST = 64
+"""Stages that are worked together at most, besides those around a narrow loop."""
+
 
 def program_for(
     network: Network, names: tuple[str, ...], keep: tuple[str, ...], like: Tensor
@@ -39,13 +43,7 @@ def program_for(
         keep: those of them whose values are wanted.
         like: any input, whose dtype and device decide.
     """
-    if (
-        torch.compiler.is_compiling()
-        or network.events is False
-        or torch.is_autocast_enabled("cpu")
-        or is_observed(like)
-        or choose(like, network.kernels) != "numba"
-    ):
+    if not serves(network, like):
         return None
     # The first tells stretches of the same length apart: they do not overlap.
     key = (names[0], len(names), keep, like.dtype)
@@ -99,14 +97,61 @@ def write(
     return script
 
 
-def is_exact(network: Network, names: tuple[str, ...], like: Tensor) -> bool:
-    """Whether instructions for some nodes, if there are any, say every bit of what they send."""
-    if not like.is_cpu:
-        return True
-    try:
-        return write(network, names, names, like.dtype).exact
-    except UnsuitedError:
-        return True
+def serves(network: Network, like: Tensor) -> bool:
+    """Whether instructions may be carried out at all, on inputs like this one."""
+    return not (
+        torch.compiler.is_compiling()
+        or network.events is False
+        or torch.is_autocast_enabled("cpu")
+        or is_observed(like)
+        or choose(like, network.kernels) != "numba"
+    )
+
+
+@dataclass(frozen=True)
+class Run:
+    """Stages, one behind another, that instructions may work together.
+
+    Attributes:
+        names: their nodes; none, if it is one stage or less.
+        results: see ``Script.results``.
+    """
+
+    names: tuple[str, ...] = ()
+    results: int = 0
+
+
+def run_from(network: Network, place: int, like: Tensor) -> Run:
+    """As many stages as instructions serve, from number ``place`` on.
+
+    Kept with the network; what a module became meanwhile is seen where it is worked.
+    """
+    key = (place, like.dtype)
+    found: Run | None = network.runs.get(key)
+    if found is None:
+        names: tuple[str, ...] = ()
+        results, stages = 0, network.plan.stages[place : place + LONGEST]
+        for number, stage in enumerate(stages, place):
+            more = _results(network, number, like)
+            if more is None:
+                break
+            names, results = names + stage.names, results + more
+        several = len(names) > len(stages[0].names)
+        found = network.runs[key] = Run(names, results) if several else Run()
+    return found
+
+
+def _results(network: Network, place: int, like: Tensor) -> int | None:
+    """How many results a step of one stage has, if instructions serve it."""
+    key = (place, like.dtype, "alone")
+    if key not in network.runs:
+        names = network.plan.stages[place].names
+        try:
+            network.runs[key] = write(network, names, names, like.dtype).results()
+        except UnsuitedError:
+            network.runs[key] = None
+    found: int | None = network.runs[key]
+    return found
 
 
 def _shape(network: Network, name: str) -> Shape:
