@@ -17,7 +17,7 @@ from .writing import Run, run_from, serves
 
 NARROW = 128
 """Elements of a value up to which the nodes around a loop are worked with it."""
-LITTLE = 2**18
+LITTLE = 2**22
 """Products and other results up to which calls take longer than work: all is done in one."""
 
 
