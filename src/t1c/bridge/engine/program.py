@@ -53,7 +53,7 @@ class Program:
         self.children = [(slots[name], m, type(m)) for name, m in looked_at.items()]
         self.hooks = [hooks for module in looked_at.values() for hooks in hooks_of(module)]
         self.hooked = -1
-        self.written = Unchanged(script.written)
+        self.written = Unchanged(script.written) if script.written else None
         self.owns = [(module.__dict__, module._modules) for module in looked_at.values()]
         self.dropouts = [m for m in looked_at.values() if isinstance(m, _DropoutNd)]
         self.feeding = {place: key for key, place in self.feeds.items()}
@@ -71,7 +71,7 @@ class Program:
         for child, module, kind in self.children:
             if now[child] is not module or type(module) is not kind:
                 return False
-        return self.written.holds()
+        return self.written is None or self.written.holds()
 
     def suits(self) -> bool:
         """Whether the modules do nothing but what the instructions say."""
@@ -183,7 +183,9 @@ class Program:
         for x in feeds.values():
             if x.requires_grad:
                 return True
-        if self.frames.learn() or any(t.requires_grad for t in self.written.tensors):
+        if self.frames.learn():
+            return True
+        if self.written is not None and any(t.requires_grad for t in self.written.tensors):
             return True
         return any(v.requires_grad for own in state.values() for v in own)
 
