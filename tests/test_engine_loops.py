@@ -355,8 +355,19 @@ def another_start(executor: Any) -> None:
     executor.node("v").initial.fill_(2.0)
 
 
+def another_input(executor: Any) -> None:
+    executor.input = Doubling()
+
+
 def another_class(executor: Any) -> None:
     executor.node("raised").__class__ = Halving
+
+
+class Doubling(torch.nn.Identity):
+    """A module of the user's, in the place of what only passes on."""
+
+    def forward(self, x):
+        return 2 * x
 
 
 class Halving(type(bridge.node_to_module(ir.Scale(np.array(1.0))))):  # type: ignore[misc]
@@ -367,7 +378,7 @@ class Halving(type(bridge.node_to_module(ir.Scale(np.array(1.0))))):  # type: ig
 
 
 CHANGES = [through_data, through_numpy, by_a_fused_optimizer, replaced, another_option,
-           another_node, another_start, another_class]  # fmt: skip
+           another_node, another_start, another_input, another_class]  # fmt: skip
 
 
 @pytest.mark.parametrize("change", CHANGES)

@@ -22,7 +22,7 @@ from .plan import Stage
 from .spans import LAST, ONCE, gathers, masked, masks, normed_at_last, refuse_changing, span_of
 from .state_checks import States
 from .stateful import StatefulModule
-from .step import step_nodes
+from .step import entering, step_nodes
 from .values import Sent, Values, at_port, at_step, each_port, stacked
 from .work import can_fold, can_share, is_plain, trial
 from .writing import program_for, seen_of
@@ -227,8 +227,7 @@ def by_program(
     program = program_for(network, names, seen, like)
     if program is None:
         return False
-    known = {**values, **inputs}
-    feeds = {n: known[n] if n in known else nothing(network, n, inputs, 1) for n in program.feeds}
+    feeds = entering(network, program, inputs, values, 1)
     if program.wants_gradient(feeds, state):
         return False
     done = program.run(feeds, state, like, like.shape[:2])

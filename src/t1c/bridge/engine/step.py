@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from torch import nn
+from torch import Tensor, nn
 
 from .arrivals import arriving, nothing, state_of
 from .folding import in_order_of_torch
 from .input_checks import Inputs
 from .network import Network
 from .ordered import work_in_order
+from .program import Program
 from .spans import masks
 from .state_checks import States
 from .stateful import State, StatefulModule
@@ -35,9 +36,7 @@ def step(network: Network, inputs: Inputs, state: States) -> tuple[Values, State
     like = next(iter(inputs.values()))
     program = program_for(network, plan.order, plan.outputs, like)
     if program is not None:
-        feeds = {
-            n: inputs[n] if n in inputs else nothing(network, n, inputs, 0) for n in program.feeds
-        }
+        feeds = entering(network, program, inputs, {}, 0)
         done = None
         if not program.wants_gradient(feeds, state):
             done = program.run(feeds, state, like, like.shape[:1])
@@ -51,6 +50,18 @@ def step(network: Network, inputs: Inputs, state: States) -> tuple[Values, State
         if not (stage.loop and _by_program(network, stage.names, inputs, values, state, after)):
             step_nodes(network, stage.names, inputs, values, state, after)
     return values, after
+
+
+def entering(
+    network: Network, program: Program, inputs: Inputs, values: Values, lead: int
+) -> dict[str, Tensor]:
+    """What a program is fed with: what other nodes sent, inputs, and zeros where no edge leads.
+
+    ``lead`` counts the dimensions before the batch.
+    """
+    # What an Input's module makes of what is passed to it may be something else.
+    known = {**inputs, **values}
+    return {n: known[n] if n in known else nothing(network, n, inputs, lead) for n in program.feeds}
 
 
 def _by_program(
@@ -67,8 +78,7 @@ def _by_program(
     program = program_for(network, names, seen, like)
     if program is None:
         return False
-    known = {**values, **inputs}
-    feeds = {n: known[n] if n in known else nothing(network, n, inputs, 0) for n in program.feeds}
+    feeds = entering(network, program, inputs, values, 0)
     if program.wants_gradient(feeds, state):
         return False
     done = program.run(feeds, state, like, like.shape[:1])

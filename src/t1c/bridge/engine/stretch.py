@@ -336,7 +336,7 @@ def _array(
     """What the loop reads (T, B, *features)."""
     if source is None:
         return first.new_zeros((len(first), *like.shape))
-    sent = inputs[source.name] if source.name in inputs else values[source.name]
+    sent = values[source.name] if source.name in values else inputs[source.name]
     x: Tensor = sent[source.port] if isinstance(sent, tuple) else sent
     if x.dtype != like.dtype or x.ndim != like.ndim + 1:
         raise UnsuitedError
