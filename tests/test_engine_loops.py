@@ -184,6 +184,24 @@ def test_it_runs_and_steps_as_the_reference(name, narrow, dtype, monkeypatch, la
         assert_equal(other.run(xs), expected, way)
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=str)
+@torch.no_grad()
+def test_sums_in_the_written_order_have_the_references_bits_on_any_weights(dtype, launched):
+    graph, rng = feeding_back(adaptive(6, detuned=True)), np.random.default_rng(2)
+    nodes = dict(graph.nodes)
+    for name in ("fc", "rec"):
+        weight = rng.normal(size=nodes[name].weight.shape)
+        nodes[name] = ir.Affine(weight, rng.normal(size=6) / 4)
+    graph = ir.Graph(nodes, graph.edges, allow_cycles=True)
+    xs = torch.from_numpy(rng.normal(size=(9, 4, 4))).to(dtype)
+    expected = referred(graph, xs, dtype)
+    assert expected[0].any()
+    executor = imported(graph, dtype, reproducible=True)
+    for way, found in every_way(executor, xs):
+        assert_equal(found, expected, way)
+    assert launched
+
+
 @torch.no_grad()
 def test_every_node_can_be_looked_at(launched):
     graph = feeding_back(refractory(6))

@@ -26,7 +26,7 @@ from .stateful import StatefulModule
 from .symbolic import delays, is_known, worked
 from .work import has_several
 
-LONGEST = 64
+STAGES = 64
 """Stages that are worked together at most, besides those around a narrow loop."""
 
 
@@ -130,7 +130,7 @@ def run_from(network: Network, place: int, like: Tensor) -> Run:
     found: Run | None = network.runs.get(key)
     if found is None:
         names: tuple[str, ...] = ()
-        results, stages = 0, network.plan.stages[place : place + LONGEST]
+        results, stages = 0, network.plan.stages[place : place + STAGES]
         for number, stage in enumerate(stages, place):
             more = _results(network, number, like)
             if more is None:
