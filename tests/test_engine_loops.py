@@ -269,6 +269,22 @@ def test_what_stands_around_a_loop_is_worked_with_it(how, launched):
 
 
 @torch.no_grad()
+def test_a_long_delay_in_a_loop_is_stepped_by_modules(launched):
+    graph = feeding_back(adaptive(6))
+    nodes = dict(graph.nodes) | {
+        "late": ir.Delay(np.array(20), input_type={"input": np.array([6])})
+    }
+    graph = ir.Graph(nodes, graph.edges, allow_cycles=True)
+    xs = torch.from_numpy(spikes(np.random.default_rng(1), 24, 2, 4)).float()
+    expected = referred(graph, xs, torch.float32)
+    assert expected[0].any()
+    executor = imported(graph)
+    for found in (executor.run(xs), stepped(executor, xs)):
+        assert_equal(found, expected)
+    assert not any("late" in worked.names for worked in launched)
+
+
+@torch.no_grad()
 def test_a_small_network_is_worked_in_one_call(launched):
     graph, xs = mlp(), inputs()
     expected = referred(graph, xs, torch.float32)

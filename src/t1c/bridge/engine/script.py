@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from .kernels.generated.loop import Loop
-from .kernels.generated.operations import OPERATIONS
+from .kernels.generated.symbol import UnsuitedError as UnsuitedError
 from .kernels.generated.vector_source import NUMBERS
 from .kernels.instructions import (
     ADD,
@@ -37,10 +37,6 @@ from .stateful import StatefulModule
 
 Shape = tuple[int, ...]
 NOWHERE = -1
-
-
-class UnsuitedError(Exception):
-    """These nodes cannot be worked as instructions; a reason that nobody needs to see."""
 
 
 class Factor(Protocol):
@@ -72,7 +68,6 @@ class Script:
         constants: (place, place of what each sample gets there, that).
         written: the modules that were written down by what they do; their parameters are among the
             constants, and no way back is known.
-        exact: every bit of what is computed is said, whatever works it.
     """
 
     def __init__(self, names: tuple[str, ...], dtype: torch.dtype) -> None:
@@ -91,7 +86,6 @@ class Script:
         self.memories: list[tuple[str, StatefulModule, tuple[int, ...], Shape]] = []
         self.constants: list[tuple[int, int, Tensor]] = []
         self.written: list[nn.Module] = []
-        self.exact = True
 
     def place(self, shape: Shape) -> int:
         """A new place."""
@@ -234,7 +228,6 @@ class Script:
                 of = [at[p] for p in operands]
                 at.append(self.place(shape))
                 self._add(ELEMENTS + NUMBERS[op], at[-1], *of, *[of[0]] * (3 - len(of)))
-                self.exact = self.exact and OPERATIONS[op].exact
         sent = [at[p] for p in loop.writes]
         after = [at[p] for p in loop.carried]
         # All are told before any is carried on: one may be what another was.

@@ -21,7 +21,7 @@ Operand = Any
 
 
 class UnsuitedError(Exception):
-    """A function that no operation serves; a reason that nobody needs to see."""
+    """What no operation or instruction serves; a reason that nobody needs to see."""
 
 
 class Pen:
