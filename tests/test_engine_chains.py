@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from t1c import bridge, ir
 from t1c.bridge.engine import blocks
 from t1c.bridge.engine.choices import Choice
-from t1c.bridge.engine.kernels import events
+from t1c.bridge.engine.kernels import convolution
+from t1c.bridge.engine.kernels.fingerprint import Fingerprints
 
 from .engine_helpers import assert_equal, grid, lif, spikes, threads
 
@@ -26,7 +27,7 @@ def _one_thread():
 @pytest.fixture
 def densely(monkeypatch):
     """Every convolution is worked by torch, and what is behind it in one loop."""
-    monkeypatch.setattr(blocks, "measured", lambda *_: Choice("dense", None, None, "a test"))
+    monkeypatch.setattr(blocks, "chosen", lambda *_: Choice("dense", None, None, "a test"))
 
 
 def norm(rng, channels):
@@ -139,7 +140,7 @@ def test_all_of_it_is_one():
 
 @torch.no_grad()
 def test_channels_in_tiles(monkeypatch):
-    monkeypatch.setattr(events, "TILE_BYTES", 1)
+    monkeypatch.setattr(convolution, "TILE_BYTES", 1)
     executor, y = both(whole(150), drawn(), events=True)
     assert executor.network.blocks["conv"] == NAMES
     assert 0 < int(y.sum()) < y.numel()
@@ -218,12 +219,18 @@ def test_what_is_not_a_number_stays_so_in_a_pool():
     torch.testing.assert_close(found, expected, rtol=0, atol=0, equal_nan=True)
 
 
+@pytest.mark.parametrize("told", [False, True])
 @pytest.mark.parametrize("large", [False, True])
 @torch.no_grad()
-def test_weights_that_change_unseen_are_seen(large, monkeypatch):
+def test_weights_that_change_unseen_are_seen(large, told, monkeypatch):
+    """Also where the network as a whole is not looked at, as somebody's module is in it."""
+    from t1c.bridge.engine import looked
     from t1c.bridge.engine.kernels import weights
 
-    monkeypatch.setattr(weights, "LARGE", 0 if large else 10**9)
+    for module in (weights, looked):
+        monkeypatch.setattr(module, "LARGE", 0 if large else 10**9)
+    if not told:
+        monkeypatch.setattr(looked.Looks, "_tells", lambda *_: False)
     xs = drawn()
     executor, before = both(whole(), xs, events=True)
     layer = executor.network.node("conv")
@@ -236,17 +243,20 @@ def test_weights_that_change_unseen_are_seen(large, monkeypatch):
 
 
 @torch.no_grad()
-def test_a_weight_is_looked_at_once_for_a_block(monkeypatch):
-    from t1c.bridge.engine.kernels import weights
-
-    monkeypatch.setattr(weights, "LARGE", 0)
-    looks, own = [], weights.fingerprint
-    monkeypatch.setattr(weights, "fingerprint", lambda w: looks.append(id(w)) or own(w))
+def test_a_network_is_looked_at_once_for_a_chunk(monkeypatch):
+    looks, own = [], Fingerprints.take
+    noted = lambda self: looks.append(len(self._where)) or own(self)  # noqa: E731
+    monkeypatch.setattr(Fingerprints, "take", noted)
     xs = drawn()
     executor = bridge.ir_to_torch(whole(), dtype=torch.float64, events=True)
     executor.run(xs, chunk=3)
     looks.clear()
     executor.run(xs, chunk=3)
-    layer = executor.network.node("conv")
-    # In each of three chunks; what is told before the first, of how long they are, is told apart.
-    assert 3 <= looks.count(id(layer.weight)) <= 4
+    tensors = [*executor.parameters(), *executor.buffers()]
+    # In each of three chunks at all parameters and buffers, and at nothing by itself.
+    assert len(tensors) > 5
+    assert looks == [len(tensors)] * 3
+    # Where the length of chunks is asked for, the first of them is looked at by that.
+    looks.clear()
+    executor.run(xs)
+    assert looks == [len(tensors)]

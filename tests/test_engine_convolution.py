@@ -104,7 +104,8 @@ def names_of_the_block(executor, xs, keep=()):
     from t1c.bridge.engine.blocks import find_block
 
     keep = keep or executor.plan.outputs
-    block = find_block(executor.network, "conv", xs, keep, {"input": xs}, still=False)
+    now = executor.network.look(xs)
+    block = find_block(executor.network, "conv", xs, keep, {"input": xs}, False, now)
     return None if block is None else block.names
 
 

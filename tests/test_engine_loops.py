@@ -308,7 +308,7 @@ def test_many_samples_on_several_threads(launched):
     for count in (1, 2):
         with threads(count):
             assert_equal(imported(graph).run(xs), expected)
-    assert len(launched) == 2
+    assert sum("v" in worked.names for worked in launched) == 2
     assert expected[1]["v"][0].any()
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from functools import partial
 from typing import Any, Self
 
 import torch
@@ -14,7 +13,7 @@ from t1c.ir.errors import InputError, Problem, UnsupportedError
 from t1c.ir.topology import Edge
 
 from .engine.borders import Borders
-from .engine.chunk_size import chunk_size
+from .engine.chunk_size import Fitting
 from .engine.chunks import cut, is_stream
 from .engine.collect import Collect, collector_for
 from .engine.explain import Explanation, explain
@@ -247,10 +246,13 @@ class GraphExecutor(nn.Module):
         def check(x: Any, lead: int) -> Inputs:
             return self._sequence(x, steps) if lead == 2 else self._inputs(x, 1)
 
-        pieces = cut(xs, check, partial(chunk_size, self.network), chunk)
+        fitting = Fitting(self.network)
+        pieces = cut(xs, check, fitting, chunk)
         refuse_parts(gathering(self.network.nodes()), pieces.steps, chunk)
         with shown(progress, pieces.steps) as advance:
-            state = run_pieces(self.network, pieces, state, collector, truncate, advance)
+            # Between these lines nothing of the caller's runs that could write to a weight.
+            moment = None if progress else fitting.moment
+            state = run_pieces(self.network, pieces, state, collector, truncate, advance, moment)
         return collector.result(), state
 
     def trace(self, xs: Any, state: States | None = None) -> Values:

@@ -2,33 +2,29 @@
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, replace
+from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
 
 from .chains import Chain, factors_of, find_chain, neuron_behind
-from .choices import IN_ORDER, Choice, fits, measured, obstacle_to_events, sample_of_affine
+from .choices import FEW, IN_ORDER, Choice, chosen, fits, obstacle_to_events, sample_of_affine
 from .folding import DENSE_BYTES
 from .geometry import Convolving, convolution_of
-from .kernels.events import (
-    Behind,
-    Convolution,
-    affine_block,
-    convolution_block,
-    work_behind,
-)
+from .kernels.convolution import Behind, Convolution, ConvolutionLoop, placed
+from .kernels.crossing import crossing
+from .kernels.events import affine_block
 from .kernels.rule import Rule
 from .kernels.scan import Coefficients, State, scan
+from .looked import Moment
 from .network import Network
 from .ordered_sums import convolved, gathered
 from .scanned import ScannedModule
 from .values import Values, at_port
 from .work import is_plain
 
-Neuron = tuple[State, Coefficients, Rule]
 MAPS = 2
 """Samples that the ways of working a convolution are timed on, two steps of each."""
 
@@ -40,16 +36,18 @@ class Block:
     Attributes:
         chain: the nodes; the last one's value comes out.
         layer: the convolution.
-        shape: the maps that it is between.
-        choice: whether and why active inputs are added up; None if all steps have the same input.
+        loop: what works it, or what is behind it.
+        limit: the density up to which adding up active inputs is faster; None: not asked.
         ordered: whether sums are taken in their written order.
+        choice: whether and why active inputs are added up; None if all steps have the same input.
     """
 
     chain: Chain
     layer: Convolving
-    shape: Convolution
-    choice: Choice | None
-    ordered: bool = False
+    loop: ConvolutionLoop
+    limit: float | None
+    ordered: bool
+    choice: Choice | None = None
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -69,33 +67,32 @@ class Block:
     @property
     def features(self) -> tuple[int, ...]:
         """The shape of what the neuron is given."""
-        return self.shape.leaving
+        return self.loop.shape.leaving
 
-    def run(self, xs: Tensor, neuron: Neuron | None, values: Values) -> tuple[Tensor, State]:
+    def run(self, xs: Tensor, state: State, values: Values, moment: Moment) -> tuple[Tensor, State]:
         """Work ``xs`` (T, B, C, H, W), or (T, B, C, W).
 
         Args:
             xs: what reaches the convolution.
-            neuron: state, coefficients and options of the neuron, if there is one.
+            state: of the neuron, if there is one; from rest if it is empty.
             values: what other nodes sent.
+            moment: what the network is now.
 
         Returns:
             (the output, the neuron's state, () without one).
         """
-        norm, beside = self.chain.norm, self.chain.beside
-        behind = Behind(
-            None if norm is None else factors_of(norm, xs.dtype),
-            None if beside is None else at_port(values, beside),
-            neuron,
-            self.chain.pool,
-        )
+        layer = self.layer
+        beside = None if self.chain.beside is None else at_port(values, self.chain.beside)
         if self.choice is not None and self.choice.way == "events":
-            weight, bias = self.layer.weight, self.layer.bias
-            return convolution_block(xs, weight, bias, self.shape, behind, self.ordered)
+            lead = self.names[0]
+            laid = moment.once(
+                ("placed", lead), lambda: placed(layer.weight, layer.bias, self.ordered)
+            )
+            return self.loop.gathered(xs, laid, beside, state)
         if self.choice is None:
-            once = convolved(self.layer, xs[0])[None] if self.ordered else _sums(self.layer, xs[:1])
-            return work_behind(once, len(xs), self.shape, behind)
-        return _densely(self.layer, xs, self.shape, behind)
+            once = convolved(layer, xs[0])[None] if self.ordered else _sums(layer, xs[:1])
+            return self.loop.behind_sums(once, len(xs), beside, state)
+        return _densely(layer, xs, self.loop, beside, state)
 
 
 def _sums(layer: Convolving, xs: Tensor) -> Tensor:
@@ -122,23 +119,22 @@ def _pointwise(layer: Convolving) -> bool:
 
 
 def _densely(
-    layer: Convolving, xs: Tensor, shape: Convolution, behind: Behind
+    layer: Convolving, xs: Tensor, loop: ConvolutionLoop, beside: Tensor | None, state: State
 ) -> tuple[Tensor, State]:
     """The convolution by torch, some steps at a time, whose sums are still in the cache then."""
-    row = xs.shape[1] * shape.outputs[0] * shape.outputs[1] * shape.outputs[2]
+    outs, rows, columns = loop.shape.outputs
+    row = xs.shape[1] * outs * rows * columns
     # Of a single map torch makes no short work.
     piece = max(DENSE_BYTES // max(1, row * xs.element_size()), -(-2 // max(1, xs.shape[1])))
-    found, first = [], 0
-    for part in xs.split(piece):
-        here = behind
-        if behind.beside is not None:
-            here = replace(here, beside=behind.beside[first : first + len(part)])
-        y, state = work_behind(_sums(layer, part), len(part), shape, here)
+    if piece >= len(xs):
+        return loop.behind_sums(_sums(layer, xs), len(xs), beside, state)
+    found = []
+    for first in range(0, len(xs), piece):
+        part = xs[first : first + piece]
+        other = None if beside is None else beside[first : first + piece]
+        y, state = loop.behind_sums(_sums(layer, part), len(part), other, state)
         found.append(y)
-        first += len(part)
-        if behind.neuron is not None:
-            behind = replace(behind, neuron=(state, *behind.neuron[1:]))
-    return (torch.cat(found) if len(found) > 1 else found[0]), state
+    return torch.cat(found), state
 
 
 @dataclass(frozen=True)
@@ -149,36 +145,62 @@ class AffineBlock:
         names: of the two nodes.
         layer: the Linear.
         neuron: the name of the neuron.
+        laid: its coefficients.
+        rule: its options.
+        limit: the density up to which adding up active inputs is faster; None: not asked.
         choice: whether and why it is worked by events.
     """
 
     names: tuple[str, str]
     layer: nn.Linear
     neuron: str
-    choice: Choice
+    laid: Coefficients
+    rule: Rule
+    limit: float | None
+    choice: Choice | None = None
 
     @property
     def serves(self) -> bool:
         """Whether active inputs are added up."""
-        return self.choice.way == "events"
+        return self.choice is not None and self.choice.way == "events"
 
     @property
     def features(self) -> tuple[int]:
         """The shape of what the neuron is given."""
         return (self.layer.out_features,)
 
-    def run(self, xs: Tensor, neuron: Neuron | None, values: Values) -> tuple[Tensor, State]:
+    def run(self, xs: Tensor, state: State, values: Values, moment: Moment) -> tuple[Tensor, State]:
         """Work ``xs`` (T, B, in); the spikes and the neuron's state."""
-        assert neuron is not None
-        return affine_block(xs, self.layer.weight, self.layer.bias, *neuron)
+        if not state:
+            count = 2 if self.rule.synapse else 1
+            state = (xs.new_zeros(1).expand(xs.shape[1], *self.features),) * count
+        return affine_block(xs, self.layer.weight, self.layer.bias, state, self.laid, self.rule)
+
+
+B = TypeVar("B", Block, AffineBlock)
 
 
 def find_affine_block(
-    network: Network, name: str, xs: Tensor, keep: Collection[str]
+    network: Network, name: str, xs: Tensor, keep: Collection[str], moment: Moment
 ) -> AffineBlock | None:
     """The block that begins at the Linear ``name``; None if its kernel does not serve."""
     layer = network.node(name)
-    if type(layer) is not nn.Linear or xs.ndim != 3 or _obstacle(network, layer, xs):
+    if type(layer) is not nn.Linear or xs.ndim != 3 or _learns(xs, moment) or not xs.numel():
+        return None
+    few = xs.shape[0] * xs.shape[1] <= FEW
+    key = ("affine", name, xs.shape[2], few, xs.dtype, tuple(keep))
+
+    def make() -> AffineBlock | None:
+        return _affine_block(network, name, layer, xs, keep)
+
+    block = moment.once(key, make)
+    return None if block is None else _with_choice(network, block, xs)
+
+
+def _affine_block(
+    network: Network, name: str, layer: nn.Linear, xs: Tensor, keep: Collection[str]
+) -> AffineBlock | None:
+    if _obstacle(network, layer, xs):
         return None
     if not fits(layer, xs.shape[2]) or len(layer.weight) != layer.out_features:
         return None
@@ -188,58 +210,81 @@ def find_affine_block(
     following, module = behind
     weight, given = layer.weight.detach(), layer._parameters["bias"]
     bias = given.detach() if given is not None else None
+    features = torch.Size((layer.out_features,))
+    laid = module.laid(features, xs.dtype, xs.device)
+    rest, rule = _at_rest(module, features), module.rule
 
     def sparse(z: Tensor) -> object:
-        return affine_block(z, weight, bias, *_at_rest(module, z, (layer.out_features,)))
+        return affine_block(z, weight, bias, rest(z), laid, rule)
 
     def dense(z: Tensor) -> object:
-        y = nn.functional.linear(z, weight, bias)
-        return scan(y, *_at_rest(module, z, (layer.out_features,)))
+        return scan(nn.functional.linear(z, weight, bias), rest(z), laid, rule)
 
-    if network.reproducible:
-        return AffineBlock((name, following), layer, following, IN_ORDER)
-    words, shape = sample_of_affine(layer, xs)
-    choice = measured(xs, network.events, f"{words}, neuron", shape, dense, sparse)
-    return AffineBlock((name, following), layer, following, choice)
+    limit = None
+    if not (network.reproducible or network.events):
+        words, shape = sample_of_affine(layer, xs)
+        limit = crossing(f"{words}, neuron", shape, xs.dtype, dense, sparse)
+    return AffineBlock((name, following), layer, following, laid, rule, limit)
 
 
-def inner_nodes(network: Network, like: Tensor) -> set[str]:
+def _with_choice(network: Network, block: B, xs: Tensor) -> B:
+    """A block with how it is worked on ``xs``."""
+    choice = IN_ORDER if network.reproducible else chosen(xs, network.events, block.limit)
+    return replace(block, choice=choice)
+
+
+def inner_nodes(network: Network, like: Tensor, moment: Moment) -> set[str]:
     """The nodes whose values need not exist if every block is worked as one.
 
     Told from the graph alone, so that chunks, and with them roundings, do not depend on densities.
     """
     inner: set[str] = set()
+    if _learns(like, moment):
+        return inner
     for name in network.plan.order:
         layer, shape = network.node(name), network.shapes[name]
         if not isinstance(layer, Convolving) or shape is None:
             continue
-        if _serves(network, layer, like):
+        if _serves(network, layer) and not _obstacle(network, layer, like, unseen=True):
             inner.update(find_chain(network, name, shape, network.plan.outputs).names[:-1])
     return inner
 
 
-def _serves(network: Network, layer: Convolving, xs: Tensor) -> bool:
-    """Whether the kernel serves a convolution, and nobody wants a gradient."""
-    served = (
+def _serves(network: Network, layer: Convolving) -> bool:
+    """Whether the kernel serves a convolution."""
+    return (
         type(layer) in (nn.Conv1d, nn.Conv2d)
         and layer.groups == 1
         and layer.padding_mode == "zeros"
         and (not network.reproducible or gathered(layer))
     )
-    return served and not _obstacle(network, layer, xs)
 
 
-def _obstacle(network: Network, layer: Convolving | nn.Linear, xs: Tensor) -> bool:
-    """Whether a gradient is wanted, or something but its parameters says what a layer does."""
-    own = itertools.chain((xs,), network.parameters(), network.buffers())
-    grad = torch.is_grad_enabled() and any(t.requires_grad for t in own)
-    if grad or not is_plain(layer) or network.events is False:
+def _learns(xs: Tensor, moment: Moment) -> bool:
+    """Whether a gradient is wanted."""
+    return torch.is_grad_enabled() and (xs.requires_grad or moment.learns)
+
+
+def _obstacle(
+    network: Network, layer: Convolving | nn.Linear, xs: Tensor, unseen: bool = False
+) -> bool:
+    """Whether something but its parameters says what a layer does, or these do not serve.
+
+    ``unseen``: its weights are not looked at.
+    """
+    if not is_plain(layer) or network.events is False:
         return True
-    return obstacle_to_events(layer.weight, xs, network.kernels) is not None
+    return obstacle_to_events(layer.weight, xs, network.kernels, unseen) is not None
 
 
 def find_block(
-    network: Network, name: str, xs: Tensor, keep: Collection[str], values: Values, still: bool
+    network: Network,
+    name: str,
+    xs: Tensor,
+    keep: Collection[str],
+    values: Values,
+    still: bool,
+    moment: Moment,
 ) -> Block | None:
     """The block that begins at the convolution ``name``, and how it is best worked.
 
@@ -252,57 +297,86 @@ def find_block(
         keep: nodes whose values are wanted, which a block may only end in.
         values: what nodes have sent.
         still: all steps of ``xs`` are the same.
+        moment: what the network is now.
     """
     layer = network.node(name)
     assert isinstance(layer, Convolving)
-    if (
-        xs.ndim != layer.weight.ndim + 1
-        or not _serves(network, layer, xs)
-        or not fits(layer, xs.shape[2])
-    ):
+    if _learns(xs, moment) or not xs.numel():
         return None
-    if layer.weight.shape[0] != layer.out_channels or layer.weight.shape[2:] != layer.kernel_size:
+    key = ("block", name, xs.shape[1:], xs.dtype, still, tuple(keep))
+    block = moment.once(key, lambda: _block(network, name, layer, xs, keep, values, still))
+    if block is None:
+        return None
+    beside = block.chain.beside
+    if beside is not None:
+        other = at_port(values, beside) if beside.name in values else None
+        wanted = (*xs.shape[:2], *block.features)
+        if other is None or other.dtype != xs.dtype or other.shape != wanted:
+            return None
+    return block if still else _with_choice(network, block, xs)
+
+
+def _block(
+    network: Network,
+    name: str,
+    layer: Convolving,
+    xs: Tensor,
+    keep: Collection[str],
+    values: Values,
+    still: bool,
+) -> Block | None:
+    weight = layer.weight
+    if xs.ndim != weight.ndim + 1 or not _serves(network, layer) or _obstacle(network, layer, xs):
+        return None
+    if not fits(layer, xs.shape[2]):
+        return None
+    if weight.shape[0] != layer.out_channels or weight.shape[2:] != layer.kernel_size:
         return None
     shape = convolution_of(layer, tuple(xs.shape[2:]))
     if min(shape.outputs[1:]) < 1 or min(shape.padding) < 0:
         return None
     chain = find_chain(network, name, shape.leaving, keep, values)
-    if chain.beside is not None:
-        other = at_port(values, chain.beside)
-        if other.dtype != xs.dtype or other.shape != (*xs.shape[:2], *shape.leaving):
-            return None
-    if network.reproducible:
-        return Block(chain, layer, shape, None if still else IN_ORDER, True)
-    choice = None if still else _choice(network, layer, xs, shape, chain)
-    return Block(chain, layer, shape, choice)
-
-
-def _at_rest(module: ScannedModule, xs: Tensor, features: tuple[int, ...]) -> Neuron:
-    """What works a neuron that is given ``features`` for each sample of ``xs`` (T, B, ...)."""
-    like = xs.new_empty(1).expand(xs.shape[1], *features)
-    laid = module.laid(torch.Size(features), xs.dtype, xs.device)
-    return module.initial_state(like), laid, module.rule
-
-
-def _choice(
-    network: Network, layer: Convolving, xs: Tensor, shape: Convolution, chain: Chain
-) -> Choice:
     module = network.neuron(chain.neuron) if chain.neuron is not None else None
+    neuron = None
+    if module is not None:
+        laid = module.laid(torch.Size(shape.leaving), xs.dtype, xs.device)
+        neuron = laid, module.rule
     norm = None if chain.norm is None else factors_of(chain.norm, xs.dtype)
+    behind = Behind(norm, neuron, chain.pool)
+    loop = ConvolutionLoop(shape, behind, xs.shape[1], xs)
+    limit = None
+    if not (still or network.reproducible or network.events):
+        limit = _limit(layer, xs, shape, behind, chain)
+    return Block(chain, layer, loop, limit, network.reproducible)
 
-    def behind(z: Tensor) -> Behind:
-        added = chain.beside is not None
-        beside = z.new_zeros(*z.shape[:2], *shape.leaving) if added else None
-        own = _at_rest(module, z, shape.leaving) if module is not None else None
-        return Behind(norm, beside, own, chain.pool)
+
+def _limit(
+    layer: Convolving, xs: Tensor, shape: Convolution, behind: Behind, chain: Chain
+) -> float:
+    """The density up to which adding up active inputs is faster."""
+    loop = ConvolutionLoop(shape, behind, MAPS, xs)
+
+    def beside(z: Tensor) -> Tensor | None:
+        return None if chain.beside is None else z.new_zeros(*z.shape[:2], *shape.leaving)
 
     def sparse(z: Tensor) -> object:
-        return convolution_block(z, layer.weight, layer.bias, shape, behind(z))
+        return loop.gathered(z, placed(layer.weight, layer.bias), beside(z), ())
 
     def dense(z: Tensor) -> object:
-        return _densely(layer, z, shape, behind(z))
+        return _densely(layer, z, loop, beside(z), ())
 
-    parts = ("norm", norm), ("sum", chain.beside), ("neuron", module), (chain.pool, chain.pool)
-    words = ", ".join(str(word) for word, there in parts if there is not None)
+    parts = ("norm", behind.norm), ("sum", chain.beside), ("neuron", behind.neuron)
+    words = ", ".join([word for word, there in parts if there is not None])
+    if chain.pool is not None:
+        words = f"{words}, {chain.pool}" if words else str(chain.pool)
     words = f"gathered convolution {shape}, {words or 'alone'}"
-    return measured(xs, network.events, words, (2, MAPS, *shape.entering), dense, sparse)
+    return crossing(words, (2, MAPS, *shape.entering), xs.dtype, dense, sparse)
+
+
+def _at_rest(module: ScannedModule, features: tuple[int, ...]) -> Callable[[Tensor], State]:
+    """What makes the state of a neuron before the first step of ``xs`` (T, B, ...)."""
+
+    def rest(xs: Tensor) -> State:
+        return module.initial_state(xs.new_empty(1).expand(xs.shape[1], *features))
+
+    return rest

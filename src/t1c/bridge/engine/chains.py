@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from .geometry import pool_of
-from .kernels.events import Pool
+from .kernels.convolution import Pool
 from .merging import MergeModule
 from .network import Network
 from .plan import Source

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -54,14 +53,16 @@ def way_of_affine(
     given: Tensor | None = module.bias
     bias = given.detach() if given is not None else None
     words, shape = sample_of_affine(module, xs)
-    return measured(
-        xs,
-        events,
-        words,
-        shape,
-        lambda z: nn.functional.linear(z, weight, bias),
-        lambda z: affine(z.flatten(0, 1), weight, bias),
-    )
+    limit = None
+    if not events:
+        limit = crossing(
+            words,
+            shape,
+            xs.dtype,
+            lambda z: nn.functional.linear(z, weight, bias),
+            lambda z: affine(z.flatten(0, 1), weight, bias),
+        )
+    return chosen(xs, events, limit)
 
 
 def sample_of_affine(module: nn.Linear, xs: Tensor) -> tuple[str, tuple[int, int, int]]:
@@ -78,28 +79,17 @@ def sample_of_affine(module: nn.Linear, xs: Tensor) -> tuple[str, tuple[int, int
     )
 
 
-def measured(
-    xs: Tensor,
-    events: bool | None,
-    words: str,
-    shape: tuple[int, ...],
-    dense: Callable[[Tensor], object],
-    sparse: Callable[[Tensor], object],
-) -> Choice:
-    """Which of two ways is taken for ``xs``, by its density.
+def chosen(xs: Tensor, events: bool | None, limit: float | None) -> Choice:
+    """Which of two ways is taken for ``xs`` (T, B, *features), by its density.
 
     Args:
-        xs: (T, B, *features).
+        xs: what is worked.
         events: as for ``folding.fold``.
-        words: what is worked, as for ``crossing``.
-        shape: of the input that the ways are timed on.
-        dense: one way.
-        sparse: the other.
+        limit: the density up to which adding up active inputs is faster; None: it is asked for.
     """
     found = density(xs)
-    if events:
+    if events or limit is None:
         return Choice("events", found, None, "asked for")
-    limit = crossing(words, shape, xs.dtype, dense, sparse)
     return Choice("events" if found < limit else "dense", found, limit, "measured")
 
 
@@ -116,8 +106,13 @@ def fits(layer: nn.Linear | nn.Conv1d | nn.Conv2d, channels: int) -> bool:
     return bias is None or (bias.dtype == weight.dtype and bias.shape == weight.shape[:1])
 
 
-def obstacle_to_events(weight: Tensor, x: Tensor, kernels: str | None) -> str | None:
-    """Why only a dense product will do; None if there is a choice."""
+def obstacle_to_events(
+    weight: Tensor, x: Tensor, kernels: str | None, unseen: bool = False
+) -> str | None:
+    """Why only a dense product will do; None if there is a choice.
+
+    ``unseen``: whether weights are finite does not matter.
+    """
     if torch.compiler.is_compiling():
         return "torch.compile fuses products itself"
     if is_observed(x, weight):
@@ -130,6 +125,6 @@ def obstacle_to_events(weight: Tensor, x: Tensor, kernels: str | None) -> str | 
         return "nothing to work on"
     if torch.is_autocast_enabled("cpu"):
         return "autocast"
-    if not finite(weight):
+    if not (unseen or finite(weight)):
         return "weights that are not finite"
     return None

@@ -10,6 +10,7 @@ from torch import nn
 from .blocks import inner_nodes
 from .folding import DENSE_BYTES
 from .input_checks import Inputs
+from .looked import Moment
 from .network import Network
 from .spans import gathering
 
@@ -21,16 +22,36 @@ STEPS = 4096
 """The most steps of a chunk, however small the network is: more would gain nothing."""
 
 
-def chunk_size(network: Network, inputs: Inputs) -> int:
+class Fitting:
+    """How many steps of such inputs are worked at once.
+
+    Attributes:
+        moment: what the network was when that was asked for last.
+    """
+
+    def __init__(self, network: Network) -> None:
+        self._network = network
+        self.moment: Moment | None = None
+
+    def __call__(self, inputs: Inputs) -> int:
+        """At least 1, and at most ``STEPS``; all steps where statistics are taken of all."""
+        like = next(iter(inputs.values()))
+        moment = self.moment = self._network.look(like)
+        sizes = tuple(x.shape[1:] for x in inputs.values())
+        key = "chunk", sizes, torch.is_grad_enabled() and moment.learns
+        size = moment.once(key, lambda: chunk_size(self._network, inputs, moment))
+        return size or max(1, len(like))
+
+
+def chunk_size(network: Network, inputs: Inputs, moment: Moment) -> int:
     """How many steps of such inputs, by what takes most: a value that a node sends, or the inputs.
 
-    At least 1, and at most ``STEPS``; all of them where statistics are taken of all, which exist
-    only together.
+    0 means all of them: statistics are taken of all, which exist only together.
     """
     like = next(iter(inputs.values()))
     if gathering(network.nodes()):
-        return max(1, len(like))
-    inner = inner_nodes(network, like)
+        return 0
+    inner = inner_nodes(network, like, moment)
     names = [name for name in network.plan.order if name not in inner]
     shapes = [shape for name in names if (shape := network.shapes[name]) is not None]
     entering = sum(math.prod(x.shape[2:]) for x in inputs.values())

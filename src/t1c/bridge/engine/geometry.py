@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import nn
 
-from .kernels.events import Convolution, Pool
+from .kernels.convolution import Convolution, Pool
 from .work import is_plain
 
 Convolving = nn.Conv1d | nn.Conv2d

@@ -19,6 +19,7 @@ from t1c.ir.shapes import as_shape
 from t1c.ir.topology import Edge
 
 from .choices import Choice
+from .looked import Looks, Moment
 from .plan import Plan, make_plan
 from .program import Program
 from .scanned import ScannedModule
@@ -85,17 +86,22 @@ class Network:
         self.runs: dict[tuple[Any, ...], Any] = {}
         self.last_chunk: int | None = None
         self._first: tuple[nn.Module, str] | None = None
+        self._looks = Looks(modules, slots)
 
     def __getstate__(self) -> dict[str, Any]:
         # A copy looks at its own modules anew.
-        return {
-            **self.__dict__,
-            "programs": {},
-            "stretches": {},
-            "loops": {},
-            "runs": {},
-            "_first": None,
-        }
+        own = {**self.__dict__, "programs": {}, "stretches": {}, "loops": {}, "runs": {}}
+        own["_first"] = None
+        del own["_looks"]
+        return own
+
+    def __setstate__(self, own: dict[str, Any]) -> None:
+        self.__dict__.update(own)
+        self._looks = Looks(self.modules, self.slots)
+
+    def look(self, like: Tensor) -> Moment:
+        """What the network is now, for whoever works ``like`` (..., *features) next."""
+        return self._looks.take(like, self.events, self.kernels, self.reproducible)
 
     def node(self, name: str) -> nn.Module:
         """The module of a node, by the node's own name."""

@@ -9,7 +9,8 @@ from torch import Tensor, nn
 from t1c.ir.errors import Problem, UnsupportedError
 
 from .geometry import convolution_of
-from .kernels.events import WINDOW, Behind, affine, convolution_block
+from .kernels.convolution import WINDOW, Behind, ConvolutionLoop, placed
+from .kernels.events import affine
 from .kernels.spread import Spread, spread_out
 
 Spreading = nn.Conv1d | nn.Conv2d | nn.Conv3d | nn.ConvTranspose1d | nn.ConvTranspose2d
@@ -32,7 +33,8 @@ def convolved(layer: Spreading, x: Tensor) -> Tensor:
     if x.numel() and gathered(layer):
         assert isinstance(layer, nn.Conv1d | nn.Conv2d)
         shape = convolution_of(layer, tuple(x.shape[1:]))
-        y, _ = convolution_block(x.unsqueeze(0), weight, bias, shape, Behind(), True)
+        loop = ConvolutionLoop(shape, Behind(), len(x), x)
+        y, _ = loop.gathered(x.unsqueeze(0), placed(weight, bias, ordered=True), None, ())
         return y[0]
     return spread_out(x, weight, bias, _spread(layer, tuple(x.shape[2:])))
 

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Collection
+from contextlib import nullcontext
 
 from .chunks import Pieces
 from .collect import Collector
 from .input_checks import Inputs
+from .kernels.weights import one_look
+from .looked import Moment
 from .network import Network
 from .stages import by_program, is_still, work_stage
 from .state_checks import States
@@ -28,6 +31,7 @@ def run_pieces(
     collector: Collector,
     truncate: bool,
     advance: Callable[[int], None],
+    moment: Moment | None = None,
 ) -> States:
     """All pieces of a sequence, one after another.
 
@@ -38,6 +42,7 @@ def run_pieces(
         collector: what takes the outputs of each piece.
         truncate: let no gradient pass from one piece to the one before.
         advance: called with the number of steps just done.
+        moment: what the network is when the first piece is worked, if that is known already.
 
     Returns:
         The state after the last step.
@@ -47,7 +52,8 @@ def run_pieces(
         steps = len(next(iter(inputs.values())))
         if truncate and first:
             state = {name: tuple(v.detach() for v in own) for name, own in state.items()}
-        values, state = run_chunk(network, inputs, state, network.plan.outputs)
+        values, state = run_chunk(network, inputs, state, network.plan.outputs, moment)
+        moment = None
         network.last_chunk = network.last_chunk or steps
         collector.take(first, pieces.steps, outputs_of(network.plan, values))
         advance(steps)
@@ -55,7 +61,11 @@ def run_pieces(
 
 
 def run_chunk(
-    network: Network, inputs: Inputs, state: States, keep: Collection[str]
+    network: Network,
+    inputs: Inputs,
+    state: States,
+    keep: Collection[str],
+    moment: Moment | None = None,
 ) -> tuple[Values, States]:
     """All steps of ``inputs``, name -> (T, B, *shape).
 
@@ -64,6 +74,7 @@ def run_chunk(
         inputs: the Input tensors, checked.
         state: the state before the first step.
         keep: the nodes whose values are wanted; others are let go of after their last use.
+        moment: what the network is now, if that is known already.
 
     Returns:
         (what these nodes sent at every step, the state after the last).
@@ -77,21 +88,24 @@ def run_chunk(
         if by_program(network, order, inputs, values, state, after, keep):
             network.blocks[order[0]] = order
             return _apart(values, keep), after
+    if moment is None:
+        moment = network.look(next(iter(inputs.values())))
     # What depends on nothing but held inputs is worked once: its value is still as they are.
     worked: set[str] = set()
-    for place, stage in enumerate(network.plan.stages):
-        if not worked.issuperset(stage.names):
-            run = run_from(network, place, like) if served else Run()
-            little = run.results * like.shape[:2].numel() <= LITTLE
-            names = run.names if little else ()
-            if names and by_program(network, names, inputs, values, state, after, keep):
-                network.blocks[names[0]] = names
-                worked.update(names)
-            else:
-                worked |= work_stage(network, stage, inputs, values, state, after, keep)
-        for done in stage.last_uses:
-            if done not in keep:
-                values.pop(done, None)
+    with one_look(moment.held) if moment.number is not None else nullcontext():
+        for place, stage in enumerate(network.plan.stages):
+            if not worked.issuperset(stage.names):
+                run = run_from(network, place, like) if served else Run()
+                little = run.results * like.shape[:2].numel() <= LITTLE
+                names = run.names if little else ()
+                if names and by_program(network, names, inputs, values, state, after, keep):
+                    network.blocks[names[0]] = names
+                    worked.update(names)
+                else:
+                    worked |= work_stage(network, stage, inputs, values, state, after, keep, moment)
+            for done in stage.last_uses:
+                if done not in keep:
+                    values.pop(done, None)
     return _apart(values, keep), after
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from contextlib import nullcontext
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
@@ -16,12 +17,13 @@ from .folding import fold, fold_in_order
 from .geometry import Convolving
 from .input_checks import Inputs
 from .kernels.weights import one_look
+from .looked import Moment
 from .merging import MergeModule
 from .network import Network
 from .plan import Stage
 from .spans import LAST, ONCE, gathers, masked, masks, normed_at_last, refuse_changing, span_of
 from .state_checks import States
-from .stateful import StatefulModule
+from .stateful import State, StatefulModule
 from .step import entering, step_nodes
 from .values import Sent, Values, at_port, at_step, each_port, stacked
 from .work import can_fold, can_share, is_plain, trial
@@ -36,6 +38,7 @@ def work_stage(
     state: States,
     after: States,
     keep: Collection[str],
+    moment: Moment,
 ) -> set[str]:
     """All steps of a stage, and of those behind it that are worked with it: all their names."""
     name, choice = stage.names[0], None
@@ -44,13 +47,13 @@ def work_stage(
         return set(nodes.names)
     if not stage.loop:
         # What is told of a weight still holds when the block is worked: no code of the user's runs.
-        with one_look():
-            block = _block(network, name, inputs, values, state, keep)
+        with one_look() if moment.number is None else nullcontext():
+            block = _block(network, name, inputs, values, state, keep, moment)
             if block is not None and block.serves:
-                _run_block(network, block, values, state, after)
+                _run_block(network, block, values, state, after, moment)
                 return set(block.names)
         choice = None if block is None else block.choice
-    if stage.loop or not _whole(network, name, inputs, values, state, after, choice):
+    if stage.loop or not _whole(network, name, inputs, values, state, after, choice, moment):
         _stepwise(network, stage.names, inputs, values, state, after, keep)
     return set(stage.names)
 
@@ -63,15 +66,20 @@ def _whole(
     state: States,
     after: States,
     choice: Choice | None,
+    moment: Moment,
 ) -> bool:
     """All steps of one node at once; False if the module must be stepped.
 
     ``choice``: how it is worked, if that was decided already.
     """
     module = network.node(name)
-    if not (is_plain(module) if isinstance(module, StatefulModule) else can_fold(module)):
+    nature = moment.once(("nature", name), lambda: _nature(module))
+    if not nature.whole:
         return False
     sources = network.plan.sources[name]
+    if nature.passes_on and len(sources) == 1:
+        values[name] = at_port(values, sources[0])
+        return True
     if name in inputs:
         sent = [inputs[name]]
     elif not sources:
@@ -82,7 +90,7 @@ def _whole(
     still = all(map(is_still, sent))
     if not still and steps > 1:
         refuse_changing(name, module)
-    once = still and (can_share(module) or masks(module) or _takes(module, ONCE))
+    once = still and nature.once
     if once:
         sent = [v[:1] for v in sent]
     if len(sent) == 1 and not (sources and isinstance(module, MergeModule)):
@@ -94,11 +102,11 @@ def _whole(
         like = xs[0] if len(xs) else xs.new_zeros(xs.shape[1:])
         own = state_of(network, name, state, like)
         values[name], after[name] = module.scan(xs, own or module.initial_state(like))
-    elif masks(module):
+    elif nature.masks:
         like = xs[0] if len(xs) else xs.new_zeros(xs.shape[1:])
         value, after[name] = masked(module, xs, like, state_of(network, name, state, like))
         values[name] = _held(value, steps) if once else value
-    elif steps and _takes(module, LAST) and not network.reproducible:
+    elif steps and nature.at_last and not network.reproducible:
         values[name] = normed_at_last(module, xs)
     else:
         if network.reproducible:
@@ -111,9 +119,35 @@ def _whole(
     return True
 
 
-def _takes(module: nn.Module, span: str) -> bool:
-    """Whether it takes statistics now, of that span."""
-    return gathers(module) and span_of(module) == span
+@dataclass(frozen=True)
+class _Nature:
+    """How a module may be worked.
+
+    Attributes:
+        whole: all steps at once.
+        passes_on: what reaches it is what it sends.
+        once: the same input at every step needs to be worked once.
+        masks: it drops by one mask for all steps.
+        at_last: it takes statistics of each step, of which the last are kept.
+    """
+
+    whole: bool
+    passes_on: bool
+    once: bool
+    masks: bool
+    at_last: bool
+
+
+def _nature(module: nn.Module) -> _Nature:
+    span = span_of(module) if gathers(module) else None
+    stateful = isinstance(module, StatefulModule)
+    return _Nature(
+        whole=is_plain(module) if stateful else can_fold(module),
+        passes_on=type(module) is nn.Identity and is_plain(module),
+        once=can_share(module) or masks(module) or span == ONCE,
+        masks=masks(module),
+        at_last=span == LAST,
+    )
 
 
 def is_still(value: Sent) -> bool:
@@ -135,6 +169,7 @@ def _block(
     values: Values,
     state: States,
     keep: Collection[str],
+    moment: Moment,
 ) -> Block | AffineBlock | None:
     """The block that begins at a node, if it does; its choice says whether to work it as one."""
     layer = network.node(name)
@@ -145,8 +180,8 @@ def _block(
     if torch.is_grad_enabled() and any(v.requires_grad for own in state.values() for v in own):
         return None
     if not isinstance(layer, nn.Linear):
-        return find_block(network, name, xs, keep, values, is_still(xs))
-    return None if is_still(xs) else find_affine_block(network, name, xs, keep)
+        return find_block(network, name, xs, keep, values, is_still(xs), moment)
+    return None if is_still(xs) else find_affine_block(network, name, xs, keep, moment)
 
 
 def _run_block(
@@ -155,6 +190,7 @@ def _run_block(
     values: Values,
     state: States,
     after: States,
+    moment: Moment,
 ) -> None:
     """Work a block, whose last node's value is then there, and that of no other."""
     lead = block.names[0]
@@ -163,16 +199,11 @@ def _run_block(
         network.choices[lead] = block.choice
     (source,) = network.plan.sources[lead]
     xs = at_port(values, source)
-    neuron = None
-    if block.neuron is not None:
-        module = network.neuron(block.neuron)
-        features = torch.Size(block.features)
-        like = xs.new_empty(1).expand(xs.shape[1], *features)
-        # Zeros that take no room: a kernel works on a copy.
-        rest = tuple(xs.new_zeros(1).expand(like.shape) for _ in module.state_names)
-        own = state_of(network, block.neuron, state, like) or rest
-        neuron = own, module.laid(features, xs.dtype, xs.device), module.rule
-    values[block.names[-1]], own = block.run(xs, neuron, values)
+    own: State = ()
+    if block.neuron in state:
+        like = xs.new_empty(1).expand(xs.shape[1], *block.features)
+        own = state_of(network, block.neuron, state, like)
+    values[block.names[-1]], own = block.run(xs, own, values, moment)
     if block.neuron is not None:
         after[block.neuron] = own
 

@@ -20,7 +20,7 @@ from . import axes
 from .axes import BATCH, TIME, AxisError, leaves
 from .bench import Bench, Unsaid
 from .drawing import Drawing, Signal, Spot
-from .effects import axes_kept, leading
+from .effects.layers import axes_kept, leading
 from .families import Families, Ref, Slot
 from .forms import features_out, layout_of
 from .ledger import describe

@@ -128,6 +128,7 @@ class Driver:
                     {},
                     after,
                     self._executor.plan.order,
+                    self._executor.network.look(next(iter(self._xs.values()))),
                 )
                 back = self._settle(at, tried, found)
             except T1CError as error:

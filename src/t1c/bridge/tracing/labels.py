@@ -13,7 +13,9 @@ from typing import Any
 from ..frameworks.over_time import Layout, batch_of, layout_of_one
 from . import axes
 from .axes import BATCH, STILL, TIME, Atom, AxisError, Dims, fresh, leaves
-from .effects import argument, cut_apart, effect, index_parts
+from .effects import effect
+from .effects.cutting import cut_apart, index_parts
+from .effects.rules import argument
 from .record import Call, Record, Value
 
 

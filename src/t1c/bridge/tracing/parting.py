@@ -24,8 +24,8 @@ from .forms import layout_of, unpacked
 from .record import Value
 from .sides import Sides, Xs
 from .sized import described
+from .sketch import Sketch, sketched
 from .steps import Key
-from .trace import Sketch, sketched
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,8 @@ from t1c.ir.errors import Problem, UnsupportedError
 
 from . import axes
 from .axes import BATCH, TIME, AxisError, Dims, leaves
-from .effects import argument, cut_apart, index_parts
+from .effects.cutting import cut_apart, index_parts
+from .effects.rules import argument
 from .labels import Labels
 from .ledger import describe
 from .names import plain_name

@@ -13,20 +13,19 @@ from typing import Any
 from torch import nn
 
 from t1c import ir
-from t1c.ir.errors import GraphError, Problem, T1CError, UnsupportedError
+from t1c.ir.errors import GraphError, Problem, UnsupportedError
 
 from ..modules.exporting import Fragment
-from .assemble import Assembly, Restate, Result
-from .axes import BATCH, STILL, features, leaves
-from .building import Building, MembraneUsedError
+from .assemble import Restate
+from .building import MembraneUsedError
 from .calling import Arguments, ModelError, arguments_of, record, refused_model
-from .families import Families
-from .first_step import FirstStep, NumbersNeededError
+from .first_step import NumbersNeededError
 from .forms import Form, Shapes, drawn, form_of, layout_of
 from .module_calls import Convert
-from .recognise import recognise
-from .record import Record, Value, called_at, replaced
+from .outputs import Place
+from .record import Record, Value, replaced
 from .sized import failed_at
+from .sketch import placed, sketched
 from .steps import Steps, UnequalSequencesError
 
 Drawn = tuple[
@@ -34,13 +33,9 @@ Drawn = tuple[
     dict[str, str],
     tuple[Shapes, ...],
     tuple[int, ...],
-    tuple["Place", ...],
+    tuple[Place, ...],
     frozenset[str],
 ]
-Place = tuple[Any, ...]
-"""The keys that lead to a part of nested outputs."""
-Output = tuple[str, Value | list[Value], Place]
-"""What a model returned: a name, the value or one for each step, and its place."""
 SIZES = ((7, 3), (5, 2))
 """Steps and samples of the two runs: enough to see what memory does, and sizes that differ."""
 FEWER = ((5, 2), (4, 3))
@@ -266,77 +261,6 @@ def _seen_with(error: UnsupportedError, steps: int, batch: int, form: Form) -> U
     return UnsupportedError(replace(problem, remedy=f"{problem.remedy} {seen}{form.batch}.)"))
 
 
-@dataclass(frozen=True)
-class Sketch:
-    """A run as nodes.
-
-    Attributes:
-        steps: the steps and axes of the run.
-        named: its outputs.
-        building: what every family of calls became.
-        assembly: the names of these nodes.
-    """
-
-    steps: Steps
-    named: list[Output]
-    building: Building
-    assembly: Assembly
-
-
-def sketched(
-    run: Record,
-    arguments: Arguments,
-    form: Form,
-    size: tuple[int, int],
-    convert: Convert,
-    restate: Restate,
-    made: dict[Any, Fragment],
-    recognising: bool,
-) -> Sketch:
-    """The nodes of a run of so many steps and samples.
-
-    Raises:
-        UnsupportedError: the model does what no graph can say.
-        ModelError: it takes another number of steps.
-    """
-    lead = {
-        number: form.dims(number, *size)
-        for number in run.inputs
-        if form.shapes[number] is not None and not form.single
-    }
-    steps = Steps(run, lead, form.single)
-    if size[0] > form.steps and steps.taken() == set(range(form.steps)):
-        # It takes as many steps as its author wrote, whatever it is given.
-        raise ModelError(Problem(f"the model takes {form.steps} steps of {size[0]}"))
-    named = results_of(run, steps)
-    families = Families(steps, [value for _, value, _ in named])
-    FirstStep(families).simplify()
-    building = Building(families, convert, made, arguments.names)
-    for name, value, _ in named:
-        _refuse_other_axes(name, value, layout_of(steps, value))
-        if form.single:
-            _refuse_other_order(name, steps, value[-1])  # type: ignore[index]
-    final = [
-        not form.single and not isinstance(v, list) and not steps.whole(v) for _, v, _ in named
-    ]
-    for (name, value, _), signal in zip(named, building.outputs, strict=True):
-        _refuse_without_features(name, value, signal.features)
-    if recognising:
-        recognise(building.drawing, building.outputs)
-    single = len(named) == 1
-    results = [
-        Result("output" if single else name, signal, last)
-        for (name, _, _), signal, last in zip(named, building.outputs, final, strict=True)
-    ]
-    # Beside a sequence, a value is held for as many steps as that has.
-    hold = steps.count if form.held else 1
-    inputs = [
-        (arguments.names[number], hold if form.still(number) else None, spot)
-        for number, spot in sorted(building.inputs.items())
-    ]
-    return Sketch(steps, named, building, Assembly(building.drawing, inputs, results, restate))
-
-
 def _graph(
     run: Record,
     arguments: Arguments,
@@ -354,7 +278,7 @@ def _graph(
         if sketch.assembly.recognised():
             # Loops that no neuron cuts as Delays do: the operations still say it.
             return _graph(run, arguments, form, size, convert, restate, made, False)
-        raise _placed(error, sketch, convert) from None
+        raise placed(error, sketch, convert) from None
     return (
         graph,
         sketch.assembly.places(),
@@ -363,198 +287,6 @@ def _graph(
         tuple(place for _, _, place in sketch.named),
         sketch.assembly.recognised(),
     )
-
-
-def _placed(error: GraphError | UnsupportedError, sketch: Sketch, convert: Convert) -> T1CError:
-    """An error about nodes, with the lines of the model that they come from."""
-    if isinstance(error, UnsupportedError):
-        return error
-    misfits = []
-    for spot in sketch.assembly.spots:
-        call, node = spot.call, spot.node
-        if call is None or call.module is None or not spot.own or convert(call.module) is None:
-            continue
-        entering = spot.inputs[0].features
-        leaving = tuple(
-            call.outputs[0].shape[i] for i in features(sketch.steps.dims(call.outputs[0]))
-        )
-        try:
-            _, (made, *_) = node.shapes([entering])
-        except T1CError as wrong:
-            said = wrong.problems[0].found
-        else:
-            said = "" if made == leaving else f"it makes {made} of {entering}"
-        if said:
-            misfits.append(
-                Problem(
-                    f"custom_map gives the node {node.primitive}, which does not fit: {said}",
-                    f"a node that makes {leaving} of {entering}, as the module does",
-                    where=called_at(call),
-                )
-            )
-    if misfits:
-        return UnsupportedError(misfits)
-    lines = sketch.assembly.places()
-    placed = []
-    for problem in error.problems:
-        line = next((at for n, at in lines.items() if f"node {n!r}" in problem.where), "the model")
-        placed.append(problem.at(line) if line != "the model" else problem)
-    return GraphError(placed, error.heading)
-
-
-def _refuse_other_axes(name: str, value: Value | list[Value], axes: Shapes) -> None:
-    """Refuse an output without a batch, or with nothing else than that and time."""
-    last = value[-1] if isinstance(value, list) else value
-    place = last.call.place if last.call is not None else ""
-    if not any(role == BATCH for dim in axes for role, _ in dim):
-        raise UnsupportedError(
-            Problem(
-                f"output {name!r} has no batch axis: one answer for all samples",
-                "an answer for each sample",
-                "Leave sums and means over the batch, and the choice of one sample, out of the "
-                "model.",
-            )
-        )
-    if all(any(role is not None for role, _ in dim) for dim in axes):
-        raise UnsupportedError(
-            Problem(
-                f"output {name!r} of shape {last.shape} has no features",
-                "at least one axis behind the batch",
-                "Use keepdim=True, or .unsqueeze(-1).",
-                place,
-            )
-        )
-
-
-def _refuse_without_features(name: str, value: Value | list[Value], shape: Sequence[int]) -> None:
-    """Refuse an output of nothing, or of one number for each sample without an axis of its own."""
-    last = value[-1] if isinstance(value, list) else value
-    if 0 in shape or not shape:
-        raise UnsupportedError(
-            Problem(
-                f"output {name!r} has the features {tuple(shape)}",
-                "at least one axis of features, none of them empty",
-                "Keep the axis, as x[:, 0:1] and keepdim=True do, or use x.unsqueeze(-1).",
-                where="" if last.call is None else last.call.place,
-            )
-        )
-
-
-def _refuse_other_order(name: str, steps: Steps, value: Value) -> None:
-    """Refuse an output of a step model whose first axis is not the batch, or one that is time."""
-    roles = [{leaf.role for leaf in leaves(dim)} for dim in steps.dims(value)]
-    if value.constant:
-        return  # It says so itself.
-    if BATCH not in roles[0] or any(STILL in found for found in roles):
-        raise UnsupportedError(
-            Problem(
-                f"output {name!r} of a model of single steps has an axis of its own for time, or "
-                "in front of the batch",
-                "an output (B, ...), as the input is",
-                "Return y.squeeze(0) where it has one step, y.movedim(0, 1) where it has features.",
-                where="" if value.call is None else value.call.place,
-            )
-        )
-
-
-def results_of(run: Record, steps: Steps) -> list[Output]:
-    """The outputs of a model: name, value and place, without those that are only states.
-
-    Raises:
-        UnsupportedError: there are none.
-    """
-    if steps.single:
-        turns = [_named(result) for result in run.results]
-        if any([o[0] for o in turn] != [o[0] for o in turns[0]] for turn in turns):
-            raise UnsupportedError(
-                Problem(
-                    f"the model returns {' and '.join(_returned(turns))} at different calls",
-                    "the same outputs at every call",
-                    "Return the same tensors, under the same names, at every step.",
-                )
-            )
-        found: list[Output] = [
-            (name, [turn[at][1] for turn in turns], place)  # type: ignore[misc]
-            for at, (name, _, place) in enumerate(turns[0])
-        ]
-    else:
-        found = _named(run.results[0], steps)
-    kept = _without_echoes([out for out in found if not _is_state(out[1])]) or found
-    if not kept:
-        raise UnsupportedError(
-            Problem(
-                f"the model returns {_kind(run.results[0])}",
-                "at least one output of a module or operation",
-                "Return what the model works out.",
-            )
-        )
-    return kept
-
-
-def _returned(turns: Sequence[Sequence[Output]]) -> list[str]:
-    """The first two things that calls returned that are not alike."""
-    said = [", ".join(name for name, _, _ in turn) or "nothing" for turn in turns]
-    return list(dict.fromkeys(said))[:2]
-
-
-def _kind(result: Any) -> str:
-    return "None" if result is None else f"a {type(result).__name__}, which holds no tensor"
-
-
-def _named(
-    result: Any, steps: Steps | None = None, name: str = "output", place: Place = ()
-) -> list[Output]:
-    """What the model returned, depth first; a list of one value for each step is one output."""
-    if isinstance(result, Value):
-        return [(name, result, place)]
-    if isinstance(result, Mapping):
-        return [
-            out
-            for key, part in result.items()
-            for out in _named(part, steps, str(key), (*place, key))
-        ]
-    if not isinstance(result, tuple | list):
-        return []
-    values = list(result)
-    if (
-        steps is not None
-        and values
-        and all(isinstance(v, Value) and not steps.whole(v) for v in values)
-        and [steps.time(v) for v in values] == list(range(steps.count))
-        and (len(values) > 1 or isinstance(result, list))
-    ):
-        return [(name, values, place)]
-    found = [_named(p, steps, f"{name}_{i + 1}", (*place, i)) for i, p in enumerate(values)]
-    return [out for part in found for out in part]
-
-
-def _is_state(value: Value | list[Value]) -> bool:
-    if isinstance(value, list):
-        return all(_is_state(v) for v in value)
-    if value.is_state:
-        return True
-    call = value.call
-    joined = call is not None and call.name in ("stack", "cat", "unsqueeze")
-    return joined and all(_is_state(v) for v in call.inputs)  # type: ignore[union-attr]
-
-
-def _without_echoes(outputs: list[Output]) -> list[Output]:
-    """The outputs less those that are an integrator's output once more, as its state."""
-    kept: list[Output] = []
-    seen: set[Any] = set()
-    for name, value, place in outputs:
-        key = tuple(value) if isinstance(value, list) else (value,)
-        echoes = any(
-            v.call is not None
-            and v.call.neuron
-            and any(s.tensor is v.tensor for s in v.call.states)
-            for v in key
-        )
-        if echoes and key in seen:
-            continue
-        seen.add(key)
-        kept.append((name, value, place))
-    return kept
 
 
 def _refuse_sizes(

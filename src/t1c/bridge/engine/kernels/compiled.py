@@ -10,7 +10,8 @@ import numba
 F = TypeVar("F", bound=Callable[..., Any])
 
 
-_HOW: dict[str, Any] = {"nogil": True, "error_model": "numpy", "fastmath": False}
+HOW: dict[str, Any] = {"nogil": True, "error_model": "numpy", "fastmath": False}
+"""What is said to Numba of every loop."""
 
 
 def compiled(function: F) -> F:
@@ -18,7 +19,7 @@ def compiled(function: F) -> F:
 
     Neither reordering nor fused multiply-add: numbers are those of the definition.
     """
-    return cast(F, numba.njit(cache=True, **_HOW)(function))
+    return cast(F, numba.njit(cache=True, **HOW)(function))
 
 
 def inlined(function: F) -> F:
@@ -26,4 +27,4 @@ def inlined(function: F) -> F:
 
     What is kept on disk goes by the file of the caller: remove its ``*.nbi`` after a change here.
     """
-    return cast(F, numba.njit(inline="always", **_HOW)(function))
+    return cast(F, numba.njit(inline="always", **HOW)(function))

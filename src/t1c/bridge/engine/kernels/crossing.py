@@ -25,8 +25,9 @@ VARIABLE = "T1C_CACHE"
 LOW, HIGH = 0.05, 0.25
 """The densities at which the sparse way is timed; between and beyond them its time is a line."""
 LEAST, MOST = 0.02, 0.5
-ROUNDS, ENOUGH = 7, 0.03
-"""How often both ways are timed at most, and the seconds after which two rounds will do."""
+FEWEST, ROUNDS, ENOUGH = 3, 7, 0.03
+"""How often both ways are timed at least and at most, and the seconds after which the least will
+do."""
 
 _known: dict[str, float] | None = None
 _lock = threading.Lock()
@@ -81,7 +82,7 @@ def _measure(
         sparse(low)  # compiles
         ways = ((dense, low), (sparse, low), (sparse, high))
         rounds: list[list[float]] = []
-        while len(rounds) < 2 or (len(rounds) < ROUNDS and sum(map(sum, rounds)) < ENOUGH):
+        while len(rounds) < FEWEST or (len(rounds) < ROUNDS and sum(map(sum, rounds)) < ENOUGH):
             rounds.append([_seconds(f, x) for f, x in ways])
     # The least of several: what other processes take only ever adds.
     times = [min(column) for column in zip(*rounds, strict=True)]
@@ -91,9 +92,11 @@ def _measure(
 
 
 def _seconds(function: Callable[[Tensor], object], x: Tensor) -> float:
-    start = time.perf_counter()
+    # With one thread, its own time: on a busy machine it waits for the processor.
+    clock = time.thread_time if torch.get_num_threads() == 1 else time.perf_counter
+    start = clock()
     function(x)
-    return time.perf_counter() - start
+    return clock() - start
 
 
 def _processor() -> str:

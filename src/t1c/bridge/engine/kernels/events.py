@@ -6,19 +6,16 @@ give NaN: callers make sure that weights are finite.
 
 from __future__ import annotations
 
-import functools
 import math
-from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from .arithmetic import constants
 from .crossing import crossing
-from .layout import channels_last, copied, flat, unflat
+from .layout import channels_last, copied, flat
 from .rule import Rule, compiled_for
 from .scan import Coefficients, State
 from .threads import PIECES, share
@@ -28,10 +25,6 @@ WIDE = 512
 """Neurons that are worked side by side."""
 MANY = 256
 """Rows of input from which on it pays to lay a weight out anew."""
-WINDOW = 64
-"""Elements of a kernel of which one word tells which are active."""
-TILE_BYTES = 2**19
-"""Weights of a convolution that stay in the second-level cache."""
 ROWS = 64
 """Rows that are looked at to tell how dense an input is."""
 
@@ -210,204 +203,3 @@ def affine_block(
         constants(rule.surrogate, x.dtype),
     )
     return y, ((i, v) if rule.synapse else (v,))
-
-
-@dataclass(frozen=True)
-class Convolution:
-    """A convolution in one group, and the maps it is between.
-
-    Attributes:
-        inputs: (C, H, W) of the input.
-        outputs: (C, H, W) of the output.
-        kernel: rows and columns of the kernel.
-        stride: of its steps.
-        padding: zeros above and to the left.
-        dilation: of its elements.
-        line: the maps are of one row, and values (T, B, C, W).
-    """
-
-    inputs: tuple[int, int, int]
-    outputs: tuple[int, int, int]
-    kernel: tuple[int, int]
-    stride: tuple[int, int]
-    padding: tuple[int, int]
-    dilation: tuple[int, int]
-    line: bool = False
-
-    @property
-    def entering(self) -> tuple[int, ...]:
-        """The features of the input."""
-        return (self.inputs[0], self.inputs[2]) if self.line else self.inputs
-
-    @property
-    def leaving(self) -> tuple[int, ...]:
-        """The features of the output."""
-        return (self.outputs[0], self.outputs[2]) if self.line else self.outputs
-
-
-@dataclass(frozen=True)
-class Pool:
-    """Windows without padding that all lie within the map.
-
-    Attributes:
-        kind: 'max' or 'mean'.
-        window: rows and columns of a window.
-        stride: from one to the next.
-        outputs: (C, H, W) of what comes out.
-    """
-
-    kind: str
-    window: tuple[int, int]
-    stride: tuple[int, int]
-    outputs: tuple[int, int, int]
-
-
-@dataclass(frozen=True)
-class Behind:
-    """What follows a convolution, each if it is there, in this order.
-
-    Attributes:
-        norm: (2, out): by what each channel is multiplied, and what is added then.
-        beside: (T, B, out, rows, columns): what comes another way and is added.
-        neuron: its state, coefficients and options.
-        pool: windows.
-    """
-
-    norm: Tensor | None = None
-    beside: Tensor | None = None
-    neuron: tuple[State, Coefficients, Rule] | None = None
-    pool: Pool | None = None
-
-
-def convolution_block(
-    xs: Tensor,
-    weight: Tensor,
-    bias: Tensor | None,
-    shape: Convolution,
-    behind: Behind,
-    ordered: bool = False,
-) -> tuple[Tensor, State]:
-    """A convolution over what fires, and what is behind it; no gradient.
-
-    Args:
-        xs: (T, B, C, H, W), or (T, B, C, W).
-        weight: (out, in, kH, kW), or (out, in, kW).
-        bias: (out,).
-        shape: what convolves.
-        behind: what follows.
-        ordered: sums are taken channel by channel, each row by row, and not place by place; for
-            kernels of at most ``WINDOW`` elements.
-
-    Returns:
-        (what comes out (T, B, C', H', W'), the neuron's state, () without one).
-    """
-    x = flat(xs.detach(), True).view(*xs.shape[:2], -1)
-    tile = _tile(weight)
-    b = x.new_zeros(len(weight)) if bias is None else bias.detach().contiguous()
-    given = x.new_empty(0, 0, 0)
-    w = by_place(weight, tile, ordered)
-    return _worked(x.shape[:2], shape, behind, tile, x, w, b, given, ordered)
-
-
-def work_behind(
-    sums: Tensor, steps: int, shape: Convolution, behind: Behind
-) -> tuple[Tensor, State]:
-    """What is behind a convolution, whose sums are known; no gradient.
-
-    Args:
-        sums: (T, B, out, rows, columns), or (1, B, ...) if they are the same at every step.
-        steps: T.
-        shape: what convolved.
-        behind: what follows.
-
-    Returns:
-        As ``convolution_block``.
-    """
-    given = flat(sums.detach(), True).view(*sums.shape[:2], -1)
-    none = given.new_empty(0, 0, 0)
-    lead = torch.Size((steps, sums.shape[1]))
-    empty = none.view(-1)
-    return _worked(lead, shape, behind, shape.outputs[0], none, empty, empty, given)
-
-
-def _worked(
-    lead: torch.Size,
-    shape: Convolution,
-    behind: Behind,
-    tile: int,
-    x: Tensor,
-    w: Tensor,
-    b: Tensor,
-    given: Tensor,
-    ordered: bool = False,
-) -> tuple[Tensor, State]:
-    from .numba_convolution import MAX, MEAN, NO_NEURON, NO_POOL, block_kernel
-
-    steps, batch = lead
-    outs, rows, columns = shape.outputs
-    pool, norm = behind.pool, behind.norm
-    beside = given.new_empty(0, 0, 0)
-    if behind.beside is not None:
-        beside = flat(behind.beside.detach(), True).view(steps, batch, -1)
-    left = pool.outputs if pool is not None else shape.leaving
-    y = given.new_empty(steps, batch, math.prod(left))
-    windows = (*pool.window, *pool.stride, *pool.outputs[1:]) if pool is not None else (0,) * 6
-    loop, strict, synapse = (NO_NEURON, False, False, False), False, False
-    v = i = coefficients = given.new_empty(1, 1)
-    consts = _no_neuron(given.dtype)
-    if behind.neuron is not None:
-        state, c, rule = behind.neuron
-        loop = compiled_for(rule)
-        strict, synapse = rule.strict, rule.synapse
-        v = copied(flat(state[-1].detach().unsqueeze(0), True)).view(batch, -1)
-        if synapse:
-            i = copied(flat(state[0].detach().unsqueeze(0), True)).view(batch, -1)
-        coefficients = c.laid(torch.Size(shape.leaving), True)
-        consts = constants(rule.surrogate, given.dtype)
-    geometry = (rows, columns, outs, *shape.kernel, *shape.stride, *shape.padding, *shape.dilation)
-    bands = _bands(batch, shape, pool)
-    share(
-        block_kernel(*loop),
-        batch * bands * -(-outs // tile),
-        4 * steps * batch * outs * rows * columns,
-        bands,
-        tile,
-        ordered,
-        strict,
-        synapse,
-        *(a.numpy() for a in (x, w, b, given)),
-        (given.new_empty(0, 0) if norm is None else norm.detach().contiguous()).numpy(),
-        beside.numpy(),
-        np.array((*geometry, *shape.inputs), np.int64),
-        *(a.numpy() for a in (i, v, coefficients)),
-        NO_POOL if pool is None else MAX if pool.kind == "max" else MEAN,
-        np.array(windows, np.int64),
-        y.numpy(),
-        consts,
-    )
-    out = unflat(y, torch.Size((steps, batch, *left)), True)
-    if behind.neuron is None:
-        return out, ()
-    laid = torch.Size((1, batch, *shape.leaving))
-    after = unflat(v.view(1, -1), laid, True)[0]
-    return out, ((unflat(i.view(1, -1), laid, True)[0], after) if synapse else (after,))
-
-
-def _tile(weight: Tensor) -> int:
-    """How many outputs are worked together, so that their weights stay in the cache."""
-    outs = len(weight)
-    fitting = TILE_BYTES // max(1, weight[0].numel() * weight.element_size())
-    return outs if fitting >= outs else max(32, fitting // 32 * 32)
-
-
-def _bands(batch: int, shape: Convolution, pool: Pool | None) -> int:
-    """Into how many bands of rows each sample is cut, so that all threads have work."""
-    if pool is not None and pool.window[0] > pool.stride[0]:
-        return 1
-    rows = pool.outputs[1] if pool is not None else shape.outputs[1]
-    return min(rows, -(-torch.get_num_threads() * PIECES // batch))
-
-
-@functools.cache
-def _no_neuron(dtype: torch.dtype) -> Any:
-    return torch.tensor([0.0, 1.0, 1.0, 0.0], dtype=dtype).numpy()

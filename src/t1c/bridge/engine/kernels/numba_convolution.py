@@ -9,17 +9,25 @@ cache, it is normalised, what comes another way is added, and the membranes take
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+from typing import Any
 
 import numpy as np
+from numba import carray  # type: ignore[attr-defined]
 
 from .compiled import compiled
+from .native import FREE, SIZE, claim, native
+from .numba_program import pointer
 from .numba_scan import Array, walk
 from .vector_sums import active, add_graded_rows, add_rows, trailing_zeros
 from .vector_windows import pool_window
 
 NO_POOL, MAX, MEAN = range(3)
 NO_NEURON = -1
+(STEPS, BATCH, BANDS, TILE, ORDERED, STRICT, SYNAPSE, POOLING, PERIOD, GIVEN_STEPS,
+ X, WEIGHT, BIAS, GIVEN, NORM, BESIDE, MEMBRANE, CURRENT, COEFFICIENTS, Y,
+ ) = range(FREE, FREE + 20)  # fmt: skip
+GEOMETRY, WINDOWS, LAST = FREE + 20, FREE + 34, FREE + 40
+"""Places of a block's table: sizes, options, the addresses of arrays, and the two geometries."""
 FEW = 8
 """Channels of a pixel from which on they fill a vector."""
 
@@ -248,46 +256,55 @@ def pool(
 
 @functools.cache
 def block_kernel(
-    reset: int, early: bool, many: bool = False, bounded: bool = False
-) -> Callable[..., None]:
+    dtype: Any, reset: int, early: bool, many: bool = False, bounded: bool = False
+) -> Any:
     """The loop for a reset; ``NO_NEURON``: none behind the convolution.
 
     A piece of work is a tile of the channels of a band of rows of one sample, through all steps.
     Where the sums are ``given`` (one step of them for all, or each), what is behind them is worked.
+    It takes the table that is named above.
+
+    Args:
+        dtype: of the arithmetic.
+        reset: which one.
+        early: whether it is applied in the next step.
+        many: whether neurons send several spikes at once.
+        bounded: whether their membranes are.
     """
 
-    def block(  # pragma: no cover - compiled
-        first: int,
-        last: int,
-        bands: int,
-        tile: int,
-        ordered: bool,
-        strict: bool,
-        synapse: bool,
-        x: Array,
-        weight: Array,
-        bias: Array,
-        given: Array,
-        norm: Array,
-        beside: Array,
-        geometry: Array,
-        i: Array,
-        v: Array,
-        c: Array,
-        pooling: int,
-        windows: Array,
-        y: Array,
-        constants: Array,
-    ) -> None:
-        steps, batch, period = y.shape[0], y.shape[1], c.shape[1]
+    def block(data: Any) -> None:  # pragma: no cover - compiled
+        table = carray(data, (LAST,), np.int64)
+        steps, batch, bands, tile = table[STEPS], table[BATCH], table[BANDS], table[TILE]
+        ordered, strict, synapse = table[ORDERED] != 0, table[STRICT] != 0, table[SYNAPSE] != 0
+        pooling, period = table[POOLING], table[PERIOD]
+        geometry, windows = table[GEOMETRY : GEOMETRY + 14], table[WINDOWS : WINDOWS + 6]
         rows, columns, all_outs, high = geometry[0], geometry[1], geometry[2], geometry[3]
         wide, down, top, reach_down = geometry[4], geometry[5], geometry[7], geometry[9]
         channels, height, width = geometry[11], geometry[12], geometry[13]
-        zero, one = constants[0], constants[1]
         pooled, fires = pooling != NO_POOL, reset != NO_NEURON
-        normed, added, dense = norm.size > 0, beside.size > 0, given.size > 0
+        normed, added, dense = table[NORM] != 0, table[BESIDE] != 0, table[GIVEN] != 0
+        entering = 0 if dense else channels * height * width
+        leaving, given_steps = rows * columns * all_outs, table[GIVEN_STEPS]
+        weights = 0 if dense else channels * high * wide * all_outs
+        x = carray(pointer(table[X]), (steps, batch, entering), dtype)
+        weight = carray(pointer(table[WEIGHT]), (weights,), dtype)
+        bias = carray(pointer(table[BIAS]), (0 if dense else all_outs,), dtype)
+        sent = leaving if dense else 0
+        given = carray(pointer(table[GIVEN]), (given_steps, batch, sent), dtype)
+        norm = carray(pointer(table[NORM]), (2 if normed else 0, all_outs), dtype)
+        beside = carray(pointer(table[BESIDE]), (steps, batch, leaving if added else 0), dtype)
+        v = carray(pointer(table[MEMBRANE]), (batch, leaving if fires else 0), dtype)
+        i = carray(pointer(table[CURRENT]), (batch, leaving if synapse else 0), dtype)
+        c = carray(pointer(table[COEFFICIENTS]), (8, period), dtype)
+        if pooled:
+            leaving = windows[4] * windows[5] * all_outs
+        y = carray(pointer(table[Y]), (steps, batch, leaving), dtype)
+        zero, one = dtype(0), dtype(1)
         goals = windows[4] if pooled else rows
-        for piece in range(first, last):
+        while True:
+            piece = claim(data)
+            if piece >= table[SIZE]:
+                break
             lead, b, band = piece // (bands * batch) * tile, piece // bands % batch, piece % bands
             goal, stop = goals * band // bands, goals * (band + 1) // bands
             if goal >= stop:
@@ -338,7 +355,7 @@ def block_kernel(
                     if dense:
                         for a in range(0, size, run):
                             place = ((begin + row) * columns + a // outs) * all_outs + lead
-                            sums[a : a + run] = given[t % len(given), b, place : place + run]
+                            sums[a : a + run] = given[t % given_steps, b, place : place + run]
                     elif ordered:
                         gather_in_order(
                             begin + row, x[t, b], index, starts, ones, above, weight,
@@ -395,4 +412,4 @@ def block_kernel(
                 if synapse:
                     i[b, place : place + run] = cs[a : a + run]
 
-    return compiled(block)
+    return native(block)

@@ -7,10 +7,13 @@ as many rounds, which chance does once in 2^64.
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numba import carray  # type: ignore[attr-defined]
 
 from .compiled import compiled
+from .native import FREE, SIZE, claim, native
 from .numba_program import pointer
 from .numba_scan import Array
 
@@ -59,9 +62,18 @@ def take_in_all(addresses: Array, sizes: Array, lanes: Array) -> None:
         take_in(addresses[k], sizes[k], lanes)
 
 
-@compiled
-def take_in_parts(first: int, last: int, address: int, size: int, lanes: Array) -> None:
-    """Let ``lanes`` (parts, 64) take in the parts ``first`` to ``last`` of the bytes there."""
-    for k in range(first, last):
-        begin = k * PART * 8
-        take_in(address + begin, min(PART * 8, size - begin), lanes[k])
+@native
+def take_in_each(data: Any) -> None:  # pragma: no cover - compiled
+    """Each stretch of memory into lanes of its own.
+
+    The table has the addresses of two arrays: (n, 2) with the address and the size in bytes of each
+    stretch, and (n, 64) for the lanes.
+    """
+    table = carray(data, (FREE + 2,), np.int64)
+    where = carray(pointer(table[FREE]), (table[SIZE], 2), np.int64)
+    lanes = carray(pointer(table[FREE + 1]), (table[SIZE], LANES), np.uint64)
+    while True:
+        k = claim(data)
+        if k >= table[SIZE]:
+            break
+        take_in(where[k, 0], where[k, 1], lanes[k])

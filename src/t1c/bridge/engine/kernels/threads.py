@@ -40,7 +40,7 @@ def share(
         arguments: what every call is given.
         multiple: ranges begin at multiples of this.
     """
-    threads = min(torch.get_num_threads(), max(1, work // WORTH), -(-size // multiple))
+    threads = count_of(-(-size // multiple), work)
     if threads <= 1:
         if size:
             kernel(0, size, *arguments)
@@ -58,6 +58,37 @@ def share(
         _by_openmp(work_off, threads)
     else:
         _by_pool(work_off, threads)
+
+
+def count_of(size: int, work: int) -> int:
+    """How many threads are worth while for so many pieces and elements of work."""
+    return max(1, min(torch.get_num_threads(), work // WORTH, size))
+
+
+def by_address(loop: int, table: int, threads: int) -> None:
+    """Call a compiled loop in some of torch's threads, none of which needs Python's lock.
+
+    Args:
+        loop: the address of a function of one address.
+        table: what it is given.
+        threads: how many call it, the caller's among them.
+    """
+    if threads > 1 and os.getpid() == _HOME and _openmp() is not None:
+        region = _region_by_address()
+        assert region is not None
+        region(loop, table, threads, 0)
+        return
+    call = _callable(loop)
+    if threads > 1:
+        _by_pool(lambda: call(table), threads)
+    else:
+        call(table)
+
+
+@functools.cache
+def _callable(loop: int) -> Callable[[int], None]:
+    call: Callable[[int], None] = ctypes.CFUNCTYPE(None, ctypes.c_void_p)(loop)
+    return call
 
 
 Task = Callable[[], None]
@@ -86,15 +117,25 @@ _BODY = ctypes.CFUNCTYPE(None, ctypes.c_void_p)
 @functools.cache
 def _openmp() -> Callable[[Any, None, int, int], None] | None:
     """A parallel region of the OpenMP library that torch itself uses; None if it is not GNU's."""
+    return _region(_BODY)
+
+
+@functools.cache
+def _region_by_address() -> Callable[[int, int, int, int], None] | None:
+    """The same, of a function that is known by its address."""
+    return _region(ctypes.c_void_p)
+
+
+def _region(body: Any) -> Callable[[Any, Any, int, int], None] | None:
     library = Path(torch.__file__).parent / "lib" / "libtorch_cpu.so"
     try:
         # A symbol is looked for in a library and what it is linked with.
         region = ctypes.CDLL(str(library)).GOMP_parallel
     except (OSError, AttributeError):
         return None
-    region.argtypes = [_BODY, ctypes.c_void_p, ctypes.c_uint, ctypes.c_uint]
+    region.argtypes = [body, ctypes.c_void_p, ctypes.c_uint, ctypes.c_uint]
     region.restype = None
-    found: Callable[[Any, None, int, int], None] = region
+    found: Callable[[Any, Any, int, int], None] = region
     return found
 
 

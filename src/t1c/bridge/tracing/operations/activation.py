@@ -12,7 +12,7 @@ from t1c import ir
 
 from ...modules.exporting import array, module_to_node, refuse
 from ..drawing import Signal
-from ..effects import argument
+from ..effects.rules import argument
 from ..names import plain_name
 from .comparison import negated
 from .rules import rule

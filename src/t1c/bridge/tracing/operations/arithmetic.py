@@ -10,7 +10,7 @@ from t1c import ir
 
 from ...modules.exporting import refuse
 from ..drawing import Signal
-from ..effects import argument
+from ..effects.rules import argument
 from ..names import plain_name
 from ..record import Value
 from .operands import binary, both, operands

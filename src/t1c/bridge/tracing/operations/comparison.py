@@ -11,7 +11,7 @@ from t1c import ir
 
 from ...modules.exporting import refuse
 from ..drawing import Signal
-from ..effects import argument
+from ..effects.rules import argument
 from ..record import Value
 from .operands import binary, operands
 from .rules import rule

@@ -15,7 +15,7 @@ from ...modules.exporting import array, module_to_node, refuse
 from ...modules.linear import NO_BIAS
 from ...modules.normalization import absent, batch_norm_of
 from ..drawing import Signal
-from ..effects import argument
+from ..effects.rules import argument
 from ..names import plain_name
 from ..record import Value
 from .operands import both

@@ -13,7 +13,8 @@ from ...modules.exporting import refuse
 from .. import axes
 from ..axes import STILL, TIME, AxisError
 from ..drawing import Signal
-from ..effects import argument, reduced_axes
+from ..effects.reduction import reduced_axes
+from ..effects.rules import argument
 from ..names import plain_name
 from .operands import binary
 from .rules import rule

@@ -13,7 +13,10 @@ from t1c import ir
 from ...modules.exporting import refuse
 from .. import axes
 from ..drawing import Signal
-from ..effects import argument, index_parts, permutation, picked_in_rows
+from ..effects.cutting import index_parts
+from ..effects.elementwise import picked_in_rows
+from ..effects.rules import argument
+from ..effects.shape import permutation
 from ..record import Value
 from .comparison import chosen
 from .picking import written_at

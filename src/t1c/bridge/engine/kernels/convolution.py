@@ -1,0 +1,262 @@
+"""A convolution over what fires, and what stands behind it, as one loop on a CPU.
+
+A zero input contributes nothing here, even to a weight that is not finite, where a product would
+give NaN: callers make sure that weights are finite.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from .layout import copied, flat, unflat
+from .rule import Rule, compiled_for
+from .scan import Coefficients, State
+from .threads import PIECES
+from .weights import by_place
+
+WINDOW = 64
+"""Elements of a kernel of which one word tells which are active."""
+TILE_BYTES = 2**19
+"""Weights of a convolution that stay in the second-level cache."""
+
+
+@dataclass(frozen=True)
+class Convolution:
+    """A convolution in one group, and the maps it is between.
+
+    Attributes:
+        inputs: (C, H, W) of the input.
+        outputs: (C, H, W) of the output.
+        kernel: rows and columns of the kernel.
+        stride: of its steps.
+        padding: zeros above and to the left.
+        dilation: of its elements.
+        line: the maps are of one row, and values (T, B, C, W).
+    """
+
+    inputs: tuple[int, int, int]
+    outputs: tuple[int, int, int]
+    kernel: tuple[int, int]
+    stride: tuple[int, int]
+    padding: tuple[int, int]
+    dilation: tuple[int, int]
+    line: bool = False
+
+    @property
+    def entering(self) -> tuple[int, ...]:
+        """The features of the input."""
+        return (self.inputs[0], self.inputs[2]) if self.line else self.inputs
+
+    @property
+    def leaving(self) -> tuple[int, ...]:
+        """The features of the output."""
+        return (self.outputs[0], self.outputs[2]) if self.line else self.outputs
+
+
+@dataclass(frozen=True)
+class Pool:
+    """Windows without padding that all lie within the map.
+
+    Attributes:
+        kind: 'max' or 'mean'.
+        window: rows and columns of a window.
+        stride: from one to the next.
+        outputs: (C, H, W) of what comes out.
+    """
+
+    kind: str
+    window: tuple[int, int]
+    stride: tuple[int, int]
+    outputs: tuple[int, int, int]
+
+
+@dataclass(frozen=True)
+class Behind:
+    """What follows a convolution, each if it is there, in this order.
+
+    Between ``norm`` and ``neuron`` may be added what comes another way.
+
+    Attributes:
+        norm: (2, out): by what each channel is multiplied, and what is added then.
+        neuron: its coefficients and options.
+        pool: windows.
+    """
+
+    norm: Tensor | None = None
+    neuron: tuple[Coefficients, Rule] | None = None
+    pool: Pool | None = None
+
+
+@dataclass(frozen=True)
+class PlacedWeight:
+    """A convolution's weight and bias as the loop takes them.
+
+    Attributes:
+        weight: flat; see ``by_place``.
+        bias: (out,).
+        tile: outputs that are worked together.
+        ordered: sums are taken channel by channel, each row by row, and not place by place; for
+            kernels of at most ``WINDOW`` elements.
+    """
+
+    weight: Tensor
+    bias: Tensor
+    tile: int
+    ordered: bool
+
+
+def placed(weight: Tensor, bias: Tensor | None, ordered: bool = False) -> PlacedWeight:
+    """Lay a weight (out, in, *kernel) and a bias out."""
+    tile = _tile(weight)
+    b = weight.detach().new_zeros(len(weight)) if bias is None else bias.detach().contiguous()
+    return PlacedWeight(by_place(weight, tile, ordered), b, tile, ordered)
+
+
+class ConvolutionLoop:
+    """A convolution and what is behind it, with all that stays the same from call to call.
+
+    Args:
+        shape: what convolves.
+        behind: what follows.
+        batch: samples.
+        like: a tensor of the dtype of all values.
+    """
+
+    def __init__(self, shape: Convolution, behind: Behind, batch: int, like: Tensor) -> None:
+        from .native import FREE
+        from .numba_convolution import MAX, MEAN, NO_NEURON, NO_POOL, block_kernel
+
+        self.shape, self.behind, self.batch = shape, behind, batch
+        outs, rows, columns = shape.outputs
+        pool, neuron = behind.pool, behind.neuron
+        self.left = pool.outputs if pool is not None else shape.leaving
+        self._like = like.detach().new_empty(0)
+        self._alive: list[Tensor] = []
+        loop: tuple[int, bool, bool, bool] = (NO_NEURON, False, False, False)
+        coefficients: Tensor | None = None
+        self._synapse, strict, period = False, False, 1
+        if neuron is not None:
+            laid, rule = neuron
+            loop, strict, self._synapse = compiled_for(rule), rule.strict, rule.synapse
+            coefficients = laid.laid(torch.Size(shape.leaving), True)
+            period = coefficients.shape[1]
+        norm = None if behind.norm is None else behind.norm.detach().contiguous()
+        self._kernel = block_kernel(_KINDS[like.dtype], *loop)
+        self._bands = _bands(batch, shape, pool)
+        self._cost = 4 * batch * outs * rows * columns
+        geometry = (rows, columns, outs, *shape.kernel, *shape.stride, *shape.padding)
+        windows = (*pool.window, *pool.stride, *pool.outputs[1:]) if pool else (0,) * 6
+        kind = NO_POOL if pool is None else MAX if pool.kind == "max" else MEAN
+        options = (strict, self._synapse, kind, period)
+        self._head = [0] * FREE
+        self._options = [int(option) for option in options]
+        self._fixed = [self._at(norm), self._at(coefficients)]
+        self._geometry = [*geometry, *shape.dilation, *shape.inputs, *windows]
+
+    def _at(self, x: Tensor | None) -> int:
+        """Where a tensor lies that stays; 0 if there is none."""
+        if x is None:
+            return 0
+        self._alive.append(x)
+        return x.data_ptr()
+
+    def gathered(
+        self, xs: Tensor, placed: PlacedWeight, beside: Tensor | None, state: State
+    ) -> tuple[Tensor, State]:
+        """Work what fires.
+
+        Args:
+            xs: (T, B, C, H, W), or (T, B, C, W).
+            placed: weight and bias.
+            beside: (T, B, out, rows, columns): what comes another way and is added.
+            state: of the neuron; from rest if it is empty.
+
+        Returns:
+            (what comes out (T, B, C', H', W'), the neuron's state, () without one).
+        """
+        x = flat(xs.detach(), True)
+        arrays = x.data_ptr(), placed.weight.data_ptr(), placed.bias.data_ptr(), 0
+        return self._work(len(xs), 1, placed.tile, placed.ordered, arrays, beside, state)
+
+    def behind_sums(
+        self, sums: Tensor, steps: int, beside: Tensor | None, state: State
+    ) -> tuple[Tensor, State]:
+        """Work what is behind sums that are known.
+
+        Args:
+            sums: (T, B, out, rows, columns), or (1, B, ...) if they are the same at every step.
+            steps: T.
+            beside: as in ``gathered``.
+            state: likewise.
+        """
+        given = flat(sums.detach(), True)
+        arrays = 0, 0, 0, given.data_ptr()
+        return self._work(steps, len(given), self.shape.outputs[0], False, arrays, beside, state)
+
+    def _work(
+        self,
+        steps: int,
+        given_steps: int,
+        tile: int,
+        ordered: bool,
+        arrays: tuple[int, int, int, int],
+        beside: Tensor | None,
+        state: State,
+    ) -> tuple[Tensor, State]:
+        from .native import share_out
+
+        batch, left, like = self.batch, self.left, self._like
+        added = None if beside is None else flat(beside.detach(), True)
+        y = like.new_empty(steps, batch, math.prod(left))
+        v = i = None
+        if self.behind.neuron is not None:
+            v = self._membranes(state[-1] if state else None)
+            i = self._membranes(state[0] if state else None) if self._synapse else None
+        strict, synapse, pooling, period = self._options
+        norm, coefficients = self._fixed
+        table = np.array(
+            [
+                *self._head, steps, batch, self._bands, tile, ordered, strict, synapse, pooling,
+                period, given_steps, *arrays, norm, 0 if added is None else added.data_ptr(),
+                0 if v is None else v.data_ptr(), 0 if i is None else i.data_ptr(), coefficients,
+                y.data_ptr(), *self._geometry,
+            ],
+            np.int64,
+        )  # fmt: skip
+        pieces = batch * self._bands * -(-self.shape.outputs[0] // tile)
+        share_out(self._kernel, table, pieces, steps * self._cost)
+        out = unflat(y, torch.Size((steps, batch, *left)), True)
+        if v is None:
+            return out, ()
+        laid = torch.Size((1, batch, *self.shape.leaving))
+        own = [v] if i is None else [i, v]
+        return out, tuple(unflat(part.view(1, -1), laid, True)[0] for part in own)
+
+    def _membranes(self, before: Tensor | None) -> Tensor:
+        """A copy of what a neuron carries, (B, N) channels last; zeros from rest."""
+        if before is None:
+            return torch.zeros(self.batch, math.prod(self.shape.leaving), dtype=self._like.dtype)
+        return copied(flat(before.detach().unsqueeze(0), True))
+
+
+_KINDS: dict[torch.dtype, type] = {torch.float32: np.float32, torch.float64: np.float64}
+
+
+def _tile(weight: Tensor) -> int:
+    """How many outputs are worked together, so that their weights stay in the cache."""
+    outs = len(weight)
+    fitting = TILE_BYTES // max(1, weight[0].numel() * weight.element_size())
+    return outs if fitting >= outs else max(32, fitting // 32 * 32)
+
+
+def _bands(batch: int, shape: Convolution, pool: Pool | None) -> int:
+    """Into how many bands of rows each sample is cut, so that all threads have work."""
+    if pool is not None and pool.window[0] > pool.stride[0]:
+        return 1
+    rows = pool.outputs[1] if pool is not None else shape.outputs[1]
+    return min(rows, -(-torch.get_num_threads() * PIECES // batch))
