@@ -17,6 +17,7 @@ from torch.utils.hooks import RemovableHandle
 
 from .frame import Frame, Frames
 from .kernels.threads import share
+from .looked import Moment
 from .script import Script
 from .state_checks import States, fitting
 from .unchanged import Unchanged
@@ -91,6 +92,7 @@ class Program:
         state: States,
         like: Tensor,
         lead: tuple[int, ...],
+        moment: Moment | None = None,
     ) -> tuple[dict[str, Tensor], States] | None:
         """All steps.
 
@@ -99,6 +101,7 @@ class Program:
             state: the state before the first step, checked for names.
             like: any input, which tells the dtype.
             lead: (T, B), or (B,) for one step.
+            moment: what the network is now, if that is known.
 
         Returns:
             (kept values (*lead, *features), the state after the last step); None where a tensor
@@ -106,7 +109,10 @@ class Program:
             memory, or a weight that is not finite.
         """
         steps, batch = lead if len(lead) == 2 else (1, lead[0])
-        frame = self.frames.find(like, lead)
+        if moment is None:
+            frame = self.frames.find(like, lead)
+        else:
+            frame = moment.once(("frame", self, lead), lambda: self.frames.find(like, lead))
         if frame is None:
             return None
         addresses = frame.addresses.copy()

@@ -85,11 +85,11 @@ def run_chunk(
     served = set(keep) <= {*network.plan.outputs} and serves(network, like)
     if served and _narrow_loop(network):
         order = network.plan.order
-        if by_program(network, order, inputs, values, state, after, keep):
+        if by_program(network, order, inputs, values, state, after, keep, moment):
             network.blocks[order[0]] = order
             return _apart(values, keep), after
     if moment is None:
-        moment = network.look(next(iter(inputs.values())))
+        moment = network.look(like)
     # What depends on nothing but held inputs is worked once: its value is still as they are.
     worked: set[str] = set()
     with one_look(moment.held) if moment.number is not None else nullcontext():
@@ -98,7 +98,7 @@ def run_chunk(
                 run = run_from(network, place, like) if served else Run()
                 little = run.results * like.shape[:2].numel() <= LITTLE
                 names = run.names if little else ()
-                if names and by_program(network, names, inputs, values, state, after, keep):
+                if names and by_program(network, names, inputs, values, state, after, keep, moment):
                     network.blocks[names[0]] = names
                     worked.update(names)
                 else:

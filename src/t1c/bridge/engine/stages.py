@@ -249,19 +249,23 @@ def by_program(
     state: States,
     after: States,
     keep: Collection[str],
+    moment: Moment | None = None,
 ) -> bool:
-    """Work nodes as one list of instructions, if they serve them and nobody learns."""
+    """Work nodes as one list of instructions, if they serve them and nobody learns.
+
+    ``moment``: what the network is now, if that is known.
+    """
     like = next(iter(inputs.values()))
     if not len(like):
         return False
     seen = seen_of(network.plan, names, keep)
-    program = program_for(network, names, seen, like)
+    program = program_for(network, names, seen, like, moment)
     if program is None:
         return False
     feeds = entering(network, program, inputs, values, 1)
     if program.wants_gradient(feeds, state):
         return False
-    done = program.run(feeds, state, like, like.shape[:2])
+    done = program.run(feeds, state, like, like.shape[:2], moment)
     if done is None:
         return False
     values.update(done[0])

@@ -16,6 +16,7 @@ from .kernels.generated.loop import Loop
 from .kernels.generated.scan import exact
 from .kernels.generated.symbol import Pen, written
 from .kernels.observed import is_observed
+from .looked import Moment
 from .merging import MergeModule
 from .network import Network
 from .plan import Plan
@@ -31,7 +32,11 @@ STAGES = 64
 
 
 def program_for(
-    network: Network, names: tuple[str, ...], keep: tuple[str, ...], like: Tensor
+    network: Network,
+    names: tuple[str, ...],
+    keep: tuple[str, ...],
+    like: Tensor,
+    moment: Moment | None = None,
 ) -> Program | None:
     """The program for some nodes, if instructions serve them.
 
@@ -42,9 +47,19 @@ def program_for(
         names: the nodes, in order.
         keep: those of them whose values are wanted.
         like: any input, whose dtype and device decide.
+        moment: what the network is now, if that is known.
     """
     if not serves(network, like):
         return None
+    if moment is not None:
+        key = "program", names[0], len(names), keep
+        return moment.once(key, lambda: _program(network, names, keep, like))
+    return _program(network, names, keep, like)
+
+
+def _program(
+    network: Network, names: tuple[str, ...], keep: tuple[str, ...], like: Tensor
+) -> Program | None:
     # The first tells stretches of the same length apart: they do not overlap.
     key = (names[0], len(names), keep, like.dtype)
     kept = network.programs.get(key)
