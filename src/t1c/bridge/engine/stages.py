@@ -54,7 +54,7 @@ def work_stage(
                 return set(block.names)
         choice = None if block is None else block.choice
     if stage.loop or not _whole(network, name, inputs, values, state, after, choice, moment):
-        _stepwise(network, stage.names, inputs, values, state, after, keep)
+        _stepwise(network, stage.names, inputs, values, state, after, keep, moment)
     return set(stage.names)
 
 
@@ -216,11 +216,12 @@ def _stepwise(
     state: States,
     after: States,
     keep: Collection[str],
+    moment: Moment,
 ) -> None:
     """The nodes of a loop, or a module of the user's, one step after another."""
     like = next(iter(inputs.values()))
     steps = len(like)
-    if by_program(network, names, inputs, values, state, after, keep):
+    if by_program(network, names, inputs, values, state, after, keep, moment):
         return
     before = {s.name for n in names for s in network.plan.sources[n]} - set(names)
     own = {name: state[name] for name in names if name in state}
