@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import io
 import json
+import os
 import sys
 import warnings
 from collections.abc import Iterator
@@ -48,7 +49,17 @@ def main() -> None:
         if isinstance(stream, io.TextIOWrapper):
             # A name that the terminal's encoding lacks is spelled out, not a crash.
             stream.reconfigure(errors="backslashreplace")
+    _wait_asleep()
     app()
+
+
+def _wait_asleep() -> None:
+    """Have OpenMP's threads sleep while they wait, unless the user says how they shall.
+
+    A command may share its machine. OpenMP reads the variable when torch is imported, later on.
+    """
+    if not {"OMP_WAIT_POLICY", "GOMP_SPINCOUNT"} & set(os.environ):
+        os.environ["OMP_WAIT_POLICY"] = "passive"
 
 
 @contextlib.contextmanager

@@ -30,6 +30,7 @@ from ..modules.exporting import (
     refuse,
 )
 from ..modules.linear import bias_of
+from ..modules.tied import trains, with_held
 from .over_time import Layout, over_time
 from .shared import refuse_own_methods, time_constant
 from .snntorch_import import node_map
@@ -192,7 +193,7 @@ def _graded(module: Any, node: ir.Node, features: Shape) -> ir.Node | Fragment:
         return node
     if (factor == 0).any():
         raise refuse("graded_spikes_factor = 0", "a factor that lets spikes pass")
-    scale = ir.Scale(factor)
+    scale = with_held(ir.Scale(factor), scale=module.graded_spikes_factor)
     name = "graded_spikes_factor"
     return Fragment({"": node, name: scale}, (("", name),), leave=name)
 
@@ -208,7 +209,7 @@ def _recurrent(module: Any, node: ir.Node, features: Shape) -> Fragment:
         back = module_to_node(inner, features, features)
         assert isinstance(back, ir.Node)
     else:
-        back = ir.Scale(over_features(inner.V, features, "V"))
+        back = with_held(ir.Scale(over_features(inner.V, features, "V")), scale=inner.V)
     edges = ("", "recurrent"), ("recurrent", "")
     return Fragment({"": node, "recurrent": back}, edges, edges[:1])
 
@@ -322,12 +323,13 @@ def _alpha(module: snn.Alpha, entering: Shape, leaving: Shape) -> ir.Node | Frag
         raise refuse("alpha or beta = 1 in an Alpha", "less than 1")
     gain = torch.log(alpha) / (torch.log(beta) - torch.log(alpha)) + 1
     none = np.zeros(1)
+    learnt = next(filter(trains, (module.alpha, module.beta)), None)
     nodes: dict[str, ir.Node] = {
         "input": ir.Skip("passthrough"),
         "syn_exc": ir.LI(fall, fall.copy(), none),
         "syn_inh": ir.LI(rise, -rise, none),
         "sum": ir.Skip("residual"),
-        "mem": ir.Scale(over_features(gain, entering, "tau_alpha")),
+        "mem": with_held(ir.Scale(over_features(gain, entering, "tau_alpha")), scale=learnt),
         "": ir.Threshold(over_features(module.threshold, entering, "a threshold"), "gt"),
     }
     synapses = [(a, b) for s in ("syn_exc", "syn_inh") for a, b in (("input", s), (s, "sum"))]
@@ -394,8 +396,8 @@ def _leaky_parallel(module: Any, entering: Shape, leaving: Shape) -> Fragment:
     first, second = (nothing if b is None else array(b) for b in given[2:])
     shape = {"input": np.array((size,))}
     nodes: dict[str, ir.Node] = {
-        "input": ir.Affine(to_input, first),
-        "recurrent": ir.Affine(to_hidden, second),
+        "input": with_held(ir.Affine(to_input, first), weight=given[0], bias=given[2]),
+        "recurrent": with_held(ir.Affine(to_hidden, second), weight=given[1], bias=given[3]),
         "sum": ir.Skip("residual"),
         "mem": ir.ReLU(size),
         "delay": ir.Delay(np.array(1), input_type=shape),

@@ -24,6 +24,7 @@ from t1c import ir
 
 from ..modules.exporting import Fragment, Shape, array, exporter_of, exports, refuse
 from ..modules.normalization import dropout
+from ..modules.tied import with_held
 from .over_time import Layout, over_time
 from .shared import refuse_own_methods, time_constant_of_rate
 from .watching import Note, watches
@@ -113,8 +114,8 @@ def _sliding(module: neuron.SlidingPSN, entering: Shape, leaving: Shape) -> Frag
             latest = f"past_{age}"
             nodes[latest] = ir.Delay(np.array(1))
         edges.append((latest, f"tap_{age}"))
-        nodes[f"tap_{age}"] = ir.Scale(factor.reshape(1))
-    nodes["potential"] = ir.Shift(bias)
+        nodes[f"tap_{age}"] = with_held(ir.Scale(factor.reshape(1)), scale=module.weight)
+    nodes["potential"] = with_held(ir.Shift(bias), shift=module.bias)
     edges += [(f"tap_{age}", "potential") for age in reversed(range(len(weight)))]
     nodes[""] = ir.Threshold(np.zeros(1, weight.dtype))
     return Fragment(nodes, (*edges, ("potential", "")), enter="now")

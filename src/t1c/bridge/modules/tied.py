@@ -4,7 +4,7 @@ Three notes of a node say what no field says, because they change no result of a
 
 - ``copy_of: 'other'``: both nodes were one module; each of their parameters is one.
 - ``tied: {'weight': 'other.weight'}``: this field and that of another node are one parameter.
-- ``frozen: ['weight']``: these parameters have ``requires_grad=False``.
+- ``frozen: ['weight']``: these parameters have ``requires_grad=False``, or are constants.
 
 A name is that of a node in the same graph, or else its flat name. A note that does not fit (nodes
 of unlike types, unequal arrays, no such node) has no effect.
@@ -13,7 +13,7 @@ of unlike types, unequal arrays, no such node) has no effect.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from typing import NamedTuple
 
@@ -29,6 +29,14 @@ Place = tuple[str, str]
 """A node and one of its fields."""
 Tie = tuple[Place, Place]
 """A field, and the one whose parameter it is."""
+
+TRAINED = frozenset(
+    [
+        *("weight", "bias", "scale", "shift"),
+        *("depthwise_weight", "pointwise_weight", "depthwise_bias", "pointwise_bias"),
+    ]
+)
+"""Fields that modules hold as parameters, which train unless a note says otherwise."""
 
 
 class Slot(NamedTuple):
@@ -86,14 +94,43 @@ def freeze(module: nn.Module) -> None:
             value.requires_grad_(False)
 
 
+def trained_fields(node: ir.Node) -> frozenset[str]:
+    """The fields of a node that train once it is imported."""
+    lacking = {field for field in TRAINED if node.metadata.get(field) == "none"}
+    return (TRAINED & set(node.parameters())) - lacking - set(_frozen(node))
+
+
+def with_constants(node: ir.Node, trained: Collection[str] = ()) -> ir.Node:
+    """The node with the note that of its fields these alone train."""
+    constant = sorted(trained_fields(node) - set(trained))
+    return _noted(node, "frozen", _frozen(node) + constant) if constant else node
+
+
+def trains(value: object) -> bool:
+    """Whether a tensor is a parameter that an optimizer would train."""
+    return isinstance(value, nn.Parameter) and value.requires_grad
+
+
+def with_held(node: ir.Node, **held: object) -> ir.Node:
+    """The node with the note of which fields a module holds no parameters for that train."""
+    return with_constants(node, [field for field, value in held.items() if trains(value)])
+
+
 def with_frozen(node: ir.Node, module: nn.Module) -> ir.Node:
-    """The node with the note of which of its module's parameters do not train now."""
+    """The node with the note of which of its module's parameters do not train now.
+
+    A buffer in the place of a parameter is one that does not.
+    """
     before, now = _frozen(node), []
     for field, array in node.parameters().items():
         slot = slot_of(module, field)
         value = None if slot is None else slot.get()
-        trains = isinstance(value, nn.Parameter) and value.shape == array.shape
-        if not value.requires_grad if trains and value is not None else field in before:
+        held = isinstance(value, nn.Parameter) or (value is not None and field in TRAINED)
+        if held and value is not None and value.shape == array.shape:
+            still = not trains(value)
+        else:
+            still = field in before
+        if still:
             now.append(field)
     same = set(now) == set(before) & set(node.parameters())
     return node if same else _noted(node, "frozen", now)

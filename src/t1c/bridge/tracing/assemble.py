@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from torch import nn
@@ -223,11 +222,12 @@ class Assembly:
         for spot in self._spots:
             module = spot.call.module if spot.own and spot.call is not None else None
             name = self._names[spot]
-            if module is None or name not in self._nodes:
+            if name not in self._nodes:
                 continue
             tied = {}
+            known = spot.parameters if module is None else module._parameters
             for field in self._nodes[name].parameters():
-                held: Any = module._parameters.get(field)
+                held = known.get(field)
                 if not isinstance(held, nn.Parameter):
                     continue
                 if id(held) in seen and "copy_of" not in self._nodes[name].metadata:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -145,6 +145,10 @@ class Bench:
         """Whether an argument does not come from the input."""
         return not isinstance(item, Value) or item.constant
 
+    def trains(self, item: Any) -> bool:
+        """Whether a constant changes as parameters are trained."""
+        return isinstance(item, Value) and item.trains
+
     def number(self, item: Any) -> float | None:
         """The one number that a constant is, None if it is several."""
         if not isinstance(item, Value):
@@ -196,7 +200,8 @@ class Bench:
     def constant(self, item: Any, like: Signal) -> Signal:
         """A constant as a signal that is the same at every step."""
         numbers = self.laid(item, like.features)
-        return self.drawing.constant(numbers, like, self.call)
+        value = item if isinstance(item, Value) else None
+        return self.drawing.constant(numbers, like, self.call, value)
 
     # What flows out ------------------------------------------------------------------------------
 
@@ -207,8 +212,10 @@ class Bench:
         features: Shape | None = None,
         label: str = "",
         own: bool = False,
+        of: Mapping[str, Any] | None = None,
+        out_of: Mapping[str, Any] | None = None,
     ) -> Signal:
-        """A node with the features of the result, unless others are given."""
+        """A node with the features of the result, unless others are given; see ``Drawing``."""
         return self.drawing.emit(
             node,
             *inputs,
@@ -216,6 +223,8 @@ class Bench:
             label=label,
             call=self.call,
             own=own,
+            of=_values(of),
+            out_of=_values(out_of),
         )
 
     def apart(self, *signals: Signal) -> list[Signal]:
@@ -301,6 +310,11 @@ class Bench:
     def unsaid(self, what: str) -> Any:
         """An output that is refused where it is used."""
         return Unsaid(what)
+
+
+def _values(items: Mapping[str, Any] | None) -> dict[str, Value]:
+    """Those of the arguments that are no plain numbers."""
+    return {name: v for name, v in (items or {}).items() if isinstance(v, Value)}
 
 
 def _reshape(before: Shape, after: Shape) -> ir.Node:

@@ -219,7 +219,8 @@ class Building:
             ref = self.families.reaches[Slot(key, place)]
             if ref.key is None and not value.constant:
                 time = ref.at.time or 0
-                found[value] = Value(numbers_at(self.steps, ref.at, time))
+                numbers = numbers_at(self.steps, ref.at, time)
+                found[value] = Value(numbers, trains=ref.at.value.trains)
         if not found:
             return call
 

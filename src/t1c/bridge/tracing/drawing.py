@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
+from torch import Tensor
 
 from t1c import ir
 
 from ..modules.exporting import Fragment, Shape
-from .record import Call
+from ..modules.tied import with_constants
+from .record import Call, Value
 
 
 @dataclass(eq=False)
@@ -26,6 +29,7 @@ class Spot:
         held: the attribute that a module of the model holds it in, with the module's path.
         home: the module among whose nodes it is named; None: the one around ``call``.
         recognised: a neuron that the model has written out in operations.
+        parameters: field -> the parameter of the model that it is.
     """
 
     fragment: Fragment
@@ -37,6 +41,7 @@ class Spot:
     held: str = ""
     home: str | None = None
     recognised: bool = False
+    parameters: Mapping[str, Tensor] = field(default_factory=dict)
 
     @property
     def node(self) -> ir.Node:
@@ -79,14 +84,39 @@ class Drawing:
         label: str = "",
         call: Call | None = None,
         own: bool = False,
+        of: Mapping[str, Value] | None = None,
+        out_of: Mapping[str, Value] | None = None,
     ) -> Signal:
-        """A new node, and what it sends."""
+        """A new node, and what it sends.
+
+        Args:
+            node: the node; where it is not a module's own, those of its fields alone train whose
+                numbers are said to be of a value that does.
+            inputs: what flows into it.
+            features: of what it sends.
+            label: what it is called after; its primitive if empty.
+            call: where it comes from.
+            own: it is the module that ``call`` is about.
+            of: field -> the value whose numbers it has.
+            out_of: field -> a value that its numbers are worked out of.
+        """
+        parameters: dict[str, Tensor] = {}
+        if isinstance(node, ir.Node) and not own:
+            of, out_of = of or {}, out_of or {}
+            trained = {name for name, value in (*of.items(), *out_of.items()) if value.trains}
+            node = with_constants(node, trained)
+            parameters = {name: value.tensor for name, value in of.items() if name in trained}
         fragment = Fragment({"": node}) if isinstance(node, ir.Node) else node
-        spot = Spot(fragment, list(inputs), label or _label(fragment.nodes[""]), call, own)
+        spot = Spot(
+            *(fragment, list(inputs), label or _label(fragment.nodes[""]), call, own),
+            parameters=parameters,
+        )
         self.spots.append(spot)
         return Signal(spot, features)
 
-    def constant(self, numbers: np.ndarray, like: Signal, call: Call | None) -> Signal:
+    def constant(
+        self, numbers: np.ndarray, like: Signal, call: Call | None, value: Value | None = None
+    ) -> Signal:
         """A signal that is the same at every step: nothing of ``like``, and the numbers added."""
         nothing = self.emit(
             ir.Clip(np.zeros(1, numbers.dtype), np.zeros(1, numbers.dtype)),
@@ -94,9 +124,10 @@ class Drawing:
             features=like.features,
             call=call,
         )
-        if not numbers.any():
+        of = {} if value is None else {"shift": value}
+        if not (numbers.any() or (value is not None and value.trains)):
             return nothing
-        return self.emit(ir.Shift(numbers), nothing, features=like.features, call=call)
+        return self.emit(ir.Shift(numbers), nothing, features=like.features, call=call, of=of)
 
     def first_step(self, like: Signal, call: Call | None) -> Signal:
         """1 at the first step, 0 at all others."""

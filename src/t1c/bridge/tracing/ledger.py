@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from itertools import count
 from typing import Any
 
@@ -11,6 +12,7 @@ from torch import Tensor, nn
 
 from t1c.ir.errors import Problem, UnsupportedError
 
+from ..modules.tied import trains
 from .alive import Alive, memory_of
 from .names import plain_name
 from .record import Call, Value, replaced, values_in, version_of
@@ -99,6 +101,7 @@ class Ledger:
         self._modules = dict(model.named_modules())
         self.originals: dict[int, tuple[Tensor, Tensor]] = {}
         """What was written into that was there before the run, and as it was."""
+        self._detached: dict[Value, Value] = {}
         self.places: Whereabouts | None = None
         self.turn: int | None = None
         # A compiled module goes by the name of the one inside.
@@ -132,7 +135,7 @@ class Ledger:
                 )
             return known.value
         found = self._behind(tensor)
-        value = Value(tensor) if found is None else found
+        value = Value(tensor, trains=trains(tensor)) if found is None else found
         value.attribute = self.attributes.get(id(tensor), ("", None))[0]
         self.know(tensor, value)
         return value
@@ -148,6 +151,12 @@ class Ledger:
     def know(self, tensor: Tensor, value: Value) -> None:
         """Remember what a tensor is."""
         self._alive.enter(tensor, value)
+
+    def still(self, value: Value) -> Value:
+        """A value as ``detach`` gives it: a constant that was trained is one that is not."""
+        if not value.trains:
+            return value
+        return self._detached.setdefault(value, replace(value, trains=False))
 
     def is_known(self, tensor: Tensor) -> bool:
         """Whether a tensor was noted."""
@@ -189,6 +198,8 @@ class Ledger:
             outlined = isinstance(tensor, Tensor) and not (self.keep or call.constant)
             values.append(Value(self._alive.outline(tensor) if outlined else tensor, call, port))
             if isinstance(tensor, Tensor):
+                # No gradient flows through what is not a floating point number.
+                values[-1].trains = tensor.is_floating_point() and call.trains
                 self.know(tensor, values[-1])
         return tuple(values)
 

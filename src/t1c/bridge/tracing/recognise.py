@@ -16,6 +16,7 @@ from t1c import ir
 from t1c.ir.topology import Topology
 
 from ..modules.exporting import Fragment
+from ..modules.tied import trained_fields, with_constants
 from .affine import Array, Atom, Sum, TooManyTermsError
 from .drawing import Drawing, Signal, Spot
 from .membrane import Membrane, firing, membrane_of
@@ -175,16 +176,18 @@ class _Drawn:
             return given, gains[0]
         for i, (signal, gain) in enumerate(zip(given, gains, strict=True)):
             if np.any(gain != 1):
-                scaled = Spot(Fragment({"": ir.Scale(numbers(gain))}), [signal], "mul", spot.call)
+                scale = with_constants(ir.Scale(numbers(gain)))
+                scaled = Spot(Fragment({"": scale}), [signal], "mul", spot.call)
                 changes.insert(scaled, spot)
                 given[i] = Signal(scaled, features)
         return given, np.ones(())
 
     @staticmethod
     def _scaled(signal: Signal) -> tuple[Array, Signal | None]:
-        """The factor and the rest of what is a product with a constant."""
+        """The factor and the rest of what is a product with a constant that does not train."""
         node = signal.spot.node
-        if isinstance(node, ir.Scale) and len(signal.spot.inputs) == 1:
+        alone = len(signal.spot.inputs) == 1
+        if isinstance(node, ir.Scale) and alone and not trained_fields(node):
             return laid(node.scale, signal.features), signal.spot.inputs[0]
         return np.ones(()), None
 

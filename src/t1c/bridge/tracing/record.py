@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from t1c.ir.errors import Problem
 
+from ..modules.tied import trains
 from .names import spoken
 
 Site = tuple[Any, ...]
@@ -30,6 +31,7 @@ class Value:
         turn: for an input of a model that takes single steps: at which call of the model.
         attribute: the attribute of a module that held it before the run, if one did.
         holder: the attribute that a module held it in after a call of the model, with its path.
+        trains: a constant that a parameter which trains had a part in.
     """
 
     tensor: Tensor
@@ -39,6 +41,7 @@ class Value:
     turn: int | None = None
     attribute: str = ""
     holder: str = ""
+    trains: bool = False
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -102,6 +105,12 @@ class Call:
     def __post_init__(self) -> None:
         """Note whether the inputs of the model have any part in the result."""
         self.constant = not self.random and all(v.constant for v in self.inputs)
+
+    @property
+    def trains(self) -> bool:
+        """Whether the results are constants that change as parameters are trained."""
+        held = () if self.module is None else self.module.parameters()
+        return self.constant and (any(v.trains for v in self.inputs) or any(map(trains, held)))
 
     @property
     def what(self) -> str:

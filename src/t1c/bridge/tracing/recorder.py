@@ -139,12 +139,12 @@ class Recorder(ModuleCalls, Ledger):
         if not live and name not in RANDOM and not given:
             return out
         if name == "data" and len(results) == 1:
-            self.know(results[0], values[0])
+            self.know(results[0], self.still(values[0]))
             return out
         if len(values) and not written and len(results) == 1 and name in PASSING:
             x, y = given[0], results[0]
             if x.shape == y.shape and x.dtype == y.dtype:
-                self.know(y, values[0])
+                self.know(y, self.still(values[0]) if name == "detach" else values[0])
                 return out
         self._note(name, func, args, kwargs, written, results, given, values)
         return out

@@ -262,10 +262,9 @@ class Steps(Labels):
         if known is not None and known[0] == dim:
             return known[1]
         if value.constant:
-            along = range(value.shape[dim])
-            if kept:
-                return [(Value(value.tensor.narrow(dim, k, 1)), 0) for k in along]
-            return [(Value(value.tensor.select(dim, k)), 0) for k in along]
+            x, cuts = value.tensor, range(value.shape[dim])
+            parts = (x.narrow(dim, k, 1) if kept else x.select(dim, k) for k in cuts)
+            return [(Value(part, trains=value.trains), 0) for part in parts]
         if self.whole(value):
             timed = axes.roles(self.dims(value)[dim]) == {TIME}
             return [(value, k) for k in range(value.shape[dim])] if timed else None

@@ -28,3 +28,14 @@ def inlined(function: F) -> F:
     What is kept on disk goes by the file of the caller: remove its ``*.nbi`` after a change here.
     """
     return cast(F, numba.njit(inline="always", **HOW)(function))
+
+
+@compiled
+def put(numbers: Any, place: Any) -> None:
+    """Write the numbers of an array into another of as many, which is not checked.
+
+    For a slice that is assigned Numba compiles, once in each process, seconds of what to say where
+    lengths differ.
+    """
+    for k in range(numbers.shape[0]):
+        place[k] = numbers[k]

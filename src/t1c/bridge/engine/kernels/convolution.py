@@ -21,6 +21,8 @@ from .weights import by_place
 
 WINDOW = 64
 """Elements of a kernel of which one word tells which are active."""
+BAND_BYTES = 2**17
+"""Membranes of a band of rows that stay in the second-level cache, with what else there is."""
 TILE_BYTES = 2**19
 """Weights of a convolution that stay in the second-level cache."""
 
@@ -147,7 +149,9 @@ class ConvolutionLoop:
             period = coefficients.shape[1]
         norm = None if behind.norm is None else behind.norm.detach().contiguous()
         self._kernel = block_kernel(_KINDS[like.dtype], *loop)
-        self._bands = _bands(batch, shape, pool)
+        self._bands = [
+            _bands(batch, shape, pool, like.element_size(), sums_known) for sums_known in (False, True)
+        ]
         self._cost = 4 * batch * outs * rows * columns
         geometry = (rows, columns, outs, *shape.kernel, *shape.stride, *shape.padding)
         windows = (*pool.window, *pool.stride, *pool.outputs[1:]) if pool else (0,) * 6
@@ -218,17 +222,18 @@ class ConvolutionLoop:
             v = self._membranes(state[-1] if state else None)
             i = self._membranes(state[0] if state else None) if self._synapse else None
         strict, synapse, pooling, period = self._options
+        bands = self._bands[arrays[3] != 0]
         norm, coefficients = self._fixed
         table = np.array(
             [
-                *self._head, steps, batch, self._bands, tile, ordered, strict, synapse, pooling,
+                *self._head, steps, batch, bands, tile, ordered, strict, synapse, pooling,
                 period, given_steps, *arrays, norm, 0 if added is None else added.data_ptr(),
                 0 if v is None else v.data_ptr(), 0 if i is None else i.data_ptr(), coefficients,
                 y.data_ptr(), *self._geometry,
             ],
             np.int64,
         )  # fmt: skip
-        pieces = batch * self._bands * -(-self.shape.outputs[0] // tile)
+        pieces = batch * bands * -(-self.shape.outputs[0] // tile)
         share_out(self._kernel, table, pieces, steps * self._cost)
         out = unflat(y, torch.Size((steps, batch, *left)), True)
         if v is None:
@@ -254,9 +259,19 @@ def _tile(weight: Tensor) -> int:
     return outs if fitting >= outs else max(32, fitting // 32 * 32)
 
 
-def _bands(batch: int, shape: Convolution, pool: Pool | None) -> int:
-    """Into how many bands of rows each sample is cut, so that all threads have work."""
+def _bands(batch: int, shape: Convolution, pool: Pool | None, size: int, sums_known: bool) -> int:
+    """Into how many bands of rows each sample is cut.
+
+    So that all threads have work, and that the membranes of a band, which walks through all steps,
+    stay in the second-level cache. What convolves looks at rows of its neighbours too, so that its
+    bands are not narrow.
+    """
     if pool is not None and pool.window[0] > pool.stride[0]:
         return 1
-    rows = pool.outputs[1] if pool is not None else shape.outputs[1]
-    return min(rows, -(-torch.get_num_threads() * PIECES // batch))
+    outs, high, columns = shape.outputs
+    rows = pool.outputs[1] if pool is not None else high
+    shared = -(-torch.get_num_threads() * PIECES // batch)
+    cached = -(-outs * high * columns * size // BAND_BYTES)
+    if not sums_known:
+        cached = min(cached, high // (4 * shape.kernel[0]))
+    return min(rows, max(shared, cached))

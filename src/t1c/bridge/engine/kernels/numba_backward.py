@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from .compiled import compiled
+from .compiled import compiled, put
 from .numba_scan import (
     BLOCK,
     CARRY,
@@ -224,9 +224,9 @@ def backward_kernel(
             for t in range(steps - 1, -1, -1):
                 gs, us, hs = grads[t, a : a + n], tested[t, a : a + n], tested[t, a : a + n]
                 if t == 0:
-                    vs[:] = v0[a : a + n]
+                    put(v0[a : a + n], vs)
                 elif reset == CARRY:
-                    vs[:] = beside[t - 1, a : a + n]
+                    put(beside[t - 1, a : a + n], vs)
                 else:
                     before = tested[t - 1, a : a + n]
                     for k in range(n):
@@ -296,9 +296,9 @@ def backward_kernel(
                 else:
                     for k in range(n):
                         gxs[k] = gds[k] * gain[k]
-            gv[a : a + n] = gvs
+            put(gvs, gv[a : a + n])
             if synapse:
-                gi[a : a + n] = gis
+                put(gis, gi[a : a + n])
             a += n
 
     return compiled(backward)

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numba import carray  # type: ignore[attr-defined]
 
-from .compiled import compiled
+from .compiled import compiled, put
 from .native import FREE, SIZE, claim, native
 from .numba_program import pointer
 from .numba_scan import Array, walk
@@ -131,7 +131,7 @@ def gather(
                     )  # fmt: skip
                 base, begun = sums, to
         if base is bias:
-            sums[to : to + outs] = bias
+            put(bias, sums[to : to + outs])
 
 
 @compiled
@@ -335,14 +335,17 @@ def block_kernel(
             lit = np.empty(channels if ordered else 0, np.uint64)
             elements = channels * high * wide if ordered else 0
             picked, factors_of = np.empty(elements + 8, np.int32), np.empty(elements, x.dtype)
-            maps = np.empty(tall * size if pooled else 0, x.dtype)
+            # A window that shares no row with the next is pooled when its last row is there.
+            apart = pooled and windows[0] == windows[2]
+            held = (windows[0] if apart else tall) if pooled else 0
+            maps = np.empty(held * size, x.dtype)
             vs = np.empty(tall * size if fires else 0, x.dtype)
             cs = np.empty(tall * size if synapse else 0, x.dtype)
             for a in range(0, len(vs), run):
                 place = (begin * columns + a // outs) * all_outs + lead
-                vs[a : a + run] = v[b, place : place + run]
+                put(v[b, place : place + run], vs[a : a + run])
                 if synapse:
-                    cs[a : a + run] = i[b, place : place + run]
+                    put(i[b, place : place + run], cs[a : a + run])
             for t in range(steps):
                 n = 0
                 for r in range(seen):
@@ -355,7 +358,7 @@ def block_kernel(
                     if dense:
                         for a in range(0, size, run):
                             place = ((begin + row) * columns + a // outs) * all_outs + lead
-                            sums[a : a + run] = given[t % given_steps, b, place : place + run]
+                            put(given[t % given_steps, b, place : place + run], sums[a : a + run])
                     elif ordered:
                         gather_in_order(
                             begin + row, x[t, b], index, starts, ones, above, weight,
@@ -398,18 +401,25 @@ def block_kernel(
                             )  # fmt: skip
                             at += m
                         if not pooled:
-                            y[t, b, place : place + run] = sums[a : a + run]
+                            put(sums[a : a + run], y[t, b, place : place + run])
                     if pooled:
-                        maps[row * size : row * size + size] = sums
-                if pooled:
+                        at = row % held * size
+                        put(sums, maps[at : at + size])
+                    if apart and row % held == held - 1 and goal + row // held < stop:
+                        to = goal + row // held
+                        pool(
+                            pooling, to, to + 1, to * held, maps, columns, outs, windows,
+                            all_outs, lead, y[t, b],
+                        )  # fmt: skip
+                if pooled and not apart:
                     pool(
                         pooling, goal, stop, begin, maps, columns, outs, windows, all_outs, lead,
                         y[t, b],
                     )  # fmt: skip
             for a in range(0, len(vs), run):
                 place = (begin * columns + a // outs) * all_outs + lead
-                v[b, place : place + run] = vs[a : a + run]
+                put(vs[a : a + run], v[b, place : place + run])
                 if synapse:
-                    i[b, place : place + run] = cs[a : a + run]
+                    put(cs[a : a + run], i[b, place : place + run])
 
     return native(block)

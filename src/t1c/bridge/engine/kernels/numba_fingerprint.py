@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numba import carray  # type: ignore[attr-defined]
 
-from .compiled import compiled
+from .compiled import compiled, put
 from .native import FREE, SIZE, claim, native
 from .numba_program import pointer
 from .numba_scan import Array
@@ -32,7 +32,7 @@ def take_in(address: int, size: int, lanes: Array) -> None:
     if whole:
         # A local array: the compiler sees that it overlaps nothing.
         y = np.empty(LANES, np.uint64)
-        y[:] = lanes
+        put(lanes, y)
         for begin in range(0, whole, LANES):
             x = words[begin : begin + LANES]
             for k in range(LANES):
@@ -40,7 +40,7 @@ def take_in(address: int, size: int, lanes: Array) -> None:
                 h ^= h << np.uint64(13)
                 h ^= h >> np.uint64(7)
                 y[k] = h ^ (h << np.uint64(17))
-        lanes[:] = y
+        put(y, lanes)
     for k in range(whole, count):
         _mix(lanes, k - whole, words[k])
     for byte in carray(pointer(address + 8 * count), (size - 8 * count,), np.uint8):

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from .compiled import compiled, inlined
+from .compiled import compiled, inlined, put
 from .rule import RESETS
 
 Array = npt.NDArray[Any]
@@ -176,7 +176,7 @@ def forward_kernel(
                         cs[k] = alpha[k] * cs[k] + weight[k] * xs[k]
                     xs = cs
                     if keep:
-                        currents[t, a : a + n] = cs
+                        put(cs, currents[t, a : a + n])
                 if keep:
                     for k in range(n):
                         drive = gain[k] * xs[k] + leak[k]
@@ -195,19 +195,19 @@ def forward_kernel(
                             zero,
                             one,
                         )
-                    tested[t, a : a + n] = us
+                    put(us, tested[t, a : a + n])
                     if reset == HOLD:
-                        beside[t, a : a + n] = hs
+                        put(hs, beside[t, a : a + n])
                     if reset == CARRY:
-                        beside[t, a : a + n] = vs
+                        put(vs, beside[t, a : a + n])
                 else:
                     walk(
                         reset, early, strict, many, bounded, n, xs, ys, vs,
                         beta, gain, leak, threshold, target, v_min, zero, one,
                     )  # fmt: skip
-            v[a : a + n] = vs
+            put(vs, v[a : a + n])
             if synapse:
-                i[a : a + n] = cs
+                put(cs, i[a : a + n])
             a += n
 
     return compiled(forward)

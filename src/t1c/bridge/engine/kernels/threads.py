@@ -1,7 +1,7 @@
 """Compiled loops shared out among threads, as many as torch uses, and the same ones.
 
 After its own work a thread of torch's waits for more without sleeping, for some milliseconds. Other
-threads would have to share the processor with it, and would be woken late.
+threads would have to share the processor with it, and would be woken late. See ``waiting``.
 """
 
 from __future__ import annotations
@@ -15,6 +15,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
+
+from .waiting import Waiting
 
 PIECES = 4
 """Pieces of work for each thread."""
@@ -41,6 +43,8 @@ def share(
         multiple: ranges begin at multiples of this.
     """
     threads = count_of(-(-size // multiple), work)
+    if os.getpid() == _HOME:
+        _waiting().look()
     if threads <= 1:
         if size:
             kernel(0, size, *arguments)
@@ -73,6 +77,8 @@ def by_address(loop: int, table: int, threads: int) -> None:
         table: what it is given.
         threads: how many call it, the caller's among them.
     """
+    if os.getpid() == _HOME:
+        _waiting().look()
     if threads > 1 and os.getpid() == _HOME and _openmp() is not None:
         region = _region_by_address()
         assert region is not None
@@ -137,6 +143,30 @@ def _region(body: Any) -> Callable[[Any, Any, int, int], None] | None:
     region.restype = None
     found: Callable[[Any, Any, int, int], None] = region
     return found
+
+
+@functools.cache
+def _waiting() -> Waiting:
+    """How the threads of this process wait."""
+    region = _openmp()
+    if region is None:
+        return Waiting(None, lambda: 0, lambda: 0)
+    import resource  # Not on Windows, where OpenMP is not GNU's.
+
+    def idle(threads: int) -> None:
+        region(_BODY(lambda _: None), None, threads, 0)
+
+    def count() -> int:
+        return max(2, processors() - torch.get_num_threads() + 2)
+
+    return Waiting(idle, count, lambda: resource.getrusage(resource.RUSAGE_SELF).ru_nivcsw)
+
+
+def processors() -> int:
+    """How many processors this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 def _by_pool(task: Task, threads: int) -> None:

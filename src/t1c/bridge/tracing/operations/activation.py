@@ -85,7 +85,7 @@ def _prelu(b: Bench) -> Signal:
     if not weight.constant:
         raise refuse("a slope that comes from the input", "a parameter")
     b.feature_axis(b.call.inputs[0], 1)
-    return b.emit(ir.PReLU(channels_of(x), array(weight.tensor)), x)
+    return b.emit(ir.PReLU(channels_of(x), array(weight.tensor)), x, of={"weight": weight})
 
 
 def channels_of(x: Signal) -> int:

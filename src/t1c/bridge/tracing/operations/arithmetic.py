@@ -27,10 +27,10 @@ def _add(b: Bench) -> Signal:
     if b.is_constant(x) and not b.is_constant(y) and alpha == 1:
         x, y = y, x
     if b.is_constant(y):
-        number = b.number(y)
-        if number == 0:
+        if b.number(y) == 0 and not b.trains(y):
             return b.stretched(x)
-        return b.emit(ir.Shift(b.laid(y) * alpha), b.stretched(x))
+        own, made = ({"shift": y}, None) if alpha == 1 else (None, {"shift": y})
+        return b.emit(ir.Shift(b.laid(y) * alpha), b.stretched(x), of=own, out_of=made)
     left, right = both(b, x, y)
     if alpha != 1:
         right = b.emit(ir.Scale(b.scalar(alpha)), right, features=right.features)
@@ -48,12 +48,14 @@ def _subtract(b: Bench) -> Signal:
     if alpha != 1:
         raise refuse("a subtraction with alpha", "x - y", "Multiply first.")
     if b.is_constant(y):
-        if b.number(y) == 0:
+        if b.number(y) == 0 and not b.trains(y):
             return b.stretched(x)
-        return b.emit(ir.Shift(-b.laid(y)), b.stretched(x))
+        return b.emit(ir.Shift(-b.laid(y)), b.stretched(x), out_of={"shift": y})
     if b.is_constant(x):
         minus = b.emit(ir.Scale(b.scalar(-1)), b.stretched(y))
-        return minus if b.number(x) == 0 else b.emit(ir.Shift(b.laid(x)), minus)
+        if b.number(x) == 0 and not b.trains(x):
+            return minus
+        return b.emit(ir.Shift(b.laid(x)), minus, of={"shift": x})
     return binary(b, "subtract", x, y)
 
 
@@ -65,7 +67,7 @@ def _multiply(b: Bench) -> Signal:
     if b.is_constant(y):
         number = b.number(y)
         mean = _mean(b, x, 1 / number if number else 0)
-        return mean or b.emit(ir.Scale(b.laid(y)), b.stretched(x))
+        return mean or b.emit(ir.Scale(b.laid(y)), b.stretched(x), of={"scale": y})
     return binary(b, "multiply", x, y)
 
 
@@ -104,7 +106,7 @@ def _quotient(b: Bench, x: Any, y: Any) -> Signal:
         with np.errstate(divide="ignore"):
             exact = np.all(np.abs(np.frexp(divisor)[0]) == 0.5)
         if exact:
-            return b.emit(ir.Scale(1 / divisor), b.stretched(x))
+            return b.emit(ir.Scale(1 / divisor), b.stretched(x), out_of={"scale": y})
     return binary(b, "divide", x, y)
 
 

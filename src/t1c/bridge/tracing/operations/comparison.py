@@ -23,12 +23,20 @@ if TYPE_CHECKING:
 def _fires(b: Bench, x: Any, y: Any, at: str) -> Signal:
     """1 where x > y (at='gt') or x >= y ('ge')."""
     if b.is_constant(y):
-        return b.emit(ir.Threshold(b.laid(y), at), b.stretched(x))
+        return _above(b, b.stretched(x), b.laid(y), y, at)
     if b.is_constant(x):
         # x > y is -y > -x: a change of sign is exact.
         minus = b.emit(ir.Scale(b.scalar(-1)), b.stretched(y))
-        return b.emit(ir.Threshold(-b.laid(x), at), minus)
+        return _above(b, minus, -b.laid(x), x, at)
     return binary(b, "greater" if at == "gt" else "greater_or_equal", x, y)
+
+
+def _above(b: Bench, x: Signal, threshold: Any, item: Any, at: str) -> Signal:
+    """1 where a signal is above a constant; one that trains is taken off, as a Shift learns."""
+    if not b.trains(item):
+        return b.emit(ir.Threshold(threshold, at), x)
+    potential = b.emit(ir.Shift(-threshold), x, out_of={"shift": item})
+    return b.emit(ir.Threshold(b.scalar(0), at), potential)
 
 
 @rule("gt")

@@ -117,20 +117,23 @@ class _Sums:
             shape = tuple(self._sizes[c] if c in each else 1 for c in x.letters) or (1,)
             # The letters of ``each`` come in the order of x.
             scale = array(laid).reshape(shape)
-            scaled = b.emit(ir.Scale(scale), x.signal, features=x.signal.features)
+            features, out_of = x.signal.features, {"scale": weight}
+            scaled = b.emit(ir.Scale(scale), x.signal, features=features, out_of=out_of)
             return self.finished(_Term(scaled, x.letters))
         groups, outputs, inputs = (math.prod(self._shape(part)) for part in (each, new, over))
         matrix = array(_permuted(numbers, letters, each + new + over))
+        out_of = {"weight": weight}
         if not each:
             lines = self._arranged(x, *kept, over)
             node: ir.Node = ir.Linear(matrix.reshape(outputs, inputs))
-            made = b.emit(node, lines, features=(*self._shape(kept), outputs))
+            made = b.emit(node, lines, features=(*self._shape(kept), outputs), out_of=out_of)
             return self.finished(self._apart(made, kept + new))
         lines = self._arranged(x, each + over, kept)
         kernel = matrix.reshape(groups * outputs, inputs, 1)
         zeros = np.zeros(len(kernel), kernel.dtype)
         node = ir.Conv1d(kernel, zeros, groups=groups, metadata=NO_BIAS)
-        made = b.emit(node, lines, features=(groups * outputs, math.prod(self._shape(kept))))
+        features = (groups * outputs, math.prod(self._shape(kept)))
+        made = b.emit(node, lines, features=features, out_of=out_of)
         return self.finished(self._apart(made, each + new + kept))
 
     def product(self, x: _Term, y: _Term) -> Signal:

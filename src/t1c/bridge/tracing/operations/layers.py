@@ -38,6 +38,12 @@ def _weights(b: Bench, names: Sequence[str], first: int = 1) -> list[Tensor | No
     return found
 
 
+def _held(b: Bench, first: int = 1) -> dict[str, Any]:
+    """The arguments that are the weight and the bias, from the place of the first."""
+    names = enumerate(("weight", "bias"), first)
+    return {name: argument(b.call, place, name) for place, name in names}
+
+
 def _bias_of(weight: Tensor, bias: Tensor | None, outputs: int) -> dict[str, Any]:
     if bias is not None:
         return {"bias": array(bias)}
@@ -49,33 +55,37 @@ def _linear(b: Bench) -> Signal:
     weight, bias = _weights(b, ("weight", "bias"))
     assert weight is not None
     b.feature_axis(b.call.inputs[0], -1)
-    return b.emit(ir.Affine(array(weight), **_bias_of(weight, bias, len(weight))), b.x())
+    node = ir.Affine(array(weight), **_bias_of(weight, bias, len(weight)))
+    return b.emit(node, b.x(), of=_held(b))
 
 
 @rule("lstm_cell")
 def _lstm_cell(b: Bench) -> Sequence[Signal]:
     x, (hidden, cell), *weights = b.call.args
-    to_input, to_hidden = (w.tensor.detach() for w in weights[:2])
-    biases = [w.tensor.detach() if w is not None else None for w in (weights[2:] + [None] * 2)[:2]]
+    to_input, to_hidden = weights[:2]
+    biases = (weights[2:] + [None] * 2)[:2]
     b.feature_axis(x, -1)
-    wide = (len(to_input),)
+    wide = (len(to_input.tensor),)
     from_input = _gates(b, x, to_input, biases[0], wide)
     if hidden.constant:
         # A layer whose state is not handed on, or is brought to rest at every step.
         state = hidden.tensor.detach()
         if not bool((state == state[:1]).all()):
             raise refuse("a hidden state that differs from sample to sample", "zeros, or one state")
-        rest = nn.functional.linear(state[0], to_hidden, biases[1])
-        gates = b.emit(ir.Shift(array(rest)), from_input, features=wide)
+        bias = biases[1]
+        rest = nn.functional.linear(state[0], to_hidden.tensor, bias and bias.tensor)
+        parts = (hidden, bias, to_hidden if state.any() else None)
+        made = {"shift": next((v for v in parts if b.trains(v)), None)}
+        gates = b.emit(ir.Shift(array(rest)), from_input, features=wide, out_of=made)
     else:
         from_hidden = _gates(b, hidden, to_hidden, biases[1], wide)
         gates = b.emit(ir.Skip("residual"), from_input, from_hidden, features=wide)
-    size = len(to_input) // 4
+    size = wide[0] // 4
     cut = [b.slice(gates, 0, k * size, (k + 1) * size) for k in range(4)]
     kinds = (ir.Sigmoid, ir.Sigmoid, ir.Tanh, ir.Sigmoid)
     i, f, g, o = (b.emit(kind(size), s) for kind, s in zip(kinds, cut, strict=True))
     if cell.constant:
-        kept = b.emit(ir.Scale(b.laid(cell)), f)
+        kept = b.emit(ir.Scale(b.laid(cell)), f, of={"scale": cell})
     else:
         kept = b.emit(ir.Binary("multiply"), f, b.signal(cell))
     new = b.emit(ir.Binary("multiply"), i, g)
@@ -84,11 +94,13 @@ def _lstm_cell(b: Bench) -> Sequence[Signal]:
 
 
 def _gates(
-    b: Bench, value: Value, weight: Tensor, bias: Tensor | None, wide: tuple[int, ...]
+    b: Bench, value: Value, weight: Value, bias: Value | None, wide: tuple[int, ...]
 ) -> Signal:
     """What a value adds to the four gates."""
-    added = np.zeros(len(weight), array(weight).dtype) if bias is None else array(bias)
-    return b.emit(ir.Affine(array(weight), added), b.signal(value), features=wide)
+    added = torch.zeros_like(weight.tensor[:, 0]) if bias is None else bias.tensor
+    node = ir.Affine(array(weight.tensor), array(added))
+    of = {"weight": weight, "bias": bias}
+    return b.emit(node, b.signal(value), features=wide, of=of)
 
 
 @rule("conv1d conv2d conv3d")
@@ -104,7 +116,9 @@ def _convolution(b: Bench) -> Signal:
     groups = argument(b.call, 6, "groups", 1)
     fields = _bias_of(weight, bias, len(weight))
     return b.emit(
-        kind(array(weight), fields.pop("bias"), stride, padding, dilation, groups, **fields), b.x()
+        kind(array(weight), fields.pop("bias"), stride, padding, dilation, groups, **fields),
+        b.x(),
+        of=_held(b),
     )
 
 
@@ -121,7 +135,7 @@ def _transposed_convolution(b: Bench) -> Signal:
     }
     outputs = weight.shape[1] * options["groups"]
     node = kind(weight=array(weight), **options, **_bias_of(weight, bias, outputs))
-    return b.emit(node, b.x())
+    return b.emit(node, b.x(), of=_held(b))
 
 
 def _plain(value: Any) -> Any:
@@ -215,6 +229,7 @@ def _batch_norm(b: Bench) -> Signal:
             metadata=absent(weight=weight, bias=bias),
         ),
         signal,
+        of=_held(b, 3),
     )
 
 
@@ -234,6 +249,7 @@ def _group_norm(b: Bench) -> Signal:
             metadata=absent(weight=weight, bias=bias),
         ),
         signal,
+        of=_held(b, 2),
     )
 
 
@@ -254,6 +270,7 @@ def _layer_norm(b: Bench) -> Signal:
             metadata=absent(weight=weight, bias=bias),
         ),
         b.x(),
+        of=_held(b, 2),
     )
 
 
@@ -264,7 +281,7 @@ def _matmul(b: Bench) -> Signal:
         x, y = y, x
     if y.constant and len(y.shape) == 2:
         b.feature_axis(x, -1)
-        return b.emit(ir.Linear(array(y.tensor.t())), b.signal(x))
+        return b.emit(ir.Linear(array(y.tensor.t())), b.signal(x), out_of={"weight": y})
     if x.constant or y.constant:
         raise refuse(
             f"a product of {x.shape} and {y.shape} with a constant",
