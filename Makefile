@@ -5,6 +5,7 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 PEERS  := .venv-peers
+JAX    := .venv-jax
 
 # What an installation depends on; changing one of these installs again.
 SETUP := pyproject.toml constraints.txt src/t1c_snntorch.pth
@@ -42,7 +43,7 @@ format: $(VENV)/.dev ## rewrite the code in the project's format, mend what lint
 peers: $(PEERS)/.done ## compare with other frameworks on the same NIR files
 	@$(PEERS)/bin/python benchmarks/nir_peers.py --page docs/nir.md
 
-bench: $(PEERS)/.done ## measure speed and memory beside other frameworks (ROWS=mlp,step: some rows; DEVICE=cuda)
+bench: $(PEERS)/.done $(JAX)/.done ## measure speed and memory beside other frameworks (ROWS=mlp,step: some rows; DEVICE=cuda)
 	@$(PEERS)/bin/python benchmarks/bench.py --rows '$(ROWS)' --device '$(or $(DEVICE),cpu)' --pages
 	@$(PEERS)/bin/python benchmarks/step_parts.py --page docs/performance.md
 
@@ -51,7 +52,7 @@ zoo: $(VENV)/.dev ## export public models, run them beside their graphs (ONLY=no
 	@OMP_WAIT_POLICY=passive $(BIN)/python benchmarks/model_zoo.py --only '$(ONLY)' --page docs/zoo.md
 
 clean: ## remove the environment and everything generated
-	@rm -rf $(VENV) $(PEERS) build dist htmlcov .coverage .coverage.* \
+	@rm -rf $(VENV) $(PEERS) $(JAX) build dist htmlcov .coverage .coverage.* \
 		.pytest_cache .mypy_cache .ruff_cache .hypothesis
 	@find src tests examples -name __pycache__ -type d -prune -exec rm -rf {} +
 
@@ -77,6 +78,13 @@ $(PEERS)/.done: $(SETUP) $(PEER_LISTS)
 		-e '.[torch]' -r benchmarks/peers.txt
 	@$(PEERS)/bin/python -m pip install -q --disable-pip-version-check --no-deps \
 		-r benchmarks/peers-no-deps.txt
+	@touch $@
+
+# JAX and what is built on it, which torch's frameworks never see: it runs in processes of its own.
+$(JAX)/.done: benchmarks/peers-jax.txt
+	@echo "== installing JAX's frameworks into $(JAX) (once; a minute)"
+	@$(PYTHON) -m venv --clear $(JAX)
+	@$(JAX)/bin/python -m pip install -q --disable-pip-version-check -r benchmarks/peers-jax.txt
 	@touch $@
 
 # $(call install,EXTRA): an editable install with that extra, in a .venv that is

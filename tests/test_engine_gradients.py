@@ -333,7 +333,7 @@ def test_what_is_learnt_takes_part_in_both_directions():
 
 
 def test_layers_in_a_grid_learn_the_same_with_a_convolution():
-    """No fused block where a gradient is wanted: dense convolution, fused neuron."""
+    """Steps of plain torch, and a convolution, its neuron and a pool as one."""
     rng = np.random.default_rng(0)
     graph = chain(
         ("input", ir.Input((2, 5, 4))),

@@ -12,7 +12,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from t1c.bridge.engine.kernels import threads as room
-from t1c.bridge.engine.kernels.numba_events import affine, affine_gradient
+from t1c.bridge.engine.kernels.numba_columns import sums_of_columns
+from t1c.bridge.engine.kernels.numba_events import (
+    BLOCK,
+    affine,
+    affine_gradient,
+    index_columns,
+    room_for,
+)
 from t1c.bridge.engine.kernels.threads import share
 from t1c.bridge.engine.kernels.vector_sums import active, add_graded_rows, add_rows, add_run
 from t1c.bridge.engine.kernels.vector_windows import pool_window
@@ -131,9 +138,63 @@ def test_a_layer_and_its_gradient(shape, seed, dtype, graded):
     np.testing.assert_array_equal(y, x @ weight + bias)
     g = rng.integers(-4, 5, (rows, outs)).astype(dtype)
     gw = np.zeros((inputs, outs), dtype)
-    for part in ((0, outs // 2), (outs // 2, outs)):
-        affine_gradient(*part, x, g, gw)
+    blocks = -(-rows // BLOCK)
+    starts = np.empty((blocks, inputs + 1), np.int32)
+    plain, places = np.empty((blocks, inputs), bool), np.empty((blocks, BLOCK * inputs), np.int8)
+    for part in ((0, 1), (1, blocks)):
+        index_columns(*part, x, starts, plain, places)
+    assert starts[:, -1].sum() == np.count_nonzero(x)
+    for part in ((0, inputs // 2), (inputs // 2, inputs)):
+        affine_gradient(*part, x, g, starts, plain, places, gw)
     np.testing.assert_array_equal(gw, x.T @ g)
+
+
+def summed(x, weight, bias, all_count):
+    """Weighted sums from a weight (out, in) as it is."""
+    rows, index, ends, plain = room_for(len(x), x.shape[1])
+    assert rows == len(x)
+    y = guarded(len(x) * len(weight), x.dtype)
+    sums_of_columns(
+        x.reshape(-1), len(x), x.shape[1], weight.reshape(-1), bias, y[10:-10], all_count,
+        index, ends, plain,
+    )  # fmt: skip
+    assert_only(y, y[10:-10])
+    return y[10:-10].reshape(len(x), -1)
+
+
+@few
+@given(
+    st.tuples(st.integers(1, 9), st.integers(1, 160), st.integers(1, 40)),
+    st.integers(0, 200),
+    dtypes,
+    st.booleans(),
+    st.sampled_from([None, np.nan, np.inf, -np.inf]),
+)
+def test_columns_add_up_in_the_order_of_rows(shape, seed, dtype, graded, bad):
+    """Bit for bit, on any weights; and where one is no number, as a product has it."""
+    rows, inputs, outs = shape
+    rng = np.random.default_rng(seed)
+    x = spikes(rng, rows, inputs, graded=graded).astype(dtype)
+    weight = rng.standard_normal((outs, inputs)).astype(dtype)
+    bias = rng.standard_normal(outs).astype(dtype)
+    expected = np.zeros((rows, outs), dtype)
+    affine(0, rows, x, weight.T.reshape(-1), False, bias, expected)
+    for all_count in (True, False):
+        np.testing.assert_array_equal(summed(x, weight, bias, all_count), expected)
+    if bad is None:
+        return
+    row, column = rng.integers(0, outs), rng.integers(0, inputs)
+    weight[row, column] = bad
+    affine(0, rows, x, weight.T.reshape(-1), False, bias, expected)
+    np.testing.assert_array_equal(summed(x, weight, bias, False), expected)
+    found = summed(x, weight, bias, True)
+    with np.errstate(invalid="ignore"):
+        product = (x[:, None, :] * weight).sum(-1)
+    assert (found[:, row][x[:, column] == 0] != found[:, row][x[:, column] == 0]).all()
+    np.testing.assert_array_equal(np.isnan(found), np.isnan(product))
+    np.testing.assert_array_equal(np.isinf(found), np.isinf(product))
+    others = np.arange(outs) != row
+    np.testing.assert_allclose(found[:, others], expected[:, others], rtol=1e-4, atol=1e-4)
 
 
 def run_apart(code):
@@ -153,13 +214,14 @@ def test_nothing_behind_an_array_is_read():
     code = """
         import ctypes, mmap
         import numpy as np
+        from t1c.bridge.engine.kernels.numba_columns import sums_of_columns
         from t1c.bridge.engine.kernels.vector_sums import active, add_graded_rows, add_rows, add_run
         from t1c.bridge.engine.kernels.vector_windows import pool_window
 
         def at_the_end(array):
-            pages = mmap.mmap(-1, 3 * mmap.PAGESIZE)
+            end = mmap.PAGESIZE * (1 + array.nbytes // mmap.PAGESIZE)
+            pages = mmap.mmap(-1, end + mmap.PAGESIZE)
             whole = np.frombuffer(pages, np.uint8)
-            end = 2 * mmap.PAGESIZE
             libc = ctypes.CDLL(None, use_errno=True)
             behind = ctypes.c_void_p(whole.ctypes.data + end)
             assert libc.mprotect(behind, mmap.PAGESIZE, 0) == 0
@@ -182,6 +244,17 @@ def test_nothing_behind_an_array_is_read():
                 pool_window(y, 0, count, w, 0, 1, 3, 0, count, False, dtype(3))
                 pool_window(y, 0, count, w, 0, 1, 3, 0, count, True, dtype(3))
                 assert (y == 1).all()
+            for outs in range(1, 20):
+                for width in (1, 7, 8, 63, 64, 65, 130):
+                    w = at_the_end(np.ones(outs * width, dtype))
+                    x = at_the_end(np.ones(width, dtype))
+                    b, y = at_the_end(np.zeros(outs, dtype)), at_the_end(np.zeros(outs, dtype))
+                    index = at_the_end(np.zeros(width + 8, np.int32))
+                    ends, plain = np.zeros(2, np.int64), np.zeros(1, np.bool_)
+                    for factor in (1, 2):
+                        x[:] = factor
+                        sums_of_columns(x, 1, width, w, b, y, True, index, ends, plain)
+                        assert (y == factor * width).all()
         print("untouched")
     """
     assert run_apart(code) == ["untouched"]

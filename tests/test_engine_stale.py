@@ -174,6 +174,70 @@ def test_a_weight_that_is_no_number_any_more_is_seen(name, bad):
                 assert torch.equal(state["lif"][0].isnan(), expected.isnan()), (way, grad)
 
 
+@pytest.mark.parametrize("bad", [float("nan"), float("inf"), -float("inf")])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=str)
+@pytest.mark.parametrize("batch", [1, 2, 4, 5])
+def test_every_place_of_a_weight_is_looked_at_in_every_step(batch, dtype, bad):
+    """Whether an input of zero meets no number is told for the weights as they are just now."""
+    executor = imported(wide(), dtype)
+    xs = inputs(3, batch, 300, dtype)
+    xs[..., 77] = 0
+    with torch.no_grad():
+        _, before = stepped(executor, xs)
+        assert all(v.isfinite().all() for own in before.values() for v in own)
+        for node, columns in (("fc", (0, 77, 299)), ("fc2", (0, 255))):
+            weight = executor.node(node).weight.detach().numpy()
+            for row, column in itertools.product((0, len(weight) // 2, len(weight) - 1), columns):
+                kept = weight[row, column]
+                weight[row, column] = bad
+                found, expected = stepped(executor, xs)[1], defined(executor, xs)[1]
+                for v, w in ((found[n][0], expected[n][0]) for n in ("lif", "lif2")):
+                    assert torch.equal(v.isnan(), w.isnan()), (node, row, column)
+                    assert torch.equal(v[~v.isnan()], w[~w.isnan()]), (node, row, column)
+                if node == "fc" and column == 77:
+                    assert found["lif"][0].isnan().any()
+                weight[row, column] = kept
+        assert_equal(stepped(executor, xs), defined(executor, xs))
+
+
+def test_in_the_written_order_an_input_of_zero_adds_nothing():
+    executor, xs = imported(wide(), reproducible=True), inputs(4, 2, 300)
+    xs[..., 0] = 0
+    executor.fc.weight.detach().numpy()[1, 0] = float("inf")
+    with torch.no_grad():
+        found, expected = stepped(executor, xs), executor.run(xs)
+    assert_equal(found, expected)
+    assert found[1]["lif"][0].isfinite().all()
+    assert found[0].any()
+
+
+def test_a_weight_whose_memory_was_let_go_of_is_not_read():
+    executor, xs, before = warmed("wide")
+    storage = executor.fc.weight.untyped_storage()
+    kept, size = executor.fc.weight.detach().clone(), storage.nbytes()
+    storage.resize_(0)
+    (program,) = executor.network.programs.values()
+    assert program.frames.find(xs[0], xs.shape[1:2]) is None
+    assert program.taped.find(xs[0], xs.shape[1:2]) is None
+    storage.resize_(size)
+    executor.fc.weight.data.copy_(kept)
+    with torch.no_grad():
+        assert_equal(stepped(executor, xs), before)
+
+
+def test_a_step_of_few_samples_keeps_no_copy_of_a_weight():
+    executor = imported(wide())
+    with torch.no_grad():
+        stepped(executor, inputs(2, 4, 300))
+    (program,) = executor.network.programs.values()
+    frame = program.frames.found[1]
+    assert not frame.alive
+    assert executor.fc.weight.data_ptr() in frame.addresses
+    with torch.no_grad():
+        stepped(executor, inputs(2, 5, 300))
+    assert len(program.frames.found[1].alive) == 2
+
+
 class Silent(bridge.LIFModule):
     """Another class that a module may be made of afterwards."""
 

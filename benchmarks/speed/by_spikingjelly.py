@@ -9,7 +9,7 @@ from spikingjelly.activation_based import functional, layer, neuron, surrogate
 from torch import Tensor, nn
 
 from .model import Model, conv, linear
-from .networks import TAU, Conv, Dense, Flatten, Lif, Network
+from .networks import TAU, Conv, Dense, Flatten, Lif, Network, Norm
 
 
 class SpikingJelly(Model):
@@ -32,6 +32,12 @@ class SpikingJelly(Model):
                 made = layer.Conv2d(weight.shape[1], weight.shape[0], 3, padding=1)
                 made.load_state_dict(conv(weight, bias).state_dict())
                 return made
+            case Norm(weight, bias):
+                norm = layer.BatchNorm2d(len(weight))
+                with torch.no_grad():
+                    norm.weight.copy_(weight)
+                    norm.bias.copy_(bias)
+                return norm
             case Lif(shape, threshold, feedback):
                 node = neuron.LIFNode(
                     TAU,

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from .model import Model, conv, linear
-from .networks import BETA, Conv, Dense, Flatten, Lif, Network
+from .networks import BETA, Conv, Dense, Flatten, Lif, Network, Norm
 
 
 class Plain(Model):
@@ -92,6 +92,12 @@ def _layer(layer: Any) -> nn.Module:
             return linear(weight, bias)
         case Conv(weight, bias):
             return conv(weight, bias)
+        case Norm(weight, bias):
+            norm = nn.BatchNorm2d(len(weight))
+            with torch.no_grad():
+                norm.weight.copy_(weight)
+                norm.bias.copy_(bias)
+            return norm
         case Lif():
             return PlainLif(layer)
         case Flatten():

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
-from .networks import Stateless, Workload
+from .networks import Conv, Dense, Stateless, Workload
 from .timing import timed
 
 
@@ -55,3 +55,41 @@ def _least(call: Callable[[], None], repeats: int = 5) -> float:
     with torch.inference_mode():
         call()
         return min(timed(call) for _ in range(repeats))
+
+
+@dataclass
+class Learning:
+    """What has weights, forwards and backwards, each fed with what the neurons sent before it."""
+
+    layers: list[tuple[Conv | Dense, Tensor, Tensor]]
+    """With its input and the gradient of its output, all steps in one batch."""
+
+    def __call__(self) -> None:
+        """Gradients of weights and biases, and of all inputs but the first."""
+        for layer, x, g in self.layers:
+            wanted = [layer.weight, layer.bias, *([x] if x.requires_grad else [])]
+            torch.autograd.grad(layer(x), wanted, g)
+
+
+def learning_floor(workload: Workload) -> Learning:
+    """The products and convolutions of a training step."""
+    draw = torch.Generator(workload.xs.device).manual_seed(0)
+    found: list[tuple[Conv | Dense, Tensor, Tensor]] = []
+    for layers, xs in zip(workload.network.stretches(), workload.spikes, strict=False):
+        x = xs.flatten(0, 1)
+        for layer in layers:
+            if isinstance(layer, Conv | Dense):
+                own = replace(layer, weight=_leaf(layer.weight), bias=_leaf(layer.bias))
+                kind = torch.channels_last if x.ndim == 4 else torch.contiguous_format
+                x = x.detach().contiguous(memory_format=kind)
+                x.requires_grad_(bool(found))
+                y = own(x).detach()
+                g = torch.randn(y.shape, generator=draw, device=y.device)
+                found.append((own, x, g.contiguous(memory_format=kind)))
+                break
+            x = layer(x)
+    return Learning(found)
+
+
+def _leaf(x: Tensor) -> Tensor:
+    return x.clone().requires_grad_()

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
-from .networks import TAU, Conv, Dense, Flatten, Layer, Lif, Network
+from .networks import TAU, Conv, Dense, Flatten, Layer, Lif, Network, Norm
 
 
 def graph(ir: Any, network: Network) -> Any:
@@ -37,6 +37,11 @@ def _node(ir: Any, layer: Layer) -> Any:
             return ir.Affine(_array(weight), _array(bias))
         case Conv(weight, bias):
             return ir.Conv2d(_array(weight), _array(bias), padding=(1, 1))
+        case Norm(weight, bias):
+            size = len(weight)
+            start = np.zeros(size, np.float32), np.ones(size, np.float32)
+            given = _array(weight), _array(bias)
+            return ir.BatchNorm2d(size, *given, *start, statistics="sequence")
         case Lif(shape, threshold):
             # Per neuron, or per channel of a map.
             ones = np.ones((shape[0],) + (1,) * (len(shape) - 1), np.float32)

@@ -7,13 +7,14 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from .floor import floor
+from .floor import floor, learning_floor
 from .machine import Neighbours
 from .memory import ENVIRONMENT
 from .model import Model
@@ -49,13 +50,19 @@ def measure(row: Row, seconds: float, device: torch.device) -> list[Record]:
 
 
 def _timed(row: Row, workload: Workload, seconds: float) -> Record:
+    with ExitStack() as processes:
+        return _alternating(row, workload, seconds, processes)
+
+
+def _alternating(row: Row, workload: Workload, seconds: float, processes: ExitStack) -> Record:
     calls: dict[str, Callable[[], object]] = {}
     said: dict[str, Record] = {}
     for candidate in row.candidates:
         note = {"note": candidate.note}
         try:
-            call, how = _call(row, candidate, workload)
-            difference = _difference(call(), workload) if candidate.make else None
+            call, how = _call(row, candidate, workload, processes)
+            floor_only = candidate.make is None and candidate.remote is None
+            difference = None if floor_only else _difference(call(), workload)
         except Exception as error:  # a candidate that fails is a result, not an end
             said[candidate.name] = {**note, "failed": _short(error)}
             continue
@@ -65,14 +72,18 @@ def _timed(row: Row, workload: Workload, seconds: float) -> Record:
         else:
             calls[candidate.name] = call
     found = alternate(calls, seconds, least=7, most=101)
-    per = len(workload.xs) if row.kind in ("step", "graded") else 1
+    per = len(workload.xs) if row.kind in ("step", "graded", "learnt") else 1
     values = {name: [t / per for t in times] for name, times in found.items()}
     return _record(row.key, row.title, "s", said, values, row.targets)
 
 
 def _call(
-    row: Row, candidate: Candidate, workload: Workload
+    row: Row, candidate: Candidate, workload: Workload, processes: ExitStack
 ) -> tuple[Callable[[], object], str | None]:
+    if candidate.remote is not None:
+        return processes.enter_context(candidate.remote(workload, row.kind == "train")), None
+    if candidate.make is None and row.kind == "train":
+        return learning_floor(workload), None
     if candidate.make is None:
         call, how = floor(workload, candidate.name == FLOOR_LAST)
         return torch.inference_mode()(call), how
@@ -82,6 +93,8 @@ def _call(
     model.eval()
     if row.kind == "graded":
         return _steps(model, workload.xs), None
+    if row.kind == "learnt":
+        return _learnt(model, workload.xs), None
     make = _steps if row.kind == "step" else _run
     return torch.inference_mode()(make(model, workload.xs)), None
 
@@ -103,6 +116,18 @@ def _steps(model: Model, xs: Tensor) -> Callable[[], Tensor]:
     return call
 
 
+def _learnt(model: Model, xs: Tensor) -> Callable[[], Tensor]:
+    steps = _steps(model, xs)
+
+    def call() -> Tensor:
+        model.zero_grad()
+        spikes = steps()
+        spikes.sum().backward()
+        return spikes.detach()
+
+    return call
+
+
 def _difference(spikes: object, workload: Workload) -> float:
     """The share of output spikes that are not those of the definition."""
     assert isinstance(spikes, Tensor)
@@ -117,13 +142,24 @@ def _in_memory(row: Row, device: torch.device, repeats: int = 3) -> Record:
     values: dict[str, list[float]] = {c.name: [] for c in row.candidates}
     for _ in range(repeats):
         for name, peaks in values.items():
-            answer = _apart("--peak", f"{row.key}:{name}", device)
+            answer = _peak(row, name, device)
             if "failed" in answer:
                 said[name]["failed"] = answer["failed"]
             else:
                 peaks.append(answer["peak"])
     values = {name: peaks for name, peaks in values.items() if len(peaks) == repeats}
     return _record(row.key, row.title, "B", said, values, row.targets)
+
+
+def _peak(row: Row, name: str, device: torch.device) -> Record:
+    candidate = next(c for c in row.candidates if c.name == name)
+    if candidate.remote is None:
+        return _apart("--peak", f"{row.key}:{name}", device)
+    try:
+        with candidate.remote(row.workload(), True, environment=ENVIRONMENT) as process:
+            return {"peak": process.peak()}
+    except Exception as error:  # as one that runs here
+        return {"failed": _short(error)}
 
 
 def _streamed(row: Row, device: torch.device, repeats: int = 3) -> list[Record]:
@@ -200,8 +236,8 @@ def _record(
 
 
 def _reached(target: Target, ours: str, values: dict[str, list[float]]) -> Record:
-    title = target.title or target.against[0]
-    record: Record = {"against": title, "reach": target.reach, "most": target.most}
+    title, ours = target.title or target.against[0], target.ours or ours
+    record: Record = {"against": title, "reach": target.reach, "most": target.most, "ours": ours}
     there = [name for name in target.against if name in values]
     if ours not in values or not there:
         return {**record, "reached": False}

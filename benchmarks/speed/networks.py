@@ -45,6 +45,18 @@ class Conv:
 
 
 @dataclass(frozen=True)
+class Norm:
+    """A batch norm in training, which takes its statistics of all steps together."""
+
+    weight: Tensor
+    bias: Tensor
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """A batch (N, C, H, W), each channel normalised over all of it."""
+        return F.batch_norm(x, None, None, self.weight, self.bias, training=True)
+
+
+@dataclass(frozen=True)
 class Pool:
     """The largest of each 2x2 square."""
 
@@ -62,7 +74,7 @@ class Flatten:
         return x.flatten(1)
 
 
-Stateless = Dense | Conv | Pool | Flatten
+Stateless = Dense | Conv | Norm | Pool | Flatten
 
 
 @dataclass(frozen=True)
@@ -157,6 +169,26 @@ def conv_snn(B: int, T: int) -> Workload:
     return _workload(network, T, B, draw, "1x28x28, 16c3-LIF-2p-32c3-LIF-2p-fc10-LIF")
 
 
+def conv_trained(B: int, T: int, norms: bool) -> Workload:
+    """2x32x32: 32c3-BN-LIF-2p-32c3-BN-LIF-2p-fc10-LIF, or without the norms."""
+    draw = torch.Generator().manual_seed(4)
+
+    def normed(threshold: float) -> list[Layer]:
+        if not norms:
+            return [_lif((32, 1, 1), threshold)]
+        norm = Norm(torch.full((32,), 0.5), torch.zeros(32))
+        return [norm, _lif((32, 1, 1), 0.85)]
+
+    layers: list[Layer] = [
+        *(_conv(2, 32, draw), *normed(1.0), Pool()),
+        *(_conv(32, 32, draw), *normed(2.0), Pool()),
+        *(Flatten(), _dense(32 * 8 * 8, 10, draw), _lif((10,), 1.5)),
+    ]
+    network = Network((2, 32, 32), layers)
+    about = "2x32x32, 32c3-BN-LIF-2p-32c3-BN-LIF-2p-fc10-LIF"
+    return _workload(network, T, B, draw, about if norms else about.replace("-BN", ""))
+
+
 def recurrent(B: int, T: int) -> Workload:
     """12-38-7, and from the spikes of the 38 back to them. Its biases are 0: Norse has none."""
     draw = torch.Generator().manual_seed(3)
@@ -168,13 +200,30 @@ def recurrent(B: int, T: int) -> Workload:
     return _workload(Network((12,), layers), T, B, draw, "12-38-7, the 38 with 38x38 feedback")
 
 
+def shd(B: int, T: int, looped: bool) -> Workload:
+    """700-128-20, the shape of the Spiking Heidelberg Digits: 2 % of its inputs fire.
+
+    With ``looped`` the 128 have feedback. Its biases are 0: Norse has none there.
+    """
+    draw = torch.Generator().manual_seed(4)
+    feedback = _grid(torch.randn(128, 128, generator=draw) / 128**0.5) if looped else None
+    layers: list[Layer] = [
+        *(_dense(700, 128, draw, bias=0), _lif((128,), 0.54 if looped else 0.28, feedback)),
+        *(_dense(128, 20, draw, bias=0), _lif((20,), 0.95 if looped else 0.79)),
+    ]
+    about = "700-128-20" + (", the 128 with 128x128 feedback" if looped else "")
+    return _workload(Network((700,), layers), T, B, draw, about, 0.02)
+
+
 def _lif(shape: tuple[int, ...], threshold: float, feedback: Tensor | None = None) -> Lif:
     """A LIF whose threshold is a float32, far from what few weights add up to."""
     return Lif(shape, float(torch.tensor(threshold + 1 / 3 / GRID)), feedback)
 
 
-def _workload(network: Network, T: int, B: int, draw: torch.Generator, about: str) -> Workload:
-    xs = _spikes(T, B, network.shape, draw)
+def _workload(
+    network: Network, T: int, B: int, draw: torch.Generator, about: str, rate: float = 0.1
+) -> Workload:
+    xs = _spikes(T, B, network.shape, draw, rate)
     labels = torch.randint(0, 7, (B,), generator=draw)
     sent = [xs]
     x = xs
@@ -194,6 +243,8 @@ def _moved(layer: Any, device: torch.device) -> Any:
 def _over_time(layer: Layer, xs: Tensor) -> Tensor:
     if isinstance(layer, Lif):
         return layer(xs)
+    if isinstance(layer, Norm):
+        return layer(xs.flatten(0, 1)).unflatten(0, xs.shape[:2])
     return torch.stack([layer(x) for x in xs])
 
 
@@ -211,5 +262,5 @@ def _grid(x: Tensor) -> Tensor:
     return (x * GRID).round() / GRID
 
 
-def _spikes(T: int, B: int, shape: tuple[int, ...], draw: torch.Generator) -> Tensor:
-    return (torch.rand(T, B, *shape, generator=draw) < 0.1).float()
+def _spikes(T: int, B: int, shape: tuple[int, ...], draw: torch.Generator, rate: float) -> Tensor:
+    return (torch.rand(T, B, *shape, generator=draw) < rate).float()

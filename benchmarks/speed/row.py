@@ -6,16 +6,18 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
+from .by_jax import Remote
 from .model import Model
 from .networks import Network, Workload
 
-Kind = Literal["run", "step", "graded", "train", "memory", "stream"]
+Kind = Literal["run", "step", "graded", "learnt", "train", "memory", "stream"]
 """A sequence, a step, one with gradients on, a training step, its peak memory, and a stream's
 time and memory."""
 
 OURS = "t1c"
 FLOOR = "floor"
 FLOOR_LAST = "floor, channels last"
+FLOOR_TRAINED = "floor, in training"
 
 
 @dataclass(frozen=True)
@@ -28,6 +30,8 @@ class Candidate:
     same: bool = True
     """Whether it means what t1c means, spike for spike."""
     note: str = ""
+    remote: Callable[..., Remote] | None = None
+    """Has another process run it, in an environment of its own, instead of ``make``."""
 
 
 @dataclass(frozen=True)
@@ -40,6 +44,8 @@ class Target:
     """False: theirs is at least `reach` times ours. True: ours is at most `reach` of theirs."""
     title: str = ""
     """What the table calls them, if they are several."""
+    ours: str = ""
+    """Which of our ways is to reach it, if it is not the first."""
 
 
 @dataclass(frozen=True)

@@ -116,9 +116,12 @@ def _target(record: Record, target: Record) -> list[str]:
         return [record["title"], target["against"], "", "", "not measured", reach, "✗"]
     best, ratio = target["best"], target["ratio"]
     against = target["against"] if best == target["against"] else f"{target['against']}: {best}"
-    medians = [record["candidates"][name]["median"] for name in (best, record["ours"])]
+    ours = target.get("ours", record["ours"])
+    medians = [record["candidates"][name]["median"] for name in (best, ours)]
+    way = "" if ours == record["ours"] else f" ({ours.removeprefix('t1c, ')})"
     return [
-        *(record["title"], against if not best.startswith("t1c") else target["against"]),
+        record["title"] + way,
+        against if not best.startswith("t1c") else target["against"],
         *(quantity(m, record["unit"]) for m in medians),
         f"{number(ratio['median'])} ({number(ratio['q1'])} – {number(ratio['q3'])})",
         *(reach, "✓" if target["reached"] else "✗"),

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Self
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from t1c import ir
 from t1c.ir.errors import InputError, Problem, UnsupportedError
@@ -23,6 +23,7 @@ from .engine.network import Network, kept_of, plan_of, shapes_of
 from .engine.ordered import refuse_disorder
 from .engine.plan import Plan
 from .engine.progress import shown
+from .engine.recomputed import Twice
 from .engine.sequence import run_chunk, run_pieces, step_as_chunk
 from .engine.spans import gathering, refuse_parts
 from .engine.state_checks import States, check_states
@@ -195,6 +196,7 @@ class GraphExecutor(nn.Module):
         collect: Collect | None = None,
         chunk: int | None = None,
         truncate: bool = False,
+        checkpoint: bool = False,
         progress: bool | Callable[[int, int | None], None] = False,
     ) -> tuple[Any, States]:
         """All steps of a sequence: the same numbers as stepping, in fewer calls.
@@ -219,6 +221,9 @@ class GraphExecutor(nn.Module):
             chunk: steps worked at once; None: as many as fit the caches.
             truncate: let no gradient pass from one chunk to the one before: truncated
                 backpropagation through time, if ``collect`` calls ``backward``.
+            checkpoint: keep nothing of a chunk for gradients but what enters it, and work each anew
+                on the way back, from the last to the first: less memory, for some more time. The
+                gradients are the same. Steps of an iterator are kept.
             progress: show a bar, or call a function with the steps done and their number (None
                 where an iterator does not tell).
 
@@ -228,6 +233,7 @@ class GraphExecutor(nn.Module):
 
         Raises:
             InputError: an input or a state has the wrong shape, dtype or name.
+            UnsupportedError: with ``checkpoint``, a module cannot be worked twice.
 
         Example:
             >>> executor = GraphExecutor({"fc": nn.Linear(3, 2)}, [])
@@ -246,13 +252,18 @@ class GraphExecutor(nn.Module):
         def check(x: Any, lead: int) -> Inputs:
             return self._sequence(x, steps) if lead == 2 else self._inputs(x, 1)
 
-        fitting = Fitting(self.network)
+        # What is captured as a graph is captured whole.
+        twice = checkpoint and torch.is_grad_enabled() and not torch.compiler.is_compiling()
+        fitting = Fitting(self.network, twice and not is_stream(xs))
         pieces = cut(xs, check, fitting, chunk)
         refuse_parts(gathering(self.network.nodes()), pieces.steps, chunk)
         with shown(progress, pieces.steps) as advance:
             # Between these lines nothing of the caller's runs that could write to a weight.
             moment = None if progress else fitting.moment
-            state = run_pieces(self.network, pieces, state, collector, truncate, advance, moment)
+            work = Twice(self.network).work if twice else run_chunk
+            state = run_pieces(
+                self.network, pieces, state, collector, truncate, advance, work, moment
+            )
         return collector.result(), state
 
     def trace(self, xs: Any, state: States | None = None) -> Values:
@@ -277,7 +288,8 @@ class GraphExecutor(nn.Module):
         if torch.is_grad_enabled():
             # Autograd refuses tensors that were made in inference mode; copies serve.
             for name, own in states.items():
-                states[name] = tuple(v.clone() if v.is_inference() else v for v in own)
+                if True in map(Tensor.is_inference, own):
+                    states[name] = tuple(v.clone() if v.is_inference() else v for v in own)
         return states
 
     def _inputs(self, x: Any, lead: int) -> Inputs:

@@ -90,12 +90,12 @@ class Block:
             )
             return self.loop.gathered(xs, laid, beside, state)
         if self.choice is None:
-            once = convolved(layer, xs[0])[None] if self.ordered else _sums(layer, xs[:1])
+            once = convolved(layer, xs[0])[None] if self.ordered else convolve(layer, xs[:1])
             return self.loop.behind_sums(once, len(xs), beside, state)
         return _densely(layer, xs, self.loop, beside, state)
 
 
-def _sums(layer: Convolving, xs: Tensor) -> Tensor:
+def convolve(layer: Convolving, xs: Tensor) -> Tensor:
     """The convolution of every step of ``xs`` by torch.
 
     Maps lie channels last, as what is behind takes them, unless laying the weights out likewise
@@ -115,7 +115,7 @@ def _pointwise(layer: Convolving) -> bool:
     """Whether each pixel is worked by itself: a product, of which torch makes shorter work."""
     one, none = (1,) * len(layer.kernel_size), (0,) * len(layer.kernel_size)
     plain = layer.padding in ("valid", "same") or tuple(layer.padding) == none
-    return layer.kernel_size == layer.stride == one and plain
+    return layer.kernel_size == layer.stride == one and plain and layer.groups == 1
 
 
 def _densely(
@@ -127,12 +127,12 @@ def _densely(
     # Of a single map torch makes no short work.
     piece = max(DENSE_BYTES // max(1, row * xs.element_size()), -(-2 // max(1, xs.shape[1])))
     if piece >= len(xs):
-        return loop.behind_sums(_sums(layer, xs), len(xs), beside, state)
+        return loop.behind_sums(convolve(layer, xs), len(xs), beside, state)
     found = []
     for first in range(0, len(xs), piece):
         part = xs[first : first + piece]
         other = None if beside is None else beside[first : first + piece]
-        y, state = loop.behind_sums(_sums(layer, part), len(part), other, state)
+        y, state = loop.behind_sums(convolve(layer, part), len(part), other, state)
         found.append(y)
     return torch.cat(found), state
 
@@ -185,7 +185,7 @@ def find_affine_block(
 ) -> AffineBlock | None:
     """The block that begins at the Linear ``name``; None if its kernel does not serve."""
     layer = network.node(name)
-    if type(layer) is not nn.Linear or xs.ndim != 3 or _learns(xs, moment) or not xs.numel():
+    if type(layer) is not nn.Linear or xs.ndim != 3 or learns(xs, moment) or not xs.numel():
         return None
     few = xs.shape[0] * xs.shape[1] <= FEW
     key = ("affine", name, xs.shape[2], few, xs.dtype, tuple(keep))
@@ -239,7 +239,7 @@ def inner_nodes(network: Network, like: Tensor, moment: Moment) -> set[str]:
     Told from the graph alone, so that chunks, and with them roundings, do not depend on densities.
     """
     inner: set[str] = set()
-    if _learns(like, moment):
+    if learns(like, moment):
         return inner
     for name in network.plan.order:
         layer, shape = network.node(name), network.shapes[name]
@@ -260,8 +260,8 @@ def _serves(network: Network, layer: Convolving) -> bool:
     )
 
 
-def _learns(xs: Tensor, moment: Moment) -> bool:
-    """Whether a gradient is wanted."""
+def learns(xs: Tensor, moment: Moment) -> bool:
+    """Whether a gradient may be wanted of what some layer makes of ``xs``."""
     return torch.is_grad_enabled() and (xs.requires_grad or moment.learns)
 
 
@@ -301,7 +301,7 @@ def find_block(
     """
     layer = network.node(name)
     assert isinstance(layer, Convolving)
-    if _learns(xs, moment) or not xs.numel():
+    if learns(xs, moment) or not xs.numel():
         return None
     key = ("block", name, xs.shape[1:], xs.dtype, still, tuple(keep))
     block = moment.once(key, lambda: _block(network, name, layer, xs, keep, values, still))
@@ -328,12 +328,8 @@ def _block(
     weight = layer.weight
     if xs.ndim != weight.ndim + 1 or not _serves(network, layer) or _obstacle(network, layer, xs):
         return None
-    if not fits(layer, xs.shape[2]):
-        return None
-    if weight.shape[0] != layer.out_channels or weight.shape[2:] != layer.kernel_size:
-        return None
-    shape = convolution_of(layer, tuple(xs.shape[2:]))
-    if min(shape.outputs[1:]) < 1 or min(shape.padding) < 0:
+    shape = fitting(layer, xs)
+    if shape is None:
         return None
     chain = find_chain(network, name, shape.leaving, keep, values)
     module = network.neuron(chain.neuron) if chain.neuron is not None else None
@@ -348,6 +344,17 @@ def _block(
     if not (still or network.reproducible or network.events):
         limit = _limit(layer, xs, shape, behind, chain)
     return Block(chain, layer, loop, limit, network.reproducible)
+
+
+def fitting(layer: Convolving, xs: Tensor) -> Convolution | None:
+    """The maps that a convolution is between; None if kernels would not fit its parameters."""
+    weight = layer.weight
+    if xs.shape[2] != weight.shape[1] * layer.groups or not fits(layer, weight.shape[1]):
+        return None
+    if weight.shape[0] != layer.out_channels or weight.shape[2:] != layer.kernel_size:
+        return None
+    shape = convolution_of(layer, tuple(xs.shape[2:]))
+    return None if min(shape.outputs[1:]) < 1 or min(shape.padding) < 0 else shape
 
 
 def _limit(

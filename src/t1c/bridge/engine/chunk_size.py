@@ -13,11 +13,14 @@ from .input_checks import Inputs
 from .looked import Moment
 from .network import Network
 from .spans import gathering
+from .trained_blocks import trained_inside
 
 CHUNK_BYTES, TRAINING_BYTES = 20 * 2**20, 5 * 2**20
 """What the largest value of a chunk may take: less in training, where what a chunk leaves behind
 counts and not its own size, and where a convolution is worked densely, whose maps should stay in
 the cache."""
+LONGER = 1.5
+"""By what chunks that are worked anew are longer than the square root of all steps."""
 STEPS = 4096
 """The most steps of a chunk, however small the network is: more would gain nothing."""
 
@@ -25,12 +28,18 @@ STEPS = 4096
 class Fitting:
     """How many steps of such inputs are worked at once.
 
+    Args:
+        network: what is worked.
+        twice: chunks are worked anew on the way back. What is kept at their borders and what one of
+            them takes are least together if there are about as many chunks as steps in each; some
+            more steps cost little memory, and fewer chunks less time.
+
     Attributes:
         moment: what the network was when that was asked for last.
     """
 
-    def __init__(self, network: Network) -> None:
-        self._network = network
+    def __init__(self, network: Network, twice: bool) -> None:
+        self._network, self._twice = network, twice
         self.moment: Moment | None = None
 
     def __call__(self, inputs: Inputs) -> int:
@@ -40,6 +49,8 @@ class Fitting:
         sizes = tuple(x.shape[1:] for x in inputs.values())
         key = "chunk", sizes, torch.is_grad_enabled() and moment.learns
         size = moment.once(key, lambda: chunk_size(self._network, inputs, moment))
+        if size and self._twice:
+            size = min(size, math.ceil(LONGER * math.sqrt(len(like))))
         return size or max(1, len(like))
 
 
@@ -51,7 +62,7 @@ def chunk_size(network: Network, inputs: Inputs, moment: Moment) -> int:
     like = next(iter(inputs.values()))
     if gathering(network.nodes()):
         return 0
-    inner = inner_nodes(network, like, moment)
+    inner = inner_nodes(network, like, moment) | trained_inside(network, like, moment)
     names = [name for name in network.plan.order if name not in inner]
     shapes = [shape for name in names if (shape := network.shapes[name]) is not None]
     entering = sum(math.prod(x.shape[2:]) for x in inputs.values())
@@ -60,4 +71,4 @@ def chunk_size(network: Network, inputs: Inputs, moment: Moment) -> int:
     training = torch.is_grad_enabled() and any(p.requires_grad for p in network.parameters())
     room = DENSE_BYTES if dense else TRAINING_BYTES if training else CHUNK_BYTES
     fitting = room // max(1, largest * like.shape[1] * like.element_size())
-    return min(max(1, fitting), STEPS)
+    return max(1, min(fitting, STEPS))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -11,7 +12,9 @@ import torch
 from torch import Tensor, nn
 
 from .kernels.arithmetic import constants
+from .kernels.fingerprint import extent
 from .kernels.generated.made import vectors
+from .kernels.instructions import AS_IT_IS, AS_IT_IS_IN_ORDER, BY_INPUT
 from .kernels.rule import RESETS, Rule
 from .kernels.scan import Coefficients
 from .kernels.surrogate import ATAN
@@ -19,8 +22,11 @@ from .kernels.weights import by_place, finite
 from .script import NOWHERE, Script, places_of
 from .watched import Watched
 
+FEW = 4
+"""Samples, over all steps, for which weights are read as they are."""
 
-@dataclass(frozen=True)
+
+@dataclass
 class Frame:
     """What a program needs for one number of steps, batch size and dtype.
 
@@ -42,6 +48,9 @@ class Frame:
         laid: their coefficients.
         coefficients: the same as loops take them.
         rules: what else kernels know of neurons.
+        factors: place -> what is multiplied by there.
+        dtype: of all values.
+        course: what steps with gradients go by, kept here because it serves as long.
     """
 
     kernel: Callable[..., None]
@@ -60,6 +69,9 @@ class Frame:
     laid: list[Coefficients]
     coefficients: list[Tensor]
     rules: list[Rule]
+    factors: dict[int, Tensor]
+    dtype: torch.dtype
+    course: Any = None
 
 
 class Frames:
@@ -68,6 +80,7 @@ class Frames:
     Args:
         script: the instructions.
         taped: every value has an address, and none is of the instructions alone.
+        in_order: an input of zero adds nothing, whatever its weight is.
 
     Attributes:
         offset: place -> where it is among the values that only the instructions see, for one
@@ -76,16 +89,19 @@ class Frames:
         found: the frame that was found last, with what it is for; None before the first.
     """
 
-    def __init__(self, script: Script, taped: bool = False) -> None:
-        self.script, self.taped = script, taped
+    def __init__(self, script: Script, taped: bool = False, in_order: bool = False) -> None:
+        self.script, self.taped, self.in_order = script, taped, in_order
         self.program, self.sizes = script.program(), script.sizes()
         self.found: tuple[tuple[Any, ...], Frame] | None = None
-        layers = [(layer, name) for layer, *_ in script.affine for name in ("weight", "bias")]
+        weights = [(layer, "weight") for layer, *_ in script.affine]
+        biases = [(layer, "bias") for layer, *_ in script.affine]
         factors = [(module, name) for module, name, _ in script.factors]
         own = [(module, name) for _, module, *_ in script.neurons for name in module.exact]
-        self._parameters: list[tuple[nn.Module, str]] = [*layers, *factors, *own]
+        self._weights: list[tuple[nn.Module, str]] = [*weights]
+        self._others: list[tuple[nn.Module, str]] = [*biases, *factors, *own]
+        self._parameters = self._weights + self._others
         outside = {*script.feeds.values(), *script.kept.values(), *script.before.values()}
-        self._constant = {p for _, *places, _ in script.affine for p in places}
+        self._constant = {p for _, *places, _, _ in script.affine for p in places}
         self._constant |= {n[4] for n in script.neurons}
         outside |= self._constant | {p for *_, p in script.factors}
         outside |= {p for n in script.neurons for p in n[2:4]}
@@ -146,11 +162,6 @@ class Frames:
         """Whether a gradient flows into a parameter."""
         return any(_learns(module, name) for module, name in self._parameters)
 
-    def learning(self) -> list[int]:
-        """The numbers of the neurons into whose parameters a gradient flows."""
-        neurons = enumerate(self.script.neurons)
-        return [k for k, (_, m, *_) in neurons if any(_learns(m, name) for name in m.exact)]
-
     def _own(self) -> Iterator[Tensor | None]:
         """The parameters as they are now."""
         return (getattr(module, name, None) for module, name in self._parameters)
@@ -166,19 +177,33 @@ class Frames:
         from .kernels.numba_program import carry_out
 
         script = self.script
-        if not all(t is None or t.is_cpu for t in self._own()):
+        if not all(t is None or (t.is_cpu and _is_there(t)) for t in self._own()):
             return None
+        # For few samples weights are read as they are, and nothing is made of them.
+        few = math.prod(lead) <= FEW
+        lying = [layer.weight.is_contiguous() for layer, *_ in script.affine]
+        as_they_are = [w for w, lies in zip(self._weights, lying, strict=True) if few and lies]
+        made_of = [w for w, lies in zip(self._weights, lying, strict=True) if not (few and lies)]
         # Before anything is made of the parameters: what is written meanwhile is then seen.
-        watched, options = Watched(self._parameters), self._options()
+        watched = Watched([*made_of, *self._others], as_they_are)
+        options = self._options()
         addresses, alive, program = [0] * len(self.sizes), list[Tensor](), self.program.copy()
+        factors: dict[int, Tensor] = {}
         folded: list[Coefficients] = []
         coefficients: list[Tensor] = []
-        for layer, weight, bias, sizes in script.affine:
+        for (layer, weight, bias, sizes, row), lies in zip(script.affine, lying, strict=True):
             if not _serves(layer, like.dtype, bias >= 0, sizes):
                 return None
-            # What one input weighs is one run of memory, which adding up active inputs needs.
-            alive.append(by_place(layer.weight, max(1, sizes[0])))
-            addresses[weight] = alive[-1].data_ptr()
+            program[row, 6] = BY_INPUT
+            if few and lies:
+                program[row, 6] = AS_IT_IS_IN_ORDER if self.in_order else AS_IT_IS
+                addresses[weight] = layer.weight.data_ptr()
+            elif finite(layer.weight):
+                # What one input weighs is one run of memory, which adding up active inputs needs.
+                alive.append(by_place(layer.weight, max(1, sizes[0])))
+                addresses[weight] = alive[-1].data_ptr()
+            else:
+                return None
             if bias >= 0:
                 addresses[bias] = layer.bias.data_ptr()
         for module, _, place in script.factors:
@@ -186,7 +211,7 @@ class Frames:
             laid = module.over(features).expand(features).contiguous()
             if laid.dtype != like.dtype:
                 return None
-            alive.append(laid)
+            factors[place] = laid.detach()
             addresses[place] = laid.data_ptr()
         for _, module, v, _, c, row in script.neurons:
             shape, rule = torch.Size(script.features[v]), module.rule
@@ -236,7 +261,15 @@ class Frames:
             folded,
             coefficients,
             [module.rule for _, module, *_ in script.neurons],
+            factors,
+            like.dtype,
         )
+
+
+def _is_there(t: Tensor) -> bool:
+    """Whether its numbers are in memory, which who shards parameters lets go of."""
+    last = t.storage_offset() * t.element_size() + extent(t)
+    return t.untyped_storage().nbytes() >= last
 
 
 def _learns(module: nn.Module, name: str) -> bool:
@@ -248,7 +281,7 @@ def _learns(module: nn.Module, name: str) -> bool:
 
 
 def _serves(layer: nn.Linear, dtype: torch.dtype, has_bias: bool, sizes: tuple[int, int]) -> bool:
-    """Whether parameters may be read as instructions do: all there, finite.
+    """Whether parameters may be read as instructions do: all there, of these sizes and dtype.
 
     ``sizes``: out and in, as the instructions have them; a layer's own may have changed since.
     """
@@ -256,6 +289,6 @@ def _serves(layer: nn.Linear, dtype: torch.dtype, has_bias: bool, sizes: tuple[i
     w, b = parameters.get("weight"), parameters.get("bias")
     if w is None or w.dtype != dtype or w.shape != sizes:
         return False
-    if (b is not None) != has_bias or not finite(w):
+    if (b is not None) != has_bias:
         return False
     return b is None or (b.dtype == dtype and b.shape == sizes[:1] and b.is_contiguous())

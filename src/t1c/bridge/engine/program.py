@@ -8,6 +8,8 @@ parameter that was written to, replaced or moved is the one that counts.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from operator import contains, is_
+from typing import Any
 
 import numpy as np
 import torch
@@ -21,7 +23,7 @@ from .looked import Moment
 from .script import Script
 from .state_checks import States, fitting
 from .unchanged import Unchanged
-from .work import hooks_of, is_wrapped
+from .work import hooks_of, wrappers_of
 
 COST = 64
 """What one element of a step costs, in elements of a plain loop."""
@@ -36,6 +38,7 @@ class Program:
         script: the instructions.
         modules: the modules as they are now, looked up in every call.
         slots: node -> the name of its module in there.
+        in_order: an input of zero adds nothing, whatever its weight is.
     """
 
     def __init__(
@@ -43,19 +46,24 @@ class Program:
         script: Script,
         modules: Mapping[str, nn.Module | None],
         slots: Mapping[str, str],
+        in_order: bool,
     ) -> None:
         self.modules, self.script = modules, script
-        self.frames, self.taped = Frames(script), Frames(script, taped=True)
+        self.frames = Frames(script, in_order=in_order)
+        self.taped = Frames(script, taped=True, in_order=in_order)
         self.names, self.feeds, self.kept = script.names, script.feeds, script.kept
         self.neurons, self.before = script.neurons, script.before
         self.sizes = script.sizes()
         self.work = COST * sum(self.sizes[row[1]] for row in script.rows)
         looked_at = script.modules
-        self.children = [(slots[name], m, type(m)) for name, m in looked_at.items()]
+        self._slots = [slots[name] for name in looked_at]
+        self._looked_at = [*looked_at.values()]
+        self._kinds = [*map(type, self._looked_at)]
         self.hooks = [hooks for module in looked_at.values() for hooks in hooks_of(module)]
         self.hooked = -1
         self.written = Unchanged(script.written) if script.written else None
-        self.owns = [(module.__dict__, module._modules) for module in looked_at.values()]
+        wrappers = [pair for m in self._looked_at for pair in wrappers_of(m)]
+        self._where, self._wrappers = [own for own, _ in wrappers], [name for _, name in wrappers]
         self.dropouts = [m for m in looked_at.values() if isinstance(m, _DropoutNd)]
         self.feeding = {place: key for key, place in self.feeds.items()}
         # Where values are made that are wanted, and states, in the order of what is returned.
@@ -68,11 +76,10 @@ class Program:
 
         And whether those that were written down by what they do still say the same.
         """
-        now = self.modules
-        for child, module, kind in self.children:
-            if now[child] is not module or type(module) is not kind:
-                return False
-        return self.written is None or self.written.holds()
+        # By map, here and below: in every step a loop of Python's would take longer than the sums.
+        now, looked_at = map(self.modules.get, self._slots), self._looked_at
+        same = all(map(is_, now, looked_at)) and all(map(is_, map(type, looked_at), self._kinds))
+        return same and (self.written is None or self.written.holds())
 
     def suits(self) -> bool:
         """Whether the modules do nothing but what the instructions say."""
@@ -81,9 +88,8 @@ class Program:
             if any(self.hooks):
                 return False
             self.hooked = RemovableHandle.next_id
-        for own, parts in self.owns:
-            if is_wrapped(own, parts):
-                return False
+        if any(map(contains, self._where, self._wrappers)):
+            return False
         return not any(dropout.training for dropout in self.dropouts)
 
     def run(
@@ -164,10 +170,10 @@ class Program:
             now = fresh(name, sent, like, frame.states[place])
             addresses[place] = now.data_ptr()
             after[name] = (*after.get(name, ()), now)
-        self.launch(frame, addresses, steps, batch)
+        self.launch(frame, np.array(addresses, np.int64), steps, batch)
         return values, after
 
-    def launch(self, frame: Frame, addresses: list[int], steps: int, batch: int) -> None:
+    def launch(self, frame: Frame, addresses: Any, steps: int, batch: int) -> None:
         """Carry the instructions out where everything lies at ``addresses``."""
         share(
             frame.kernel,
@@ -175,7 +181,7 @@ class Program:
             self.work * steps * batch,
             steps,
             frame.program,
-            np.array(addresses, np.int64),
+            addresses,
             frame.places,
             frame.constants,
             frame.elements,

@@ -56,7 +56,7 @@ class Script:
         rows: the instructions.
         feeds: node -> where its value, or its input, comes in.
         modules: node -> the module that was looked at.
-        affine: layers, with the places of their weight and bias, and their (out, in).
+        affine: layers, with the places of their weight and bias, their (out, in), and their row.
         factors: modules, the parameter that is multiplied by, and its place.
         neurons: (node, module, places of v, i and coefficients, its row).
         place_of: node -> where its value is.
@@ -76,7 +76,7 @@ class Script:
         self.rows: list[list[int]] = []
         self.feeds: dict[str, int] = {}
         self.modules: dict[str, nn.Module] = {}
-        self.affine: list[tuple[nn.Linear, int, int, tuple[int, int]]] = []
+        self.affine: list[tuple[nn.Linear, int, int, tuple[int, int], int]] = []
         self.factors: list[tuple[Any, str, int]] = []
         self.neurons: list[tuple[str, ScannedModule, int, int, int, int]] = []
         self.place_of: dict[str, int] = {}
@@ -134,8 +134,9 @@ class Script:
         weight = self.place((module.in_features * module.out_features,))
         given: Tensor | None = module.bias
         bias = self.place((module.out_features,)) if given is not None else NOWHERE
+        sizes = (module.out_features, module.in_features)
+        self.affine.append((module, weight, bias, sizes, len(self.rows)))
         self._add(AFFINE, y, x, weight, bias, module.in_features)
-        self.affine.append((module, weight, bias, (module.out_features, module.in_features)))
         return y
 
     def product(self, module: Factor, parameter: str, x: int, shape: Shape) -> int:
@@ -266,7 +267,7 @@ class Script:
     def results(self) -> int:
         """How many products of inputs and weights, and other results, a step of a sample has."""
         sizes = self.sizes()
-        products = sum(outputs * inputs for *_, (outputs, inputs) in self.affine)
+        products = sum(outputs * inputs for *_, (outputs, inputs), _ in self.affine)
         return products + sum(sizes[row[1]] for row in self.rows)
 
     def sizes(self) -> list[int]:

@@ -18,6 +18,8 @@ from .stretch import rounds_freely
 from .values import Values, at_step, each_port, outputs_of
 from .writing import Run, run_from, serves
 
+Work = Callable[[Network, Inputs, States, Collection[str], Moment | None], tuple[Values, States]]
+
 NARROW = 128
 """Elements of a value up to which the nodes around a loop are worked with it."""
 LITTLE = 2**22
@@ -31,6 +33,7 @@ def run_pieces(
     collector: Collector,
     truncate: bool,
     advance: Callable[[int], None],
+    work: Work,
     moment: Moment | None = None,
 ) -> States:
     """All pieces of a sequence, one after another.
@@ -42,6 +45,7 @@ def run_pieces(
         collector: what takes the outputs of each piece.
         truncate: let no gradient pass from one piece to the one before.
         advance: called with the number of steps just done.
+        work: what works a piece.
         moment: what the network is when the first piece is worked, if that is known already.
 
     Returns:
@@ -52,7 +56,7 @@ def run_pieces(
         steps = len(next(iter(inputs.values())))
         if truncate and first:
             state = {name: tuple(v.detach() for v in own) for name, own in state.items()}
-        values, state = run_chunk(network, inputs, state, network.plan.outputs, moment)
+        values, state = work(network, inputs, state, network.plan.outputs, moment)
         moment = None
         network.last_chunk = network.last_chunk or steps
         collector.take(first, pieces.steps, outputs_of(network.plan, values))

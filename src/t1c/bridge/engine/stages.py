@@ -11,13 +11,14 @@ from torch import Tensor, nn
 
 from . import stretch
 from .arrivals import merge, nothing, state_of
-from .blocks import AffineBlock, Block, find_affine_block, find_block
+from .blocks import AffineBlock, Block, find_affine_block, find_block, learns
 from .choices import Choice
 from .folding import fold, fold_in_order
 from .geometry import Convolving
 from .input_checks import Inputs
 from .kernels.weights import one_look
 from .looked import Moment
+from .looped import work_looped
 from .merging import MergeModule
 from .network import Network
 from .plan import Stage
@@ -25,6 +26,7 @@ from .spans import LAST, ONCE, gathers, masked, masks, normed_at_last, refuse_ch
 from .state_checks import States
 from .stateful import State, StatefulModule
 from .step import entering, step_nodes
+from .trained_blocks import TrainedBlock, find_trained_block
 from .values import Sent, Values, at_port, at_step, each_port, stacked
 from .work import can_fold, can_share, is_plain, trial
 from .writing import program_for, seen_of
@@ -170,15 +172,17 @@ def _block(
     state: States,
     keep: Collection[str],
     moment: Moment,
-) -> Block | AffineBlock | None:
+) -> Block | AffineBlock | TrainedBlock | None:
     """The block that begins at a node, if it does; its choice says whether to work it as one."""
     layer = network.node(name)
     sources = network.plan.sources[name]
     if not isinstance(layer, Convolving | nn.Linear) or name in inputs or len(sources) != 1:
         return None
     xs = at_port(values, sources[0])
-    if torch.is_grad_enabled() and any(v.requires_grad for own in state.values() for v in own):
-        return None
+    carried = (v for own in state.values() for v in own)
+    if learns(xs, moment) or (torch.is_grad_enabled() and any(v.requires_grad for v in carried)):
+        single = isinstance(layer, nn.Linear) or is_still(xs)
+        return None if single else find_trained_block(network, name, xs, keep, moment)
     if not isinstance(layer, nn.Linear):
         return find_block(network, name, xs, keep, values, is_still(xs), moment)
     return None if is_still(xs) else find_affine_block(network, name, xs, keep, moment)
@@ -186,7 +190,7 @@ def _block(
 
 def _run_block(
     network: Network,
-    block: Block | AffineBlock,
+    block: Block | AffineBlock | TrainedBlock,
     values: Values,
     state: States,
     after: States,
@@ -222,6 +226,8 @@ def _stepwise(
     like = next(iter(inputs.values()))
     steps = len(like)
     if by_program(network, names, inputs, values, state, after, keep, moment):
+        return
+    if work_looped(network, names, inputs, values, state, after, keep):
         return
     before = {s.name for n in names for s in network.plan.sources[n]} - set(names)
     own = {name: state[name] for name in names if name in state}

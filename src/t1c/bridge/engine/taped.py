@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import torch
@@ -17,17 +16,19 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from .frame import Frame
+from .gathered import Gate, Share
 from .kernels.arithmetic import SURROGATES, constants
 from .kernels.instructions import ADD, AFFINE, COPY, SCALE
-from .kernels.rule import compiled_for
-from .kernels.scan import reduced
+from .kernels.rule import Rule, compiled_for
 from .kernels.threads import share
+from .learning import Learning
 from .program import Program
 from .state_checks import States, fitting
 
 Loop = Callable[..., None]
-Grads = dict[int, Tensor]
-"""Place -> the gradient of what is there."""
+Array = Any
+Grads = dict[int, Array]
+"""Place -> the gradient of what is there (B, size)."""
 
 
 def run_taped(
@@ -38,37 +39,23 @@ def run_taped(
     frame = program.taped.find(like, lead)
     if frame is None:
         return None
-    given: dict[int, Tensor] = {}
+    given: list[Tensor] = []
     for node, place in program.feeds.items():
         x = feeds[node]
         if x.dtype != like.dtype or not x.is_cpu or x.numel() != lead[0] * program.sizes[place]:
             return None
-        given[place] = x.contiguous()
+        given.append(x.contiguous())
     for name, _, v, i, _, _ in program.neurons:
-        own, places = state.get(name), ([v] if i < 0 else [i, v])
-        for place, part in zip(places, own or [None] * len(places), strict=False):
-            given[place] = _state(name, part, like, frame.states[place])
+        own, shape = state.get(name), frame.states[v]
+        parts = ((None,) if i < 0 else (None, None)) if own is None else own[: 1 + (i >= 0)]
+        given.extend([_state(name, part, like, shape) for part in parts])
     for name, place in program.before.items():
         kept = state.get(name)
         sent = None if kept is None else kept[-1]
-        given[place] = _state(name, sent, like, frame.states[place])
-    for layer, weight, bias, _ in program.script.affine:
-        own_parameters = layer._parameters  # at hand, where attributes are looked for
-        given[weight] = cast(Tensor, own_parameters["weight"])
-        if bias >= 0:
-            given[bias] = cast(Tensor, own_parameters["bias"])
-    for module, _, place in program.script.factors:
-        given[place] = module.over(program.script.features[place])
-    coefficients: list[Tensor] = []
-    learning: dict[int, slice] = {}
-    for k in program.taped.learning():
-        _, module, v, *_ = program.neurons[k]
-        shape = torch.Size(program.script.features[v])
-        tensors = module.laid(shape, like.dtype, like.device).tensors
-        learning[k] = slice(len(coefficients), len(coefficients) + len(tensors))
-        coefficients += tensors
-    job = _Job(program, frame, tuple(given), learning)
-    made = _Step.apply(job, *given.values(), *coefficients)  # type: ignore[no-untyped-call]
+        given.append(_state(name, sent, like, frame.states[place]))
+    course = _course(program, frame, like)
+    token = None if course.gate is None else course.gate.token
+    made = _take(course, frame, token, *given)
     sent_by = dict(zip(program.made, made, strict=False))
     values: dict[str, Tensor] = {}
     for name, place in program.kept.items():
@@ -91,183 +78,262 @@ def _state(name: str, v: Tensor | None, like: Tensor, shape: torch.Size) -> Tens
     return v.contiguous()
 
 
-@dataclass(frozen=True)
-class _Job:
-    """One step to be taken, and its way back.
+def _course(program: Program, frame: Frame, like: Tensor) -> Course:
+    """What steps and their way back go by, the same for all that find the same frame."""
+    learns = frame.watched.learning()
+    known = frame.course
+    if isinstance(known, Course) and known.learns == learns:
+        return known
+    course = Course(program, learns, Learning(program.script, like), like)
+    if all(t.is_leaf for t in course.learning.tensors):
+        # A parameter that is made of others has a history, which serves once.
+        frame.course = course
+    return course
+
+
+class Course:
+    """A step there and back.
+
+    Args:
+        program: the instructions.
+        learns: of each parameter, whether a gradient flows into it.
+        learning: those into which it does.
+        like: any input, which tells batch and dtype.
 
     Attributes:
-        program: the instructions.
-        frame: where things lie.
-        places: those of the tensors that are given, in order; the coefficients of neurons that
-            learn follow.
-        learning: number of a neuron -> which of those are its own.
+        gate: what stands for them; None if there are none.
     """
 
-    program: Program
-    frame: Frame
-    places: tuple[int, ...]
-    learning: dict[int, slice]
+    def __init__(
+        self, program: Program, learns: list[bool], learning: Learning, like: Tensor
+    ) -> None:
+        self.learns, self.learning = learns, learning
+        tensors = learning.tensors
+        self.gate = Gate(tensors, learning.gradients) if tensors else None
+        script, self._sizes = program.script, program.sizes
+        self._made, self._states, self._launch = program.made, program.states, program.launch
+        self._given = [*program.feeding, *program.states]
+        self._moving = np.array([*program.feeding, *program.made, *program.states], np.int64)
+        # What only the way back sees lies in one stretch of memory, the tape.
+        batch, offset = like.shape[0], program.taped.offset
+        self._inside, self._offset = np.array([*offset], np.int64), offset
+        self._apart = np.array([*offset.values()], np.int64) * batch * like.element_size()
+        self._batch, self._room = batch, batch * program.taped.room
+        self._rows = script.rows
+        self._neurons = {n[-1]: (k, n) for k, n in enumerate(program.neurons)}
+        self._longest = max((self._sizes[n[2]] for n in program.neurons), default=0)
+        self._layers = {row: layer for layer, *_, row in script.affine}
+        # Those behind an input multiply nothing on the way back unless its gradient is wanted.
+        feeds = program.feeding
+        self._inner = {r: m for r, m in self._layers.items() if script.rows[r][2] not in feeds}
+        read = {of for code, _, of, *_ in script.rows if code not in (COPY, ADD)}
+        self._kept = [n for n, place in enumerate(program.made) if place in read]
+        self._feeds = len(feeds)
+        self._scales = [(module, name) for module, name, _ in script.factors]
 
-    def take(self, given: Sequence[Tensor]) -> tuple[list[Tensor], list[Tensor], Tensor]:
+    def saved(self, needed: Sequence[bool], made: Sequence[Tensor]) -> list[Tensor]:
+        """What the way back reads of parameters and values, those that it multiplies by first.
+
+        Saved with each step, because torch then tells whether they were written to since.
+
+        Args:
+            needed: which inputs and states need a gradient.
+            made: values.
+        """
+        layers = self._layers if any(needed[: self._feeds]) else self._inner
+        weights = [layer._parameters["weight"] for layer in layers.values()]
+        scales = [getattr(module, name) for module, name in self._scales]
+        return [*weights, *(made[n] for n in self._kept), *scales]
+
+    def take(
+        self, frame: Frame, given: Sequence[Tensor]
+    ) -> tuple[list[Tensor], list[Tensor], Tensor]:
         """Take the step: values, states, and the tape of all other values."""
-        program, frame, like = self.program, self.frame, given[0]
-        addresses, at = frame.addresses.copy(), dict(zip(self.places, given, strict=False))
-        made = [like.new_empty(frame.shapes[place]) for place in program.made]
-        states = [at[place].clone() for place in program.states]
-        tape = like.new_empty(len(like) * program.taped.room)
-        start, sample = tape.data_ptr(), len(like) * like.element_size()
-        for place in program.feeding:
-            addresses[place] = at[place].data_ptr()
-        for place, y in zip((*program.made, *program.states), (*made, *states), strict=True):
-            addresses[place] = y.data_ptr()
-        for place, offset in program.taped.offset.items():
-            addresses[place] = start + offset * sample
-        program.launch(frame, addresses, 1, len(like))
+        like, feeds = given[0], self._feeds
+        made = [like.new_empty(frame.shapes[place]) for place in self._made]
+        states = [v.clone() for v in given[feeds:]]
+        tape = like.new_empty(self._room)
+        addresses = np.array(frame.addresses, np.int64)
+        addresses[self._inside] = self._apart + tape.data_ptr()
+        addresses[self._moving] = [*map(Tensor.data_ptr, (*given[:feeds], *made, *states))]
+        self._launch(frame, addresses, 1, self._batch)
         return made, states, tape
 
     def back(
         self,
+        frame: Frame,
         given: Sequence[Tensor],
-        made: Sequence[Tensor],
+        saved: Sequence[Tensor],
         tape: Tensor,
         grads: Sequence[Tensor | None],
         needed: Sequence[bool],
+        parts: dict[int, Any] | None,
     ) -> list[Tensor | None]:
-        """The gradients of ``given`` from those of values and states."""
-        program, batch = self.program, len(given[0])
-        script, sizes = program.script, program.sizes
-        at = dict(zip(self.places, given, strict=False))
-        held = at | dict(zip(program.made, made, strict=True))
-        offsets = program.taped.offset
+        """The gradients of ``given`` from those of values and states.
 
-        def value(place: int) -> Tensor:
+        Args:
+            frame: where things lay.
+            given: inputs and states before the step.
+            saved: as ``saved`` gives it.
+            tape: all other values.
+            grads: of values and states.
+            needed: which of ``given`` need one.
+            parts: takes what the gradients of parameters are made of; None if nobody wants them.
+        """
+        batch, sizes, rows = self._batch, self._sizes, self.learning.rows
+        layers = self._layers if any(needed[: self._feeds]) else self._inner
+        weight_of = dict(zip(layers, saved, strict=False))
+        made = zip((self._made[n] for n in self._kept), saved[len(layers) :], strict=False)
+        held = dict(zip(self._given, given, strict=True)) | dict(made)
+        wanted = dict(zip(self._given, needed, strict=True))
+        flat, found = tape.numpy(), Grads()
+        scratch = np.empty((7, batch * self._longest), flat.dtype)
+
+        def value(place: int) -> Array:
             size = sizes[place]
-            if place in offsets:
-                start = batch * offsets[place]
-                return tape[start : start + batch * size].view(batch, size)
-            return held[place].detach().view(batch, size)
+            if place in held:
+                return held[place].detach().numpy().reshape(batch, size)
+            start = batch * self._offset[place]
+            return flat[start : start + batch * size].reshape(batch, size)
 
-        wanted = dict(zip(self.places, needed, strict=False))
-        found: Grads = {}
-        longest = max((batch * sizes[n[2]] for n in program.neurons), default=0)
-        scratch = np.empty((4, longest), tape.numpy().dtype)
-        for place, g in zip((*program.made, *program.states), grads, strict=True):
-            if g is not None:
-                found[place] = g.reshape(batch, sizes[place])
-
-        def add(place: int, g: Tensor) -> None:
+        def add(place: int, g: Array) -> None:
             if wanted.get(place, True):
                 found[place] = found[place] + g if place in found else g
 
-        neurons = {n[-1]: k for k, n in enumerate(program.neurons)}
-        of_coefficients: list[Tensor | None] = [None] * (len(given) - len(self.places))
-        for number in reversed(range(len(script.rows))):
-            code, to, of, *more = script.rows[number]
-            if number in neurons:
-                k = neurons[number]
-                gx, gc = self._through_neuron(k, value(of), at, found, scratch)
+        for place, own in zip((*self._made, *self._states), grads, strict=True):
+            if own is not None:
+                found[place] = own.detach().contiguous().numpy().reshape(batch, sizes[place])
+        for number in reversed(range(len(self._rows))):
+            code, to, of, *more = self._rows[number]
+            part = None
+            if number in self._neurons:
+                gx, part = self._through_neuron(frame, number, value, found, scratch)
                 if gx is not None:
                     add(of, gx)
-                if k in self.learning:
-                    of_coefficients[self.learning[k]] = gc
-                continue
-            g = found.get(to) if code == ADD else found.pop(to, None)
-            if g is None:
-                continue
-            if code in (COPY, ADD):
-                add(of, g)
-            elif code == SCALE:
-                factor = at[more[0]].detach()
-                if wanted[more[0]]:
-                    gf = (g * value(of)).sum(0).view(script.features[to])
-                    add(more[0], gf.sum_to_size(factor.shape))
-                laid = factor.expand(script.features[to]).reshape(sizes[to])
-                add(of, g * laid)
-            elif code == AFFINE:
-                weight, bias, _ = more
-                if wanted[weight]:
-                    add(weight, g.t() @ value(of))
-                if bias >= 0 and wanted[bias]:
-                    add(bias, g.sum(0))
-                if wanted.get(of, True):
-                    add(of, g @ at[weight].detach())
-        own = [found.get(place) if wanted[place] else None for place in self.places]
-        shaped = zip(own, given, strict=False)
-        return [None if g is None else g.reshape(x.shape) for g, x in shaped] + of_coefficients
+            else:
+                g = found.get(to) if code == ADD else found.pop(to, None)
+                if g is None:
+                    continue
+                if code in (COPY, ADD):
+                    add(of, g)
+                elif code == SCALE:
+                    part = (g * value(of)).sum(0) if number in rows else None
+                    add(of, g * frame.factors[more[0]].numpy().reshape(1, -1))
+                elif code == AFFINE:
+                    part = value(of), g
+                    if wanted.get(of, True):
+                        weight = weight_of[number].detach()
+                        add(of, (torch.from_numpy(g) @ weight).numpy())
+            if parts is not None and part is not None and number in rows:
+                parts[number] = part
+        gs = [found.get(place) if needs else None for place, needs in wanted.items()]
+        return [
+            None if g is None else torch.from_numpy(g).view(x.shape)
+            for g, x in zip(gs, given, strict=True)
+        ]
 
     def _through_neuron(
-        self, k: int, x: Tensor, at: Mapping[int, Tensor], found: Grads, scratch: Any
-    ) -> tuple[Tensor | None, list[Tensor | None]]:
+        self,
+        frame: Frame,
+        number: int,
+        value: Callable[[int], Array],
+        found: Grads,
+        scratch: Array,
+    ) -> tuple[Array | None, Array | None]:
         """The gradients of a neuron's input and coefficients; those of its states into ``found``.
 
         Its membranes are worked anew, in ``scratch``: to keep them would take more room than time.
         """
-        _, _, v, i, _, row = self.program.neurons[k]
-        frame = self.frame
-        c, rule = frame.laid[k], frame.rules[k]
-        y = self.program.script.rows[row][1]
+        k, (_, _, v, i, _, _) = self._neurons[number]
+        _, y, of, *_ = self._rows[number]
         g_out, g_v, g_i = found.pop(y, None), found.pop(v, None), found.pop(i, None)
         if g_out is None and g_v is None and g_i is None:
-            return None, [None] * len(c.tensors)
-        size, learns, dtype = x.numel(), k in self.learning, x.numpy().dtype
-        before_v = at[v].detach().numpy().reshape(size)
-        before_i = at[i].detach().numpy().reshape(size) if i >= 0 else before_v
-        row_of = (1, size)
-        xs, laid = x.numpy().reshape(row_of), frame.coefficients[k].numpy()
-        out, tested, beside, currents = (scratch[n : n + 1, :size] for n in range(4))
-        gx = np.empty(row_of, dtype)
-        (there, back), numbers = _loops(*compiled_for(rule)), constants(rule.surrogate, x.dtype)
+            return None, None
+        x, rule, laid = value(of), frame.rules[k], frame.coefficients[k].numpy()
+        size, learns, dtype = x.size, number in self.learning.rows, x.dtype
+        there, back, numbers, surrogate = _loops(rule, frame.dtype)
+        xs, before_v = x.reshape(1, size), value(v).reshape(size)
+        rows = scratch[:, :size]
+        out, tested, beside, currents = rows[0:1], rows[1:2], rows[2:3], rows[3:4]
+        walked_v, walked_i = rows[4], rows[5]
+        walked_v[:] = before_v
+        before_i, gi = walked_i, rows[6]
+        if i >= 0:
+            before_i, gi = value(i).reshape(size), _flat(g_i, size, dtype)
+            walked_i[:] = before_i
         share(
             there, size, size, rule.strict, rule.synapse, True,
-            xs, before_i.copy(), before_v.copy(), laid, out, tested, beside, currents, numbers,
+            xs, walked_i, walked_v, laid, out, tested, beside, currents, numbers,
             multiple=16,
         )  # fmt: skip
-        gv, gi = _flat(g_v, size, dtype), _flat(g_i, size, dtype)
-        gc = np.zeros((len(c.tensors), size if learns else 1), dtype)
+        gv, gx = _flat(g_v, size, dtype), np.empty((1, size), dtype)
+        gc = np.zeros((len(frame.laid[k].tensors), size if learns else 1), dtype)
+        gs = np.zeros((1, size), dtype) if g_out is None else g_out.reshape(1, size)
         share(
-            back, size, size, rule.strict, rule.synapse,
-            SURROGATES.index(rule.surrogate.name), rule.detach_reset, learns,
-            _flat(g_out, size, dtype).reshape(row_of), gi, gv, xs, before_i, before_v, laid,
-            tested, beside, currents, gx, gc, numbers,
+            back, size, size, 0, 1, rule.strict, rule.synapse, surrogate, rule.detach_reset, learns,
+            gs, gi, gv, xs, before_i, before_v, laid, tested, beside, currents, gx, gc, numbers,
             multiple=16,
         )  # fmt: skip
-        found[v] = torch.from_numpy(gv).view(x.shape)
+        found[v] = gv.reshape(x.shape)
         if i >= 0:
-            found[i] = torch.from_numpy(gi).view(x.shape)
-        of: list[Tensor | None] = []
-        if learns:
-            whole = torch.from_numpy(gc).view(-1, len(x), *self.program.script.features[y])
-            of = [reduced(g, t) for g, t in zip(whole, c.tensors, strict=True)]
-        return torch.from_numpy(gx).view(x.shape), of
+            found[i] = gi.reshape(x.shape)
+        return gx.reshape(x.shape), gc if learns else None
 
 
 @functools.cache
-def _loops(reset: int, early: bool, many: bool, bounded: bool) -> tuple[Loop, Loop]:
-    """The compiled loops of a neuron, there and back, imported when they are needed."""
+def _loops(rule: Rule, dtype: torch.dtype) -> tuple[Loop, Loop, Array, int]:
+    """The compiled loops of a neuron, there and back, with its surrogate's numbers and kind.
+
+    They are imported when they are needed.
+    """
     from .kernels.numba_backward import backward_kernel
     from .kernels.numba_scan import forward_kernel
 
-    kind = reset, early, many, bounded
-    return forward_kernel(*kind), backward_kernel(*kind)
+    kind, surrogate = compiled_for(rule), rule.surrogate
+    there, back = forward_kernel(*kind), backward_kernel(*kind)
+    return there, back, constants(surrogate, dtype), SURROGATES.index(surrogate.name)
 
 
-def _flat(g: Tensor | None, size: int, dtype: Any) -> Any:
+def _flat(g: Array | None, size: int, dtype: Any) -> Array:
     """A gradient of its own, flat; zeros where none flows."""
-    return np.zeros(size, dtype) if g is None else g.detach().numpy().reshape(size).copy()
+    return np.zeros(size, dtype) if g is None else g.flatten()
 
 
 class _Step(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, job: _Job, *given: Tensor) -> Any:
-        made, states, tape = job.take(given)
-        ctx.job, ctx.count = job, len(given)
-        ctx.save_for_backward(*given, *made, tape)
+    def forward(
+        ctx: Any, course: Course, frame: Frame, token: Tensor | None, *given: Tensor
+    ) -> Any:
+        made, states, tape = course.take(frame, given)
+        ctx.course, ctx.frame, ctx.count, ctx.shares = course, frame, len(given), []
+        saved = course.saved(ctx.needs_input_grad[3:], made)
+        ctx.save_for_backward(*given, *saved, tape)
         ctx.set_materialize_grads(False)
         return *made, *states
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, *grads: Tensor | None) -> Any:
-        saved, count = ctx.saved_tensors, ctx.count
-        needed = ctx.needs_input_grad[1:]
-        return None, *ctx.job.back(saved[:count], saved[count:-1], saved[-1], grads, needed)
+        course, saved, count = ctx.course, ctx.saved_tensors, ctx.count
+        gate = course.gate if ctx.needs_input_grad[2] else None
+        parts: dict[int, Any] | None = {} if gate is not None and gate.leads_on() else None
+        found = course.back(
+            ctx.frame,
+            saved[:count],
+            saved[count:-1],
+            saved[-1],
+            grads,
+            ctx.needs_input_grad[3:],
+            parts,
+        )
+        if gate is None or parts is None:
+            return None, None, None, *found
+        share = Share(parts)
+        # Beside those of other calls that are under way in other threads.
+        ctx.shares = [*(own for own in ctx.shares if own.parts), share]
+        gate.ledger.enter(share)
+        return None, None, gate.nothing, *found
+
+
+_take: Callable[..., tuple[Tensor, ...]] = super(torch.autograd.Function, _Step).apply
+"""``_Step.apply`` without what it does for transforms of functions, under which no step is here."""

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from .kernels.fingerprint import extent
 
-_shape = operator.attrgetter("shape")
+_shape, _learns = operator.attrgetter("shape"), operator.attrgetter("requires_grad")
 
 
 class Watched:
@@ -22,6 +22,8 @@ class Watched:
     Args:
         entries: modules, and the names of their own parameters or buffers, which may be None;
             all on a CPU.
+        unread: more of them, of whose numbers nothing is remembered: of these it counts only
+            where they are, and how they lie.
 
     Attributes:
         tensors: those that are there.
@@ -36,15 +38,20 @@ class Watched:
         (0.0, False)
     """
 
-    def __init__(self, entries: Iterable[tuple[nn.Module, str]]) -> None:
-        self._homes = [(_home(module, name), name) for module, name in entries]
-        found: list[Tensor | None] = [home.get(name) for home, name in self._homes]
+    def __init__(
+        self, entries: Iterable[tuple[nn.Module, str]], unread: Iterable[tuple[nn.Module, str]] = ()
+    ) -> None:
+        read = [(_home(module, name), name) for module, name in entries]
+        homes = read + [(_home(module, name), name) for module, name in unread]
+        self._homes, self._names = [home for home, _ in homes], [name for _, name in homes]
+        found: list[Tensor | None] = [home.get(name) for home, name in homes]
         self._found = found
         self.tensors: list[Tensor] = [t for t in found if t is not None]
+        count = sum(t is not None for t in found[: len(read)])
         self._sized = [t for t in self.tensors if t.numel() > 1]
         self._marks = self._now()
-        self._addresses = np.array(self._marks[0], np.int64)
-        self._sizes = np.array([extent(t) for t in self.tensors], np.int64)
+        self._addresses = np.array(self._marks[0][:count], np.int64)
+        self._sizes = np.array([extent(t) for t in self.tensors[:count]], np.int64)
         self._held = self._fingerprint()
 
     def _now(self) -> tuple[list[Any], ...]:
@@ -63,10 +70,14 @@ class Watched:
 
     def holds(self) -> bool:
         """Whether they are the same tensors, and hold what they held."""
-        for (home, name), t in zip(self._homes, self._found, strict=True):
-            if home.get(name) is not t:
-                return False
+        now = map(dict.get, self._homes, self._names)
+        if not all(map(operator.is_, now, self._found)):
+            return False
         return self._now() == self._marks and self._fingerprint() == self._held
+
+    def learning(self) -> list[bool]:
+        """Of each that there is, whether a gradient flows into it now."""
+        return list(map(_learns, self.tensors))
 
 
 def _home(module: nn.Module, name: str) -> Any:

@@ -46,15 +46,14 @@ def is_stateless(module: nn.Module) -> bool:
     return next(module.children(), None) is None and not isinstance(module, _RECURRENT)
 
 
-def is_wrapped(own: Mapping[str, Any], parts: Mapping[str, Any]) -> bool:
-    """Whether a method was replaced on a module itself, or a parameter is computed from others.
+def wrappers_of(module: nn.Module) -> Iterator[tuple[Mapping[str, Any], str]]:
+    """Dicts that stay the same ones, and names: any that is in there wraps the module.
 
-    Args:
-        own: the module's ``__dict__``.
-        parts: its children.
+    A method was replaced on the module itself, or a parameter is computed from others.
     """
-    replaced = "forward" in own or "step" in own or "scan" in own
-    return replaced or "parametrizations" in parts
+    for name in ("forward", "step", "scan"):
+        yield module.__dict__, name
+    yield module._modules, "parametrizations"
 
 
 def hooks_of(module: nn.Module) -> tuple[Mapping[Any, Any], ...]:
@@ -71,7 +70,7 @@ def hooks_of(module: nn.Module) -> tuple[Mapping[Any, Any], ...]:
 
 def is_plain(module: nn.Module) -> bool:
     """Whether a call does nothing but what the parameters say: no hooks, no wrappers."""
-    return not (is_wrapped(module.__dict__, module._modules) or any(hooks_of(module)))
+    return not (any(name in own for own, name in wrappers_of(module)) or any(hooks_of(module)))
 
 
 def can_fold(module: nn.Module) -> bool:

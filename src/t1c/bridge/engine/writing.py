@@ -65,7 +65,8 @@ def _program(
     kept = network.programs.get(key)
     if key not in network.programs or (kept is not None and not kept.current()):
         try:
-            kept = Program(write(network, names, keep, like.dtype), network.modules, network.slots)
+            script = write(network, names, keep, like.dtype)
+            kept = Program(script, network.modules, network.slots, network.reproducible)
         except UnsuitedError:
             kept = None
         network.programs[key] = kept

@@ -84,7 +84,8 @@ class Behind:
     Between ``norm`` and ``neuron`` may be added what comes another way.
 
     Attributes:
-        norm: (2, out): by what each channel is multiplied, and what is added then.
+        norm: (2, out): by what each channel is multiplied, and what is added then; (T, 2, out) of
+            each step.
         neuron: its coefficients and options.
         pool: windows.
     """
@@ -149,9 +150,8 @@ class ConvolutionLoop:
             period = coefficients.shape[1]
         norm = None if behind.norm is None else behind.norm.detach().contiguous()
         self._kernel = block_kernel(_KINDS[like.dtype], *loop)
-        self._bands = [
-            _bands(batch, shape, pool, like.element_size(), sums_known) for sums_known in (False, True)
-        ]
+        element = like.element_size()
+        self._bands = [_bands(batch, shape, pool, element, known) for known in (False, True)]
         self._cost = 4 * batch * outs * rows * columns
         geometry = (rows, columns, outs, *shape.kernel, *shape.stride, *shape.padding)
         windows = (*pool.window, *pool.stride, *pool.outputs[1:]) if pool else (0,) * 6
@@ -160,14 +160,13 @@ class ConvolutionLoop:
         self._head = [0] * FREE
         self._options = [int(option) for option in options]
         self._fixed = [self._at(norm), self._at(coefficients)]
+        self._norm_steps = len(norm) if norm is not None and norm.ndim == 3 else 1
         self._geometry = [*geometry, *shape.dilation, *shape.inputs, *windows]
 
     def _at(self, x: Tensor | None) -> int:
         """Where a tensor lies that stays; 0 if there is none."""
-        if x is None:
-            return 0
-        self._alive.append(x)
-        return x.data_ptr()
+        self._alive += [] if x is None else [x]
+        return _address(x)
 
     def gathered(
         self, xs: Tensor, placed: PlacedWeight, beside: Tensor | None, state: State
@@ -227,9 +226,8 @@ class ConvolutionLoop:
         table = np.array(
             [
                 *self._head, steps, batch, bands, tile, ordered, strict, synapse, pooling,
-                period, given_steps, *arrays, norm, 0 if added is None else added.data_ptr(),
-                0 if v is None else v.data_ptr(), 0 if i is None else i.data_ptr(), coefficients,
-                y.data_ptr(), *self._geometry,
+                period, given_steps, self._norm_steps, *arrays, norm, _address(added), _address(v),
+                _address(i), coefficients, y.data_ptr(), *self._geometry,
             ],
             np.int64,
         )  # fmt: skip
@@ -250,6 +248,10 @@ class ConvolutionLoop:
 
 
 _KINDS: dict[torch.dtype, type] = {torch.float32: np.float32, torch.float64: np.float64}
+
+
+def _address(x: Tensor | None) -> int:
+    return 0 if x is None else x.data_ptr()
 
 
 def _tile(weight: Tensor) -> int:

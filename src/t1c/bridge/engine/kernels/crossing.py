@@ -25,9 +25,9 @@ VARIABLE = "T1C_CACHE"
 LOW, HIGH = 0.05, 0.25
 """The densities at which the sparse way is timed; between and beyond them its time is a line."""
 LEAST, MOST = 0.02, 0.5
-FEWEST, ROUNDS, ENOUGH = 3, 7, 0.03
-"""How often both ways are timed at least and at most, and the seconds after which the least will
-do."""
+FEW, ROUNDS, ENOUGH = 4, 9, 0.06
+"""How often both ways are timed at least and at most, and the seconds after which no more are: on a
+busy machine a way that was in luck in none of its rounds would seem slow for good."""
 
 _known: dict[str, float] | None = None
 _lock = threading.Lock()
@@ -82,7 +82,7 @@ def _measure(
         sparse(low)  # compiles
         ways = ((dense, low), (sparse, low), (sparse, high))
         rounds: list[list[float]] = []
-        while len(rounds) < FEWEST or (len(rounds) < ROUNDS and sum(map(sum, rounds)) < ENOUGH):
+        while len(rounds) < FEW or (len(rounds) < ROUNDS and sum(map(sum, rounds)) < ENOUGH):
             rounds.append([_seconds(f, x) for f, x in ways])
     # The least of several: what other processes take only ever adds.
     times = [min(column) for column in zip(*rounds, strict=True)]

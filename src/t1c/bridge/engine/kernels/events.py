@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
@@ -18,6 +19,7 @@ from .crossing import crossing
 from .layout import channels_last, copied, flat
 from .rule import Rule, compiled_for
 from .scan import Coefficients, State
+from .tape import keeps
 from .threads import PIECES, share
 from .weights import by_place
 
@@ -81,11 +83,9 @@ def _in_tiles(weight: Tensor, rows: int) -> tuple[Tensor, bool]:
 class _Affine(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-        ctx.packed = False
         if ctx.needs_input_grad[1]:
             # What the caller holds anyway is kept as it is, spikes from inside as bits.
-            bits = _packed(x) if x.requires_grad else None
-            ctx.packed = bits is not None
+            bits = packed(x) if x.requires_grad and keeps() else None
             ctx.save_for_backward(x if bits is None else bits, weight)
         else:
             ctx.save_for_backward(None, weight)
@@ -98,7 +98,7 @@ class _Affine(torch.autograd.Function):
         g = g.contiguous()
         gw = None
         if ctx.needs_input_grad[1]:
-            x = _unpacked(kept, weight.shape[1], g.dtype) if ctx.packed else kept.detach()
+            x = unpacked(kept, weight.shape[1], g.dtype)
             gw = weight_gradient(x, g)
         gx = g @ weight if ctx.needs_input_grad[0] else None
         return gx, gw, g.sum(0) if ctx.needs_input_grad[2] else None
@@ -114,7 +114,7 @@ def weight_gradient(x: Tensor, g: Tensor) -> Tensor:
     if not x.numel() or not g.numel():
         return g.new_zeros(g.shape[1], x.shape[1])
     limit = crossing(
-        f"gradient of an affine {x.shape[1]}-{g.shape[1]}",
+        f"weight gradient of an affine {x.shape[1]}-{g.shape[1]}",
         (1024, x.shape[1]),
         x.dtype,
         lambda z: z.t() @ z.new_ones(len(z), g.shape[1]),
@@ -126,15 +126,25 @@ def weight_gradient(x: Tensor, g: Tensor) -> Tensor:
 
 
 def _by_events(x: Tensor, g: Tensor) -> Tensor:
-    from .numba_events import affine_gradient
+    from .numba_events import BLOCK, affine_gradient, index_columns
 
-    gw = g.new_empty(x.shape[1], g.shape[1])
+    x, g = x.contiguous(), g.contiguous()
+    inputs, blocks = x.shape[1], -(-len(x) // BLOCK)
+    starts = np.empty((blocks, inputs + 1), np.int32)
+    plain = np.empty((blocks, inputs), np.bool_)
+    places = np.empty((blocks, BLOCK * inputs), np.int8)
+    share(index_columns, blocks, 2 * x.numel(), x.numpy(), starts, plain, places)
+    gw = g.new_empty(inputs, g.shape[1])
     work = x.numel() + gw.numel() * 8
-    share(affine_gradient, gw.shape[1], work, *(a.numpy() for a in (x, g, gw)), multiple=16)
+    index = starts, plain, places
+    share(affine_gradient, inputs, work, x.numpy(), g.numpy(), *index, gw.numpy(), multiple=16)
     return gw
 
 
-def _unpacked(bits: Tensor, size: int, dtype: torch.dtype) -> Tensor:
+def unpacked(bits: Tensor, size: int, dtype: torch.dtype) -> Tensor:
+    """Spikes (M, size) that were packed, or ``bits`` itself if it is no such."""
+    if bits.dtype == dtype:
+        return bits.detach()
     from .numba_events import unpack
 
     x = torch.empty((len(bits), size), dtype=dtype)
@@ -142,7 +152,7 @@ def _unpacked(bits: Tensor, size: int, dtype: torch.dtype) -> Tensor:
     return x
 
 
-def _packed(x: Tensor) -> Tensor | None:
+def packed(x: Tensor) -> Tensor | None:
     """Spikes (M, N) as bits, an eighth of a byte each; None if ``x`` is not all 0 and 1."""
     from .numba_events import pack
 

@@ -4,3 +4,7 @@ COPY, ADD, SCALE, AFFINE, NEURON, SPREAD, PART, INTO, EXPAND, SHIFT, ELEMENTS = 
 """From the last one on, less it, the numbers of ``generated.vector_source``."""
 WIDTH = 13
 """Columns of an instruction: its code, the places of result and operand, and what else it takes."""
+BY_INPUT, AS_IT_IS, AS_IT_IS_IN_ORDER = range(3)
+"""How the weight of an AFFINE lies: a copy (in, out); (out, in), as a module has it; or so, and an
+input of zero adds nothing even to a weight that is not finite, as the written order of a sum says.
+"""

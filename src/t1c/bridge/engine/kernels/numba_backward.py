@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from .compiled import compiled, put
+from .compiled import compiled, inlined, put
 from .numba_scan import (
     BLOCK,
     CARRY,
@@ -174,11 +174,82 @@ def through_membrane(
     return g, g_v, g_threshold, g_target, g_min, start
 
 
+@inlined
+def walk_back(
+    reset: int,
+    early: bool,
+    strict: bool,
+    many: bool,
+    bounded: bool,
+    kind: int,
+    detach: bool,
+    n: int,
+    gs: Array,
+    gvs: Array,
+    vs: Array,
+    us: Array,
+    hs: Array,
+    beta: Array,
+    threshold: Array,
+    target: Array,
+    v_min: Array,
+    centres: Array,
+    slope: Array,
+    slope_due: Array,
+    gds: Array,
+    gts: Array,
+    gas: Array,
+    gms: Array,
+    starts: Array,
+    constants: Array,
+) -> None:
+    """One step back of ``n`` membranes; nothing may overlap, and the compiler must see it.
+
+    Takes ``gs``, gradients of what they send, and ``gvs``, in place, of what they carry on; ``vs``,
+    what was carried to the step, ``us``, what was tested, and ``hs``, what was before a hold.
+    Fills ``gds``, ``gts``, ``gas`` and ``gms``, gradients of drives, thresholds, targets and
+    bounds, and ``starts``, what beta multiplied. ``centres`` holds thresholds; ``slope`` and
+    ``slope_due`` are room for the derivatives of spikes.
+    """
+    zero, one = constants[0], constants[1]
+    attached = zero if detach else one
+    if many:
+        crossings(us, threshold, many, one, centres)
+    if reset != NO_FIRE:
+        slopes(kind, us, centres, slope, constants)
+    if not detach and (early or reset == CARRY):
+        if many:
+            crossings(vs, threshold, many, one, centres)
+        slopes(kind, vs, centres, slope_due, constants)
+    for k in range(n):
+        gds[k], gvs[k], gts[k], gas[k], gms[k], starts[k] = through_membrane(
+            reset,
+            early,
+            strict,
+            many,
+            bounded,
+            attached,
+            gs[k],
+            gvs[k],
+            vs[k],
+            us[k],
+            hs[k],
+            beta[k],
+            threshold[k],
+            target[k],
+            v_min[k],
+            slope[k],
+            slope_due[k],
+            zero,
+            one,
+        )
+
+
 @functools.cache
 def backward_kernel(
     reset: int, early: bool, many: bool = False, bounded: bool = False
 ) -> Callable[..., None]:
-    """The loop backwards for a reset.
+    """The loop backwards for a reset, from step ``end - 1`` to step ``begin``.
 
     Takes gradients of the outputs, ``grads``, and of the states after the last step, ``gi`` and
     ``gv``, which become those of the states before the first; writes gradients of the input into
@@ -188,6 +259,8 @@ def backward_kernel(
     def backward(  # pragma: no cover - compiled
         first: int,
         last: int,
+        begin: int,
+        end: int,
         strict: bool,
         synapse: bool,
         kind: int,
@@ -207,9 +280,8 @@ def backward_kernel(
         gc: Array,
         constants: Array,
     ) -> None:
-        steps, period = grads.shape[0], c.shape[1]
+        period = c.shape[1]
         zero, one = constants[0], constants[1]
-        attached = zero if detach else one
         a = first
         while a < last:
             p = a % period
@@ -221,7 +293,7 @@ def backward_kernel(
             vs, slope, slope_due = np.empty(n, gv.dtype), np.empty(n, gv.dtype), gvs.copy()
             gts, gas, gms = np.empty(n, gv.dtype), np.empty(n, gv.dtype), np.empty(n, gv.dtype)
             starts, centres = np.empty(n, gv.dtype), threshold.copy()
-            for t in range(steps - 1, -1, -1):
+            for t in range(end - 1, begin - 1, -1):
                 gs, us, hs = grads[t, a : a + n], tested[t, a : a + n], tested[t, a : a + n]
                 if t == 0:
                     put(v0[a : a + n], vs)
@@ -238,36 +310,11 @@ def backward_kernel(
                             vs[k] = v_min[k]
                 if reset == HOLD:
                     hs = beside[t, a : a + n]
-                if many:
-                    crossings(us, threshold, many, one, centres)
-                if reset != NO_FIRE:
-                    slopes(kind, us, centres, slope, constants)
-                if not detach and (early or reset == CARRY):
-                    if many:
-                        crossings(vs, threshold, many, one, centres)
-                    slopes(kind, vs, centres, slope_due, constants)
-                for k in range(n):
-                    gds[k], gvs[k], gts[k], gas[k], gms[k], starts[k] = through_membrane(
-                        reset,
-                        early,
-                        strict,
-                        many,
-                        bounded,
-                        attached,
-                        gs[k],
-                        gvs[k],
-                        vs[k],
-                        us[k],
-                        hs[k],
-                        beta[k],
-                        threshold[k],
-                        target[k],
-                        v_min[k],
-                        slope[k],
-                        slope_due[k],
-                        zero,
-                        one,
-                    )
+                walk_back(
+                    reset, early, strict, many, bounded, kind, detach, n, gs, gvs, vs, us, hs,
+                    beta, threshold, target, v_min, centres, slope, slope_due,
+                    gds, gts, gas, gms, starts, constants,
+                )  # fmt: skip
                 if learning:
                     sums = gc[:, a : a + n]
                     for k in range(n):

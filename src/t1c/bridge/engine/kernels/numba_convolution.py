@@ -23,10 +23,10 @@ from .vector_windows import pool_window
 
 NO_POOL, MAX, MEAN = range(3)
 NO_NEURON = -1
-(STEPS, BATCH, BANDS, TILE, ORDERED, STRICT, SYNAPSE, POOLING, PERIOD, GIVEN_STEPS,
+(STEPS, BATCH, BANDS, TILE, ORDERED, STRICT, SYNAPSE, POOLING, PERIOD, GIVEN_STEPS, NORM_STEPS,
  X, WEIGHT, BIAS, GIVEN, NORM, BESIDE, MEMBRANE, CURRENT, COEFFICIENTS, Y,
- ) = range(FREE, FREE + 20)  # fmt: skip
-GEOMETRY, WINDOWS, LAST = FREE + 20, FREE + 34, FREE + 40
+ ) = range(FREE, FREE + 21)  # fmt: skip
+GEOMETRY, WINDOWS, LAST = FREE + 21, FREE + 35, FREE + 41
 """Places of a block's table: sizes, options, the addresses of arrays, and the two geometries."""
 FEW = 8
 """Channels of a pixel from which on they fill a vector."""
@@ -291,7 +291,8 @@ def block_kernel(
         bias = carray(pointer(table[BIAS]), (0 if dense else all_outs,), dtype)
         sent = leaving if dense else 0
         given = carray(pointer(table[GIVEN]), (given_steps, batch, sent), dtype)
-        norm = carray(pointer(table[NORM]), (2 if normed else 0, all_outs), dtype)
+        norm_steps = table[NORM_STEPS] if normed else 0
+        norm = carray(pointer(table[NORM]), (norm_steps, 2, all_outs), dtype)
         beside = carray(pointer(table[BESIDE]), (steps, batch, leaving if added else 0), dtype)
         v = carray(pointer(table[MEMBRANE]), (batch, leaving if fires else 0), dtype)
         i = carray(pointer(table[CURRENT]), (batch, leaving if synapse else 0), dtype)
@@ -324,9 +325,6 @@ def block_kernel(
             sums = np.empty(size, x.dtype)
             factors = np.empty(size if normed else 0, x.dtype)
             shifts = np.empty(size if normed else 0, x.dtype)
-            if normed:
-                for k in range(size):
-                    factors[k], shifts[k] = norm[0, lead + k % outs], norm[1, lead + k % outs]
             above = max(begin * down - top, 0)
             below = min((end - 1) * down - top + (high - 1) * reach_down + 1, height)
             seen = 0 if dense else max(below - above, 0)
@@ -347,6 +345,10 @@ def block_kernel(
                 if synapse:
                     put(i[b, place : place + run], cs[a : a + run])
             for t in range(steps):
+                if t < norm_steps:
+                    for k in range(size):
+                        factors[k] = norm[t, 0, lead + k % outs]
+                        shifts[k] = norm[t, 1, lead + k % outs]
                 n = 0
                 for r in range(seen):
                     n, plain = note_row(

@@ -8,11 +8,14 @@ import numpy as np
 import numpy.typing as npt
 
 from .compiled import compiled
+from .vector_bits import mask_eight, mask_few
 from .vector_sums import active, add_graded_rows, add_rows
 
 Array = npt.NDArray[Any]
 TILE = 256
 """Bytes of a row of a weight that are worked at once: what fits the registers."""
+BLOCK = 128
+"""Rows of which it is noted where an input is active: as many as a byte tells apart."""
 ROWS, ROOM = 64, 2**18
 """Inputs that are worked at once at most, and elements of them."""
 
@@ -122,22 +125,20 @@ def pack(first: int, last: int, x: Array, bits: Array, plain: Array) -> None:
 
     ``plain`` (1,) becomes false if anything but 0 and 1 is met, which bits cannot tell.
     """
-    size = x.shape[1]
-    zero, one = x.dtype.type(0), x.dtype.type(1)
+    size, of = x.shape[1], x.reshape(-1)
+    odd = False
     for m in range(first, last):
-        row, out = x[m], bits[m]
-        odd = 0
-        for j in range(len(out)):
-            byte = np.uint8(0)
-            for k in range(8):
-                at = 8 * j + k
-                if at < size:
-                    a = row[at]
-                    byte |= np.uint8(a != zero) << np.uint8(k)
-                    odd += a != zero and a != one
-            out[j] = byte
-        if odd:
-            plain[0] = False
+        out, at = bits[m], m * size
+        for j in range(size >> 3):
+            mask, ones = mask_eight(of, at + 8 * j, 8)
+            out[j] = mask
+            odd |= mask != ones
+        if size & 7:
+            mask, ones = mask_few(of, at + (size & ~7), size & 7)
+            out[len(out) - 1] = mask
+            odd |= mask != ones
+    if odd:
+        plain[0] = False
 
 
 @compiled
@@ -150,45 +151,76 @@ def unpack(first: int, last: int, bits: Array, x: Array) -> None:
 
 
 @compiled
-def affine_gradient(first: int, last: int, x: Array, g: Array, gw: Array) -> None:
-    """Columns ``first`` to ``last`` of ``gw = x.T @ g``, the gradient of the weight (in, out).
+def index_columns(
+    first: int, last: int, x: Array, starts: Array, plain: Array, places: Array
+) -> None:
+    """Where each input is active, for blocks ``first`` to ``last`` of rows of ``x`` (M, in).
 
-    Rows are taken in blocks that stay in the cache; those in which an input is active are added up.
+    Args:
+        first: the first block of ``BLOCK`` rows.
+        last: the one after the last.
+        x: the inputs.
+        starts: (blocks, in + 1): where the places of an input begin in those of its block.
+        plain: (blocks, in): whether all that is active is 1.
+        places: (blocks, BLOCK * in): rows within the block, one input after another.
     """
-    block = 128
-    total, inputs, outs = len(g), len(gw), g.shape[1]
-    size = last - first
+    inputs, flat = x.shape[1], x.reshape(-1)
+    at, ends = np.empty(inputs, np.int32), np.zeros(BLOCK + 1, np.int64)
+    index = np.empty(BLOCK * inputs + 8, np.int32)
+    for b in range(first, last):
+        begin, own, to, ones = b * BLOCK, starts[b], places[b], plain[b]
+        rows = min(BLOCK, len(x) - begin)
+        own[:] = 0
+        ones[:] = True
+        for m in range(rows):
+            ends[m + 1], same = active(flat, (begin + m) * inputs, inputs, index, ends[m])
+            for k in range(ends[m], ends[m + 1]):
+                own[index[k] + 1] += 1
+                if not same and x[begin + m, index[k]] != 1:
+                    ones[index[k]] = False
+        for i in range(inputs):
+            own[i + 1] += own[i]
+            at[i] = own[i]
+        for m in range(rows):
+            for k in range(ends[m], ends[m + 1]):
+                to[at[index[k]]] = m
+                at[index[k]] += 1
+
+
+@compiled
+def affine_gradient(
+    first: int,
+    last: int,
+    x: Array,
+    g: Array,
+    starts: Array,
+    plain: Array,
+    places: Array,
+    gw: Array,
+) -> None:
+    """Rows ``first`` to ``last`` of ``gw = x.T @ g``, the gradient of the weight (in, out).
+
+    Of each block of rows of ``g``, a tile of columns at a time, which stays in the cache, those in
+    which an input is active are added up; see ``index_columns``.
+    """
+    inputs, outs = gw.shape
     of, factors, to = g.reshape(-1), x.reshape(-1), gw.reshape(-1)
-    starts = np.empty(inputs + 1, np.int64)
-    places = np.empty(block * inputs + 1, np.int32)
-    gw[:, first:last] = 0
-    for begin in range(0, total, block):
-        end = min(begin + block, total)
-        rows = x[begin:end]
-        # The rows in which each input is active, one input after another.
-        counts, ones = np.zeros(inputs, np.int64), np.zeros(inputs, np.int64)
-        for m in range(end - begin):
-            row = rows[m]
-            for i in range(inputs):
-                counts[i] += row[i] != 0
-                ones[i] += row[i] == 1
-        starts[0] = 0
-        for i in range(inputs):
-            starts[i + 1] = starts[i] + counts[i]
-        counts[:] = starts[:-1]
-        for m in range(end - begin):
-            row = rows[m]
-            for i in range(inputs):
-                if row[i] != 0:
-                    places[counts[i]] = m
-                    counts[i] += 1
-        for i in range(inputs):
-            k, n = starts[i], starts[i + 1]
-            sums, start = i * outs + first, begin * outs + first
-            if n - k == ones[i]:
-                add_rows(to, sums, size, to, sums, of, start, outs, places, k, n, False)
-            else:
-                at = begin * inputs + i
-                add_graded_rows(
-                    to, sums, size, to, sums, of, start, outs, places, k, n, factors, at, inputs
-                )
+    tile = TILE // g.itemsize
+    gw[first:last] = 0
+    for b in range(len(starts)):
+        own, index, begin = starts[b], places[b], b * BLOCK
+        for a in range(0, outs, tile):
+            size = min(tile, outs - a)
+            start = begin * outs + a
+            for i in range(first, last):
+                k, n = own[i], own[i + 1]
+                sums = i * outs + a
+                if n == k:
+                    continue
+                if plain[b, i]:
+                    add_rows(to, sums, size, to, sums, of, start, outs, index, k, n, False)
+                else:
+                    at = begin * inputs + i
+                    add_graded_rows(
+                        to, sums, size, to, sums, of, start, outs, index, k, n, factors, at, inputs
+                    )

@@ -33,18 +33,27 @@ def launch_forward(rule: Rule, keep: bool, *arrays: Tensor) -> None:
 
 def launch_backward(rule: Rule, learning: bool, *arrays: Tensor) -> None:
     """See ``scan.Backend``."""
-    grads = arrays[0]
-    steps, size = grads.shape
-    share(
-        backward_kernel(*compiled_for(rule)),
-        size,
-        COST * size * steps,
-        rule.strict,
-        rule.synapse,
-        SURROGATES.index(rule.surrogate.name),
-        rule.detach_reset,
-        learning,
-        *(a.detach().numpy() for a in arrays),
-        constants(rule.surrogate, grads.dtype),
-        multiple=16,
-    )
+    back = Back(rule, learning, *arrays)
+    back(0, len(arrays[0]))
+
+
+class Back:
+    """The way back through steps, some at a time; arrays as for ``scan.Backend``."""
+
+    def __init__(self, rule: Rule, learning: bool, *arrays: Tensor) -> None:
+        self.size = arrays[0].shape[1]
+        self.kernel = backward_kernel(*compiled_for(rule))
+        self.arguments = (
+            rule.strict,
+            rule.synapse,
+            SURROGATES.index(rule.surrogate.name),
+            rule.detach_reset,
+            learning,
+            *(a.detach().numpy() for a in arrays),
+            constants(rule.surrogate, arrays[0].dtype),
+        )
+
+    def __call__(self, begin: int, end: int) -> None:
+        """From step ``end - 1`` to step ``begin``."""
+        work = COST * self.size * (end - begin)
+        share(self.kernel, self.size, work, begin, end, *self.arguments, multiple=16)

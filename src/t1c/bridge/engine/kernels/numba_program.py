@@ -20,6 +20,8 @@ from .compiled import compiled
 from .instructions import (
     ADD,
     AFFINE,
+    AS_IT_IS,
+    BY_INPUT,
     COPY,
     ELEMENTS,
     EXPAND,
@@ -30,6 +32,7 @@ from .instructions import (
     SHIFT,
     SPREAD,
 )
+from .numba_columns import sums_of_columns
 from .numba_events import room_for, weighted_sums
 from .numba_scan import (
     NO_FIRE,
@@ -170,14 +173,14 @@ def carry_out(
         last: the one after the last.
         steps: how many.
         program: (instructions, WIDTH): code, result, operand, and by code: COPY, ADD: nothing
-            more; SCALE: place of the factors; AFFINE: places of weight and bias, and the number
-            of inputs; NEURON: places of v, i and coefficients, their period, and the rule: reset,
-            delay, strict, synapse, many, bounded; PART: where in each sample of the operand it
-            begins; INTO: where in each sample of the result the operand ends up; EXPAND: nothing
-            more, of an operand that is one number; SHIFT: nothing more: the result loses its
-            first elements, and gets the operand behind the others; from ELEMENTS on: two more
-            operands. SPREAD stands behind all others, and is worked before the first step: each
-            sample gets the operand.
+            more; SCALE: place of the factors; AFFINE: places of weight and bias, the number of
+            inputs, and how the weight lies (see ``instructions``); NEURON: places of v, i and
+            coefficients, their period, and the rule: reset, delay, strict, synapse, many, bounded;
+            PART: where in each sample of the operand it begins; INTO: where in each sample of the
+            result the operand ends up; EXPAND: nothing more, of an operand that is one number;
+            SHIFT: nothing more: the result loses its first elements, and gets the operand behind
+            the others; from ELEMENTS on: two more operands. SPREAD stands behind all others, and
+            is worked before the first step: each sample gets the operand.
         addresses: (places,).
         places: (places, 3): elements from step to step, size of a sample, and where it begins
             among the values that nobody else sees; -1 for the others, which have an address.
@@ -190,8 +193,11 @@ def carry_out(
         if places[p, 2] >= 0:
             room = max(room, places[p, 2] + places[p, 1])
     none = np.zeros(longest, constants.dtype)
-    # As many samples side by side as fit the first-level cache a few times over.
+    # As many samples side by side as fit the first-level cache a few times over; all of them where
+    # a weight is read as it is, which then streams through the cache once.
+    as_it_is = np.any((program[:, 0] == AFFINE) & (program[:, 6] != BY_INPUT))
     block = min(max(1, ROOM // longest), max(1, INSIDE // max(1, room)), last - first)
+    block = last - first if as_it_is else block
     rows, index, ends, plain = room_for(block, longest)
     kind, item = constants.dtype, constants.itemsize
     inside, vectors = np.empty(block * room, kind), np.empty(4, np.int64)
@@ -283,6 +289,12 @@ def carry_out(
                         bias = carray(pointer(addresses[program[o, 4]]), (size,), kind)
                     for m in range(0, samples, rows):
                         n = min(rows, samples - m)
+                        if program[o, 6] != BY_INPUT:
+                            sums_of_columns(
+                                x[m * width :], n, width, w, bias, y[m * size :],
+                                program[o, 6] == AS_IT_IS, index, ends, plain,
+                            )  # fmt: skip
+                            continue
                         weighted_sums(
                             x, m * width, width, n, width, w, False, bias,
                             y, m * size, size, 0, size, index, ends, plain,

@@ -20,4 +20,7 @@ def is_observed(*tensors: Tensor) -> bool:
         return True
     if _functorch.peek_interpreter_stack() is not None or forward_ad._current_level >= 0:
         return True
-    return any(type(x) is not Tensor and type(x) is not nn.Parameter for x in tensors)
+    for x in tensors:  # noqa: SIM110 - a generator takes as long as all the rest, in every step
+        if type(x) is not Tensor and type(x) is not nn.Parameter:
+            return True
+    return False

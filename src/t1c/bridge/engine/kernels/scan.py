@@ -13,6 +13,7 @@ from .arithmetic import of_arithmetic
 from .choose import choose
 from .layout import channels_last, copied, flat, periodic, unflat
 from .rule import COEFFICIENTS, Rule
+from .tape import keeps
 
 State = tuple[Tensor, ...]
 
@@ -170,11 +171,12 @@ class _Scan(torch.autograd.Function):
         name: str,
         *tensors: Tensor,
     ) -> Any:
-        out, after_i, after_v, *kept = forward(xs, i, v, c, rule, name, keep=True)
+        out, after_i, after_v, *kept = forward(xs, i, v, c, rule, name, keep=keeps())
         ctx.learning = any(ctx.needs_input_grad[6:])
         # The input is needed for the gradients of gain and weight alone.
         x = xs if ctx.learning else xs.new_empty((1, 1))
-        ctx.save_for_backward(x, i, v, *kept, *tensors)
+        learnt = tensors if ctx.learning else ()
+        ctx.save_for_backward(x, i, v, *kept, *learnt)
         ctx.c, ctx.rule, ctx.name, ctx.shape, ctx.last = c, rule, name, xs.shape, channels_last(xs)
         ctx.set_materialize_grads(False)
         return out, after_i, after_v
@@ -195,10 +197,12 @@ class _Scan(torch.autograd.Function):
             (ctx.shape, ctx.last),
         )
         wanted = ctx.needs_input_grad[6:]
-        coefficients = [
-            reduced(g, tensor) if needed else None
-            for g, tensor, needed in zip(gc, tensors, wanted, strict=True)
-        ]
+        coefficients: list[Tensor | None] = [None] * len(wanted)
+        if ctx.learning:
+            coefficients = [
+                reduced(g, tensor) if needed else None
+                for g, tensor, needed in zip(gc, tensors, wanted, strict=True)
+            ]
         return (gx, gi if ctx.rule.synapse else None, gv, None, None, None, *coefficients)
 
 

@@ -1,4 +1,4 @@
-"""Windows of a map pooled in vector registers, for CPUs."""
+"""Windows of a map pooled in vector registers, and back, for CPUs."""
 
 from __future__ import annotations
 
@@ -115,3 +115,118 @@ def pool_window(
         to, at = to + 8, at + 8
     if to < end:
         _highest_few(y, to, end - to, x, at, high, wide, down, right, area)
+
+
+def _unpooled(lanes: int, mean: bool) -> Any:
+    """A function that takes gradients back to a window, ``lanes`` channels; 0: a few channels."""
+
+    def typing(
+        _: Any,
+        gs: Any,
+        to: Any,
+        count: Any,
+        x: Any,
+        g: Any,
+        at: Any,
+        high: Any,
+        wide: Any,
+        down: Any,
+        right: Any,
+        area: Any,
+    ) -> Any:
+        def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+            memory = Memory(context, builder, signature, arguments)
+            _, to, count, _, _, at, high, wide, down, right, area = arguments
+            what = lanes or memory.first(count)
+            zero, one = llvm.Constant(WORD, 0), llvm.Constant(WORD, 1)
+
+            def over(work: Any) -> None:
+                with build.for_range_slice(builder, zero, high, one, WORD) as (row, _):
+                    begin = builder.add(to, builder.mul(row, down))
+                    with build.for_range_slice(builder, zero, wide, one, WORD) as (column, _):
+                        work(builder.add(begin, builder.mul(column, right)))
+
+            given = memory.load(4, at, what)
+            if mean:
+                share = builder.fdiv(given, memory.spread(area, lanes or LANES))
+                over(lambda place: memory.store(0, place, share, what))
+                return context.get_dummy_value()
+            highest = build.alloca_once_value(builder, memory.load(3, to, what))
+            left = build.alloca_once_value(builder, given)
+            none = llvm.Constant(given.type, None)
+
+            def look(place: Any) -> None:
+                found, best = memory.load(3, place, what), builder.load(highest)
+                more = builder.fcmp_ordered(">", found, best)
+                builder.store(builder.select(more, found, best), highest)
+
+            def hand_out(place: Any) -> None:
+                rest = builder.load(left)
+                met = memory.load(3, place, what)
+                meets = builder.fcmp_ordered("==", met, builder.load(highest))
+                memory.store(0, place, builder.select(meets, rest, none), what)
+                builder.store(builder.select(meets, none, rest), left)
+
+            over(look)
+            over(hand_out)
+            return context.get_dummy_value()
+
+        word = types.int64
+        return types.void(gs, word, word, x, g, *[word] * 5, gs.dtype), generate
+
+    return intrinsic(typing)
+
+
+_unpooled_16, _unpooled_8, _unpooled_few = (_unpooled(n, False) for n in (16, 8, 0))
+_shared_8, _shared_few = (_unpooled(n, True) for n in (8, 0))
+
+
+@inlined
+def unpool_window(
+    gs: Array,
+    to: int,
+    count: int,
+    x: Array,
+    g: Array,
+    at: int,
+    high: int,
+    wide: int,
+    down: int,
+    right: int,
+    mean: bool,
+    area: Any,
+) -> None:
+    """Take the gradient of a pooled window of ``count`` channels back to ``gs[to:]``.
+
+    The first of the highest takes all of it, as in torch; nothing may be infinite or no number.
+
+    Args:
+        gs: takes the gradients of the map, channels last.
+        to: where the window begins in it, and in ``x``.
+        count: the channels.
+        x: the map.
+        g: gradients of what came out.
+        at: where that of the window is.
+        high: rows of the window.
+        wide: columns of it.
+        down: from row to row.
+        right: from column to column.
+        mean: it is the mean; else the highest.
+        area: pixels of the window, in the dtype of the arithmetic.
+    """
+    end = to + count
+    if mean:
+        while to + 8 <= end:
+            _shared_8(gs, to, 8, x, g, at, high, wide, down, right, area)
+            to, at = to + 8, at + 8
+        if to < end:
+            _shared_few(gs, to, end - to, x, g, at, high, wide, down, right, area)
+        return
+    while to + 16 <= end:
+        _unpooled_16(gs, to, 16, x, g, at, high, wide, down, right, area)
+        to, at = to + 16, at + 16
+    if to + 8 <= end:
+        _unpooled_8(gs, to, 8, x, g, at, high, wide, down, right, area)
+        to, at = to + 8, at + 8
+    if to < end:
+        _unpooled_few(gs, to, end - to, x, g, at, high, wide, down, right, area)

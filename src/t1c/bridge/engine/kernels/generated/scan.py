@@ -184,7 +184,8 @@ class _Scan(torch.autograd.Function):
     def backward(ctx: Any, *grads: Tensor | None) -> Any:
         inputs, laid, single, writes = ctx.counts
         shape, last = ctx.layout
-        own, saved = ctx.saved_tensors[: laid + single], ctx.saved_tensors[laid + single :]
+        kept = ctx.saved_tensors  # once: who recomputes them hands each out once
+        own, saved = kept[: laid + single], kept[laid + single :]
         like = next(g for g in grads if g is not None)
         given = [like.new_zeros(shape) if g is None else g for g in grads[:writes]]
         arrays = [*saved, *given]

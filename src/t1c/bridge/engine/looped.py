@@ -1,0 +1,226 @@
+"""A neuron that hears itself through a Linear, trained: all steps of a chunk, there and back.
+
+There, the loop is one list of instructions. Back, a step needs a kernel for the neuron and a
+product for what it heard; the gradient of the Linear's weight is taken of all steps at once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
+
+from .arrivals import sent_before, state_of
+from .input_checks import Inputs
+from .kernels.arithmetic import of_arithmetic
+from .kernels.events import packed, unpacked, weight_gradient
+from .kernels.rule import COEFFICIENTS, Rule
+from .kernels.scan import Coefficients, forward, reduced
+from .kernels.tape import keeps
+from .network import Network
+from .plan import Source
+from .scanned import is_scanned
+from .state_checks import States
+from .values import Values, at_port
+from .work import is_plain
+from .writing import program_for
+
+
+@dataclass(frozen=True)
+class Loop:
+    """The nodes of such a loop.
+
+    Attributes:
+        neuron: the one whose output runs back.
+        layers: the Linears that it runs back through, in the order of the neuron's inputs.
+        parts: each input of the neuron: a source outside; the number of a layer; None: its own
+            output.
+    """
+
+    neuron: str
+    layers: tuple[str, ...]
+    parts: tuple[Source | int | None, ...]
+
+
+def find_loop(network: Network, names: tuple[str, ...], keep: Collection[str]) -> Loop | None:
+    """The loop that nodes make up, if it is one neuron and Linears that lead back to it."""
+    plan = network.plan
+    neurons = [n for n in names if is_scanned(network.node(n))]
+    if len(neurons) != 1 or not all(is_plain(network.node(n)) for n in names):
+        return None
+    (neuron,) = neurons
+    layers: list[str] = []
+    parts: list[Source | int | None] = []
+    for source in plan.sources[neuron]:
+        if source.name == neuron:
+            parts.append(None)
+        elif source.name in names:
+            parts.append(len(layers))
+            layers.append(source.name)
+        else:
+            parts.append(source)
+    alone = set(layers) == set(names) - {neuron} and len(set(layers)) == len(layers)
+    for name in layers:
+        heard = plan.sources[name]
+        alone = alone and type(network.node(name)) is nn.Linear and name not in keep
+        alone = alone and len(heard) == 1 and heard[0].name == neuron and heard[0].back
+        alone = alone and plan.targets[name] == (neuron,)
+    fed = any(isinstance(part, Source) for part in parts)
+    return Loop(neuron, tuple(layers), tuple(parts)) if alone and fed else None
+
+
+def work_looped(
+    network: Network,
+    names: tuple[str, ...],
+    inputs: Inputs,
+    values: Values,
+    state: States,
+    after: States,
+    keep: Collection[str],
+) -> bool:
+    """All steps of a loop with gradients; False, and nothing done, if it is no such loop."""
+    like = next(iter(inputs.values()))
+    loop = find_loop(network, names, keep)
+    if loop is None or network.reproducible or not torch.is_grad_enabled() or not len(like):
+        return False
+    name = loop.neuron
+    program = program_for(network, names, (name, *loop.layers), like)
+    given = [at_port(values, part) for part in loop.parts if isinstance(part, Source)]
+    shape = network.shapes[name]
+    if program is None or shape is None or name in inputs:
+        return False
+    if len(shape) != 1 or any(x.shape != (*like.shape[:2], *shape) for x in given):
+        return False
+    known = {**inputs, **values}
+    with torch.no_grad():
+        held = {n: tuple(v.detach() for v in own) for n, own in state.items() if n == name}
+        feeds = {n: known[n].detach() for n in program.feeds}
+        done = program.run(feeds, held, like, like.shape[:2])
+    if done is None:
+        return False
+    module = network.neuron(name)
+    one = given[0][0]
+    own = state_of(network, name, state, one) or module.initial_state(one)
+    sent = sent_before(network, name, values, state, {n: x[0] for n, x in inputs.items()})
+    c = module.laid(torch.Size(shape), like.dtype, like.device)
+    layers = [network.node(n) for n in loop.layers]
+    fed = [done[0][n] for n in loop.layers]
+    job = _Job(loop.parts, [*fed, done[0][name]], c, module.rule)
+    learnt = [p for layer in layers for p in (layer.weight, layer.bias)]
+    i = own[0] if module.rule.synapse else None
+    out, i, v = _Looped.apply(  # type: ignore[no-untyped-call]
+        job, len(given), sent, i, own[-1], *given, *learnt, *c.tensors
+    )
+    values[name] = out
+    # A copy: a view would keep the whole chunk.
+    after[name] = (*((v,) if i is None else (i, v)), out[-1].clone())
+    return True
+
+
+@dataclass
+class _Job:
+    parts: Sequence[Source | int | None]
+    fed: list[Tensor]
+    c: Coefficients
+    rule: Rule
+
+
+class _Looped(torch.autograd.Function):
+    """``tensors``: what comes from outside, weight and bias of each layer, coefficients."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, job: _Job, count: int, sent: Tensor, i: Tensor | None, v: Tensor, *tensors: Any
+    ) -> Any:
+        given, learnt = tensors[:count], tensors[count : -len(COEFFICIENTS)]
+        x = _heard(job, given, sent)
+        job.fed = []
+        out, after_i, after_v, *kept = forward(x, i, v, job.c, job.rule, "numba", keeps())
+        needed = ctx.needs_input_grad[5 + count :]
+        ctx.learning = any(needed[len(learnt) :])
+        spikes = None
+        if any(needed[: len(learnt) : 2]):
+            bits = packed(out.flatten(0, 1)) if keeps() else None
+            spikes = out.flatten(0, 1) if bits is None else bits
+        saved = tensors[count:] if ctx.learning else learnt
+        ctx.save_for_backward(x if ctx.learning else None, spikes, sent, i, v, *kept, *saved)
+        ctx.job, ctx.count, ctx.layers = job, count, len(learnt) // 2
+        ctx.set_materialize_grads(False)
+        return out, after_i, after_v
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, g_out: Tensor | None, g_i: Tensor | None, g_v: Tensor | None) -> Any:
+        x, spikes, sent, i, v, tested, beside, currents, *more = ctx.saved_tensors
+        job, layers = ctx.job, ctx.layers
+        learnt, coefficients = more[: 2 * layers], more[2 * layers :]
+        steps, (batch, size) = len(tested), v.shape
+        grads = v.new_zeros(steps, batch, size)
+        if g_out is not None:
+            grads.copy_(g_out)
+        gx, g_sent = torch.empty_like(grads), torch.zeros_like(v)
+        gv = torch.zeros_like(v) if g_v is None else g_v.clone()
+        gi = gv if i is None else torch.zeros_like(v) if g_i is None else g_i.clone()
+        summed = (len(COEFFICIENTS), v.numel()) if ctx.learning else (1, 1)
+        gc = v.new_zeros(summed, dtype=of_arithmetic(v.dtype))
+        rows, first = (steps, -1), v.contiguous().view(-1)
+        tensors = [
+            grads.view(rows),
+            gi.view(-1),
+            gv.view(-1),
+            gx.view(rows) if x is None else x.contiguous().view(rows),
+            first if i is None else i.contiguous().view(-1),
+            first,
+            job.c.laid(v.shape[1:], False),
+            *(tested, beside, currents, gx.view(rows), gc),
+        ]
+        from .kernels.numba_launch import Back
+
+        back = Back(job.rule, ctx.learning, *tensors)
+        weights = [learnt[2 * part].detach() for part in job.parts if isinstance(part, int)]
+        itself = sum(part is None for part in job.parts)
+        for t in reversed(range(steps)):
+            back(t, t + 1)
+            before = grads[t - 1] if t else g_sent
+            for weight in weights:
+                before.addmm_(gx[t], weight)
+            if itself:
+                before.add_(gx[t], alpha=itself)
+        flat, needed = gx.flatten(0, 1), ctx.needs_input_grad
+        of_layers: list[Tensor | None] = [None] * len(learnt)
+        wanted = needed[5 + ctx.count :]
+        if any(wanted[: len(learnt) : 2]):
+            out = unpacked(spikes, size, gx.dtype)
+            heard = torch.cat([sent, out[: (steps - 1) * batch]])
+        for n in range(len(learnt)):
+            if wanted[n]:
+                of_layers[n] = flat.sum(0) if n % 2 else weight_gradient(heard, flat)
+        of_coefficients: list[Tensor | None] = [None] * len(COEFFICIENTS)
+        if ctx.learning:
+            needs = wanted[len(learnt) :]
+            of_coefficients = [
+                reduced(g.view(batch, size), tensor) if need else None
+                for g, tensor, need in zip(gc, coefficients, needs, strict=True)
+            ]
+        to_i = None if i is None else gi
+        return None, None, g_sent, to_i, gv, *[gx] * ctx.count, *of_layers, *of_coefficients
+
+
+def _heard(job: _Job, given: Sequence[Tensor], sent: Tensor) -> Tensor:
+    """What reaches the neuron at all steps, added up in the order of its inputs."""
+    outside = iter(given)
+    total: Tensor | None = None
+    for part in job.parts:
+        if part is None:
+            x = torch.cat([sent.unsqueeze(0), job.fed[-1][:-1]])
+        elif isinstance(part, int):
+            x = job.fed[part]
+        else:
+            x = next(outside).detach()
+        total = x if total is None else total + x
+    assert total is not None
+    return total
