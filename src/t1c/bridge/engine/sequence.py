@@ -94,6 +94,7 @@ def run_chunk(
             return _apart(values, keep), after
     if moment is None:
         moment = network.look(like)
+    served = served and not moment.learns
     # What depends on nothing but held inputs is worked once: its value is still as they are.
     worked: set[str] = set()
     with one_look(moment.held) if moment.number is not None else nullcontext():
