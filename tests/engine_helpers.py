@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from t1c import bridge, ir
+from t1c.bridge.engine import sequence
 from t1c.bridge.engine.kernels.rule import Rule
 from t1c.bridge.engine.kernels.surrogate import Surrogate
 
@@ -121,11 +122,24 @@ def imported(graph: ir.Graph, dtype: torch.dtype = torch.float32, **options: Any
     return bridge.ir_to_torch(graph, return_state=True, dtype=dtype, **options)
 
 
+@contextmanager
+def stage_by_stage() -> Iterator[None]:
+    """Networks are worked stage by stage, however little they have to do."""
+    before = sequence.LITTLE
+    sequence.LITTLE = 0
+    try:
+        yield
+    finally:
+        sequence.LITTLE = before
+
+
 def every_way(executor: Any, xs: Tensor) -> Iterator[tuple[str, tuple[Tensor, Any]]]:
     """The sequence run whole, in chunks, from an iterator, cut in two, and stepped."""
     yield "whole", executor.run(xs)
-    for chunk in range(1, len(xs)):
-        yield f"chunks of {chunk}", executor.run(xs, chunk=chunk)
+    for chunk in range(1, len(xs) + 1):
+        with stage_by_stage():
+            found = executor.run(xs, chunk=chunk)
+        yield f"chunks of {chunk}", found
     yield "iterator", executor.run(iter(xs), chunk=3)
     half = len(xs) // 2
     first, state = executor.run(xs[:half])

@@ -13,13 +13,14 @@ BINARY = ("subtract", "multiply", "divide", "minimum", "maximum", "greater", "gr
 
 
 @st.composite
-def neurons(draw: Any, smooth: bool = False) -> Any:
+def neurons(draw: Any, smooth: bool = False, shapes: Any = ((3,), (2, 3), (2, 1, 2))) -> Any:
     """A graph with one or two Inputs, Delays as memory, and two Outputs.
 
     Args:
         smooth: values stay bounded, so that gradients can be compared.
+        shapes: of which all values have one.
     """
-    shape = draw(st.sampled_from([(3,), (2, 3), (2, 1, 2)]))
+    shape = draw(st.sampled_from(shapes))
     rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
 
     def parameter(low: float = -2.0, high: float = 2.0) -> Any:

@@ -1,5 +1,6 @@
 """Neurons without a primitive run as one generated loop: the same bits, the same gradients."""
 
+import ctypes
 import functools
 import itertools
 import os
@@ -25,6 +26,7 @@ from t1c.bridge.engine.kernels.generated.numba_source import source
 from t1c.bridge.engine.kernels.generated.operations import OPERATIONS
 from t1c.bridge.engine.kernels.generated.scan import scan
 from t1c.bridge.engine.kernels.generated.symbol import Pen, UnsuitedError, written
+from t1c.bridge.engine.kernels.generated.vector_source import NUMBERS
 from t1c.bridge.engine.kernels.rule import COEFFICIENTS, Rule
 from t1c.bridge.engine.kernels.surrogate import SLOPES, Surrogate
 
@@ -51,7 +53,7 @@ def _own_folder(tmp_path_factory):
 
 @pytest.fixture(autouse=True)
 def worked(monkeypatch):
-    """Every loop is worth generating, however short; those that were worked are listed."""
+    """Every loop is worth generating, however short or narrow; those worked are listed."""
     done = []
 
     def noted(written, *rest):
@@ -59,6 +61,8 @@ def worked(monkeypatch):
         return scan(written, *rest)
 
     monkeypatch.setattr(stretch, "WORTH", 0)
+    monkeypatch.setattr("t1c.bridge.engine.sequence.NARROW", 0)
+    monkeypatch.setattr("t1c.bridge.engine.sequence.LITTLE", 0)
     monkeypatch.setattr(stretch, "scan", noted)
     return done
 
@@ -417,6 +421,33 @@ def test_every_operation_means_what_the_table_says(work):
     # Functions of single numbers are not those of arrays to the last digit, and beyond.
     names, dtype = (exact, np.float64) if work is _plain else (list(OPERATIONS), np.float32)
     run_rows(names, dtype, work)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_every_operation_over_vectors_has_the_bits_of_a_loop(dtype):
+    """Those of functions that libraries round too: a step may be worked by one, a run by the other.
+
+    Conditions are 1 or 0.
+    """
+    word, vector = ctypes.c_int64, ctypes.c_void_p
+    address = made.vectors(np.dtype(dtype).name)
+    work = ctypes.CFUNCTYPE(None, word, word, *[vector] * 4)(address)
+    a, b = np.array(list(itertools.product(EDGES, EDGES)), dtype).T.copy()
+    names = [name for name, row in OPERATIONS.items() if not row.condition]
+    loop, wrote = row_loop(names), [np.empty((1, len(a)), dtype) for _ in names]
+    none = np.zeros((0, 1), dtype)
+    made.kernel(loop)(0, len(a), 1, np.array([0, 1, *loop.numbers], dtype), none[:, 0], none, none,
+                      none, a[None].copy(), b[None].copy(), *wrote)  # fmt: skip
+    above = (a > b).astype(dtype)
+    expected = dict(zip(names, wrote, strict=True))
+    for name, row in OPERATIONS.items():
+        operands = {"where": (above, a, b), "jump": (a, a, b)}.get(name, (a, b, b))
+        found = np.empty_like(a)
+        work(NUMBERS[name], len(a), found.ctypes.data, *(x.ctypes.data for x in operands))
+        if row.condition:
+            assert np.array_equal(found, row.meaning(a, b).astype(dtype)), name
+        else:
+            assert np.array_equal(found, expected[name][0], equal_nan=True), name
 
 
 def test_loops_are_vectorised_and_nothing_is_fused():

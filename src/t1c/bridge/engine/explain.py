@@ -96,7 +96,9 @@ def explain(network: Network) -> Explanation:
             rows.append(Row(block, words, why="the same input at every step"))
         elif block:
             words = f"{len(block)} nodes step by step in one kernel"
-            rows.append(Row(block, words, why="a loop, and few neurons around it"))
+            looping = network.plan.looping.intersection(block)
+            why = "a loop, and few neurons around it" if looping else "little to do for a call"
+            rows.append(Row(block, words, why=why))
         elif stage.loop:
             rows.append(_loop(network, stage.names))
         elif choice is not None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,12 +13,13 @@ from torch import Tensor, nn
 
 from .kernels.arithmetic import constants
 from .kernels.fingerprint import extent
+from .kernels.generated.made import vectors
 from .kernels.instructions import AS_IT_IS, AS_IT_IS_IN_ORDER, BY_INPUT
 from .kernels.rule import RESETS, Rule
 from .kernels.scan import Coefficients
 from .kernels.surrogate import ATAN
 from .kernels.weights import by_place, finite
-from .script import NOWHERE, Script
+from .script import NOWHERE, Script, places_of
 from .watched import Watched
 
 FEW = 4
@@ -34,9 +35,11 @@ class Frame:
         program: the instructions, with the options of neurons.
         places: as compiled loops take them.
         constants: zero and one.
+        elements: where the function is that works operations element by element.
         shapes: place -> the shape of all its steps.
         states: place -> the shape of a state variable.
-        blank: place -> zeros of its shape, for states and the values of one step.
+        blank: place -> what is there before the first step, for states; zeros for the values of one
+            step.
         kept: node -> the shape of its value.
         addresses: where parameters are; 0 where values will be.
         alive: tensors made of parameters, which lie there.
@@ -54,6 +57,7 @@ class Frame:
     program: Any
     places: Any
     constants: Any
+    elements: int
     shapes: dict[int, torch.Size]
     states: dict[int, torch.Size]
     blank: dict[int, Tensor]
@@ -101,12 +105,43 @@ class Frames:
         self._constant |= {n[4] for n in script.neurons}
         outside |= self._constant | {p for *_, p in script.factors}
         outside |= {p for n in script.neurons for p in n[2:4]}
+        outside |= {p for _, _, places, _ in script.memories for p in places}
+        outside |= {source for _, source, _ in script.constants}
         # Every place that only the instructions see has room in one buffer.
-        self.offset, self.room = dict[int, int](), 0
-        for place, size in enumerate(self.sizes):
-            if place not in outside:
-                self.offset[place] = self.room
-                self.room += size
+        inside = [place for place in range(len(self.sizes)) if place not in outside]
+        self.offset, self.room = self._apart(inside) if taped else self._in_turn(inside)
+
+    def _apart(self, inside: Sequence[int]) -> tuple[dict[int, int], int]:
+        offset, room = dict[int, int](), 0
+        for place in inside:
+            offset[place] = room
+            room += self.sizes[place]
+        return offset, room
+
+    def _in_turn(self, inside: Sequence[int]) -> tuple[dict[int, int], int]:
+        """The same, where what is not needed any more in a step makes room for what is."""
+        lives: dict[int, list[int]] = {place: [] for place in inside}
+        for number, row in enumerate(self.script.rows):
+            for place in places_of(row):
+                if place in lives:
+                    lives[place].append(number)
+        for place, *_ in self.script.constants:
+            lives[place] = [-1, len(self.script.rows)]
+        offset, room = dict[int, int](), 0
+        free: dict[int, list[int]] = {}
+        ending: dict[int, list[int]] = {}
+        for place in sorted(inside, key=lambda p: min(lives[p], default=-1)):
+            first, last = min(lives[place], default=-1), max(lives[place], default=-1)
+            for done in sorted(end for end in ending if end < first):
+                for other in ending.pop(done):
+                    free.setdefault(self.sizes[other], []).append(offset[other])
+            size = self.sizes[place]
+            if free.get(size):
+                offset[place] = free[size].pop()
+            else:
+                offset[place], room = room, room + size
+            ending.setdefault(last, []).append(place)
+        return offset, room
 
     def find(self, like: Tensor, lead: tuple[int, ...]) -> Frame | None:
         """The frame for inputs like ``like`` with ``lead`` before their features.
@@ -188,6 +223,9 @@ class Frames:
             reset = RESETS.index(rule.reset)
             program[row, 6:11] = laid.shape[1], reset, rule.delay, rule.strict, rule.synapse
             program[row, 11:] = rule.many, rule.bounded
+        for _, source, laid in script.constants:
+            alive.append(laid)
+            addresses[source] = laid.data_ptr()
         batch = lead[-1]
         places = np.zeros((len(self.sizes), 3), np.int64)
         places[:, 1] = [0 if place in self._constant else n for place, n in enumerate(self.sizes)]
@@ -197,9 +235,13 @@ class Frames:
         for place in moving:
             places[place, 0] = batch * self.sizes[place]
         still = [*script.before.values(), *(p for n in script.neurons for p in n[2:4] if p >= 0)]
+        still += [p for _, _, own, _ in script.memories for p in own]
         states = {p: torch.Size((batch, *script.features[p])) for p in still}
         # A copy of a tensor is there sooner than a new one.
         blank = {p: like.new_zeros(shape) for p, shape in states.items()}
+        for _, memory, own, entering in script.memories:
+            first = memory.initial_state(like.new_empty(1).expand(batch, *entering))
+            blank |= {p: v.detach().contiguous() for p, v in zip(own, first, strict=True)}
         if len(lead) == 1:
             blank |= {p: like.new_zeros((*lead, *script.features[p])) for p in script.kept.values()}
         return Frame(
@@ -207,6 +249,7 @@ class Frames:
             program,
             places,
             constants(ATAN, like.dtype),
+            vectors(str(like.dtype).removeprefix("torch.")) if script.written else 0,
             {p: torch.Size((*lead, *script.features[p])) for p in moving},
             states,
             blank,

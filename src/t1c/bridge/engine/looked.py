@@ -18,6 +18,8 @@ import torch
 from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
+from t1c import ir
+
 from .kernels.choose import VARIABLE, installed
 from .kernels.fingerprint import Fingerprints
 from .kernels.observed import is_observed
@@ -145,7 +147,10 @@ class _Tree:
         self._all = [inner for top in tops if top is not None for inner in top.modules()]
         self._kinds = list(map(type, self._all))
         self._owns = list(map(_dict, self._all))
-        self._attributes = [v for own in self._owns for v in own.values()]
+        # The nodes that modules keep say what is done, and their fields may be set.
+        own = (v for own in self._owns for v in own.values())
+        self._nodes = [v.__dict__ for v in own if isinstance(v, ir.Node)]
+        self._attributes = [v for own in (*self._owns, *self._nodes) for v in own.values()]
         self._homes = [own[kind] for own in self._owns for kind in ("_parameters", "_buffers")]
         self._children = [own["_modules"] for own in self._owns]
         self._parts = [part for home in self._children for part in home.values()]
@@ -184,7 +189,7 @@ class _Tree:
             _alike(tops, self._tops)
             and list(map(type, self._all)) == self._kinds
             and _alike(list(map(_dict, self._all)), owns)
-            and _alike([v for own in owns for v in own.values()], self._attributes)
+            and _alike([v for o in (*owns, *self._nodes) for v in o.values()], self._attributes)
             and _alike([part for home in self._children for part in home.values()], self._parts)
             and _alike([t for home in self._homes for t in home.values()], self._found)
             and (not self.told or self._lying() == self._lie)

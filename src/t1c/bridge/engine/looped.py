@@ -95,7 +95,7 @@ def work_looped(
         return False
     if len(shape) != 1 or any(x.shape != (*like.shape[:2], *shape) for x in given):
         return False
-    known = {**values, **inputs}
+    known = {**inputs, **values}
     with torch.no_grad():
         held = {n: tuple(v.detach() for v in own) for n, own in state.items() if n == name}
         feeds = {n: known[n].detach() for n in program.feeds}

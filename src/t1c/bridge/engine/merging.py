@@ -20,6 +20,10 @@ class MergeModule(StatelessModule):
         """The inputs are joined, not added."""
         return True
 
+    def joined_along(self, rank: int) -> int | None:
+        """The feature axis along which inputs of this many axes are joined, if they are."""
+        return None
+
     def adds(self, count: int) -> bool:
         """Whether so many inputs are added up, and nothing else becomes of them."""
         return False

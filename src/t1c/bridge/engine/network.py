@@ -60,6 +60,8 @@ class Network:
         blocks: node name -> the nodes that were worked with it as one.
         programs: lists of instructions by what they work; None where none serves.
         stretches: which nodes one generated loop works together.
+        loops: those loops, as they were written down.
+        runs: by the number of a stage, what instructions would work together from it on.
         last_chunk: how many steps the last run worked at once.
     """
 
@@ -80,13 +82,16 @@ class Network:
         self.blocks: dict[str, tuple[str, ...]] = {}
         self.programs: dict[tuple[Any, ...], Program | None] = {}
         self.stretches: dict[tuple[Any, ...], Together] = {}
+        self.loops: dict[tuple[Any, ...], Any] = {}
+        self.runs: dict[tuple[Any, ...], Any] = {}
         self.last_chunk: int | None = None
         self._first: tuple[nn.Module, str] | None = None
         self._looks = Looks(modules, slots)
 
     def __getstate__(self) -> dict[str, Any]:
         # A copy looks at its own modules anew.
-        own = {**self.__dict__, "programs": {}, "stretches": {}, "_first": None}
+        own = {**self.__dict__, "programs": {}, "stretches": {}, "loops": {}, "runs": {}}
+        own["_first"] = None
         del own["_looks"]
         return own
 
@@ -112,7 +117,8 @@ class Network:
 
     def nodes(self) -> Iterator[tuple[str, nn.Module]]:
         """All names and modules."""
-        return ((name, self.node(name)) for name in self.slots)
+        modules = cast(Mapping[str, nn.Module], self.modules)
+        return ((name, modules[slot]) for name, slot in self.slots.items())
 
     def parameters(self) -> Iterator[Tensor]:
         """Those of all modules, one that is shared once for each."""
@@ -146,7 +152,8 @@ class Network:
 
     def forget(self) -> None:
         """Look at all modules anew: their parameters changed in place, and nothing counts it."""
-        self.programs, self.stretches, self._first = {}, {}, None
+        self.programs, self.stretches, self.loops, self.runs = {}, {}, {}, {}
+        self._first = None
 
     def begin(self) -> None:
         """Forget how the last run worked."""

@@ -7,7 +7,7 @@ parameter that was written to, replaced or moved is the one that counts.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from operator import contains, is_
 from typing import Any
 
@@ -19,8 +19,10 @@ from torch.utils.hooks import RemovableHandle
 
 from .frame import Frame, Frames
 from .kernels.threads import share
+from .looked import Moment
 from .script import Script
 from .state_checks import States, fitting
+from .unchanged import Unchanged
 from .work import hooks_of, wrappers_of
 
 COST = 64
@@ -59,6 +61,7 @@ class Program:
         self._kinds = [*map(type, self._looked_at)]
         self.hooks = [hooks for module in looked_at.values() for hooks in hooks_of(module)]
         self.hooked = -1
+        self.written = Unchanged(script.written) if script.written else None
         wrappers = [pair for m in self._looked_at for pair in wrappers_of(m)]
         self._where, self._wrappers = [own for own, _ in wrappers], [name for _, name in wrappers]
         self.dropouts = [m for m in looked_at.values() if isinstance(m, _DropoutNd)]
@@ -69,10 +72,14 @@ class Program:
         self.states = [*own, *self.before.values()]
 
     def current(self) -> bool:
-        """Whether the modules are still the ones that were looked at, and of the same classes."""
+        """Whether the modules are still the ones that were looked at, and of the same classes.
+
+        And whether those that were written down by what they do still say the same.
+        """
         # By map, here and below: in every step a loop of Python's would take longer than the sums.
         now, looked_at = map(self.modules.get, self._slots), self._looked_at
-        return all(map(is_, now, looked_at)) and all(map(is_, map(type, looked_at), self._kinds))
+        same = all(map(is_, now, looked_at)) and all(map(is_, map(type, looked_at), self._kinds))
+        return same and (self.written is None or self.written.holds())
 
     def suits(self) -> bool:
         """Whether the modules do nothing but what the instructions say."""
@@ -91,6 +98,7 @@ class Program:
         state: States,
         like: Tensor,
         lead: tuple[int, ...],
+        moment: Moment | None = None,
     ) -> tuple[dict[str, Tensor], States] | None:
         """All steps.
 
@@ -99,6 +107,7 @@ class Program:
             state: the state before the first step, checked for names.
             like: any input, which tells the dtype.
             lead: (T, B), or (B,) for one step.
+            moment: what the network is now, if that is known.
 
         Returns:
             (kept values (*lead, *features), the state after the last step); None where a tensor
@@ -106,7 +115,10 @@ class Program:
             memory, or a weight that is not finite.
         """
         steps, batch = lead if len(lead) == 2 else (1, lead[0])
-        frame = self.frames.find(like, lead)
+        if moment is None:
+            frame = self.frames.find(like, lead)
+        else:
+            frame = moment.once(("frame", self, lead), lambda: self.frames.find(like, lead))
         if frame is None:
             return None
         addresses = frame.addresses.copy()
@@ -146,6 +158,12 @@ class Program:
             if i >= 0:
                 addresses[i] = own[0].data_ptr()
             after[name] = own
+        for name, _, places, _ in self.script.memories:
+            parts: Sequence[Tensor | None] = state.get(name) or (None,) * len(places)
+            variables = zip(places, parts, strict=False)
+            after[name] = tuple([_carried(name, frame, at, v, like) for at, v in variables])
+            for at, variable in zip(places, after[name], strict=True):
+                addresses[at] = variable.data_ptr()
         for name, place in self.before.items():
             kept = state.get(name)
             sent = None if kept is None else kept[-1]
@@ -166,6 +184,7 @@ class Program:
             addresses,
             frame.places,
             frame.constants,
+            frame.elements,
             multiple=SIDE_BY_SIDE,
         )
 
@@ -178,7 +197,16 @@ class Program:
                 return True
         if self.frames.learn():
             return True
+        if self.written is not None and any(t.requires_grad for t in self.written.tensors):
+            return True
         return any(v.requires_grad for own in state.values() for v in own)
+
+
+def _carried(name: str, frame: Frame, place: int, v: Tensor | None, like: Tensor) -> Tensor:
+    """A copy of a state variable, or of what it is before the first step."""
+    if v is None:
+        return frame.blank[place].clone()
+    return fresh(name, v, like, frame.states[place])
 
 
 def fresh(name: str, v: Tensor | None, like: Tensor, shape: torch.Size) -> Tensor:

@@ -7,22 +7,36 @@ is carried out. Nothing here knows of a network.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
 import numpy as np
+import torch
 from torch import Tensor, nn
 
-from .kernels.instructions import ADD, AFFINE, COPY, NEURON, SCALE, WIDTH
+from .kernels.generated.loop import Loop
+from .kernels.generated.symbol import UnsuitedError as UnsuitedError
+from .kernels.generated.vector_source import NUMBERS
+from .kernels.instructions import (
+    ADD,
+    AFFINE,
+    COPY,
+    ELEMENTS,
+    EXPAND,
+    INTO,
+    NEURON,
+    PART,
+    SCALE,
+    SHIFT,
+    SPREAD,
+    WIDTH,
+)
 from .kernels.rule import COEFFICIENTS
 from .scanned import ScannedModule
+from .stateful import StatefulModule
 
 Shape = tuple[int, ...]
 NOWHERE = -1
-
-
-class UnsuitedError(Exception):
-    """These nodes cannot be worked as instructions; a reason that nobody needs to see."""
 
 
 class Factor(Protocol):
@@ -37,6 +51,7 @@ class Script:
 
     Attributes:
         names: the nodes.
+        dtype: of all values.
         features: place -> the shape of one sample.
         rows: the instructions.
         feeds: node -> where its value, or its input, comes in.
@@ -48,10 +63,15 @@ class Script:
         sends: node -> the shape of its value.
         before: node -> where what it sent in the step before is.
         kept: node -> where the value is that is wanted.
+        memories: (node, module, places of its state variables, shape of what reaches it) of what no
+            other list has.
+        constants: (place, place of what each sample gets there, that).
+        written: the modules that were written down by what they do; their parameters are among the
+            constants, and no way back is known.
     """
 
-    def __init__(self, names: tuple[str, ...]) -> None:
-        self.names = names
+    def __init__(self, names: tuple[str, ...], dtype: torch.dtype) -> None:
+        self.names, self.dtype = names, dtype
         self.features: list[Shape] = []
         self.rows: list[list[int]] = []
         self.feeds: dict[str, int] = {}
@@ -63,6 +83,9 @@ class Script:
         self.sends: dict[str, Shape] = {}
         self.before: dict[str, int] = {}
         self.kept: dict[str, int] = {}
+        self.memories: list[tuple[str, StatefulModule, tuple[int, ...], Shape]] = []
+        self.constants: list[tuple[int, int, Tensor]] = []
+        self.written: list[nn.Module] = []
 
     def place(self, shape: Shape) -> int:
         """A new place."""
@@ -96,9 +119,7 @@ class Script:
             raise UnsuitedError
         if x in self.before.values():
             # That place is one step's, and written to at its end.
-            y = self.place(leaving)
-            self.copy(y, x)
-            return y
+            return self.copied(x, leaving)
         return x
 
     def layer(self, module: nn.Linear, x: int, entering: Shape, leaving: Shape) -> int:
@@ -135,14 +156,133 @@ class Script:
         self._add(NEURON, y, x, v, i, c)
         return y
 
+    def memory(self, name: str, module: StatefulModule, entering: Shape) -> tuple[int, ...]:
+        """Where the state variables of a module lie that ``entering`` reaches."""
+        shapes = module.state_shapes(torch.Size((1, *entering)))
+        places = tuple(self.place(tuple(shape[1:])) for shape in shapes)
+        self.memories.append((name, module, places, entering))
+        return places
+
+    def head(self, line: int, shape: Shape) -> int:
+        """Where the oldest of a line is."""
+        y = self.place(shape)
+        self._add(COPY if self.features[line][0] == 1 else PART, y, line)
+        return y
+
+    def part(self, x: int, start: int, shape: Shape) -> int:
+        """Where a part of ``x`` is, which begins at element ``start``."""
+        y = self.place(shape)
+        self._add(PART, y, x, start)
+        return y
+
+    def joined(self, places: Sequence[int], shape: Shape) -> int:
+        """Where several values are, one behind another."""
+        y, start = self.place(shape), 0
+        for x in places:
+            self._add(INTO, y, x, start)
+            start += math.prod(self.features[x])
+        return y
+
+    def expanded(self, x: int, shape: Shape) -> int:
+        """Where a value is that has one number, which is ``x``, for all of its elements."""
+        y = self.place(shape)
+        self._add(EXPAND, y, x)
+        return y
+
+    def reduce(self, to: int, x: int) -> None:
+        """Write the one number that all elements of ``x`` are."""
+        self._add(PART, to, x, 0)
+
+    def shift(self, line: int, x: int) -> None:
+        """Let a line go on by ``x``."""
+        self._add(COPY if self.features[line][0] == 1 else SHIFT, line, x)
+
+    def loop(
+        self,
+        loop: Loop,
+        parameters: Mapping[str, Sequence[Tensor]],
+        shape: Shape,
+        reads: Sequence[int],
+        carried: Sequence[int],
+    ) -> list[int]:
+        """Where the values are that a step of a loop writes; what it carries is carried on.
+
+        Args:
+            loop: of elements.
+            parameters: those 'laid' and 'single', by number.
+            shape: of every value.
+            reads: where what it reads is.
+            carried: where what it carries is, which it alone changes.
+        """
+        given = {"read": reads, "carried": carried}
+        at: list[int] = []
+        for op, operands, detail in ((e.op, e.operands, e.detail) for e in loop.entries):
+            if op in given:
+                at.append(given[op][detail])
+            elif op == "number":
+                at.append(self.constant(torch.tensor(detail, dtype=torch.float64), shape))
+            elif op in parameters:
+                at.append(self.constant(parameters[op][detail], shape))
+            elif op == "detach":
+                at.append(at[operands[0]])
+            else:
+                of = [at[p] for p in operands]
+                at.append(self.place(shape))
+                self._add(ELEMENTS + NUMBERS[op], at[-1], *of, *[of[0]] * (3 - len(of)))
+        sent = [at[p] for p in loop.writes]
+        after = [at[p] for p in loop.carried]
+        # All are told before any is carried on: one may be what another was.
+        own = {*carried, *self.before.values()}
+        sent = [self.copied(p, shape) if p in own else p for p in sent]
+        kept = zip(carried, after, strict=True)
+        moved = [(to, self.copied(p, shape) if p in own else p) for to, p in kept if to != p]
+        for to, p in moved:
+            self.copy(to, p)
+        return sent
+
+    def copied(self, x: int, shape: Shape) -> int:
+        """Where a copy of a value is."""
+        y = self.place(shape)
+        self.copy(y, x)
+        return y
+
+    def constant(self, value: Tensor, shape: Shape) -> int:
+        """Where a value is that is the same in every step of every sample."""
+        # A leading axis of size 1 stands for the batch.
+        alone = value[0] if value.ndim > len(shape) else value
+        laid = alone.detach().to(self.dtype).expand(shape).contiguous()
+        for place, _, known in self.constants:
+            if known.shape == laid.shape and _same(known, laid):
+                return place
+        place, source = self.place(shape), self.place(shape)
+        self.constants.append((place, source, laid))
+        return place
+
     def program(self) -> Any:
         """The instructions as compiled loops take them."""
-        rows = [r + [0] * (WIDTH - len(r)) for r in self.rows]
+        spread = [[SPREAD, place, source] for place, source, _ in self.constants]
+        rows = [r + [0] * (WIDTH - len(r)) for r in (*self.rows, *spread)]
         return np.array(rows, np.int64).reshape(-1, WIDTH)
+
+    def results(self) -> int:
+        """How many products of inputs and weights, and other results, a step of a sample has."""
+        sizes = self.sizes()
+        products = sum(outputs * inputs for *_, (outputs, inputs), _ in self.affine)
+        return products + sum(sizes[row[1]] for row in self.rows)
 
     def sizes(self) -> list[int]:
         """How many elements of one sample each place has."""
         return [math.prod(shape) for shape in self.features]
+
+
+def places_of(row: Sequence[int]) -> Sequence[int]:
+    """The places of the result and the operands that an instruction has in each step."""
+    return row[1:5] if row[0] >= ELEMENTS else row[1:3]
+
+
+def _same(a: Tensor, b: Tensor) -> bool:
+    """Whether two tensors hold the same bytes."""
+    return a.numpy().tobytes() == b.numpy().tobytes()
 
 
 Write = Callable[[Script, Any, int, Shape, Shape], int]

@@ -16,11 +16,14 @@ from .stages import by_program, is_still, work_stage
 from .state_checks import States
 from .stretch import rounds_freely
 from .values import Values, at_step, each_port, outputs_of
+from .writing import Run, run_from, serves
 
 Work = Callable[[Network, Inputs, States, Collection[str], Moment | None], tuple[Values, States]]
 
 NARROW = 128
 """Elements of a value up to which the nodes around a loop are worked with it."""
+LITTLE = 2**22
+"""Products and other results up to which calls take longer than work: all is done in one."""
 
 
 def run_pieces(
@@ -82,19 +85,29 @@ def run_chunk(
     """
     values: Values = {}
     after: States = {}
-    if _narrow_loop(network, keep):
+    like = next(iter(inputs.values()))
+    served = set(keep) <= {*network.plan.outputs} and serves(network, like)
+    if served and _narrow_loop(network):
         order = network.plan.order
-        if by_program(network, order, inputs, values, state, after, keep):
+        if by_program(network, order, inputs, values, state, after, keep, moment):
             network.blocks[order[0]] = order
             return _apart(values, keep), after
     if moment is None:
-        moment = network.look(next(iter(inputs.values())))
+        moment = network.look(like)
+    served = served and not moment.learns
     # What depends on nothing but held inputs is worked once: its value is still as they are.
     worked: set[str] = set()
     with one_look(moment.held) if moment.number is not None else nullcontext():
-        for stage in network.plan.stages:
+        for place, stage in enumerate(network.plan.stages):
             if not worked.issuperset(stage.names):
-                worked |= work_stage(network, stage, inputs, values, state, after, keep, moment)
+                run = run_from(network, place, like) if served else Run()
+                little = run.results * like.shape[:2].numel() <= LITTLE
+                names = run.names if little else ()
+                if names and by_program(network, names, inputs, values, state, after, keep, moment):
+                    network.blocks[names[0]] = names
+                    worked.update(names)
+                else:
+                    worked |= work_stage(network, stage, inputs, values, state, after, keep, moment)
             for done in stage.last_uses:
                 if done not in keep:
                     values.pop(done, None)
@@ -110,13 +123,13 @@ def step_as_chunk(network: Network, inputs: Inputs, state: States) -> tuple[Valu
     return {name: at_step(values[name], 0) for name in network.plan.outputs}, after
 
 
-def _narrow_loop(network: Network, keep: Collection[str]) -> bool:
+def _narrow_loop(network: Network) -> bool:
     """Whether a graph with a loop is so narrow that all of it is best worked with the loop.
 
     What its nodes send one another then never leaves the cache.
     """
     plan = network.plan
-    if not plan.looping or not set(keep) <= {*plan.outputs}:
+    if not plan.looping:
         return False
     shapes = [network.shapes[name] for name in plan.order]
     return all(shape is not None and math.prod(shape) <= NARROW for shape in shapes)

@@ -25,11 +25,11 @@ from .plan import Stage
 from .spans import LAST, ONCE, gathers, masked, masks, normed_at_last, refuse_changing, span_of
 from .state_checks import States
 from .stateful import State, StatefulModule
-from .step import step_nodes
+from .step import entering, step_nodes
 from .trained_blocks import TrainedBlock, find_trained_block
 from .values import Sent, Values, at_port, at_step, each_port, stacked
 from .work import can_fold, can_share, is_plain, trial
-from .writing import program_for
+from .writing import program_for, seen_of
 
 
 def work_stage(
@@ -56,7 +56,7 @@ def work_stage(
                 return set(block.names)
         choice = None if block is None else block.choice
     if stage.loop or not _whole(network, name, inputs, values, state, after, choice, moment):
-        _stepwise(network, stage.names, inputs, values, state, after, keep)
+        _stepwise(network, stage.names, inputs, values, state, after, keep, moment)
     return set(stage.names)
 
 
@@ -220,11 +220,12 @@ def _stepwise(
     state: States,
     after: States,
     keep: Collection[str],
+    moment: Moment,
 ) -> None:
     """The nodes of a loop, or a module of the user's, one step after another."""
     like = next(iter(inputs.values()))
     steps = len(like)
-    if by_program(network, names, inputs, values, state, after, keep):
+    if by_program(network, names, inputs, values, state, after, keep, moment):
         return
     if work_looped(network, names, inputs, values, state, after, keep):
         return
@@ -255,22 +256,23 @@ def by_program(
     state: States,
     after: States,
     keep: Collection[str],
+    moment: Moment | None = None,
 ) -> bool:
-    """Work a loop as one list of instructions, if they serve its nodes and nobody learns."""
+    """Work nodes as one list of instructions, if they serve them and nobody learns.
+
+    ``moment``: what the network is now, if that is known.
+    """
     like = next(iter(inputs.values()))
     if not len(like):
         return False
-    seen = tuple(
-        name for name in names if name in keep or not set(network.plan.targets[name]) <= set(names)
-    )
-    program = program_for(network, names, seen, like)
+    seen = seen_of(network.plan, names, keep)
+    program = program_for(network, names, seen, like, moment)
     if program is None:
         return False
-    known = {**values, **inputs}
-    feeds = {n: known[n] if n in known else nothing(network, n, inputs, 1) for n in program.feeds}
+    feeds = entering(network, program, inputs, values, 1)
     if program.wants_gradient(feeds, state):
         return False
-    done = program.run(feeds, state, like, like.shape[:2])
+    done = program.run(feeds, state, like, like.shape[:2], moment)
     if done is None:
         return False
     values.update(done[0])

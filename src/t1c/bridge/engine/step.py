@@ -4,20 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from torch import nn
+from torch import Tensor, nn
 
 from .arrivals import arriving, nothing, state_of
 from .folding import in_order_of_torch
 from .input_checks import Inputs
 from .network import Network
 from .ordered import work_in_order
+from .program import Program
 from .spans import masks
 from .state_checks import States
 from .stateful import State, StatefulModule
 from .taped import run_taped
 from .values import Values
 from .work import is_plain, step_of
-from .writing import program_for
+from .writing import program_for, seen_of
 
 
 def step(network: Network, inputs: Inputs, state: States) -> tuple[Values, States]:
@@ -35,16 +36,57 @@ def step(network: Network, inputs: Inputs, state: States) -> tuple[Values, State
     like = next(iter(inputs.values()))
     program = program_for(network, plan.order, plan.outputs, like)
     if program is not None:
-        feeds = {
-            n: inputs[n] if n in inputs else nothing(network, n, inputs, 0) for n in program.feeds
-        }
-        if program.wants_gradient(feeds, state):
-            done = run_taped(program, feeds, state, like)
-        else:
+        feeds = entering(network, program, inputs, {}, 0)
+        done = None
+        if not program.wants_gradient(feeds, state):
             done = program.run(feeds, state, like, like.shape[:1])
+        elif not program.script.written:
+            done = run_taped(program, feeds, state, like)
         if done is not None:
             return done
-    return step_by_node(network, inputs, state)
+    values: Values = {}
+    after: States = {}
+    for stage in plan.stages:
+        if not (stage.loop and _by_program(network, stage.names, inputs, values, state, after)):
+            step_nodes(network, stage.names, inputs, values, state, after)
+    return values, after
+
+
+def entering(
+    network: Network, program: Program, inputs: Inputs, values: Values, lead: int
+) -> dict[str, Tensor]:
+    """What a program is fed with: what other nodes sent, inputs, and zeros where no edge leads.
+
+    ``lead`` counts the dimensions before the batch.
+    """
+    # What an Input's module makes of what is passed to it may be something else.
+    known = {**inputs, **values}
+    return {n: known[n] if n in known else nothing(network, n, inputs, lead) for n in program.feeds}
+
+
+def _by_program(
+    network: Network,
+    names: tuple[str, ...],
+    inputs: Inputs,
+    values: Values,
+    state: States,
+    after: States,
+) -> bool:
+    """One step of a loop by instructions, if they serve it and nobody learns."""
+    like = next(iter(inputs.values()))
+    seen = seen_of(network.plan, names, network.plan.outputs)
+    program = program_for(network, names, seen, like)
+    if program is None:
+        return False
+    feeds = entering(network, program, inputs, values, 0)
+    if program.wants_gradient(feeds, state):
+        return False
+    done = program.run(feeds, state, like, like.shape[:1])
+    if done is None:
+        return False
+    values.update(done[0])
+    after.update(done[1])
+    return True
 
 
 def step_by_node(network: Network, inputs: Inputs, state: States) -> tuple[Values, States]:

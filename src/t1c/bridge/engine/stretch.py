@@ -6,16 +6,17 @@ primitive is one. What a node computes is what its module does to symbols; nothi
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.utils.hooks import RemovableHandle
 
 from .arrivals import merge, sent_before, state_of
 from .input_checks import Inputs
-from .kernels import definition
 from .kernels.choose import choose
 from .kernels.generated.made import at_hand
 from .kernels.generated.scan import exact, scan, serves
@@ -24,16 +25,16 @@ from .kernels.observed import is_observed
 from .merging import MergeModule
 from .network import Network, Together
 from .plan import Source, Stage
-from .scanned import is_scanned
 from .state_checks import States
 from .stateful import State, StatefulModule
+from .symbolic import delays, is_known, state_count, worked
+from .unchanged import Unchanged
 from .values import Values
-from .work import is_plain
+from .work import hooks_of
 
-WORTH = 256
-"""Nodes times steps from which on it is worth to compile a loop that is not at hand."""
-LONGEST = 16
-"""Steps of a Delay that are carried one by one."""
+WORTH, LARGE = 256, 2**19
+"""Nodes times steps, and times elements, from which on it is worth to compile a loop that is not at
+hand."""
 
 
 @dataclass
@@ -76,6 +77,55 @@ def write(network: Network, names: Sequence[str], keep: Collection[str], like: T
         raise UnsuitedError from error
 
 
+def as_written(
+    network: Network, names: Sequence[str], keep: Collection[str], like: Tensor
+) -> Stretch:
+    """The same, kept as long as the modules are what they were.
+
+    They are looked at each time, because not every write to a parameter is counted. Where a
+    gradient flows into one they are written down anew: it flows through what is written.
+
+    Raises:
+        UnsuitedError: they are more than a loop over elements.
+    """
+    modules = [network.node(name) for name in names]
+    key = (*names, None, *keep, like.dtype, like.device, like.shape[1:])
+    kept: _Kept | None = network.loops.get(key)
+    if kept is None or not kept.holds(modules):
+        tensors = [t for m in modules for t in (*m._parameters.values(), *m._buffers.values())]
+        if not (like.is_cpu and all(t is None or t.is_cpu for t in tensors)):
+            return write(network, names, keep, like)
+        # Before it is written: what changes meanwhile is then seen. What is kept must serve
+        # training too, which inference tensors cannot.
+        unchanged = Unchanged(modules)
+        with torch.inference_mode(False), torch.no_grad():
+            stretch = write(network, names, keep, like)
+        kept = network.loops[key] = _Kept(stretch, modules, unchanged)
+    if torch.is_grad_enabled() and any(t.requires_grad for t in kept.unchanged.tensors):
+        return write(network, names, keep, like)
+    return kept.stretch
+
+
+class _Kept:
+    """A stretch, and what it was written from."""
+
+    def __init__(self, stretch: Stretch, modules: list[nn.Module], unchanged: Unchanged) -> None:
+        self.stretch, self.modules, self.unchanged = stretch, modules, unchanged
+        self.hooks = [hooks for module in modules for hooks in hooks_of(module)]
+        self.hooked = RemovableHandle.next_id
+
+    def holds(self, modules: list[nn.Module]) -> bool:
+        """Whether these are the modules, nobody looks at their calls, and nothing changed."""
+        if not all(map(operator.is_, modules, self.modules)):
+            return False
+        # Looking at every hook takes long; torch numbers them.
+        if self.hooked != RemovableHandle.next_id:
+            if any(self.hooks):
+                return False
+            self.hooked = RemovableHandle.next_id
+        return self.unchanged.holds()
+
+
 @dataclass
 class _Writing:
     network: Network
@@ -91,7 +141,7 @@ class _Writing:
         plan = self.network.plan
         self.pen = Pen(self.like.shape, self.like.dtype, self.like.device)
         for name in names:
-            count = _state_count(self.network.node(name), self.like)
+            count = state_count(self.network.node(name), self.like.shape[1:])
             self.before[name] = self._carry(count + (name in plan.remembered))
         for name in names:
             if name in plan.early:
@@ -113,7 +163,7 @@ class _Writing:
             list(self.arrays),
             writes,
             {name: len(own) for name, own in self.before.items() if own},
-            frozenset(n for n in names if _delays(self.network.node(n))),
+            frozenset(n for n in names if delays(self.network.node(n))),
         )
 
     def _carry(self, count: int) -> list[Symbol]:
@@ -132,7 +182,7 @@ class _Writing:
         if not sources or name in plan.inputs:
             return sent[0]
         merged: Any = merge(self.network, name, sent)  # type: ignore[arg-type]
-        if not isinstance(merged, Symbol) or not _is_known(module):
+        if not isinstance(merged, Symbol) or not is_known(module):
             raise UnsuitedError
         return merged
 
@@ -154,28 +204,13 @@ class _Writing:
         return tuple(self.like.shape[1:]) if source is None else self.network.shapes[source.name]
 
     def _step(self, name: str, x: Symbol) -> tuple[Symbol, list[Symbol]]:
-        module: Any = self.network.node(name)
-        if not _is_known(module) or self.network.shapes[name] != tuple(self.like.shape[1:]):
+        module = self.network.node(name)
+        if not is_known(module) or self.network.shapes[name] != tuple(self.like.shape[1:]):
             raise UnsuitedError
         own = self.before[name]
         if name in self.network.plan.remembered:
             own = own[:-1]
-        if _delays(module):
-            line = [*own, x]
-            return line[0], line[1:]
-        y: Any
-        after: Any
-        given: Any = x
-        carried: Any = tuple(own)
-        if is_scanned(module):
-            c = module.laid(self.like.shape[1:], self.like.dtype, self.like.device)
-            y, after = definition.step(given, carried, c.tensors, module.rule)
-        elif isinstance(module, StatefulModule):
-            y, after = module.step(given, carried)
-        else:
-            y, after = module.forward(x), ()
-        if not all(isinstance(v, Symbol) for v in (y, *after)):
-            raise UnsuitedError
+        y, after = worked(module, x, own, self.pen)
         return y, [*after]
 
 
@@ -184,27 +219,6 @@ def fits(shape: tuple[int, ...] | None, features: tuple[int, ...]) -> bool:
     if shape is None or len(shape) != len(features):
         return False
     return all(size in (1, f) for size, f in zip(shape, features, strict=True))
-
-
-def _is_known(module: nn.Module) -> bool:
-    """Whether a module is one whose code may be run on symbols, and nobody looks at its calls."""
-    return type(module).__module__.startswith(("t1c.", "torch.nn.modules.")) and is_plain(module)
-
-
-def _delays(module: nn.Module) -> bool:
-    return isinstance(module, StatefulModule) and bool(module.delays)
-
-
-def _state_count(module: nn.Module, like: Tensor) -> int:
-    if not isinstance(module, StatefulModule):
-        return 0
-    if module.delays:
-        if module.delays > LONGEST:
-            raise UnsuitedError
-        return module.delays
-    if any(shape != like.shape for shape in module.state_shapes(like.shape)):
-        raise UnsuitedError
-    return len(module.state_names)
 
 
 def together(network: Network, stage: Stage, first: Tensor) -> Together:
@@ -293,9 +307,11 @@ def work(
     targets = network.plan.targets
     wanted = [n for n in names if n in keep or not set(targets[n]) <= set(names)]
     try:
-        stretch = write(network, names, wanted, like)
+        stretch = as_written(network, names, wanted, like)
         loop = stretch.written.loop
-        worth = len(first) * len(names) >= WORTH or at_hand(loop) or not nodes.exact
+        results = len(first) * len(names)
+        worth = results >= WORTH or results * like.numel() >= LARGE
+        worth = worth or at_hand(loop) or not nodes.exact
         if not (worth and serves(loop, kernels)):
             return False
         xs = [_array(source, inputs, values, first, like) for source in stretch.arrays]
@@ -320,7 +336,7 @@ def _array(
     """What the loop reads (T, B, *features)."""
     if source is None:
         return first.new_zeros((len(first), *like.shape))
-    sent = inputs[source.name] if source.name in inputs else values[source.name]
+    sent = values[source.name] if source.name in values else inputs[source.name]
     x: Tensor = sent[source.port] if isinstance(sent, tuple) else sent
     if x.dtype != like.dtype or x.ndim != like.ndim + 1:
         raise UnsuitedError

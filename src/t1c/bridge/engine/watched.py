@@ -25,6 +25,9 @@ class Watched:
         unread: more of them, of whose numbers nothing is remembered: of these it counts only
             where they are, and how they lie.
 
+    Attributes:
+        tensors: those that are there.
+
     Example:
         >>> import torch
         >>> layer = nn.Linear(2, 3)
@@ -43,18 +46,18 @@ class Watched:
         self._homes, self._names = [home for home, _ in homes], [name for _, name in homes]
         found: list[Tensor | None] = [home.get(name) for home, name in homes]
         self._found = found
-        self._tensors = [t for t in found if t is not None]
+        self.tensors: list[Tensor] = [t for t in found if t is not None]
         count = sum(t is not None for t in found[: len(read)])
-        self._sized = [t for t in self._tensors if t.numel() > 1]
+        self._sized = [t for t in self.tensors if t.numel() > 1]
         self._marks = self._now()
         self._addresses = np.array(self._marks[0][:count], np.int64)
-        self._sizes = np.array([extent(t) for t in self._tensors[:count]], np.int64)
+        self._sizes = np.array([extent(t) for t in self.tensors[:count]], np.int64)
         self._held = self._fingerprint()
 
     def _now(self) -> tuple[list[Any], ...]:
         return (
-            list(map(Tensor.data_ptr, self._tensors)),
-            list(map(_shape, self._tensors)),
+            list(map(Tensor.data_ptr, self.tensors)),
+            list(map(_shape, self.tensors)),
             list(map(Tensor.stride, self._sized)),
         )
 
@@ -74,7 +77,7 @@ class Watched:
 
     def learning(self) -> list[bool]:
         """Of each that there is, whether a gradient flows into it now."""
-        return list(map(_learns, self._tensors))
+        return list(map(_learns, self.tensors))
 
 
 def _home(module: nn.Module, name: str) -> Any:

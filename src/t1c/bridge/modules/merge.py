@@ -40,6 +40,10 @@ class SkipModule(MergeModule):
         """Only 'concatenate' joins."""
         return self.skip_type == "concatenate"
 
+    def joined_along(self, rank: int) -> int | None:
+        """The channels."""
+        return 0 if self.joins else None
+
     def adds(self, count: int) -> bool:
         """Only 'residual' adds up several."""
         return not self.joins and (self.skip_type == "residual" or count == 1)
@@ -63,11 +67,6 @@ class SkipModule(MergeModule):
         return repr(self.skip_type)
 
 
-@instructs(SkipModule)
-def _passed(script: Script, module: SkipModule, x: int, entering: Shape, leaving: Shape) -> int:
-    return script.passed(x, entering, leaving)
-
-
 @imports(ir.Skip)
 def _skip(node: ir.Skip, dtype: torch.dtype) -> nn.Module:
     return SkipModule(node.skip_type)
@@ -79,6 +78,10 @@ class ConcatModule(MergeModule):
     def __init__(self, dim: int = 0, num_inputs: int | None = None) -> None:
         super().__init__()
         self.node = ir.Concat(dim, num_inputs)
+
+    def joined_along(self, rank: int) -> int | None:
+        """The dimension."""
+        return self.node.dim % rank
 
     def merge(self, inputs: Sequence[Tensor]) -> Tensor:
         """Join tensors (B, *features).
@@ -92,6 +95,11 @@ class ConcatModule(MergeModule):
     def extra_repr(self) -> str:
         """The dimension."""
         return f"dim={self.node.dim}"
+
+
+@instructs(SkipModule, ConcatModule)
+def _passed(script: Script, module: MergeModule, x: int, entering: Shape, leaving: Shape) -> int:
+    return script.passed(x, entering, leaving)
 
 
 @imports(ir.Concat)

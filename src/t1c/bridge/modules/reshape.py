@@ -5,6 +5,7 @@ ir.Transpose, ir.Reshape, ir.Slice <-> modules of the same names, and torch.nn.U
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import torch
@@ -13,6 +14,7 @@ from torch import Tensor, nn
 from t1c import ir
 
 from ..engine.ordered import as_written, in_order
+from ..engine.script import Script, UnsuitedError, instructs
 from ..engine.stateless import StatelessModule
 from .by_reference import by_reference
 from .exporting import Shape, exports, refuse
@@ -84,6 +86,21 @@ class SliceModule(StatelessModule):
         """The axis and what is taken along it."""
         node = self.node
         return f"axis={node.axis}, start={node.start}, stop={node.stop}, stride={node.stride}"
+
+
+@instructs(nn.Unflatten, ReshapeModule)
+def _passed(script: Script, module: nn.Module, x: int, entering: Shape, leaving: Shape) -> int:
+    return script.passed(x, entering, leaving)
+
+
+@instructs(SliceModule)
+def _part(script: Script, module: SliceModule, x: int, entering: Shape, leaving: Shape) -> int:
+    node = module.node
+    if node.axis % len(entering) or node.stride != 1:
+        raise UnsuitedError
+    script.written.append(module)
+    first = range(entering[0])[node.taken].start
+    return script.part(x, first * math.prod(entering[1:]), leaving)
 
 
 @imports(ir.Transpose)

@@ -17,7 +17,21 @@ from numba import carray, types  # type: ignore[attr-defined]
 from numba.extending import intrinsic
 
 from .compiled import compiled
-from .instructions import ADD, AFFINE, AS_IT_IS, BY_INPUT, COPY, NEURON, SCALE
+from .instructions import (
+    ADD,
+    AFFINE,
+    AS_IT_IS,
+    BY_INPUT,
+    COPY,
+    ELEMENTS,
+    EXPAND,
+    INTO,
+    NEURON,
+    PART,
+    SCALE,
+    SHIFT,
+    SPREAD,
+)
 from .numba_columns import sums_of_columns
 from .numba_events import room_for, weighted_sums
 from .numba_scan import (
@@ -30,6 +44,8 @@ from .numba_scan import (
 
 ROOM = 2048
 """Elements of the largest value that are worked side by side."""
+INSIDE = 2**14
+"""Elements of all values that nobody else sees, likewise: they stay in the cache."""
 
 
 def _pointer(context: Any, address: Any) -> Any:
@@ -42,6 +58,23 @@ def _pointer(context: Any, address: Any) -> Any:
 
 
 pointer: Any = intrinsic(_pointer)
+
+
+def _work_elements(_: Any, function: Any, code: Any, n: Any, y: Any, a: Any, b: Any, c: Any) -> Any:
+    """Call the function of C at an address, as ``generated.made.vectors`` made it."""
+
+    def generate(context: Any, builder: Any, _: Any, arguments: Any) -> Any:
+        function, code, n, *vectors = arguments
+        word, byte = llvm.IntType(64), llvm.IntType(8).as_pointer()
+        kind = llvm.FunctionType(llvm.VoidType(), [word, word, *[byte] * 4])
+        work = builder.inttoptr(function, kind.as_pointer())
+        builder.call(work, [code, n, *(builder.inttoptr(v, byte) for v in vectors)])
+        return context.get_dummy_value()
+
+    return types.void(*[types.int64] * 7), generate
+
+
+work_elements: Any = intrinsic(_work_elements)
 
 
 @compiled
@@ -131,6 +164,7 @@ def carry_out(
     addresses: Array,
     places: Array,
     constants: Array,
+    elements: int,
 ) -> None:
     """All steps of samples ``first`` to ``last``.
 
@@ -141,11 +175,17 @@ def carry_out(
         program: (instructions, WIDTH): code, result, operand, and by code: COPY, ADD: nothing
             more; SCALE: place of the factors; AFFINE: places of weight and bias, the number of
             inputs, and how the weight lies (see ``instructions``); NEURON: places of v, i and
-            coefficients, their period, and the rule: reset, delay, strict, synapse, many, bounded.
+            coefficients, their period, and the rule: reset, delay, strict, synapse, many, bounded;
+            PART: where in each sample of the operand it begins; INTO: where in each sample of the
+            result the operand ends up; EXPAND: nothing more, of an operand that is one number;
+            SHIFT: nothing more: the result loses its first elements, and gets the operand behind
+            the others; from ELEMENTS on: two more operands. SPREAD stands behind all others, and
+            is worked before the first step: each sample gets the operand.
         addresses: (places,).
         places: (places, 3): elements from step to step, size of a sample, and where it begins
             among the values that nobody else sees; -1 for the others, which have an address.
         constants: zero and one, in the dtype of all values.
+        elements: where the function is that works operations element by element.
     """
     longest, room = 1, 0
     for p in range(len(places)):
@@ -156,10 +196,12 @@ def carry_out(
     # As many samples side by side as fit the first-level cache a few times over; all of them where
     # a weight is read as it is, which then streams through the cache once.
     as_it_is = np.any((program[:, 0] == AFFINE) & (program[:, 6] != BY_INPUT))
-    block = last - first if as_it_is else min(max(1, ROOM // longest), last - first)
+    block = min(max(1, ROOM // longest), max(1, INSIDE // max(1, room)), last - first)
+    block = last - first if as_it_is else block
     rows, index, ends, plain = room_for(block, longest)
     kind, item = constants.dtype, constants.itemsize
-    inside = np.empty(block * room, kind)
+    inside, vectors = np.empty(block * room, kind), np.empty(4, np.int64)
+    hidden = inside.ctypes.data
     vs, neuron = np.empty(block * longest, kind), 0
     laid = np.empty((np.sum(program[:, 0] == NEURON), 8, block * longest), kind)
     for o in range(len(program)):
@@ -169,13 +211,33 @@ def carry_out(
             if block * size > program[o, 6]:
                 spread(c, laid[neuron], block, size)
             neuron += 1
+        elif program[o, 0] == SPREAD:
+            size = places[program[o, 1], 1]
+            y = inside[places[program[o, 1], 2] * block :][: block * size]
+            x = carray(pointer(addresses[program[o, 2]]), (size,), kind)
+            for s in range(block):
+                for k in range(size):
+                    y[s * size + k] = x[k]
+    rows_of_steps = len(program) - np.sum(program[:, 0] == SPREAD)
     for b in range(first, last, block):
         samples = min(block, last - b)
         for t in range(steps):
             neuron = 0
-            for o in range(len(program)):
+            for o in range(rows_of_steps):
                 code, to, of = program[o, 0], program[o, 1], program[o, 2]
                 size, width = places[to, 1], places[of, 1]
+                if code >= ELEMENTS:
+                    for p in range(4):
+                        q = program[o, 1 + p]
+                        if places[q, 2] >= 0:
+                            vectors[p] = hidden + places[q, 2] * block * item
+                        else:
+                            vectors[p] = addresses[q] + (t * places[q, 0] + b * size) * item
+                    work_elements(
+                        elements, code - ELEMENTS, samples * size,
+                        vectors[0], vectors[1], vectors[2], vectors[3],
+                    )  # fmt: skip
+                    continue
                 if places[to, 2] >= 0:
                     y = inside[places[to, 2] * block :][: samples * size]
                 else:
@@ -192,6 +254,29 @@ def carry_out(
                 elif code == ADD:
                     for k in range(len(y)):
                         y[k] = y[k] + x[k]
+                elif code == PART:
+                    for s in range(samples):
+                        whole, part = x[s * width + program[o, 3] :], y[s * size :][:size]
+                        for k in range(size):
+                            part[k] = whole[k]
+                elif code == INTO:
+                    for s in range(samples):
+                        whole, part = y[s * size + program[o, 3] :], x[s * width :][:width]
+                        for k in range(width):
+                            whole[k] = part[k]
+                elif code == EXPAND:
+                    for s in range(samples):
+                        whole, one = y[s * size :][:size], x[s]
+                        for k in range(size):
+                            whole[k] = one
+                elif code == SHIFT:
+                    for s in range(samples):
+                        line, added = y[s * size :][:size], x[s * width :][:width]
+                        for k in range(size - width):
+                            line[k] = line[k + width]
+                        end = line[size - width :]
+                        for k in range(width):
+                            end[k] = added[k]
                 elif code == SCALE:
                     factor = carray(pointer(addresses[program[o, 3]]), (size,), kind)
                     for s in range(samples):

@@ -58,6 +58,14 @@ class Loop:
     sums: tuple[int, ...] = ()
     backwards: bool = False
 
+    def __hash__(self) -> int:
+        return self._hash
+
+    @functools.cached_property
+    def _hash(self) -> int:
+        # Of a long list, which is looked up again and again.
+        return hash((self.entries, self.writes, self.carried, self.sums, self.backwards))
+
     @functools.cached_property
     def reads(self) -> tuple[int, ...]:
         """The arrays that are read, by number."""

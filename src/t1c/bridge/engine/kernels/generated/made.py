@@ -20,6 +20,7 @@ import numpy as np
 from t1c import __version__
 
 from ..crossing import cache_file
+from . import vector_source
 from .loop import Loop
 from .numba_source import source
 
@@ -27,6 +28,8 @@ HOW: dict[str, Any] = {"nogil": True, "error_model": "numpy", "fastmath": False}
 """How loops are compiled: each operation by itself, as it is written."""
 
 _made: set[str] = set()
+_alive: list[Any] = []
+"""Functions whose addresses were given away."""
 
 
 @functools.lru_cache(maxsize=1024)
@@ -39,6 +42,26 @@ def at_hand(loop: Loop) -> bool:
     """Whether the function of a loop was made before, by this process or by another."""
     text = source(loop)
     return text in _made or _path(text).exists()
+
+
+@functools.cache
+def vectors(kind: str) -> int:
+    """Where the compiled function is that works any operation over vectors of a NumPy type.
+
+    It is a function of C: see ``vector_source.source`` for what it takes, addresses for vectors.
+    """
+    import numba
+
+    text = vector_source.source(kind)
+    function, word = defined(text), numba.int64
+    vector = numba.types.CPointer(getattr(numba, kind))  # type: ignore[no-untyped-call]
+    how = numba.void(word, word, *[vector] * 4)
+    if _written(_path(text), text):
+        with contextlib.suppress(RuntimeError, OSError):
+            _alive.append(numba.cfunc(how, cache=True, **HOW)(function))
+            return int(_alive[-1].address)
+    _alive.append(numba.cfunc(how, **HOW)(function))
+    return int(_alive[-1].address)
 
 
 def defined(text: str) -> Callable[..., None]:

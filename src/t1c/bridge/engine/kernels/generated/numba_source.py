@@ -6,6 +6,8 @@ then sees that nothing overlaps, and works several elements at once.
 
 from __future__ import annotations
 
+import functools
+
 from .loop import Loop
 from .operations import OPERATIONS
 
@@ -15,6 +17,7 @@ CHECKS = 8
 """Pairs of pieces of memory that the compiler is ready to look at, lest they overlap."""
 
 
+@functools.lru_cache(maxsize=1024)
 def source(loop: Loop) -> str:
     """The text of a function ``loop``; no name and no number of a graph is in it.
 

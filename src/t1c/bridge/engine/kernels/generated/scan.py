@@ -36,29 +36,47 @@ def scan(
         (what it wrote, each (T, B, *features); what it hands on after the last step).
     """
     loop, rank = written.loop, xs[0].ndim - 2
+    tensors: tuple[Tensor, ...] = (*xs, *state, *written.laid, *written.single)
+    if not (torch.is_grad_enabled() and any(t.requires_grad for t in tensors)):
+        found = _forward(loop, name, xs, state, _arrays(written, xs[0]))
+        return found[: len(loop.writes)], found[len(loop.writes) :]
     laid = [p[0] if p.ndim > rank else p for p in written.laid]
     single = [p.reshape(()) for p in written.single]
     tensors = (*xs, *state, *laid, *single)
-    if torch.is_grad_enabled() and any(t.requires_grad for t in tensors):
-        found = _Scan.apply(loop, name, len(xs), len(state), len(laid), *tensors)  # type: ignore[no-untyped-call]
-    else:
-        found = _forward(loop, name, xs, state, laid, single)
+    found = _Scan.apply(loop, name, len(xs), len(state), len(laid), *tensors)  # type: ignore[no-untyped-call]
     return found[: len(loop.writes)], found[len(loop.writes) :]
 
 
+Arrays = tuple[Tensor, Tensor]
+"""Parameters as kernels take them: laid and single."""
+
+
+def _arrays(written: Written, x: Tensor) -> Arrays:
+    """The parameters of a loop over features that lie as those of ``x`` (T, B, *features)."""
+    key = x.shape[2:], channels_last(x)
+    if key not in written.arrays:
+        laid = [p[0] if p.ndim > len(key[0]) else p for p in written.laid]
+        written.arrays[key] = _for_kernels(laid, written.single, x, *key)
+    return written.arrays[key]
+
+
+def _for_kernels(
+    laid: Sequence[Tensor], single: Sequence[Tensor], like: Tensor, features: torch.Size, last: bool
+) -> Arrays:
+    laid = tuple(p.detach() for p in laid)
+    single = [p.detach().reshape(()) for p in single]
+    rows = periodic(laid, features, last) if laid else like.new_empty((0, 1))
+    return rows, torch.stack(single) if single else like.new_empty(0)
+
+
 def _forward(
-    loop: Loop,
-    name: str,
-    xs: Sequence[Tensor],
-    state: Sequence[Tensor],
-    laid: Sequence[Tensor],
-    single: Sequence[Tensor],
+    loop: Loop, name: str, xs: Sequence[Tensor], state: Sequence[Tensor], arrays: Arrays
 ) -> Tensors:
     """What was written, and what is handed on after the last step."""
     layout = xs[0].shape, channels_last(xs[0])
     carried = _together(state, xs[0], *layout)
     reads = [flat(xs[n].detach(), layout[1]) for n in loop.reads]
-    wrote, _ = _work(loop, name, reads, carried, laid, single, *layout)
+    wrote, _ = _work(loop, name, reads, carried, arrays, *layout)
     return (*(unflat(y, *layout) for y in wrote), *_apart(carried, *layout))
 
 
@@ -79,8 +97,7 @@ def _work(
     name: str,
     reads: Sequence[Tensor],
     carried: Tensor,
-    laid: Sequence[Tensor],
-    single: Sequence[Tensor],
+    arrays: Arrays,
     shape: torch.Size,
     last: bool,
 ) -> tuple[list[Tensor], Tensor]:
@@ -90,9 +107,7 @@ def _work(
     wrote = [carried.new_empty((steps, size)) for _ in loop.writes]
     sums = carried.new_empty((len(loop.sums), size), dtype=wide)
     numbers = _numbers_of(loop, wide, carried.device)
-    laid, single = tuple(p.detach() for p in laid), tuple(p.detach() for p in single)
-    rows = periodic(laid, shape[2:], last) if laid else carried.new_empty((0, 1))
-    alone = torch.stack(single) if single else carried.new_empty(0)
+    rows, alone = arrays
     launch = launcher(name)
     launch(loop, steps, size, [numbers, alone, rows, carried, sums, *reads, *wrote])
     return wrote, sums
@@ -152,14 +167,15 @@ class _Scan(torch.autograd.Function):
         ctx.wanted = _numbers(needed[:inputs])
         ctx.laid, ctx.single = _numbers(needed[ends[1] : ends[2]]), _numbers(needed[ends[2] :])
         forth, back = _loops(loop, ctx.wanted, ctx.laid, ctx.single)
-        found = _forward(forth, name, xs, state, own[:laid], own[laid:])
+        shape, last = ctx.layout = xs[0].shape, channels_last(xs[0])
+        arrays = _for_kernels(own[:laid], own[laid:], xs[0], shape[2:], last)
+        found = _forward(forth, name, xs, state, arrays)
         wrote, rest = len(loop.writes), len(forth.writes)
         values = {place: xs[n] for n, place in loop.leaves("read").items()}
         values |= dict(zip(forth.writes, found, strict=False))
         ctx.save_for_backward(*own, *(values[place] for place in back.kept))
         ctx.loop, ctx.name = back.loop, name
         ctx.counts = (inputs, laid, len(own) - laid, wrote)
-        ctx.layout = xs[0].shape, channels_last(xs[0])
         ctx.set_materialize_grads(False)
         return (*found[:wrote], *found[rest:])
 
@@ -176,7 +192,8 @@ class _Scan(torch.autograd.Function):
         after = [like.new_zeros(shape[1:]) if g is None else g for g in grads[writes:]]
         carried = _together(after, like, shape, last)
         reads = [flat(arrays[n], last) for n in ctx.loop.reads]
-        wrote, sums = _work(ctx.loop, ctx.name, reads, carried, own[:laid], own[laid:], shape, last)
+        parameters = _for_kernels(own[:laid], own[laid:], like, shape[2:], last)
+        wrote, sums = _work(ctx.loop, ctx.name, reads, carried, parameters, shape, last)
         to_xs, to_own = [None] * inputs, [None] * (laid + single)
         for n, g in zip(ctx.wanted, wrote, strict=True):
             to_xs[n] = unflat(g, shape, last)

@@ -7,7 +7,7 @@ Whatever else a module does is no loop of ours.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, NoReturn
 
 import torch
@@ -21,7 +21,7 @@ Operand = Any
 
 
 class UnsuitedError(Exception):
-    """A function that no operation serves; a reason that nobody needs to see."""
+    """What no operation or instruction serves; a reason that nobody needs to see."""
 
 
 class Pen:
@@ -302,11 +302,13 @@ class Written:
         loop: what is computed.
         laid: tensors that broadcast over the features.
         single: tensors that hold one number.
+        arrays: by layout of the features, what kernels take for these tensors as they are.
     """
 
     loop: Loop
     laid: tuple[Tensor, ...]
     single: tuple[Tensor, ...]
+    arrays: dict[Any, tuple[Tensor, Tensor]] = field(default_factory=dict)
 
 
 def written(pen: Pen, writes: Sequence[Symbol], carried: Sequence[Symbol]) -> Written:
