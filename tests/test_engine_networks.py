@@ -151,16 +151,21 @@ def test_layers_and_steps_take_the_fast_ways():
     assert None not in executor.network.programs.values()
 
 
-def test_a_gradient_that_is_wanted_keeps_programs_away():
-    executor = imported(recurrent())
-    y, _ = executor.run(torch.ones(3, 2, 4))
-    assert y.requires_grad
-    programs = executor.network.programs.values()
-    assert all(program.frames.found is None for program in programs)
-    executor.requires_grad_(False)
-    again, _ = executor.run(torch.ones(3, 2, 4))
-    assert any(program.frames.found is not None for program in programs)
-    assert torch.equal(again, y)
+def test_a_gradient_that_is_wanted_flows_through_a_loop():
+    xs = torch.rand(7, 2, 4, dtype=torch.float64, generator=torch.Generator().manual_seed(0)) * 4
+    found = []
+    for kernels in (None, "torch"):
+        executor = imported(recurrent(), dtype=torch.float64, kernels=kernels)
+        given = xs.clone().requires_grad_()
+        y, _ = executor.run(given)
+        (y * torch.linspace(-1, 1, y.numel(), dtype=y.dtype).view(y.shape)).sum().backward()
+        found.append((y.detach(), given.grad, *(p.grad for p in executor.parameters())))
+        with torch.no_grad():
+            assert torch.equal(executor.run(xs)[0], y)
+    assert found[0][0].any()
+    assert found[0][1].any()
+    for one, other in zip(*found, strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-9, atol=1e-12)
 
 
 @torch.no_grad()
