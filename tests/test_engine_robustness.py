@@ -580,3 +580,26 @@ def test_the_number_of_threads_changes_no_number():
         for count in (1, 2, 3):
             with threads(count):
                 assert_equal(imported(make(), events=True).run(xs), expected, count)
+
+
+# Captured as a graph ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("learning", [False, True])
+@pytest.mark.parametrize("make", [mlp, recurrent])
+def test_all_of_a_fresh_executor_is_captured_as_one_graph(make, learning):
+    xs = inputs()
+    with torch.set_grad_enabled(learning):
+        for way in ("step", "run"):
+            executor = imported(make())
+            call = executor if way == "step" else executor.run
+            given = xs[0] if way == "step" else xs
+            torch._dynamo.reset()
+            found, _ = torch.compile(call, backend="aot_eager", fullgraph=True)(given)
+            # Nothing ran before: what a first call works out is captured too.
+            expected = imported(make(), kernels="torch")
+            expected, _ = expected(given) if way == "step" else expected.run(given)
+            assert torch.equal(found, expected), way
+            assert found.requires_grad == learning
+    assert way == "run"
+    assert found.any()

@@ -118,9 +118,9 @@ class Looks:
     @staticmethod
     def _tells(like: Tensor) -> bool:
         return (
-            like.is_cpu
+            not torch.compiler.is_compiling()
+            and like.is_cpu
             and installed("numba")
-            and not torch.compiler.is_compiling()
             and not torch.is_autocast_enabled("cpu")
             and not is_observed(like)
         )

@@ -5,10 +5,9 @@ Names and edges only, no tensors: the same plan serves one step and a whole sequ
 
 from __future__ import annotations
 
-import functools
 from collections import Counter
 from collections.abc import Collection, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from t1c.ir.errors import GraphError, Problem
 from t1c.ir.topology import Edge, Topology, feedback_edges
@@ -60,6 +59,7 @@ class Plan:
         early: the nodes in loops that send before their input of the same step is known (Delays).
         targets: node name -> the nodes that take what it sends.
         looping: the nodes that lie in loops.
+        order: all nodes, each after those it needs in the same step.
     """
 
     stages: tuple[Stage, ...]
@@ -70,11 +70,12 @@ class Plan:
     early: frozenset[str]
     targets: dict[str, tuple[str, ...]]
     looping: frozenset[str]
+    order: tuple[str, ...] = field(init=False)
 
-    @functools.cached_property
-    def order(self) -> tuple[str, ...]:
-        """All nodes, each after those it needs in the same step."""
-        return tuple(name for stage in self.stages for name in stage.names)
+    def __post_init__(self) -> None:
+        """Note the order, which every step asks for."""
+        order = tuple(name for stage in self.stages for name in stage.names)
+        object.__setattr__(self, "order", order)
 
 
 def make_plan(

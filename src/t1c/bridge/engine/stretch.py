@@ -228,7 +228,7 @@ def together(network: Network, stage: Stage, first: Tensor) -> Together:
     is worked later. A single node outside a loop is left to itself: it is worked at once anyway.
     ``first`` is any input, which tells the dtype and the device.
     """
-    if is_observed(first):
+    if torch.compiler.is_compiling() or is_observed(first):
         return Together()
     key = (stage.names[0], first.dtype, first.device)
     kept = network.stretches.get(key)
@@ -242,7 +242,7 @@ def rounds_freely(network: Network, first: Tensor) -> bool:
 
     Its steps are then worked by one kernel in every mode, lest their last bits differ.
     """
-    if is_observed(first):
+    if torch.compiler.is_compiling() or is_observed(first):
         return False
     key = (None, first.dtype, first.device)
     if key not in network.stretches:

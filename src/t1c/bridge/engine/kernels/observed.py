@@ -16,6 +16,8 @@ def is_observed(*tensors: Tensor) -> bool:
     dispatch mode, and with tensors that are more than memory. ``torch.compile`` and
     ``torch.export`` are not asked for here: what they capture holds our operators.
     """
+    if torch.compiler.is_compiling():
+        return False
     if torch._C._get_tracing_state() is not None or torch._C._len_torch_dispatch_stack():
         return True
     if _functorch.peek_interpreter_stack() is not None or forward_ad._current_level >= 0:
