@@ -145,8 +145,8 @@ def differences(
 ) -> tuple[Count, Count, str]:
     """Differing values, differing spikes, and what cannot be compared at all ("" if nothing).
 
-    Spikes are those that the model returns, and those of each neuron module that is a node under
-    its own path.
+    Spikes are those that the model returns, and those of each neuron module that is a node, or a
+    nested graph, under its own path.
     """
     want: list[Tensor] = []
     recorded = sent(model, lambda: want.extend(entry.run(model, xs)))
@@ -166,7 +166,8 @@ def differences(
     steps = entry.steps_of(xs)
     batch = xs.shape[0 if entry.layout.held else 1]
     for name, mine in recorded.items():
-        got = traced.get(name)
+        # A neuron that is a graph sends what its Output does.
+        got = traced.get(name, traced.get(f"{name}/output"))
         mine = entry.layout.time_first(mine, steps, batch)
         # A readout's node sends the membrane where its module sends spikes first.
         if isinstance(got, Tensor) and is_spikes(mine) and is_spikes(got) and same_shape(mine, got):
