@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from t1c import bridge, ir
 from t1c.bridge.engine import trained_blocks
 from t1c.bridge.engine.choices import Choice
-from t1c.bridge.engine.kernels import trained
+from t1c.bridge.engine.kernels import convolution_back, trained
 from t1c.bridge.engine.kernels.surrogate import SLOPES
 
 from .engine_helpers import threads
@@ -154,7 +154,7 @@ def test_blocks_learn_as_plain_torch(drawn, events, count, small):
             # Several patches of a band, and tiles of channels, in both loops.
             patch.setattr(trained, "PATCH", 16)
             patch.setattr(trained, "LEAST", 16)
-            patch.setattr(trained, "COLUMNS", 8)
+            patch.setattr(convolution_back, "COLUMNS", 8)
         found, executor = learnt(graph, xs, events=events, **options)
     names = executor.network.blocks["conv"]
     assert names[-1] in ("lif", "pool")
@@ -318,7 +318,7 @@ def test_every_way_of_both_directions(monkeypatch, way):
         asked.append(way == "dense")
         return asked[-1]
 
-    monkeypatch.setattr(trained, "_by_events", other)
+    monkeypatch.setattr(convolution_back, "_by_events", other)
     monkeypatch.setattr(trained_blocks, "chosen", lambda *_: Choice(way, 0.1, None, "a test"))
     found, executor = learnt(graph, xs)
     assert executor.network.choices["conv"].way == way

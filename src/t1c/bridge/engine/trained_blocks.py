@@ -16,7 +16,8 @@ from .geometry import Convolving, pool_of
 from .kernels.convolution import Behind, Convolution, ConvolutionLoop, placed
 from .kernels.crossing import crossing
 from .kernels.scan import State
-from .kernels.trained import Norm, Trained, train
+from .kernels.trained import train
+from .kernels.trained_parts import Norm, Trained
 from .looked import Moment
 from .network import Network
 from .scanned import ScannedModule, is_scanned

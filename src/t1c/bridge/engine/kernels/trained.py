@@ -7,8 +7,6 @@ lies between is computed again, patch by patch, on the way back.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -17,131 +15,18 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from .arithmetic import SURROGATES, constants
-from .convolution import Behind, Convolution, ConvolutionLoop, Pool, placed
-from .crossing import crossing
-from .events import packed, unpacked
+from .convolution import Behind, ConvolutionLoop, placed
+from .convolution_back import through_convolution
+from .events import packed
 from .layout import flat, unflat
-from .rule import COEFFICIENTS, Rule, compiled_for
-from .scan import Coefficients, State, reduced
-from .threads import PIECES, share
+from .rule import COEFFICIENTS, compiled_for
+from .scan import State, reduced
+from .threads import share
+from .trained_parts import Trained
 
 PATCH, LEAST, ROOM = 512, 64, 2**16
 """Elements that are walked through time together: as few as stay in the caches, and how many of all
 steps that is."""
-COLUMNS = 64
-"""Outputs whose gradients are added up together: what fits the registers."""
-SAMPLE = (2, 4)
-"""Steps and samples on which the ways of taking a weight's gradient are timed."""
-
-
-@dataclass(frozen=True)
-class Norm:
-    """A batch norm: y = (x - mean) / sqrt(var + eps) * weight + bias.
-
-    Attributes:
-        eps: what is added to the variance.
-        groups: into how many groups of steps, one after another, each with statistics of its own,
-            all steps are cut; 0: statistics are given.
-        mean: what is given (out,).
-        var: likewise.
-    """
-
-    eps: float
-    groups: int
-    mean: Tensor
-    var: Tensor
-
-    def moments(self, z: Tensor, outs: int) -> tuple[Tensor, Tensor]:
-        """Mean and variance (groups, out) in float64, of sums (T, B, map)."""
-        if not self.groups:
-            return self.mean.double()[None], self.var.double()[None]
-        from .numba_moments import moments
-
-        x = z.detach().view(self.groups, -1, outs)
-        parts = -(-torch.get_num_threads() * PIECES // self.groups)
-        parts = max(1, min(parts, x.shape[1]))
-        found = np.empty((self.groups, parts, 2, outs))
-        share(moments, self.groups * parts, 2 * x.numel(), parts, x.numpy(), found)
-        pixels = x.shape[1]
-        sizes = np.diff(pixels * np.arange(parts + 1) // parts)[:, None]
-        mean = (found[:, :, 0] * sizes).sum(1) / pixels
-        apart = (found[:, :, 0] - mean[:, None]) ** 2 * sizes
-        var = (found[:, :, 1].sum(1) + apart.sum(1)) / pixels
-        return torch.from_numpy(mean), torch.from_numpy(var)
-
-    def factors(
-        self, mean: Tensor, var: Tensor, weight: Tensor | None, bias: Tensor | None
-    ) -> Tensor:
-        """By what each channel is multiplied, and what is added then: (groups, 2, out)."""
-        factor = 1 / torch.sqrt(var + self.eps)
-        if weight is not None:
-            factor = factor * weight.detach().double()
-        shift = -mean * factor
-        if bias is not None:
-            shift = shift + bias.detach().double()
-        return torch.stack([factor, shift], 1)
-
-    def back(
-        self,
-        mean: Tensor,
-        factor: Tensor,
-        inverse: Tensor,
-        g: Tensor,
-        gx: Tensor,
-        size: int,
-        dtype: torch.dtype,
-    ) -> Tensor:
-        """The norm backwards, of x and the gradients g of what it gives.
-
-        Args:
-            mean: (groups, out), of x.
-            factor: likewise, by what x is multiplied.
-            inverse: likewise, 1 / sqrt(var + eps).
-            g: likewise, sums of g.
-            gx: likewise, of g (x - mean) / sqrt(var + eps).
-            size: how many elements x has.
-            dtype: of what is returned.
-
-        Returns:
-            (groups, 4, out): a, m, b and c such that a g + (b (x - m) + c) is the gradient of x.
-        """
-        centre = mean.to(dtype)
-        slope = rest = torch.zeros_like(mean)
-        if self.groups:
-            count = size // mean.numel()
-            slope = -factor * inverse * gx / count
-            # The centre is the mean in another dtype.
-            rest = slope * (centre.double() - mean) - factor * g / count
-        return torch.stack([factor.to(dtype), centre, slope.to(dtype), rest.to(dtype)], 1)
-
-
-@dataclass(frozen=True)
-class Trained:
-    """What is worked as one.
-
-    Attributes:
-        shape: of the convolution.
-        groups: into which its channels are cut.
-        dense: the convolution of a sequence by torch.
-        gathers: whether active inputs are added up instead.
-        events: whether they are for the gradient of the weight; None: where that is faster.
-        density: of the input.
-        norm: behind it.
-        c: the neuron's coefficients.
-        rule: its options.
-        pool: behind the neuron.
-    """
-
-    shape: Convolution
-    groups: int
-    dense: Callable[[Tensor], Tensor]
-    gathers: bool
-    events: bool | None
-    density: float
-    norm: Norm | None
-    c: Coefficients
-    rule: Rule
-    pool: Pool | None
 
 
 def train(
@@ -236,7 +121,7 @@ class _Trained(torch.autograd.Function):
             # A norm that takes away the mean gives nothing to what is added to all.
             g_bias = g_bias * 0 if norm.groups else g_bias * factors[0, 0]
         events = bits is not None and block.groups == 1 and math.isfinite(float(given.sum()))
-        gxs, gw = _through_convolution(
+        gxs, gw = through_convolution(
             gy, z, fold, (x, bits), weight, block, ctx.size, wanted, events
         )
         of = gy.dtype
@@ -344,162 +229,3 @@ def _through_behind(
 
     rows_of = [back(row) for row in gc] if learning else [gc] * len(COEFFICIENTS)
     return gy, (back(gi) if rule.synapse else None), back(gv), rows_of, given, deviating
-
-
-def _through_convolution(
-    gy: Tensor,
-    z: Tensor,
-    fold: Tensor | None,
-    given: tuple[Tensor | None, Tensor | None],
-    weight: Tensor,
-    block: Trained,
-    size: torch.Size,
-    wanted: tuple[bool, ...],
-    events: bool,
-) -> tuple[Tensor | None, Tensor | None]:
-    """Back through the norm and the convolution.
-
-    Args:
-        gy: gradients of what the norm gives (T, B, map); those of the sums afterwards.
-        z: the sums.
-        fold: the norm backwards, if there is one; see ``Norm.back``.
-        given: the input, or its bits.
-        weight: of the convolution.
-        block: what is worked.
-        size: of the input.
-        wanted: gradients of the input and of the weight.
-        events: the latter may be added up where inputs fired.
-
-    Returns:
-        Both gradients.
-    """
-    x, bits = given
-    if not any(wanted[:2]):
-        return None, None
-    gw = None
-    by_events = wanted[1] and events and _by_events(block, weight, z.dtype)
-    if by_events:
-        assert bits is not None
-        gw = _added_up(gy, z, fold, bits, weight, block.shape, wanted[0])
-    elif fold is not None:
-        _added_up(gy, z, fold, None, weight, block.shape, True)
-    masked = wanted[0], wanted[1] and not by_events
-    if not any(masked):
-        return None, gw
-    if masked[1] and x is None:
-        assert bits is not None
-        plain = torch.Size((*size[:2], *size[3:], size[2]))
-        x = unpacked(bits, size[2], gy.dtype).view(plain).movedim(-1, 2)
-    gz = unflat(gy.view(len(gy), -1), torch.Size((*size[:2], *block.shape.leaving)), True)
-    gx, dense = _by_torch(gz, x, weight, block, size, masked)
-    return gx, gw if by_events else dense
-
-
-def _by_torch(
-    gz: Tensor,
-    x: Tensor | None,
-    weight: Tensor,
-    block: Trained,
-    size: torch.Size,
-    masked: tuple[bool, bool],
-) -> tuple[Tensor | None, Tensor | None]:
-    """Gradients of a convolution's input and weight, dense."""
-    shape = block.shape
-    if x is None:
-        # Only its shape, and how it lies, counts.
-        x = gz.new_empty(*size[:2], *size[3:], size[2]).movedim(-1, 2)
-    # Of lines the second axis alone is there.
-    axis = 1 if shape.line else 0
-    options = [list(pair[axis:]) for pair in (shape.stride, shape.padding, shape.dilation)]
-    gx, gw, _ = torch.ops.aten.convolution_backward(
-        gz.flatten(0, 1),
-        x.flatten(0, 1),
-        weight,
-        None,
-        *options,
-        False,
-        [0] * len(options[0]),
-        block.groups,
-        [*masked, False],
-    )
-    return (gx.view(size) if masked[0] else None), (gw if masked[1] else None)
-
-
-def _added_up(
-    gy: Tensor,
-    z: Tensor,
-    fold: Tensor | None,
-    bits: Tensor | None,
-    weight: Tensor,
-    shape: Convolution,
-    writes: bool,
-) -> Tensor | None:
-    """The gradient of a weight, added up where its input fired.
-
-    Args:
-        gy: as of ``_through_convolution``.
-        z: likewise.
-        fold: likewise.
-        bits: of the input; None: only the norm is taken back.
-        weight: whose gradient.
-        shape: of the convolution.
-        writes: gradients of the sums are left in ``gy``.
-    """
-    from .numba_convolution_gradient import convolution_gradient
-
-    outs, rows, columns = shape.outputs
-    samples, adds = gy.shape[0] * gy.shape[1], bits is not None
-    tile = min(outs, COLUMNS)
-    tiles = -(-outs // tile)
-    parts = max(1, min(samples, torch.get_num_threads() * PIECES // tiles))
-    gw = gy.new_empty(parts, weight.numel() if adds else 0)
-    geometry = (rows, columns, outs, *shape.kernel, *shape.stride, *shape.padding, *shape.dilation)
-    share(
-        convolution_gradient,
-        parts * tiles,
-        4 * gy.numel(),
-        tile,
-        parts,
-        writes and fold is not None,
-        adds,
-        (gy.new_empty(1, 1, dtype=torch.uint8) if bits is None else bits).numpy(),
-        gy.view(samples, -1).numpy(),
-        z.view(samples, -1).numpy(),
-        (gy.new_empty(0, 4, outs) if fold is None else fold).numpy(),
-        np.array((*geometry, *shape.inputs), np.int64),
-        gw.numpy(),
-    )
-    if not adds:
-        return None
-    found, laid = torch.empty_like(weight, memory_format=torch.contiguous_format), gw.sum(0)
-    row = weight[0].numel()
-    for begin in range(0, outs, tile):
-        # Places of the kernel, inputs, outputs.
-        part = found[begin : begin + tile].flatten(2)
-        own = laid[begin * row :][: part.numel()].view(part.shape[2], part.shape[1], -1)
-        part.copy_(own.permute(2, 1, 0))
-    return found
-
-
-def _by_events(block: Trained, weight: Tensor, dtype: torch.dtype) -> bool:
-    """Whether adding up is the faster way for the gradient of a weight."""
-    if block.events is not None:
-        return block.events
-    shape = block.shape
-    size = torch.Size((*SAMPLE, *shape.entering))
-
-    def ones(z: Tensor) -> Tensor:
-        return z.new_ones(*SAMPLE, math.prod(shape.outputs))
-
-    def sparse(z: Tensor) -> object:
-        bits = packed(flat(unflat(z.flatten(1), size, True), True).view(-1, shape.inputs[0]))
-        g = ones(z)
-        return _added_up(g, g, None, bits, weight, shape, False)
-
-    def dense(z: Tensor) -> object:
-        x = unflat(z.flatten(1), size, True)
-        g = unflat(ones(z).flatten(1), torch.Size((*SAMPLE, *shape.leaving)), True)
-        return _by_torch(g, x, weight, block, size, (False, True))
-
-    limit = crossing(f"gradient of a convolution {shape}", tuple(size), dtype, dense, sparse)
-    return block.density < limit
