@@ -843,9 +843,9 @@ def read_behind_the_loop(m, xs):
     """The membrane hears of an input one step later, as Norse's LSNN does, and is read once."""
     current, v = torch.zeros(xs.shape[1], 8), torch.full((xs.shape[1], 8), 0.25)
     for x in xs:
-        v = 0.5 * v + current
-        current = 0.5 * current + m.fc(x)
-    return torch.log_softmax(m.head(v), 1) + torch.exp(m.head(v))
+        v = v + current
+        current = m.fc(x)
+    return torch.relu(m.head(v)) - 0.25 * m.head(v)
 
 
 LOOPS = {
@@ -887,7 +887,9 @@ def test_stretches_of_time_of_which_there_is_one():
 @pytest.mark.parametrize("name", LOOPS)
 def test_loop(name):
     model = net(LOOPS[name], two=nn.Linear(6, 8), back=nn.Linear(8, 8), late=snn.Leaky(0.75))
-    equal(model, torch.rand(5, 2, 6), drawn(LENGTH, SAMPLES, 6), whole)
+    # What never resets leaves the grid, and a readout of it takes its sums in the order it likes.
+    atol = 1e-5 if LOOPS[name] is read_behind_the_loop else 0.0
+    equal(model, torch.rand(5, 2, 6), drawn(LENGTH, SAMPLES, 6), whole, atol=atol)
 
 
 def test_a_number_of_steps_that_the_model_holds():

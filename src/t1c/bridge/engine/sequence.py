@@ -101,7 +101,9 @@ def run_chunk(
         for place, stage in enumerate(network.plan.stages):
             if not worked.issuperset(stage.names):
                 run = run_from(network, place, like) if served else Run()
-                little = run.results * like.shape[:2].numel() <= LITTLE
+                # What a block took along is there already. Of symbols no size is asked for.
+                fits = bool(run.names) and worked.isdisjoint(run.names)
+                little = fits and run.results * like.shape[:2].numel() <= LITTLE
                 names = run.names if little else ()
                 if names and by_program(network, names, inputs, values, state, after, keep, moment):
                     network.blocks[names[0]] = names

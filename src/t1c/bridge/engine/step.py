@@ -61,7 +61,9 @@ def entering(
     """
     # What an Input's module makes of what is passed to it may be something else.
     known = {**inputs, **values}
-    return {n: known[n] if n in known else nothing(network, n, inputs, lead) for n in program.feeds}
+    # A node that no edge leads to is fed zeros; what another node sends has to be there.
+    idle = {n for n in program.feeds if n not in known and not network.plan.sources[n]}
+    return {n: nothing(network, n, inputs, lead) if n in idle else known[n] for n in program.feeds}
 
 
 def _by_program(
