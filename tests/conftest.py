@@ -6,6 +6,7 @@ What is measured for the engine's choices is kept out of the user's cache.
 import os
 import tempfile
 
+import pytest
 from hypothesis import HealthCheck, Phase, settings
 
 settings.register_profile(
@@ -19,3 +20,13 @@ settings.load_profile("t1c")
 
 _cache = tempfile.TemporaryDirectory(prefix="t1c-tests-")
 os.environ["T1C_CACHE"] = _cache.name
+
+
+@pytest.fixture(scope="module")
+def one_thread():
+    """Small tensors gain nothing from threads, and wait for them on a busy machine."""
+    # Not before the profile above is loaded: settings of tests take the rest from it.
+    from .engine_helpers import threads
+
+    with threads(1):
+        yield

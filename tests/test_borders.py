@@ -7,14 +7,10 @@ import torch
 
 from t1c import bridge, ir
 
-from .engine_helpers import grid, imported, lif, threads
+from .engine_helpers import grid, imported, lif
 from .strategies_executor import chain
 
-
-@pytest.fixture(autouse=True, scope="module")
-def _one_thread():
-    with threads(1):
-        yield
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def classifier(hold=6, final=True):

@@ -18,10 +18,7 @@ many = settings(max_examples=60, deadline=None, suppress_health_check=list(Healt
 SHAPE, OUT = (2, 6, 5), (4, 6, 5)
 
 
-@pytest.fixture(autouse=True, scope="module")
-def _one_thread():
-    with threads(1):
-        yield
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 @pytest.fixture

@@ -19,11 +19,7 @@ from t1c.bridge.engine.kernels.surrogate import SLOPES, Surrogate
 from .engine_helpers import RULES, grid, imported, inputs, lif, mlp, recurrent, rule, threads
 from .strategies_executor import chain
 
-
-@pytest.fixture(autouse=True, scope="module")
-def _one_thread():
-    with threads(1):
-        yield
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def gradients(function, xs, state, coefficients, learning, seed=1):

@@ -30,11 +30,7 @@ from .engine_helpers import (
 from .neuron_examples import adaptive, exponential, refractory
 from .neuron_grammar import neurons
 
-
-@pytest.fixture(autouse=True)
-def _one_thread():
-    with threads(1):
-        yield
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 @pytest.fixture(autouse=True)

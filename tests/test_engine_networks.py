@@ -19,7 +19,6 @@ from .engine_helpers import (
     referred,
     spikes,
     stage_by_stage,
-    threads,
 )
 from .strategies_executor import chain, networks, sequences
 from .test_executor import assert_every_way_agrees, assert_same, by_name, tensors
@@ -27,10 +26,7 @@ from .test_executor import assert_every_way_agrees, assert_same, by_name, tensor
 many = settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
 
 
-@pytest.fixture(autouse=True, scope="module")
-def _one_thread():
-    with threads(1):
-        yield
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def forced(graph, xs, dtype):

@@ -33,10 +33,7 @@ VALUES: dict[str, tuple[float, ...]] = {
 }
 
 
-@pytest.fixture(autouse=True, scope="module")
-def _one_thread():
-    with threads(1):
-        yield
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def make(kind: Any, form: str, seed: int = 0, **options: Any) -> Any:

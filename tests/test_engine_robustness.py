@@ -32,11 +32,7 @@ from .engine_helpers import (
     threads,
 )
 
-
-@pytest.fixture(autouse=True)
-def _one_thread():
-    with threads(1):
-        yield
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def plain(executor: Any, xs: torch.Tensor) -> Any:

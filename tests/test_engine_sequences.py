@@ -12,13 +12,9 @@ from torch.utils.data import DataLoader
 from t1c import ir
 from t1c.ir.errors import InputError
 
-from .engine_helpers import assert_equal, imported, inputs, lif, mlp, recurrent, stepped, threads
+from .engine_helpers import assert_equal, imported, inputs, lif, mlp, recurrent, stepped
 
-
-@pytest.fixture(autouse=True, scope="module")
-def _one_thread():
-    with threads(1), torch.no_grad():
-        yield
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def two_inputs_two_outputs() -> ir.Graph:

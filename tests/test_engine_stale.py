@@ -29,15 +29,10 @@ from .engine_helpers import (
     mlp,
     recurrent,
     stepped,
-    threads,
 )
 from .strategies_executor import chain
 
-
-@pytest.fixture(autouse=True)
-def _one_thread():
-    with threads(1):
-        yield
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def defined(executor: Any, xs: Any) -> Any:

@@ -34,10 +34,7 @@ RESETS: list[dict[str, Any]] = [
 FIRED = {"spikes": 0}
 
 
-@pytest.fixture(autouse=True, scope="module")
-def _one_thread():
-    with threads(1):
-        yield
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def neuron(shape, kind, options, threshold=0.4):

@@ -19,13 +19,7 @@ many = settings(max_examples=100, deadline=None, suppress_health_check=list(Heal
 some = settings(many, max_examples=40)
 
 
-@pytest.fixture(autouse=True, scope="module")
-def _one_thread():
-    """Small tensors gain nothing from threads, and wait for them on a busy machine."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def tensors(xs, dtype):

@@ -18,14 +18,7 @@ from t1c.ir.primitives.window import window_counts
 
 from .against_torch import agree, examples, grid, pairs, real, seeds, torch_says
 
-
-@pytest.fixture(autouse=True, scope="module")
-def _one_thread():
-    """Small tensors gain nothing from threads, and wait for them on a busy machine."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 # Convolution -------------------------------------------------------------------------------------

@@ -13,17 +13,14 @@ from t1c import nir
 from t1c.bridge.engine.kernels.surrogate import Surrogate
 from t1c.ir.errors import NodeError, UnsupportedError
 
-from .engine_helpers import RULES, assert_equal, every_way, imported, referred, threads
+from .engine_helpers import RULES, assert_equal, every_way, imported, referred
 from .export_helpers import bridge, ir, written
 from .strategies_executor import chain
 
 FEATURES = 3
 
 
-@pytest.fixture(autouse=True, scope="module")
-def _one_thread():
-    with threads(1):
-        yield
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def lif(tau=2.0, threshold=1.0, **options):

@@ -11,7 +11,6 @@ from torch import nn
 from t1c.bridge.engine.kernels.surrogate import Surrogate
 from t1c.ir.errors import UnsupportedError
 
-from .engine_helpers import threads
 from .export_helpers import bridge, ir, spikes
 from .peers import peer
 
@@ -22,10 +21,7 @@ T, B = 6, 5
 """Steps and samples of the training: others than the samples that models are exported from."""
 
 
-@pytest.fixture(autouse=True, scope="module")
-def _one_thread():
-    with threads(1):
-        yield
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def jelly(mode: str, *parts: nn.Module) -> nn.Sequential:

@@ -9,7 +9,7 @@ from t1c import bridge, ir
 from t1c.bridge import verify
 from t1c.bridge.engine.stateful import StatefulModule
 
-from .engine_helpers import grid, threads
+from .engine_helpers import grid
 from .strategies_executor import chain
 
 snn = pytest.importorskip("snntorch")
@@ -19,10 +19,7 @@ RNG = np.random.default_rng(7)
 W1, B1, W2, B2 = grid(RNG, 8, 6), grid(RNG, 8), grid(RNG, 5, 8), grid(RNG, 5)
 
 
-@pytest.fixture(autouse=True, scope="module")
-def _one_thread():
-    with threads(1):
-        yield
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def leaky():
