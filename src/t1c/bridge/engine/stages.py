@@ -45,7 +45,7 @@ def work_stage(
     """All steps of a stage, and of those behind it that are worked with it: all their names."""
     name, choice = stage.names[0], None
     nodes = stretch.together(network, stage, next(iter(inputs.values())))
-    if stretch.work(network, nodes, inputs, values, state, after, keep):
+    if stretch.work(network, nodes, inputs, values, state, after, keep, moment):
         return set(nodes.names)
     if not stage.loop:
         # What is told of a weight still holds when the block is worked: no code of the user's runs.

@@ -22,6 +22,7 @@ from .kernels.generated.made import at_hand
 from .kernels.generated.scan import exact, scan, serves
 from .kernels.generated.symbol import Pen, Symbol, UnsuitedError, Written, written
 from .kernels.observed import is_observed
+from .looked import Moment
 from .merging import MergeModule
 from .network import Network, Together
 from .plan import Source, Stage
@@ -104,6 +105,19 @@ def as_written(
     if torch.is_grad_enabled() and any(t.requires_grad for t in kept.unchanged.tensors):
         return write(network, names, keep, like)
     return kept.stretch
+
+
+def _written_now(
+    network: Network, names: Sequence[str], keep: Sequence[str], like: Tensor, moment: Moment
+) -> Stretch:
+    """The same; a look at the network that tells all spares one at these modules."""
+
+    def make() -> Stretch:
+        return as_written(network, names, keep, like)
+
+    if torch.is_grad_enabled() and moment.learns:
+        return make()
+    return moment.once(("stretch", *names, None, *keep, like.shape[1:]), make)
 
 
 class _Kept:
@@ -293,6 +307,7 @@ def work(
     state: States,
     after: States,
     keep: Collection[str],
+    moment: Moment,
 ) -> bool:
     """All steps of some nodes as one loop; False, and nothing done, if none serves them."""
     first = next(iter(inputs.values()))
@@ -307,7 +322,7 @@ def work(
     targets = network.plan.targets
     wanted = [n for n in names if n in keep or not set(targets[n]) <= set(names)]
     try:
-        stretch = as_written(network, names, wanted, like)
+        stretch = _written_now(network, names, wanted, like, moment)
         loop = stretch.written.loop
         results = len(first) * len(names)
         worth = results >= WORTH or results * like.numel() >= LARGE
