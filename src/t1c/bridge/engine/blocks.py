@@ -9,7 +9,7 @@ from typing import TypeVar
 import torch
 from torch import Tensor, nn
 
-from .chains import Chain, factors_of, find_chain, neuron_behind
+from .chains import Chain, Chained, factors_of, find_chain, neuron_behind
 from .choices import FEW, IN_ORDER, Choice, chosen, fits, obstacle_to_events, sample_of_affine
 from .folding import DENSE_BYTES
 from .geometry import Convolving, convolution_of
@@ -30,7 +30,7 @@ MAPS = 2
 
 
 @dataclass(frozen=True)
-class Block:
+class Block(Chained):
     """A convolution and what is behind it.
 
     Attributes:
@@ -48,16 +48,6 @@ class Block:
     limit: float | None
     ordered: bool
     choice: Choice | None = None
-
-    @property
-    def names(self) -> tuple[str, ...]:
-        """Of the nodes, in order."""
-        return self.chain.names
-
-    @property
-    def neuron(self) -> str | None:
-        """The name of the neuron, if there is one."""
-        return self.chain.neuron
 
     @property
     def serves(self) -> bool:
@@ -171,10 +161,14 @@ class AffineBlock:
 
     def run(self, xs: Tensor, state: State, values: Values, moment: Moment) -> tuple[Tensor, State]:
         """Work ``xs`` (T, B, in); the spikes and the neuron's state."""
-        if not state:
-            count = 2 if self.rule.synapse else 1
-            state = (xs.new_zeros(1).expand(xs.shape[1], *self.features),) * count
+        state = state or at_rest(xs, self.features, self.rule)
         return affine_block(xs, self.layer.weight, self.layer.bias, state, self.laid, self.rule)
+
+
+def at_rest(xs: Tensor, features: tuple[int, ...], rule: Rule) -> State:
+    """A neuron's state before the first step of ``xs`` (T, B, ...): zeros that take no room."""
+    rest = xs.new_zeros(1).expand(xs.shape[1], *features)
+    return (rest, rest) if rule.synapse else (rest,)
 
 
 B = TypeVar("B", Block, AffineBlock)

@@ -38,6 +38,22 @@ class Chain:
     pool: Pool | None = None
 
 
+class Chained:
+    """Nodes that are worked as one: the last one's value comes out."""
+
+    chain: Chain
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Of the nodes, in order."""
+        return self.chain.names
+
+    @property
+    def neuron(self) -> str | None:
+        """The name of the neuron, if there is one."""
+        return self.chain.neuron
+
+
 def find_chain(
     network: Network,
     name: str,
@@ -56,9 +72,9 @@ def find_chain(
     """
     names, norm, beside, neuron, pool = [name], None, None, None, None
     taker = only_target(network, name, keep)
-    if taker is not None and (found := _norm(network.node(taker), shape)) is not None:
-        norm = found
-        names.append(taker)
+    if taker is not None and not network.node(taker).training:
+        norm = norm_of(network.node(taker), shape)
+        names += [taker] * (norm is not None)
     taker, other = _added(network, names[-1], shape, keep, known)
     if taker is not None and isinstance(network.node(taker), MergeModule):
         beside = other
@@ -115,9 +131,10 @@ def _added(
     return (taker, other) if there and fits else (None, None)
 
 
-def _norm(module: nn.Module, shape: Shape) -> nn.BatchNorm1d | nn.BatchNorm2d | None:
+def norm_of(module: nn.Module, shape: Shape) -> nn.BatchNorm1d | nn.BatchNorm2d | None:
+    """A batch norm for such maps that has statistics, if that is what a module is."""
     kind, channels = nn.BatchNorm2d if len(shape) == 3 else nn.BatchNorm1d, shape[0]
-    if type(module) is not kind or module.training or not is_plain(module):
+    if type(module) is not kind or not is_plain(module):
         return None
     statistics = [module._buffers[name] for name in ("running_mean", "running_var")]
     if any(b is None for b in statistics):

@@ -9,8 +9,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from .blocks import MAPS, convolve, fitting, learns
-from .chains import Chain, only_target
+from .blocks import MAPS, at_rest, convolve, fitting, learns
+from .chains import Chain, Chained, norm_of, only_target
 from .choices import Choice, chosen, obstacle_to_events
 from .geometry import Convolving, pool_of
 from .kernels.convolution import Behind, Convolution, ConvolutionLoop, placed
@@ -29,7 +29,7 @@ Shape = tuple[int, ...]
 
 
 @dataclass(frozen=True)
-class TrainedBlock:
+class TrainedBlock(Chained):
     """A convolution and what is behind it, with a gradient.
 
     Attributes:
@@ -51,16 +51,6 @@ class TrainedBlock:
     serves = True
 
     @property
-    def names(self) -> tuple[str, ...]:
-        """Of the nodes, in order."""
-        return self.chain.names
-
-    @property
-    def neuron(self) -> str | None:
-        """The name of the neuron."""
-        return self.chain.neuron
-
-    @property
     def features(self) -> Shape:
         """The shape of what the neuron is given."""
         return self.shape.leaving
@@ -69,9 +59,7 @@ class TrainedBlock:
         """Work ``xs`` (T, B, C, H, W), or (T, B, C, W); what comes out, and the neuron's state."""
         features, module = torch.Size(self.features), self.chain.norm
         c, rule = self.module.laid(features, xs.dtype, xs.device), self.module.rule
-        if not state:
-            rest = xs.new_zeros(1).expand(xs.shape[1], *features)
-            state = (rest,) * len(self.module.state_names)
+        state = state or at_rest(xs, features, rule)
         norm: Norm | None = None
         affine: tuple[Tensor | None, Tensor | None] = None, None
         if module is not None:
@@ -159,18 +147,13 @@ def trained_chain(network: Network, name: str, shape: Shape, keep: Collection[st
 
 def _norm(module: nn.Module, shape: Shape) -> nn.BatchNorm1d | nn.BatchNorm2d | None:
     """A batch norm for such maps, if what it keeps is all there; of which span a kernel knows."""
-    kind, channels = nn.BatchNorm2d if len(shape) == 3 else nn.BatchNorm1d, shape[0]
-    if type(module) is not kind or not is_plain(module):
+    norm = norm_of(module, shape)
+    if norm is None or (norm.training and span_of(norm) == ONCE):
         return None
-    if module.training and span_of(module) == ONCE:
+    if any(b is not None and b.requires_grad for b in norm._buffers.values()):
         return None
-    mean, var = module._buffers["running_mean"], module._buffers["running_var"]
-    if mean is None or var is None or mean.requires_grad or var.requires_grad:
-        return None
-    if module.momentum is None and module._buffers["num_batches_tracked"] is None:
-        return None
-    held = [mean, var, *(module._parameters[name] for name in ("weight", "bias"))]
-    return module if all(p is None or p.shape == (channels,) for p in held) else None
+    counted = norm.momentum is not None or norm._buffers["num_batches_tracked"] is not None
+    return norm if counted else None
 
 
 def find_trained_block(
