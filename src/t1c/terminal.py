@@ -18,6 +18,8 @@ from rich.text import Text
 from t1c.ir.fields import show
 from t1c.ir.shapes import Shape
 from t1c.sdk import FileInfo, RunReport
+from t1c.sdk.report import Facts, Part, Report
+from t1c.sdk.report import Table as Rows
 
 ENDLESS = 100_000
 """Columns where there is no terminal: in a pipe or file no line is ever broken."""
@@ -26,6 +28,48 @@ ENDLESS = 100_000
 def visible(text: str) -> str:
     """``text`` with control characters spelled out: what a file says may not steer a terminal."""
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
+def print_report(report: Report) -> None:
+    """A report of ``t1c.sdk``: its tables as the terminal is wide, everything else as it is."""
+    parts: list[RenderableType] = []
+    for part in report.parts():
+        if parts:
+            parts.append("")
+        parts += _rendered(part)
+    _print(*parts)
+
+
+def _rendered(part: Part) -> list[RenderableType]:
+    if isinstance(part, str):
+        return [Text("\n".join(map(visible, part.split("\n"))))]
+    title: list[RenderableType] = [Text(visible(part.title), style="bold")] if part.title else []
+    if isinstance(part, Facts):
+        return [*title, _facts(list(part.pairs))]
+    return [*title, _rows(part)]
+
+
+def _rows(part: Rows) -> Table:
+    table = Table(
+        box=box.SIMPLE,
+        pad_edge=False,
+        show_footer=bool(part.total),
+        show_edge=False,
+        collapse_padding=True,
+    )
+    footers = part.total or ("",) * len(part.columns)
+    for heading, footer in zip(part.columns, footers, strict=True):
+        right = heading in part.right
+        table.add_column(
+            visible(heading),
+            visible(footer),
+            justify="right" if right else "left",
+            no_wrap=right,
+            overflow="fold",
+        )
+    for row in part.rows:
+        table.add_row(*map(visible, row))
+    return table
 
 
 def print_info(info: FileInfo) -> None:

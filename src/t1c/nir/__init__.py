@@ -8,6 +8,7 @@ only; the ``nir`` package is needed for graphs in memory alone. Nothing here nee
 from .api import from_nir, loss_report, read, to_nir, write
 from .conventions import ConventionError, Conventions
 from .dialects import DIALECTS, Dialect
+from .either import GraphSource, read_graph
 from .losses import Loss, LossReport
 
 __all__ = [
@@ -15,11 +16,13 @@ __all__ = [
     "ConventionError",
     "Conventions",
     "Dialect",
+    "GraphSource",
     "Loss",
     "LossReport",
     "from_nir",
     "loss_report",
     "read",
+    "read_graph",
     "to_nir",
     "write",
 ]

@@ -5,6 +5,8 @@ Importing this package needs no torch; ``run`` and ``run_file`` need it when the
 
 from .convert import ConvertReport, convert
 from .info import FileInfo, NodeInfo, Source, file_info, node_infos
+from .numbers import format_bytes, format_number
+from .report import Facts, Part, Report, Table
 from .run_report import RunReport, run_file
 from .runner import DType, RunResult, run
 from .samples import Samples, read_samples
@@ -13,14 +15,20 @@ from .verify import verify_files
 __all__ = [
     "ConvertReport",
     "DType",
+    "Facts",
     "FileInfo",
     "NodeInfo",
+    "Part",
+    "Report",
     "RunReport",
     "RunResult",
     "Samples",
     "Source",
+    "Table",
     "convert",
     "file_info",
+    "format_bytes",
+    "format_number",
     "node_infos",
     "read_samples",
     "run",

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
+from t1c import nir
+
 from .runner import DType, import_torch
 from .samples import read_samples
 
@@ -47,9 +49,8 @@ def verify_files(
     """
     torch = import_torch()
     from t1c import bridge
-    from t1c.bridge.verify import read_graph
 
-    inputs = read_samples(data, read_graph(a, dt), steps=steps).inputs
+    inputs = read_samples(data, nir.read_graph(a, dt), steps=steps).inputs
     # One input needs no name, and may have another in the other file.
     xs = next(iter(inputs.values())) if len(inputs) == 1 else inputs
     return bridge.verify(

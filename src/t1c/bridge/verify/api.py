@@ -112,17 +112,6 @@ def verify(
     return _report(first, second, xs, dtype, tolerance, nodes)
 
 
-def read_graph(path: str | os.PathLike[str], dt: float | None = None) -> ir.Graph:
-    """The graph in a ``.t1c`` or ``.nir`` file; ``dt`` in seconds, if the latter does not say it.
-
-    Raises:
-        T1CError: the file is not valid, or this installation cannot read it.
-    """
-    if not os.fspath(path).endswith(".nir"):
-        return ir.read(path)
-    return nir.read(path, dt=dt)
-
-
 def _report(
     first: Side, second: Side, xs: Xs, dtype: torch.dtype, tolerance: float, nodes: bool
 ) -> Report:
@@ -215,7 +204,7 @@ def _loaded(side: Executable, dt: float | None) -> ir.Graph | nn.Module | tuple[
                 Problem(f"a {type(side).__name__}", "a graph, a path, an executor or a module")
             )
         return side
-    return os.fspath(side), read_graph(side, dt)
+    return os.fspath(side), nir.read_graph(side, dt)
 
 
 def _side(
