@@ -11,7 +11,6 @@ from t1c.events import event_fields, events_to_frames
 from t1c.events.grid import frames_to_rgb
 from t1c.ir.errors import InputError, Problem
 from t1c.ir.fields import Array
-
 from t1c.viz.spikes.arrays import as_numpy, new_axes, new_grid
 
 if TYPE_CHECKING:
