@@ -105,7 +105,7 @@ def test_rates_are_means():
         lambda: plot_raster(np.zeros((3, 2, 2)), neurons=[2]),
         lambda: plot_membranes(np.zeros((3, 2)), spikes=np.zeros((3, 4))),
         lambda: plot_membranes(np.zeros((3, 2)), threshold=np.ones(3)),
-        lambda: plot_rates(np.zeros((3, 2)), over="layers"),
+        lambda: plot_rates(np.zeros((3, 2)), over="layers"),  # type: ignore[arg-type]
         lambda: plot_rates(np.zeros((3, 2)), window=0),
         lambda: plot_frames(np.zeros((3, 5, 2, 2))),
         lambda: plot_frames(-np.ones((3, 2, 2))),
