@@ -107,7 +107,8 @@ class _Finder:
 
     def parts(self, names: Sequence[str], edges: Sequence[Edge], deeper: int) -> list[str | Block]:
         """The names as a sequence of nodes and blocks, repeats folded."""
-        units = Topology(names, edges).parts()
+        here = Topology(names, edges)
+        units = here.parts()
         if len(units) == 1 and len(units[0]) > 1:
             return list(names)  # a loop that no neuron breaks within this graph
         at = {name: i for i, unit in enumerate(units) for name in unit}
@@ -119,30 +120,28 @@ class _Finder:
         passed, between = _passed_by_all(dag)
         sequence: list[tuple[str | Block, str]] = []
         for place in range(len(passed) + 1):
-            branches = self._branches(dag, between.get(place, []), units, edges, deeper)
+            branches = self._branches(dag, between.get(place, []), units, here, deeper)
             meets = units[passed[place]] if place < len(passed) else None
             if meets is None or place == 0 or not branches:
                 sequence += [(part, self._mark(part)) for branch in branches for part in branch]
                 if meets is not None:
-                    unit = self._unit(meets, edges, deeper)
+                    unit = self._unit(meets, here, deeper)
                     sequence.append((unit, self._mark(unit)))
                 continue
-            last = self._unit(meets, edges, deeper)
+            last = self._unit(meets, here, deeper)
             start = set(units[passed[place - 1]])
-            ends = set(meets)
-            direct = any(a in start and b in ends for a, b in edges)
+            direct = any(a in start for b in meets for a in here.before[b])
             block = Block(
                 "residual" if direct else "branches", [*(p for b in branches for p in b), last]
             )
             sequence.append((block, self._mark(block, start)))
         return _folded(sequence)
 
-    def _unit(self, unit: list[str], edges: Sequence[Edge], deeper: int) -> str | Block:
+    def _unit(self, unit: list[str], here: Topology, deeper: int) -> str | Block:
         """One node, or a loop."""
         if len(unit) == 1:
             return unit[0]
-        inside = set(unit)
-        forward = [e for e in edges if e[0] in inside and e[1] in inside and e not in self.back]
+        forward = [e for e in _edges_within(here, unit) if e not in self.back]
         return Block("loop", self.parts(unit, forward, deeper - 1) if deeper else list(unit))
 
     def _branches(
@@ -150,20 +149,19 @@ class _Finder:
         dag: rx.PyDiGraph[int, None],
         members: list[int],
         units: list[list[str]],
-        edges: Sequence[Edge],
+        here: Topology,
         deeper: int,
     ) -> list[list[str | Block]]:
         """What lies between two nodes that all passes: its branches, each as a sequence."""
         if not members:
             return []
         if len(members) == 1:
-            return [[self._unit(units[members[0]], edges, deeper)]]
+            return [[self._unit(units[members[0]], here, deeper)]]
         part = dag.subgraph(members, preserve_attrs=False)
         branches: list[list[str | Block]] = []
         for component in rx.weakly_connected_components(part):
             names = [name for i in sorted(part[k] for k in component) for name in units[i]]
-            inside = set(names)
-            inner = [e for e in edges if e[0] in inside and e[1] in inside]
+            inner = _edges_within(here, names)
             branches.append(self.parts(names, inner, deeper - 1) if deeper else list(names))
         return sorted(branches, key=lambda branch: [self._mark(part) for part in branch])
 
@@ -180,6 +178,11 @@ class _Finder:
             if a in place
         ]
         return json.dumps([part.kind, [self.signatures[name] for name in leaves], wires])
+
+
+def _edges_within(topology: Topology, names: Sequence[str]) -> list[Edge]:
+    inside = set(names)
+    return [(a, b) for b in names for a in topology.before[b] if a in inside]
 
 
 def _passed_by_all(dag: rx.PyDiGraph[int, None]) -> tuple[list[int], dict[int, list[int]]]:

@@ -9,7 +9,7 @@ from typing import Any
 
 HEIGHT = 44.0
 NARROWEST, WIDEST = 120.0, 260.0
-LETTER, SMALL_LETTER = 7.4, 6.2
+LETTER, SMALL_LETTER = 7.8, 6.3
 """Widths of a letter of the name, 13 pixels high, and of the line below it, 11 pixels high."""
 MARGIN = 30.0
 ROUND = 20.0

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from t1c import ir
+from t1c.ir.fields import show
+from t1c.ir.values import same_value
 from t1c.nir import GraphSource, read_graph
 
 from .graph_dict import graph_to_dict
@@ -40,11 +43,11 @@ def diff_to_dict(
     """What ``graph_to_dict`` gives for both graphs together.
 
     Nodes and edges that differ have a ``status``: 'added', 'removed' or 'changed'; nodes that
-    changed have ``changes``, a line for each thing. ``differs`` lists what concerns the graph as a
-    whole.
+    changed have ``changes``, a line for each thing. ``differs`` lists what differs besides nodes.
     """
     if title is None:
-        title = " → ".join("graph" if isinstance(g, ir.Graph) else Path(g).name for g in (a, b))
+        sides = (("first", a), ("second", b))
+        title = " → ".join(n if isinstance(g, ir.Graph) else Path(g).name for n, g in sides)
     first, second = read_graph(a, dt), read_graph(b, dt)
     old, new = graph_to_dict(first), graph_to_dict(second, title)
     old_nodes, new_nodes = _inlined(first), _inlined(second)
@@ -64,7 +67,7 @@ def diff_to_dict(
                 group = group.rpartition("/")[0]
             new["nodes"].append({**node, "group": group or None, "status": "removed"})
     _edges(old, new)
-    new["differs"] = _whole(first, second)
+    new["differs"] = _whole(first, second, new["edges"])
     return new
 
 
@@ -92,7 +95,35 @@ def _inlined(graph: ir.Graph, path: str = "") -> dict[str, ir.Node]:
     return found
 
 
-def _whole(first: ir.Graph, second: ir.Graph) -> list[str]:
-    """What differs and lies neither in a node nor in which edges there are."""
-    lines = [line for line in first.difference(second) if not line.startswith(("node ", "edge "))]
-    return [line if len(line) < 300 else f"{line[:297]}..." for line in lines]
+def _whole(first: ir.Graph, second: ir.Graph, edges: list[dict[str, Any]]) -> list[str]:
+    """What differs and is no node, a line each."""
+    lines = []
+    if first.feedback != second.feedback:
+        lines.append(f"feedback: {show(first.feedback)} and {show(second.feedback)}")
+    mine, theirs = dict(_notes(first.metadata)), dict(_notes(second.metadata))
+    for key in {**mine, **theirs}:
+        before, after = mine.get(key), theirs.get(key)
+        if not same_value(before, after):
+            lines.append(f"metadata {key}: {_shown(before)} and {_shown(after)}")
+    lines += [
+        f"edge {edge['source']} → {edge['target']}: {edge['status']}"
+        for edge in edges
+        if "status" in edge
+    ]
+    same = {"nodes": (first.nodes, second.nodes), "edges": (first.edges, second.edges)}
+    for name, (before, after) in same.items():
+        if list(before) != list(after) and set(before) == set(after):
+            lines.append(f"{name}: the same in another order")
+    return lines
+
+
+def _notes(metadata: Mapping[str, Any], path: str = "") -> Iterator[tuple[str, Any]]:
+    for key, value in metadata.items():
+        if isinstance(value, Mapping):
+            yield from _notes(value, f"{path}{key}.")
+        else:
+            yield path + key, value
+
+
+def _shown(value: Any) -> str:
+    return "none" if value is None else show(value)

@@ -57,7 +57,7 @@ def summarize_array(array: Array) -> dict[str, Any]:
             "counts": counts.tolist(),
             "of": some.size,
         }
-    return jsonable(found)  # type: ignore[no-any-return]
+    return found
 
 
 def brief(value: Any) -> Any:

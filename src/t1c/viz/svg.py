@@ -8,6 +8,7 @@ from typing import Any
 
 from t1c.nir import GraphSource
 
+from .boxes import letters
 from .graph_dict import graph_to_dict
 from .layout import lay_out, opened
 from .palette import FAMILIES, FEEDBACK
@@ -81,9 +82,18 @@ def _box(box: Placed, thing: Mapping[str, Any], name: str, detail: str) -> list[
     if family != "border":
         stripe = Placed(box.id, box.x, box.y, 6, box.height, False)
         out.append(_rect(stripe, f'fill="{colour}"', "none", 3))
-    out.append(_text(box.x + indent, box.y + 18, name, 13, TEXT, 'font-weight="600"'))
-    out.append(_text(box.x + indent, box.y + 34, detail, 11, QUIET))
+    bold = f'font-weight="600" {_fitted(name, 8.6, box.width - 26)}'
+    out.append(_text(box.x + indent, box.y + 18, name, 13, TEXT, bold))
+    fitted = _fitted(detail, 7.0, box.width - 26)
+    out.append(_text(box.x + indent, box.y + 34, detail, 11, QUIET, fitted))
     return out
+
+
+def _fitted(words: str, letter: float, room: float) -> str:
+    """What keeps a text that may be too wide in some font to its room."""
+    if letters(words) * letter <= room:
+        return ""
+    return f'textLength="{room:.0f}" lengthAdjust="spacingAndGlyphs"'
 
 
 def _line(line: Line, status: str) -> list[str]:

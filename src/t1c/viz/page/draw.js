@@ -62,12 +62,13 @@ class Canvas {
     const inView = (x0, y0, x1, y1) =>
       x1 >= seen.left && x0 <= seen.right && y1 >= seen.top && y0 <= seen.bottom;
     const boxes = scene.boxes.filter(b => inView(b.x - 8, b.y, b.x + b.width + 8, b.y + b.height));
-    for (const box of boxes) if (box.open) this.frame(box, look, scale);
+    for (const box of boxes) if (box.open) this.frame(box, look);
     this.lines(scene.lines.filter(l => inView(...l.bounds)), look, scale);
+    for (const box of boxes) if (box.open && scale >= READABLE) this.title(box, ink);
     for (const box of boxes) if (!box.open) this.box(box, look, scale);
   }
 
-  frame(box, { ink, picked }, scale) {
+  frame(box, { ink, picked }) {
     const c = this.context;
     c.beginPath();
     c.roundRect(box.x, box.y, box.width, box.height, 10);
@@ -76,10 +77,18 @@ class Canvas {
     c.lineWidth = box.id === picked ? 2.5 : 1;
     c.strokeStyle = box.id === picked ? ink.pick : ink.frame;
     c.stroke();
-    if (scale < READABLE) return;
+  }
+
+  title(box, ink) {
+    const c = this.context, text = frameTitle(box);
     c.font = SMALL_FONT;
+    const width = Math.min(c.measureText(text).width, box.width - 20);
+    c.fillStyle = ink.page;
+    c.globalAlpha = 0.8;
+    c.fillRect(box.x + 7, box.y + 5, width + 6, 17);
+    c.globalAlpha = 1;
     c.fillStyle = ink.quiet;
-    c.fillText(frameTitle(box), box.x + 10, box.y + 17, box.width - 20);
+    c.fillText(text, box.x + 10, box.y + 17, box.width - 20);
   }
 
   lines(lines, look, scale) {
@@ -191,6 +200,11 @@ function frameTitle(box) {
   return `−  ${group.name}${kind}`;
 }
 
+// What keeps a text that may be too wide in some font to its room.
+function fitted(words, letter, room) {
+  return words.length * letter > room ? `textLength="${room}" lengthAdjust="spacingAndGlyphs"` : "";
+}
+
 // The same picture as SVG text.
 function asSvg(scene, ink) {
   const safe = text => text.replace(/[&<>"]/g, c => `&#${c.charCodeAt(0)};`);
@@ -239,8 +253,10 @@ function asSvg(scene, ink) {
     out.push(shape(box, mixed(ink.card, colour, ink.tint), status, round));
     if (!border) out.push(shape({ ...box, width: 6 }, colour, "none", 'rx="3"'));
     const indent = box.x + (border ? 20 : 16);
-    out.push(text(indent, box.y + 18, words.name, 13, ink.text, 'font-weight="600"'));
-    out.push(text(indent, box.y + 34, words.detail, 11, ink.quiet));
+    const room = box.width - 26;
+    out.push(text(indent, box.y + 18, words.name, 13, ink.text,
+      `font-weight="600" ${fitted(words.name, 8.6, room)}`));
+    out.push(text(indent, box.y + 34, words.detail, 11, ink.quiet, fitted(words.detail, 7, room)));
   }
   out.push("</svg>");
   return out.join("\n");

@@ -20,7 +20,8 @@ function sized(bytes) {
   return `${level ? bytes.toPrecision(3) : bytes} ${units[level]}`;
 }
 
-const number = x => typeof x === "number" ? String(+x.toPrecision(5)) : String(x);
+const number = x => typeof x !== "number" ? String(x)
+  : x && Math.abs(x) < 1e-4 ? x.toExponential(3) : String(+x.toPrecision(5));
 const shown = shape => shape.length ? `(${shape.join(", ")})` : "scalar";
 
 function inWords(value) {
@@ -137,7 +138,7 @@ function groupPanel(id, go, toggle, isOpen, heat) {
   const sum = key => members.reduce((total, n) => total + THINGS[n][key], 0);
   const kinds = {
     graph: "nested graph", repeat: `${group.times} equal parts`, part: "one of equal parts",
-    residual: "residual: added to what went in", branches: "branches", loop: "loop",
+    residual: "residual: what goes in also passes by", branches: "branches", loop: "loop",
   };
   const metadata = notes(group.metadata || {});
   return [
@@ -165,13 +166,14 @@ const KEYS = [
 ];
 
 function overview(go, ink) {
-  const nodes = THINGS.filter(thing => !thing.parts);
+  const nodes = THINGS.filter(thing => !thing.parts && thing.status !== "removed");
   const sum = key => nodes.reduce((total, node) => total + node[key], 0);
-  const back = DATA.edges.filter(edge => edge.feedback).length;
+  const edges = DATA.edges.filter(edge => edge.status !== "removed");
+  const back = edges.filter(edge => edge.feedback).length;
   const families = Object.entries(DATA.families)
     .map(([key, family]) => [key, family.title, nodes.filter(n => n.family === key).length])
     .filter(([, , count]) => count);
-  const numbers = [["nodes", counted(nodes.length)], ["edges", counted(DATA.edges.length)]];
+  const numbers = [["nodes", counted(nodes.length)], ["edges", counted(edges.length)]];
   if (back) numbers.push(["one step late", counted(back)]);
   numbers.push(["parameters", counted(sum("parameter_count"))], ["bytes", sized(sum("bytes"))],
     ["state per sample", counted(sum("state"))]);
