@@ -72,7 +72,8 @@ NEXT_FRAME = "new Promise(r => requestAnimationFrame(() => requestAnimationFrame
 
 
 def _shown(page: Page) -> None:
-    page.wait_for_function("performance.getEntriesByName('t1c-shown').length > 0")
+    while not page.evaluate("performance.getEntriesByName('t1c-shown').length"):
+        page.wait_for_timeout(5)
 
 
 def _moves(page: Page) -> str:

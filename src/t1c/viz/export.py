@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+import importlib
 import os
 import sys
 import tempfile
@@ -66,9 +67,8 @@ def visualize(
     """
     text = render_html(source, title, activity=activity, dt=dt)
     if in_notebook():
-        from IPython.display import HTML, display
-
-        display(HTML(as_frame(text, height)))  # type: ignore[no-untyped-call]
+        shown = importlib.import_module("IPython.display")
+        shown.display(shown.HTML(as_frame(text, height)))
         return None
     handle, name = tempfile.mkstemp(prefix="t1c-", suffix=".html")
     with open(handle, "w", encoding="utf-8") as file:
@@ -88,9 +88,7 @@ def as_frame(text: str, height: int) -> str:
 
 def in_notebook() -> bool:
     """Whether this runs in a notebook's kernel, and not in a terminal."""
-    if "IPython" not in sys.modules:
-        return False
-    from IPython import get_ipython
-
-    shell = get_ipython()
+    # A notebook has it loaded already; nobody else needs it.
+    ipython = sys.modules.get("IPython")
+    shell = ipython.get_ipython() if ipython is not None else None
     return shell is not None and type(shell).__name__ != "TerminalInteractiveShell"

@@ -6,6 +6,7 @@ import base64
 import hashlib
 import html
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import asdict
 from functools import cache
@@ -76,11 +77,8 @@ def page(data: Mapping[str, Any]) -> str:
         "data": as_json(data),
         "script": script,
     }
-    text = _file("page.html")
-    for name, part in parts.items():
-        head, mark, tail = text.rpartition("{{" + name + "}}")
-        text = head + part + tail if mark else text
-    return text
+    # In one go, so that no name is taken for a place where something belongs.
+    return re.sub(r"\{\{(\w+)\}\}", lambda place: parts[place[1]], _file("page.html"))
 
 
 def as_json(data: Any) -> str:

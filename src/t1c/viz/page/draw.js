@@ -202,7 +202,8 @@ function frameTitle(box) {
 
 // What keeps a text that may be too wide in some font to its room.
 function fitted(words, letter, room) {
-  return words.length * letter > room ? `textLength="${room}" lengthAdjust="spacingAndGlyphs"` : "";
+  const wide = [...words].reduce((sum, c) => sum + ("fijlrtI.,:;'|!()[] -_".includes(c) ? 0.66 : 1), 0);
+  return wide * letter > room ? `textLength="${room}" lengthAdjust="spacingAndGlyphs"` : "";
 }
 
 // The same picture as SVG text.

@@ -454,4 +454,12 @@ fit();
 setStep(0);
 window.addEventListener("resize", resized);
 document.fonts.ready.then(refresh);
+// For scripts and tests: what is shown, where, and what is selected, by name.
+window.t1c = {
+  boxes: () => scene.boxes.map(({ id, ...box }) => ({ ...box, id: THINGS[id].id })),
+  lines: () => scene.lines.map(line => line.path),
+  view: () => ({ ...view }),
+  selected: () => picked === null ? null : THINGS[picked].id,
+  select: name => go(THINGS.findIndex(thing => thing.id === name)),
+};
 requestAnimationFrame(() => requestAnimationFrame(() => performance.mark("t1c-shown")));
