@@ -115,7 +115,8 @@ def test_residual_blocks_are_found_and_their_repetition():
     assert shape_of(block) == ("repeat", 5, [one] * 5)
     assert block.prefix() == "blocks"
     types = {name: node.primitive for name, node in residual(5).nodes.items()}
-    assert block.title({n: types[n] for n in block.leaves()}) == "blocks ×5"
+    assert block.title(types) == "blocks ×5"
+    assert block.title(types, "blocks") == "Affine → LIF → Skip ×5"
 
 
 def test_plain_layers_that_repeat_are_found():
