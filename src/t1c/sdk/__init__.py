@@ -3,6 +3,10 @@
 Importing this package needs no torch; ``run`` and ``run_file`` need it when they are called.
 """
 
+from .change.extract_subgraph import extract_subgraph
+from .change.fold_batchnorm import fold_batchnorm
+from .change.merge_graphs import merge_graphs
+from .change.prune_disconnected import prune_disconnected
 from .compare.changes import FieldChange, NodeChange, compare_nodes
 from .compare.fingerprint import fingerprint_graph
 from .compare.graphs import GraphComparison, assert_graphs_equal, compare_graphs
@@ -10,6 +14,10 @@ from .compare.stamp import FingerprintCheck, Stamp, get_stamp, stamp_graph, veri
 from .convert import ConvertReport, convert
 from .info import FileInfo, NodeInfo, Source, file_info, node_infos
 from .numbers import format_bytes, format_number
+from .query.find_pattern import Matches, find_pattern
+from .query.inspect_node import Neighbour, NodeReport, inspect_node
+from .query.statistics import ArrayStatistics, Statistics, get_node_statistics
+from .query.trace_path import NodePath, Paths, trace_path
 from .report import Facts, Part, Report, Table
 from .run_report import RunReport, run_file
 from .runner import DType, RunResult, run
@@ -17,6 +25,7 @@ from .samples import Samples, read_samples
 from .verify import verify_files
 
 __all__ = [
+    "ArrayStatistics",
     "ConvertReport",
     "DType",
     "Facts",
@@ -24,30 +33,44 @@ __all__ = [
     "FileInfo",
     "FingerprintCheck",
     "GraphComparison",
+    "Matches",
+    "Neighbour",
     "NodeChange",
     "NodeInfo",
+    "NodePath",
+    "NodeReport",
     "Part",
+    "Paths",
     "Report",
     "RunReport",
     "RunResult",
     "Samples",
     "Source",
     "Stamp",
+    "Statistics",
     "Table",
     "assert_graphs_equal",
     "compare_graphs",
     "compare_nodes",
     "convert",
+    "extract_subgraph",
     "file_info",
+    "find_pattern",
     "fingerprint_graph",
+    "fold_batchnorm",
     "format_bytes",
     "format_number",
+    "get_node_statistics",
     "get_stamp",
+    "inspect_node",
+    "merge_graphs",
     "node_infos",
+    "prune_disconnected",
     "read_samples",
     "run",
     "run_file",
     "stamp_graph",
+    "trace_path",
     "verify_files",
     "verify_fingerprint",
 ]
