@@ -10,6 +10,13 @@ from .change.prune_disconnected import prune_disconnected
 from .compare.changes import FieldChange, NodeChange, compare_nodes
 from .compare.fingerprint import fingerprint_graph
 from .compare.graphs import GraphComparison, assert_graphs_equal, compare_graphs
+from .compare.lint.lint_graph import (
+    Finding,
+    LintReport,
+    LintRules,
+    lint_graph,
+    list_lint_rules,
+)
 from .compare.stamp import FingerprintCheck, Stamp, get_stamp, stamp_graph, verify_fingerprint
 from .convert import ConvertReport, convert
 from .info import FileInfo, NodeInfo, Source, file_info, node_infos
@@ -31,8 +38,11 @@ __all__ = [
     "Facts",
     "FieldChange",
     "FileInfo",
+    "Finding",
     "FingerprintCheck",
     "GraphComparison",
+    "LintReport",
+    "LintRules",
     "Matches",
     "Neighbour",
     "NodeChange",
@@ -63,6 +73,8 @@ __all__ = [
     "get_node_statistics",
     "get_stamp",
     "inspect_node",
+    "lint_graph",
+    "list_lint_rules",
     "merge_graphs",
     "node_infos",
     "prune_disconnected",
