@@ -3,6 +3,8 @@
 Importing this package needs no torch; ``run`` and ``run_file`` need it when they are called.
 """
 
+from .change.batch_convert import BatchEntry, BatchReport, batch_convert
+from .change.convert_to_spiking import convert_to_spiking
 from .change.extract_subgraph import extract_subgraph
 from .change.fold_batchnorm import fold_batchnorm
 from .change.merge_graphs import merge_graphs
@@ -33,6 +35,8 @@ from .verify import verify_files
 
 __all__ = [
     "ArrayStatistics",
+    "BatchEntry",
+    "BatchReport",
     "ConvertReport",
     "DType",
     "Facts",
@@ -60,9 +64,11 @@ __all__ = [
     "Statistics",
     "Table",
     "assert_graphs_equal",
+    "batch_convert",
     "compare_graphs",
     "compare_nodes",
     "convert",
+    "convert_to_spiking",
     "extract_subgraph",
     "file_info",
     "find_pattern",
