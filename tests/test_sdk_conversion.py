@@ -113,10 +113,8 @@ def test_what_is_recorded_and_given():
     assert lower.nodes["relu0"].v_threshold == np.percentile(above, 90)
     mixed = sdk.convert_to_spiking(graph, x, thresholds={"relu0": 2.5})
     note = mixed.metadata["converted"]
-    assert note["thresholds"] == {
-        "relu0": 2.5,
-        "relu1": top.metadata["converted"]["thresholds"]["relu1"],
-    }
+    assert note["neurons"] == ["relu0", "relu1"]
+    assert note["thresholds"] == [2.5, top.metadata["converted"]["thresholds"][1]]
     assert note["calibrated"] == ["relu1"]
     every = sdk.convert_to_spiking(graph, thresholds=1.5, answer="steps", neuron="LIF", tau=8)
     assert isinstance(every.nodes["relu1"], ir.LIF)

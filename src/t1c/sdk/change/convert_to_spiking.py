@@ -52,8 +52,8 @@ def convert_to_spiking(
     stands still, the mean of what an IF sends over T steps is the activation, cut to the range from
     0 to the threshold, up to one threshold / T: Diehl et al. 2015, Rueckauer et al. 2017. Layers
     behind others have to wait for these to settle, so their error is larger: compare with the
-    source on data of your own. ``metadata['converted']`` tells the
-    ``neurons`` and their ``thresholds``.
+    source on data of your own. ``metadata['converted']`` names the ``neurons`` and, in the same
+    order, their ``thresholds``.
 
     Preconditions, all of which are checked: nothing in the graph has memory; ReLUs have
     negative_slope 0; all else is linear, so that means over time pass through it, but for a
