@@ -3,9 +3,30 @@
 Importing this package needs no torch; ``run`` and ``run_file`` need it when they are called.
 """
 
+from .change.batch_convert import BatchEntry, BatchReport, batch_convert
+from .change.convert_to_spiking import convert_to_spiking
+from .change.extract_subgraph import extract_subgraph
+from .change.fold_batchnorm import fold_batchnorm
+from .change.merge_graphs import merge_graphs
+from .change.prune_disconnected import prune_disconnected
+from .compare.changes import FieldChange, NodeChange, compare_nodes
+from .compare.fingerprint import fingerprint_graph
+from .compare.graphs import GraphComparison, assert_graphs_equal, compare_graphs
+from .compare.lint.lint_graph import (
+    Finding,
+    LintReport,
+    LintRules,
+    lint_graph,
+    list_lint_rules,
+)
+from .compare.stamp import FingerprintCheck, Stamp, get_stamp, stamp_graph, verify_fingerprint
 from .convert import ConvertReport, convert
 from .info import FileInfo, NodeInfo, Source, file_info, node_infos
 from .numbers import format_bytes, format_number
+from .query.find_pattern import Matches, find_pattern
+from .query.inspect_node import Neighbour, NodeReport, inspect_node
+from .query.statistics import ArrayStatistics, Statistics, get_node_statistics
+from .query.trace_path import NodePath, Paths, trace_path
 from .report import Facts, Part, Report, Table
 from .run_report import RunReport, run_file
 from .runner import DType, RunResult, run
@@ -13,25 +34,61 @@ from .samples import Samples, read_samples
 from .verify import verify_files
 
 __all__ = [
+    "ArrayStatistics",
+    "BatchEntry",
+    "BatchReport",
     "ConvertReport",
     "DType",
     "Facts",
+    "FieldChange",
     "FileInfo",
+    "Finding",
+    "FingerprintCheck",
+    "GraphComparison",
+    "LintReport",
+    "LintRules",
+    "Matches",
+    "Neighbour",
+    "NodeChange",
     "NodeInfo",
+    "NodePath",
+    "NodeReport",
     "Part",
+    "Paths",
     "Report",
     "RunReport",
     "RunResult",
     "Samples",
     "Source",
+    "Stamp",
+    "Statistics",
     "Table",
+    "assert_graphs_equal",
+    "batch_convert",
+    "compare_graphs",
+    "compare_nodes",
     "convert",
+    "convert_to_spiking",
+    "extract_subgraph",
     "file_info",
+    "find_pattern",
+    "fingerprint_graph",
+    "fold_batchnorm",
     "format_bytes",
     "format_number",
+    "get_node_statistics",
+    "get_stamp",
+    "inspect_node",
+    "lint_graph",
+    "list_lint_rules",
+    "merge_graphs",
     "node_infos",
+    "prune_disconnected",
     "read_samples",
     "run",
     "run_file",
+    "stamp_graph",
+    "trace_path",
     "verify_files",
+    "verify_fingerprint",
 ]
