@@ -39,10 +39,31 @@ def expected_of(graph, xs, dtype):
         sent, state = reference.trace(each(lambda x, t=t: x[t], xs), state)
         values.append(sent)
         carried.append(state)
-    names = stateful(graph)
-    return {n: np.stack([step[n] for step in values]) for n in reference.nodes} | {
-        n: np.stack([step[node][k] for step in carried]) for n, (node, k) in names.items()
-    }
+    sent = {n: np.stack([step[n] for step in values]) for n in reference.nodes}
+    return (
+        sent
+        | {
+            n: np.stack([step[node][k] for step in carried])
+            for n, (node, k) in stateful(graph).items()
+        }
+        | {f"{n}.input": reaching(graph, n, sent) for n in inputs_of(graph)}
+    )
+
+
+def inputs_of(graph):
+    """Plain nodes that edges lead to."""
+    return [n for n, before in graph.topology().before.items() if before]
+
+
+def reaching(graph, name, sent):
+    """What the edges into a node bring, made one: what runs back is a step late."""
+    back = set(graph.feedback_edges())
+    arriving = []
+    for source in graph.topology().before[name]:
+        y = sent[source]
+        arriving.append(np.concatenate([0 * y[:1], y[:-1]]) if (source, name) in back else y)
+    steps = zip(*arriving, strict=True)
+    return np.stack([graph.nodes[name].merge_values(step) for step in steps])
 
 
 def assert_recorded_in_every_way(graph, xs, dtype, names):
@@ -85,7 +106,7 @@ def test_what_is_recorded_is_the_reference_bit_for_bit_in_every_way(data):
     dtype = data.draw(st.sampled_from(list(DTYPES)))
     graph = data.draw(networks(every=True, cyclic=data.draw(st.booleans())))
     xs = data.draw(sequences(graph))
-    known = [*graph.nodes, *stateful(graph)]
+    known = [*graph.nodes, *stateful(graph), *(f"{n}.input" for n in inputs_of(graph))]
     names = data.draw(st.lists(st.sampled_from(known), min_size=1, max_size=4))
     expected = expected_of(graph, xs, dtype)
     neurons = [n for n in names if isinstance(graph.nodes.get(n), SpikingNeuron)]
@@ -117,7 +138,7 @@ def grid_input(steps=30, batch=3, features=4):
 )
 def test_spikes_and_potentials_of_hidden_layers(options):
     graph, xs = layered(**options), grid_input()
-    names = ["lif1", "lif2.v", "lif2.i", "lif1.v", "lif2"]
+    names = ["lif1", "lif2.v", "lif2.i", "lif1.v", "lif2", "lif2.input", "lif1.input"]
     assert_recorded_in_every_way(graph, {"input": xs.numpy()}, torch.float32, names)
     _, _, found = bridge.ir_to_torch(graph).run(xs, record=names)
     assert list(found) == names

@@ -249,8 +249,9 @@ class GraphExecutor(nn.Module):
                 a time.
             state: what an earlier call returned; None or {} is rest.
             record: names of hidden nodes to return too: "lif1" is what the node sends, its spikes;
-                "lif2.v" the state variable ``v`` after each step, as ``state`` holds it. A nested
-                graph "lif" is its one output, and "lif.v" the value that its node ``v`` carries.
+                "lif2.v" the state variable ``v`` after each step, as ``state`` holds it;
+                "lif2.input" what reaches it, its inputs made one. A nested graph "lif" is its one
+                output, and "lif.v" the value that its node ``v`` carries.
             steps: how many steps values are held for, in the place of ``hold``.
             collect: what becomes of the outputs, and of what is recorded: 'stack' returns those of
                 all steps (T, B, ...), 'sum' their sum over time (B, ...), 'last' those of the last

@@ -5,7 +5,15 @@ Importing this package needs no torch; ``run`` and ``run_file`` need it when the
 
 from .convert import ConvertReport, convert
 from .info import FileInfo, NodeInfo, Source, file_info, node_infos
-from .numbers import format_bytes, format_number
+from .measure import (
+    GraphAnalysis,
+    NodeAnalysis,
+    Summary,
+    analyze_graph,
+    analyze_node,
+    summarize,
+)
+from .numbers import format_bytes, format_joules, format_number, format_seconds
 from .report import Facts, Part, Report, Table
 from .run_report import RunReport, run_file
 from .runner import DType, RunResult, run
@@ -17,6 +25,8 @@ __all__ = [
     "DType",
     "Facts",
     "FileInfo",
+    "GraphAnalysis",
+    "NodeAnalysis",
     "NodeInfo",
     "Part",
     "Report",
@@ -24,14 +34,20 @@ __all__ = [
     "RunResult",
     "Samples",
     "Source",
+    "Summary",
     "Table",
+    "analyze_graph",
+    "analyze_node",
     "convert",
     "file_info",
     "format_bytes",
+    "format_joules",
     "format_number",
+    "format_seconds",
     "node_infos",
     "read_samples",
     "run",
     "run_file",
+    "summarize",
     "verify_files",
 ]

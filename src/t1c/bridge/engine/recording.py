@@ -10,6 +10,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -37,19 +38,19 @@ class Place:
 
     Attributes:
         node: whose it is.
-        variable: which of its state variables, by number; None: what the node sends.
+        part: what the node sends, what reaches it, or one of its state variables, by number.
     """
 
     node: str
-    variable: int | None = None
+    part: int | Literal["sent", "input"] = "sent"
 
 
 def places_of(network: Network) -> dict[str, Place]:
     """Everything that can be recorded, by name.
 
-    A node's name is what it sends, ``node.variable`` a state variable after each step. A nested
-    graph is its one output, and ``graph.node`` the one value that a node in it carries. A name that
-    a node bears is always that node.
+    A node's name is what it sends, ``node.variable`` a state variable after each step, and
+    ``node.input`` what reaches it, made one. A nested graph is its one output, and ``graph.node``
+    the one value that a node in it carries. A name that a node bears is always that node.
     """
     places = {name: Place(name) for name in network.slots}
     for name in network.slots:
@@ -68,6 +69,8 @@ def places_of(network: Network) -> dict[str, Place]:
     for graph, names in exits.items():
         if len(names) == 1:
             places.setdefault(graph, Place(names[0]))
+    for name in network.slots:
+        places.setdefault(f"{name}.input", Place(name, "input"))
     return places
 
 
@@ -101,10 +104,10 @@ class Recording:
         self._places = {name: known[name] for name in names}
         keep = dict.fromkeys(network.plan.outputs)
         for place in self._places.values():
-            if place.variable is None:
+            if place.part == "sent":
                 keep[place.node] = None
                 continue
-            if not is_plain(network.node(place.node)):
+            if place.part != "input" and not is_plain(network.node(place.node)):
                 raise _watched(place.node)
             keep |= dict.fromkeys(source.name for source in network.plan.sources[place.node])
         self.keep = tuple(keep)
@@ -125,12 +128,14 @@ class Recording:
         carried: dict[str, tuple[Tensor, ...]] = {}
         found: Recorded = {}
         for name, place in self._places.items():
-            if place.variable is None:
+            if place.part == "sent":
                 found[name] = each_port(values[place.node], own)
-                continue
-            if place.node not in carried:
-                carried[place.node] = _carried(self._network, place.node, inputs, values, state)
-            found[name] = own(carried[place.node][place.variable])
+            elif place.part == "input":
+                found[name] = own(reached(self._network, place.node, inputs, values, state))
+            else:
+                if place.node not in carried:
+                    carried[place.node] = _carried(self._network, place.node, inputs, values, state)
+                found[name] = own(carried[place.node][place.part])
         return found
 
 
@@ -178,13 +183,15 @@ def _carried(
 
 
 def _unknown(name: str, known: dict[str, Place]) -> Problem:
-    names = list(known)
-    if len(names) > MANY:
+    names = [n for n, place in known.items() if place.part != "input"]
+    more = len(names) - MANY
+    if more > 0:
         names = difflib.get_close_matches(name, names, MANY, 0.0)
-    more = f" and {len(known) - len(names)} more" if len(known) > len(names) else ""
+    listed = ", ".join(map(repr, names)) + (f" and {more} more" if more > 0 else "")
     return Problem(
         f"there is nothing of the name {name!r} to record",
-        f"the name of a node, or of a state variable: {', '.join(map(repr, names))}{more}",
+        f"the name of a node, or of a state variable: {listed}",
+        "What reaches a node is its name with '.input'.",
         field="record",
     )
 
