@@ -216,9 +216,10 @@ def profile_graph(
     graph = nir.read_graph(source, dt, allow_nonfinite=allow_nonfinite)
     measured = None
     if inputs is not None:
-        import_torch()
+        torch = import_torch()
         samples = as_samples(inputs, graph, steps=steps, allow_nonfinite=allow_nonfinite)
-        measured = _measure(graph, samples, batch_size, dtype, energy, saturated, progress)
+        with torch.inference_mode():
+            measured = _measure(graph, samples, batch_size, dtype, energy, saturated, progress)
     return Profile(
         nodes=_memories(graph, ITEM_SIZES[dtype]),
         dtype=dtype,
@@ -259,27 +260,24 @@ def _measure(
     saturated: float,
     progress: Callable[[float, int], object] | None,
 ) -> Measurement:
-    import torch
-
     from t1c import bridge
 
-    precision = getattr(torch, dtype)
+    precision = getattr(import_torch(), dtype)
     executor = bridge.ir_to_torch(graph, dtype=precision, trainable=False)
     activity, operations = ActivityCounter(dict(watched(graph))), OperationsCounter(graph)
     names = [*activity.names, *operations.names]
     begin = time.perf_counter()
-    with torch.inference_mode():
-        for batch in pieces(samples.count, batch_size):
-            state = None
-            operations.begin(batch.stop - batch.start)
-            for times in pieces(samples.steps, STEPS_AT_ONCE):
-                xs = {n: piece(x, times, batch, precision) for n, x in samples.inputs.items()}
-                _, state, recorded = executor.run(xs, state, record=names, collect="stack")
-                activity.take(recorded)
-                operations.take(recorded)
-                if progress is not None:
-                    share = times.stop / samples.steps
-                    progress(batch.start + share * (batch.stop - batch.start), samples.count)
+    for batch in pieces(samples.count, batch_size):
+        state = None
+        operations.begin(batch.stop - batch.start)
+        for times in pieces(samples.steps, STEPS_AT_ONCE):
+            xs = {n: piece(x, times, batch, precision) for n, x in samples.inputs.items()}
+            _, state, recorded = executor.run(xs, state, record=names, collect="stack")
+            activity.take(recorded)
+            operations.take(recorded)
+            if progress is not None:
+                share = times.stop / samples.steps
+                progress(batch.start + share * (batch.stop - batch.start), samples.count)
     found, counts = activity.result(saturated), operations.result()
     dense, macs, acs = operations.totals()
     return Measurement(
