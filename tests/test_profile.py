@@ -320,6 +320,16 @@ def test_the_digits_are_profiled_as_they_run():
     assert did.activity[-1].spikes == sdk.run(graph, samples).out_sum["output"].sum()
 
 
+def test_a_layer_that_never_fires_is_named():
+    found = sdk.profile_graph(small(), np.zeros((3, 1, 3)))
+    assert found.measured.silent == ("if", "relu")
+    assert "silent" in str(found)
+    assert "if, relu" in str(found)
+    busy = sdk.profile_graph(small(), np.ones((3, 1, 3)))
+    assert busy.measured.silent == ()
+    assert "silent" not in str(busy)
+
+
 def test_without_inputs_nothing_runs_and_dt_is_recorded():
     path = next(p for p in NIR_FILES if p.name == "lif.nir")
     found = sdk.profile_graph(path, dt=1e-4)

@@ -87,6 +87,11 @@ class Measurement:
         """Of all neurons per sample."""
         return sum(node.spikes or 0 for node in self.activity) / self.samples
 
+    @property
+    def silent(self) -> tuple[str, ...]:
+        """The nodes of which no neuron ever sent anything."""
+        return tuple(node.name for node in self.activity if node.dead == node.neurons)
+
 
 @dataclass(frozen=True, repr=False, eq=False)
 class Profile(Report):
@@ -135,7 +140,10 @@ class Profile(Report):
         everything = asdict(self)
         totals = {n: getattr(self, n) for n in ("weights", "activations", "state", "macs")}
         if self.measured is not None:
-            everything["measured"]["spikes"] = self.measured.spikes
+            everything["measured"] |= {
+                "spikes": self.measured.spikes,
+                "silent": self.measured.silent,
+            }
             for node in everything["measured"]["activity"]:
                 del node["active"]
         plain: dict[str, Any] = jsonable({**everything, **totals})
@@ -326,6 +334,7 @@ def _measured(measured: Measurement, dt: float | None) -> list[Part]:
     pairs = [
         ("samples", f"{measured.samples:,} of {measured.steps:,} steps"),
         ("spikes", f"{format_number(measured.spikes, 4)} per sample"),
+        ("silent", ", ".join(measured.silent)),
         ("activation sparsity", "" if sparsity is None else _share(sparsity)),
         ("synaptic operations, dense", f"{format_number(measured.dense, 4)} per sample"),
         ("effective MACs", f"{format_number(measured.effective_macs, 4)} per sample"),
