@@ -286,15 +286,18 @@ def test_among_thousands_of_names_the_error_lists_the_nearest():
         executor.run(torch.zeros(1, 1, 1), record=["layr77"])
 
 
-def test_the_state_of_a_module_with_hooks_is_refused():
-    executor = bridge.ir_to_torch(layered())
+def test_modules_with_hooks_are_called_as_often_as_ever():
+    executor, xs = bridge.ir_to_torch(layered()), grid_input()
+    names = ["lif1", "lif1.v", "lif2.v"]
+    outputs, _, expected = executor.run(xs, record=names)
     calls = []
     executor.node("lif1").register_forward_hook(lambda *_: calls.append(1))
-    with pytest.raises(ir.UnsupportedError, match=r"'lif1'.*watched"):
-        executor.run(grid_input(), record=["lif1.v"])
-    _, _, found = executor.run(grid_input(), record=["lif1", "lif2.v"])
-    assert len(calls) == 30
-    assert found["lif1"].sum() > 20
+    for chunk in (None, 7):
+        calls.clear()
+        found = executor.run(xs, record=names, chunk=chunk)
+        assert len(calls) == 30
+        assert torch.equal(found[0], outputs)
+        assert_same(found[2], expected)
 
 
 def test_a_name_that_a_node_bears_is_that_node():
@@ -309,12 +312,61 @@ def test_a_name_that_a_node_bears_is_that_node():
     assert torch.equal(found["lif.v"], outputs)
 
 
-def test_modules_of_the_users_map_show_what_they_send():
-    executor = bridge.ir_to_torch(layered(), {ir.LIF: lambda node: snn.Leaky(0.5)})
-    xs = grid_input()
-    outputs, _, found = executor.run(xs, record=["lif1", "lif2.v"])
-    assert torch.equal(outputs, executor.run(xs)[0])
-    assert found["lif1"].sum() > 20
+class Resonator(nn.Module):
+    """A module of the user's with two state variables."""
+
+    def forward(self, x, position=None, speed=None):
+        if position is None:
+            position, speed = torch.zeros_like(x), torch.zeros_like(x)
+        speed = speed + x - 0.25 * position
+        position = position + 0.25 * speed
+        return (position > 0.5).to(x.dtype), position, speed
+
+
+MAPS = {
+    "Leaky": (lambda node: snn.Leaky(0.5), ["lif1.mem"]),
+    "Synaptic": (lambda node: snn.Synaptic(0.5, 0.75), ["lif1.syn", "lif1.mem"]),
+    "own": (lambda node: Resonator(), ["lif1.speed", "lif1.position"]),
+}
+
+
+@pytest.mark.parametrize("kind", MAPS)
+@pytest.mark.parametrize("recurrent", [False, True])
+def test_modules_of_the_users_map_show_what_they_send_and_carry(kind, recurrent):
+    make, names = MAPS[kind]
+    graph = with_feedback() if recurrent else layered()
+    executor = bridge.ir_to_torch(graph, {ir.LIF: make}, return_state=True)
+    xs, state, steps = grid_input(), None, []
+    for x in xs:
+        _, state = executor(x, state)
+        steps.append(state["lif1"])
+    order = {"syn": 0, "mem": -1, "position": 0, "speed": 1}
+    if recurrent:  # what runs back is the last entry
+        assert len(steps[0]) == len(names) + 1
+        order["mem"] = len(names) - 1
+    whole = executor.run(xs)[0]
+    # snnTorch's neurons write to their buffers, which a checkpoint refuses.
+    ways = [(None, False), (4, False)] + [(4, True)] * (kind == "own")
+    for chunk, checkpoint in ways:
+        outputs, _, found = executor.run(
+            xs, record=["lif1", *names, "lif2.v"], chunk=chunk, checkpoint=checkpoint
+        )
+        assert torch.equal(outputs, whole)
+        assert found["lif1"].sum() > 20
+        for name in names:
+            place = order[name.removeprefix("lif1.")]
+            assert torch.equal(found[name], torch.stack([own[place] for own in steps])), name
+    nothing = executor.run(xs[:0], record=names)[2]
+    assert {y.shape for y in nothing.values()} == {(0, 3, 6)}
+
+
+def with_feedback():
+    """The layers of ``layered``, the first of which hears itself."""
+    graph = layered()
+    back = ir.Linear(np.random.default_rng(3).integers(-64, 64, (6, 6)) / 256)
+    nodes = {**graph.nodes, "back": back}
+    edges = [*graph.edges, ("back", "lif1"), ("lif1", "back")]
+    return ir.Graph(nodes, edges, allow_cycles=True)
 
 
 def test_no_steps_are_recorded_as_none():
