@@ -12,17 +12,32 @@ from .change.prune_disconnected import prune_disconnected
 from .compare.changes import FieldChange, NodeChange, compare_nodes
 from .compare.fingerprint import fingerprint_graph
 from .compare.graphs import GraphComparison, assert_graphs_equal, compare_graphs
-from .compare.lint.lint_graph import (
-    Finding,
-    LintReport,
-    LintRules,
-    lint_graph,
-    list_lint_rules,
-)
+from .compare.lint.lint_graph import Finding, LintReport, LintRules, lint_graph, list_lint_rules
 from .compare.stamp import FingerprintCheck, Stamp, get_stamp, stamp_graph, verify_fingerprint
 from .convert import ConvertReport, convert
 from .info import FileInfo, NodeInfo, Source, file_info, node_infos
-from .numbers import format_bytes, format_number
+from .measure import (
+    TABLES,
+    EnergyEstimate,
+    EnergyTable,
+    GraphAnalysis,
+    Measurement,
+    NeuronSettings,
+    NodeActivity,
+    NodeAnalysis,
+    NodeMemory,
+    NodeOperations,
+    Profile,
+    Setting,
+    Summary,
+    analyze_graph,
+    analyze_node,
+    connection_sparsity,
+    neuron_settings,
+    profile_graph,
+    summarize,
+)
+from .numbers import format_bytes, format_joules, format_number, format_seconds
 from .query.find_pattern import Matches, find_pattern
 from .query.inspect_node import Neighbour, NodeReport, inspect_node
 from .query.statistics import ArrayStatistics, Statistics, get_node_statistics
@@ -30,43 +45,60 @@ from .query.trace_path import NodePath, Paths, trace_path
 from .report import Facts, Part, Report, Table
 from .run_report import RunReport, run_file
 from .runner import DType, RunResult, run
-from .samples import Samples, read_samples
+from .samples import Samples, as_samples, read_samples
 from .verify import verify_files
 
 __all__ = [
+    "TABLES",
     "ArrayStatistics",
     "BatchEntry",
     "BatchReport",
     "ConvertReport",
     "DType",
+    "EnergyEstimate",
+    "EnergyTable",
     "Facts",
     "FieldChange",
     "FileInfo",
     "Finding",
     "FingerprintCheck",
+    "GraphAnalysis",
     "GraphComparison",
     "LintReport",
     "LintRules",
     "Matches",
+    "Measurement",
     "Neighbour",
+    "NeuronSettings",
+    "NodeActivity",
+    "NodeAnalysis",
     "NodeChange",
     "NodeInfo",
+    "NodeMemory",
+    "NodeOperations",
     "NodePath",
     "NodeReport",
     "Part",
     "Paths",
+    "Profile",
     "Report",
     "RunReport",
     "RunResult",
     "Samples",
+    "Setting",
     "Source",
     "Stamp",
     "Statistics",
+    "Summary",
     "Table",
+    "analyze_graph",
+    "analyze_node",
+    "as_samples",
     "assert_graphs_equal",
     "batch_convert",
     "compare_graphs",
     "compare_nodes",
+    "connection_sparsity",
     "convert",
     "convert_to_spiking",
     "extract_subgraph",
@@ -75,19 +107,24 @@ __all__ = [
     "fingerprint_graph",
     "fold_batchnorm",
     "format_bytes",
+    "format_joules",
     "format_number",
+    "format_seconds",
     "get_node_statistics",
     "get_stamp",
     "inspect_node",
     "lint_graph",
     "list_lint_rules",
     "merge_graphs",
+    "neuron_settings",
     "node_infos",
+    "profile_graph",
     "prune_disconnected",
     "read_samples",
     "run",
     "run_file",
     "stamp_graph",
+    "summarize",
     "trace_path",
     "verify_files",
     "verify_fingerprint",

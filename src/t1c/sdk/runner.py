@@ -153,11 +153,11 @@ def run(
     tell(0)
     begin = time.perf_counter()
     with torch.inference_mode():
-        for batch in _pieces(samples.count, batch_size):
+        for batch in pieces(samples.count, batch_size):
             state = None
-            for times in _pieces(samples.steps, STEPS_AT_ONCE):
+            for times in pieces(samples.steps, STEPS_AT_ONCE):
                 xs = {
-                    name: _piece(array, times, batch, precision)
+                    name: piece(array, times, batch, precision)
                     for name, array in samples.inputs.items()
                 }
                 ys, state = executor.run(xs, state, collect="stack")
@@ -219,12 +219,13 @@ def import_torch() -> ModuleType:
     return torch
 
 
-def _pieces(length: int, size: int) -> Iterator[slice]:
+def pieces(length: int, size: int) -> Iterator[slice]:
+    """Parts of ``size``, of which the last may be shorter."""
     for start in range(0, length, size):
         yield slice(start, min(start + size, length))
 
 
-def _piece(array: Array, times: slice, batch: slice, dtype: torch.dtype) -> torch.Tensor:
+def piece(array: Array, times: slice, batch: slice, dtype: torch.dtype) -> torch.Tensor:
     """Some steps of some samples; what stands still over time takes the memory of one step."""
     if array.strides[0] == 0:
         still = _tensor(array[0, batch], dtype)

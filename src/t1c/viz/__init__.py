@@ -1,8 +1,8 @@
 """Graphs, spikes and events as pictures.
 
 Graphs as one HTML file that needs nothing else, as SVG and as DOT; spikes, membranes and rates as
-figures (matplotlib); recordings of event cameras as figures and as a page that plays them. Importing
-this package needs neither torch nor matplotlib.
+figures (matplotlib); recordings of event cameras as figures and as a page that plays them.
+Importing this package needs neither torch nor matplotlib.
 """
 
 from t1c.events import events_to_frames, events_to_grid, events_to_raster

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from . import stretch
-from .arrivals import merge, nothing, state_of
+from .arrivals import merged, nothing, state_of
 from .blocks import AffineBlock, Block, find_affine_block, find_block, learns
 from .choices import Choice
 from .folding import fold, fold_in_order
@@ -19,7 +19,6 @@ from .input_checks import Inputs
 from .kernels.weights import one_look
 from .looked import Moment
 from .looped import work_looped
-from .merging import MergeModule
 from .network import Network
 from .plan import Stage
 from .spans import LAST, ONCE, gathers, masked, masks, normed_at_last, refuse_changing, span_of
@@ -27,7 +26,7 @@ from .state_checks import States
 from .stateful import State, StatefulModule
 from .step import entering, step_nodes
 from .trained_blocks import TrainedBlock, find_trained_block
-from .values import Sent, Values, at_port, at_step, each_port, stacked
+from .values import Sent, Values, at_port, at_step, carried_by, each_port, stacked
 from .work import can_fold, can_share, is_plain, trial
 from .writing import program_for, seen_of
 
@@ -95,11 +94,7 @@ def _whole(
     once = still and nature.once
     if once:
         sent = [v[:1] for v in sent]
-    if len(sent) == 1 and not (sources and isinstance(module, MergeModule)):
-        xs = sent[0]
-    else:
-        folded = merge(network, name, [v.flatten(0, 1) for v in sent])
-        xs = folded.reshape(*sent[0].shape[:2], *folded.shape[1:])
+    xs = merged(network, name, sent) if sources else sent[0]
     if isinstance(module, StatefulModule):
         like = xs[0] if len(xs) else xs.new_zeros(xs.shape[1:])
         own = state_of(network, name, state, like)
@@ -232,6 +227,7 @@ def _stepwise(
     before = {s.name for n in names for s in network.plan.sources[n]} - set(names)
     own = {name: state[name] for name in names if name in state}
     sent: dict[str, list[Sent]] = {name: [] for name in names}
+    carried: dict[str, list[State]] = {name: [] for name in names if carried_by(name) in keep}
     # With no step to take, one is taken on zeros to learn the shapes, and thrown away.
     with nullcontext() if steps else trial(map(network.node, names)):
         for t in range(max(steps, 1)):
@@ -241,10 +237,15 @@ def _stepwise(
             step_nodes(network, names, here, now, own, following)
             for name in names:
                 sent[name].append(now[name])
+            for name, after_each in carried.items():
+                kept = following.get(name, ())
+                after_each.append(kept[:-1] if name in network.plan.remembered else kept)
             if steps:
                 own = following
     for name in names:
         values[name] = stacked(sent[name], steps)
+    for name, after_each in carried.items():
+        values[carried_by(name)] = stacked(after_each, steps)
     after.update(own)
 
 
