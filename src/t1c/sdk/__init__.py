@@ -35,3 +35,8 @@ __all__ = [
     "run_file",
     "verify_files",
 ]
+
+
+def __dir__() -> list[str]:
+    """The interface, without the files that it is made of."""
+    return __all__
