@@ -6,10 +6,19 @@ Importing this package needs no torch; ``run`` and ``run_file`` need it when the
 from .convert import ConvertReport, convert
 from .info import FileInfo, NodeInfo, Source, file_info, node_infos
 from .numbers import format_bytes, format_number
+from .primitives import (
+    PrimitiveField,
+    PrimitiveInfo,
+    PrimitiveList,
+    describe_primitive,
+    describe_primitives,
+)
 from .report import Facts, Part, Report, Table
+from .run_files import FileRun, RunsReport, find_data, run_files
 from .run_report import RunReport, run_file
-from .runner import DType, RunResult, run
+from .runner import DType, Runner, RunResult, run
 from .samples import Samples, read_samples
+from .validate import Validity, validate_file
 from .verify import verify_files
 
 __all__ = [
@@ -17,22 +26,34 @@ __all__ = [
     "DType",
     "Facts",
     "FileInfo",
+    "FileRun",
     "NodeInfo",
     "Part",
+    "PrimitiveField",
+    "PrimitiveInfo",
+    "PrimitiveList",
     "Report",
     "RunReport",
     "RunResult",
+    "Runner",
+    "RunsReport",
     "Samples",
     "Source",
     "Table",
+    "Validity",
     "convert",
+    "describe_primitive",
+    "describe_primitives",
     "file_info",
+    "find_data",
     "format_bytes",
     "format_number",
     "node_infos",
     "read_samples",
     "run",
     "run_file",
+    "run_files",
+    "validate_file",
     "verify_files",
 ]
 

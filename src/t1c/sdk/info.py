@@ -1,21 +1,25 @@
-"""What a ``.t1c`` file holds, in numbers: ``t1c info``."""
+"""What a file holds, in numbers: ``t1c info``."""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from t1c import ir
+from t1c import ir, nir
+from t1c.ir.fields import show
 from t1c.ir.metadata import Metadata
 from t1c.ir.shapes import Shape, as_shape
 from t1c.ir.table import border_kind, parameter_count
 from t1c.ir.topology import Edge
 
 from .jsonable import jsonable
+from .numbers import format_bytes
+from .report import Facts, Part, Report, Table
 
 
 @dataclass(frozen=True)
@@ -64,13 +68,15 @@ class NodeInfo:
         return border_kind(self.type, self.hold, self.final)
 
 
-@dataclass(frozen=True)
-class FileInfo:
-    """A ``.t1c`` file and the graph in it.
+@dataclass(frozen=True, repr=False)
+class FileInfo(Report):
+    """A ``.t1c`` or ``.nir`` file and the graph in it.
 
     Attributes:
         file: the path as it was given.
-        format_version: the lowest version of the format that can read the file.
+        format: 't1c' or 'nir'.
+        format_version: the lowest version of the format that can read the file; of a NIR file,
+            what it says itself.
         file_bytes: its size on disk.
         nodes: in the order of the graph.
         edges: how many.
@@ -78,6 +84,7 @@ class FileInfo:
     """
 
     file: str
+    format: str
     format_version: str
     file_bytes: int
     nodes: tuple[NodeInfo, ...]
@@ -104,14 +111,52 @@ class FileInfo:
         """The edges that run back in time: they deliver what was sent in the previous step."""
         return [(s.node, node.name) for node in self.nodes for s in node.sources if s.feedback]
 
+    def parts(self) -> list[Part]:
+        """A heading, the nodes, what runs back, and the notes."""
+        name = "format" if self.format == "t1c" else "NIR"
+        told: list[Part] = [
+            f"{self.file}: {name} {self.format_version}, {format_bytes(self.file_bytes)}",
+            self._table(),
+        ]
+        if self.feedback:
+            edges = "\n".join(f"{source} -> {target}" for source, target in self.feedback)
+            told.append(f"Feedback, one step late (t-1)\n{edges}")
+        notes = list(_flat(self.metadata))
+        for node in self.nodes:
+            notes += ((f"{node.name}: {key}", value) for key, value in _flat(node.metadata))
+        if notes:
+            told.append(Facts(tuple(notes), "Metadata"))
+        return told
+
+    def _table(self) -> Table:
+        numbers = ("parameters", "bytes", "state")
+        rows = [
+            (
+                node.name,
+                node.kind,
+                _ports(node.output_type),
+                *(f"{getattr(node, name):,}" if getattr(node, name) else "" for name in numbers),
+                ", ".join(s.node + " (t-1)" * s.feedback for s in node.sources),
+            )
+            for node in self.nodes
+        ]
+        totals = (f"{len(self.nodes)} nodes", f"{self.edges} edges")
+        return Table(
+            ("node", "type", "output shape", *numbers, "from"),
+            tuple(rows),
+            total=("total", *totals, *(f"{getattr(self, name):,}" for name in numbers), ""),
+            right=numbers,
+        )
+
     def to_dict(self) -> dict[str, Any]:
         """Everything as JSON can hold it.
 
-        Keys: ``file``, ``format_version``, ``file_bytes``, ``nodes`` (a list of objects with the
-        attributes of ``NodeInfo``; ``sources`` holds objects with ``node`` and ``feedback``),
-        ``edges``, ``parameters``, ``bytes``, ``state`` (totals), ``feedback`` (pairs of names) and
-        ``metadata``. Shapes and arrays are lists; numbers that are not finite are text such as
-        ``"nan"``. Keys may be added in later versions, none will change its meaning.
+        Keys: ``file``, ``format``, ``format_version``, ``file_bytes``, ``nodes`` (a list of
+        objects with the attributes of ``NodeInfo``; ``sources`` holds objects with ``node`` and
+        ``feedback``), ``edges``, ``parameters``, ``bytes``, ``state`` (totals), ``feedback``
+        (pairs of names) and ``metadata``. Shapes and arrays are lists; numbers that are not finite
+        are text such as ``"nan"``. Keys may be added in later versions, none will change its
+        meaning.
         """
         totals = {"parameters": self.parameters, "bytes": self.bytes, "state": self.state}
         everything = {**asdict(self), **totals, "feedback": self.feedback}
@@ -120,26 +165,32 @@ class FileInfo:
         return plain
 
 
-def file_info(path: str | os.PathLike[str], *, allow_nonfinite: bool = False) -> FileInfo:
-    """Look into a ``.t1c`` file.
+def file_info(
+    path: str | os.PathLike[str], *, dt: float | None = None, allow_nonfinite: bool = False
+) -> FileInfo:
+    """Look into a ``.t1c`` or ``.nir`` file.
 
     Args:
         path: the file.
+        dt: seconds in one step, for a ``.nir`` file that does not say it.
         allow_nonfinite: accept NaN and infinite parameters.
 
     Raises:
         FileNotFoundError: there is no such file.
-        T1CFormatError: it is not a .t1c file, or is damaged.
+        T1CFormatError: it is neither, or is damaged.
+        ConventionError: its dt is not known.
         GraphError: its nodes and edges do not make a valid graph.
 
     Example:
         >>> file_info("model.t1c").parameters  # doctest: +SKIP
         6102
     """
-    graph = ir.read(path, allow_nonfinite=allow_nonfinite)
+    graph = nir.read_graph(path, dt, allow_nonfinite=allow_nonfinite)
+    of_nir = nir.is_nir(path)
     return FileInfo(
         file=os.fspath(path),
-        format_version=ir.read_version(path),
+        format="nir" if of_nir else "t1c",
+        format_version=nir.read_version(path) if of_nir else ir.read_version(path),
         file_bytes=Path(path).stat().st_size,
         nodes=node_infos(graph),
         edges=len(graph.edges),
@@ -188,3 +239,25 @@ def _state_size(node: ir.Node, remembered: bool) -> int:
     at_rest = node.initial_state((1, *shapes["input"]), np.dtype(np.float32))
     sent = np.prod(_shapes(node.output_type)["output"]) if remembered else 0
     return int(sum(variable.size for variable in at_rest) + sent)
+
+
+def _ports(shapes: Mapping[str, Shape]) -> str:
+    """One shape as it is, several with the names of their ports."""
+    if len(shapes) == 1:
+        return str(*shapes.values())
+    return ", ".join(f"{port} {shape}" for port, shape in shapes.items())
+
+
+def _flat(notes: Mapping[str, Any], path: str = "") -> Iterator[tuple[str, str]]:
+    """Nested notes as (dotted path, value)."""
+    for key, value in notes.items():
+        if isinstance(value, Mapping):
+            yield from _flat(value, f"{path}{key}.")
+        else:
+            yield f"{path}{key}", _brief(value)
+
+
+def _brief(value: Any) -> str:
+    if isinstance(value, list):
+        value = ", ".join(map(str, value))
+    return value if isinstance(value, str) else show(value)
