@@ -44,9 +44,8 @@ class Verbs(TyperGroup):
             given.remove(EVERYWHERE)
         tracebacks(wanted or os.environ.get("T1C_TRACEBACK", "0") not in ("", "0"))
         try:
-            status = super().main(
-                given, prog_name, complete_var, False, windows_expand_args, **extra
-            )
+            # By its own name, also where Python runs it as a module.
+            status = super().main(given, "t1c", complete_var, False, windows_expand_args, **extra)
         except Exception as error:
             if not hasattr(error, "format_message"):
                 raise
