@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, Self
+from typing import Any, Self, overload
 
 import torch
 from torch import Tensor, nn
@@ -27,6 +27,7 @@ from .engine.ordered import refuse_disorder
 from .engine.plan import Plan
 from .engine.progress import shown
 from .engine.recomputed import Twice
+from .engine.recording import Recording
 from .engine.sequence import run_chunk, run_pieces, step_as_chunk
 from .engine.spans import gathering, refuse_parts
 from .engine.state_checks import States, check_states
@@ -195,18 +196,49 @@ class GraphExecutor(nn.Module):
 
     # A sequence ----------------------------------------------------------------------------
 
+    @overload
     def run(
         self,
         xs: Any,
         state: States | None = None,
         *,
+        record: None = None,
         steps: int | None = None,
         collect: Collect | None = None,
         chunk: int | None = None,
         truncate: bool = False,
         checkpoint: bool = False,
         progress: bool | Callable[[int, int | None], None] = False,
-    ) -> tuple[Any, States]:
+    ) -> tuple[Any, States]: ...
+
+    @overload
+    def run(
+        self,
+        xs: Any,
+        state: States | None = None,
+        *,
+        record: Iterable[str],
+        steps: int | None = None,
+        collect: Collect | None = None,
+        chunk: int | None = None,
+        truncate: bool = False,
+        checkpoint: bool = False,
+        progress: bool | Callable[[int, int | None], None] = False,
+    ) -> tuple[Any, States, Any]: ...
+
+    def run(
+        self,
+        xs: Any,
+        state: States | None = None,
+        *,
+        record: Iterable[str] | None = None,
+        steps: int | None = None,
+        collect: Collect | None = None,
+        chunk: int | None = None,
+        truncate: bool = False,
+        checkpoint: bool = False,
+        progress: bool | Callable[[int, int | None], None] = False,
+    ) -> tuple[Any, States] | tuple[Any, States, Any]:
         """All steps of a sequence: the same numbers as stepping, in fewer calls.
 
         Time is worked in chunks that fit the caches, so that memory stays bounded. Within a chunk,
@@ -222,12 +254,17 @@ class GraphExecutor(nn.Module):
                 to the dtype of the parameters (without any, to torch's default) and moved to where
                 these are. What comes back are tensors.
             state: what an earlier call returned; None or {} is rest.
+            record: names of hidden nodes to return too: "lif1" is what the node sends, its spikes;
+                "lif2.v" the state variable ``v`` after each step, as ``state`` holds it;
+                "lif2.input" what reaches it, its inputs made one. A nested graph "lif" is its one
+                output, and "lif.v" the value that its node ``v`` carries.
             steps: how many steps values are held for, in the place of ``hold``.
-            collect: what becomes of the outputs: 'stack' returns those of all steps (T, B, ...),
-                'sum' their sum over time (B, ...), 'last' those of the last step; a function is
-                called for each chunk with the number of its first step and the outputs
-                (chunk, B, ...), of which nothing is kept. None is 'last' for an Output with
-                ``final`` and 'stack' for others.
+            collect: what becomes of the outputs, and of what is recorded: 'stack' returns those of
+                all steps (T, B, ...), 'sum' their sum over time (B, ...), 'last' those of the last
+                step; a function is called for each chunk with the number of its first step and the
+                outputs (chunk, B, ...), and a third argument, what was recorded, if something is
+                to be; nothing of it is kept. None is 'last' for an Output with ``final`` and
+                'stack' for others, and for what is recorded.
             chunk: steps worked at once; None: as many as fit the caches.
             truncate: let no gradient pass from one chunk to the one before: truncated
                 backpropagation through time, if ``collect`` calls ``backward``.
@@ -239,20 +276,35 @@ class GraphExecutor(nn.Module):
 
         Returns:
             (outputs, state): what ``collect`` says, a dict by Output name where there are several,
-            None for a function; and the state after the last step.
+            None for a function; and the state after the last step. With ``record``
+            (outputs, state, recorded): a dict by the names in ``record``, of what ``collect`` says;
+            None for a function. The outputs and the state are those of a run that records nothing:
+            where sums have one written order, or no rounding, to the last bit.
 
         Raises:
-            InputError: an input or a state has the wrong shape, dtype or name.
-            UnsupportedError: with ``checkpoint``, a module cannot be worked twice.
+            InputError: an input or a state has the wrong shape, dtype or name, or there is nothing
+                of a name to record.
+            UnsupportedError: with ``checkpoint``, a module cannot be worked twice; or the state of
+                a module with hooks is to be recorded.
 
         Example:
             >>> executor = GraphExecutor({"fc": nn.Linear(3, 2)}, [])
             >>> counts, _ = executor.run((torch.ones(4, 3) for _ in range(10)), collect="sum")
             >>> counts.shape
             torch.Size([4, 2])
+            >>> from t1c.bridge import LIFModule
+            >>> modules = {"fc": nn.Linear(3, 2), "lif": LIFModule(2.0, 1.0, 0.0, 1.0)}
+            >>> executor = GraphExecutor(modules, [("fc", "lif")])
+            >>> spikes, _, found = executor.run(torch.ones(10, 4, 3), record=["fc", "lif.v"])
+            >>> found["lif.v"].shape
+            torch.Size([10, 4, 2])
         """
         final, in_order = self.borders.final, self.network.reproducible
         collector = collector_for(collect, self.plan.outputs, final, in_order)
+        recording = None
+        if record is not None:
+            names = [record] if isinstance(record, str) else list(record)
+            recording = Recording(self.network, names)
         state = self._states(state)
         if steps is not None and is_stream(xs):
             raise InputError(
@@ -272,9 +324,10 @@ class GraphExecutor(nn.Module):
             moment = None if progress else fitting.moment
             work = Twice(self.network).work if twice else run_chunk
             state = run_pieces(
-                self.network, pieces, state, collector, truncate, advance, work, moment
+                self.network, pieces, state, collector, truncate, advance, work, moment, recording
             )
-        return collector.result(), self._named(state)
+        found = collector.result(), self._named(state)
+        return found if recording is None else (*found, collector.records())
 
     def trace(self, xs: Any, state: States | None = None) -> Values:
         """What every node sends at every step of a sequence: name -> (T, B, ...)."""

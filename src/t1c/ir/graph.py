@@ -24,7 +24,7 @@ from .node import Node
 from .primitives.border import Input, Output
 from .registry import register_node
 from .shape_flow import infer_shapes
-from .shapes import Shape
+from .shapes import Shape, as_shape
 from .table import as_html, as_text
 from .topology import Edge, Topology
 from .values import same_value
@@ -219,6 +219,22 @@ class Graph(Node):
     def output_shape(self, shape: Shape) -> Shape:
         """The shape of the first Output, for a nested graph with one Input."""
         return self.shapes([shape])[1][0]
+
+    def macs(self, arriving: Sequence[Shape] = ()) -> int:
+        """Those of all nodes: the graph knows what reaches each of them."""
+        return sum(self.node_macs().values())
+
+    def node_macs(self) -> dict[str, int]:
+        """The multiply-accumulates of each node, for one step of one sample."""
+        before, ports = self.topology().before, self.ports()
+        sent = {
+            name: [as_shape(port) or () for port in (node.output_type or {}).values()]
+            for name, node in self.nodes.items()
+        }
+        return {
+            name: node.macs([sent[source][ports[source, name]] for source in before[name]])
+            for name, node in self.nodes.items()
+        }
 
     def typed(self, input_shape: Shape | None, ports: Sequence[Shape]) -> Graph:
         """A nested graph carries its own shapes."""

@@ -175,9 +175,9 @@ class Runner:
         tell = progress or (lambda _: None)
         tell(0)
         begin = time.perf_counter()
-        for batch in _pieces(samples.count, self.batch_size):
+        for batch in pieces(samples.count, self.batch_size):
             state = None
-            for times in _pieces(samples.steps, STEPS_AT_ONCE):
+            for times in pieces(samples.steps, STEPS_AT_ONCE):
                 ys, state = self._piece(samples, times, batch, state)
                 results.add(ys, times, batch)
                 share = times.stop / samples.steps
@@ -210,7 +210,7 @@ class Runner:
     def _piece(self, samples: Samples, times: slice, batch: slice, state: Any) -> Any:
         """What comes out for some steps of some samples, and the state after them."""
         xs = {
-            name: _piece(array, times, batch, self._precision)
+            name: piece(array, times, batch, self._precision)
             for name, array in samples.inputs.items()
         }
         with import_torch().inference_mode():
@@ -305,12 +305,13 @@ def import_bridge() -> ModuleType:
     return bridge
 
 
-def _pieces(length: int, size: int) -> Iterator[slice]:
+def pieces(length: int, size: int) -> Iterator[slice]:
+    """Parts of ``size``, of which the last may be shorter."""
     for start in range(0, length, size):
         yield slice(start, min(start + size, length))
 
 
-def _piece(array: Array, times: slice, batch: slice, dtype: torch.dtype) -> torch.Tensor:
+def piece(array: Array, times: slice, batch: slice, dtype: torch.dtype) -> torch.Tensor:
     """Some steps of some samples; what stands still over time takes the memory of one step."""
     if array.strides[0] == 0:
         still = _tensor(array[0, batch], dtype)

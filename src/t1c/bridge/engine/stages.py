@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from . import stretch
-from .arrivals import merge, nothing, state_of
+from .arrivals import merged, nothing, state_of
 from .blocks import AffineBlock, Block, find_affine_block, find_block, learns
 from .choices import Choice
 from .folding import fold, fold_in_order
@@ -19,7 +19,6 @@ from .input_checks import Inputs
 from .kernels.weights import one_look
 from .looked import Moment
 from .looped import work_looped
-from .merging import MergeModule
 from .network import Network
 from .plan import Stage
 from .spans import LAST, ONCE, gathers, masked, masks, normed_at_last, refuse_changing, span_of
@@ -95,11 +94,7 @@ def _whole(
     once = still and nature.once
     if once:
         sent = [v[:1] for v in sent]
-    if len(sent) == 1 and not (sources and isinstance(module, MergeModule)):
-        xs = sent[0]
-    else:
-        folded = merge(network, name, [v.flatten(0, 1) for v in sent])
-        xs = folded.reshape(*sent[0].shape[:2], *folded.shape[1:])
+    xs = merged(network, name, sent) if sources else sent[0]
     if isinstance(module, StatefulModule):
         like = xs[0] if len(xs) else xs.new_zeros(xs.shape[1:])
         own = state_of(network, name, state, like)
