@@ -186,6 +186,34 @@ class Graph(Node):
         for name, node in self.nodes.items():
             yield from (p.at(f"node {name!r}") for p in node.nonfinite())
 
+    def replace(self: Any, **changes: Any) -> Any:
+        """A copy of the graph with some of its constructor's arguments changed, checked anew.
+
+        What is stated of ``feedback`` stays stated: pass it too where its edges go.
+
+        Raises:
+            GraphError: listing everything that is wrong with the changed graph.
+
+        Example:
+            >>> import numpy as np
+            >>> from t1c import ir
+            >>> graph = ir.Graph(
+            ...     {"input": ir.Input(shape=(2,)), "output": ir.Output(shape=(2,))},
+            ...     [("input", "output")],
+            ... )
+            >>> graph.replace(metadata={"task": "nothing"}).metadata
+            {'task': 'nothing'}
+        """
+        given = {
+            "nodes": self.nodes,
+            "edges": self.edges,
+            "metadata": self.metadata,
+            "allow_cycles": self.allow_cycles,
+            "feedback": self.feedback,
+            "allow_nonfinite": self.allow_nonfinite,
+        }
+        return type(self)(**{**given, **changes})
+
     def values(self) -> dict[str, Any]:
         """What a graph is made of; see also ``difference``."""
         return {"nodes": self.nodes, "edges": self.edges, "allow_cycles": self.allow_cycles}

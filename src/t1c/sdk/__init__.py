@@ -3,6 +3,14 @@
 Importing this package needs no torch; ``run`` and ``run_file`` need it when they are called.
 """
 
+from .change.extract_subgraph import extract_subgraph
+from .change.fold_batchnorm import fold_batchnorm
+from .change.merge_graphs import merge_graphs
+from .change.prune_disconnected import prune_disconnected
+from .compare.changes import FieldChange, NodeChange, compare_nodes
+from .compare.fingerprint import fingerprint_graph
+from .compare.graphs import GraphComparison, assert_graphs_equal, compare_graphs
+from .compare.stamp import FingerprintCheck, Stamp, get_stamp, stamp_graph, verify_fingerprint
 from .convert import ConvertReport, convert
 from .info import FileInfo, NodeInfo, Source, file_info, node_infos
 from .measure import (
@@ -34,6 +42,10 @@ from .primitives import (
     describe_primitive,
     describe_primitives,
 )
+from .query.find_pattern import Matches, find_pattern
+from .query.inspect_node import Neighbour, NodeReport, inspect_node
+from .query.statistics import ArrayStatistics, Statistics, get_node_statistics
+from .query.trace_path import NodePath, Paths, trace_path
 from .report import Facts, Part, Report, Table
 from .run_files import FileRun, RunsReport, find_data, run_files
 from .run_report import RunReport, run_file
@@ -44,22 +56,32 @@ from .verify import verify_files
 
 __all__ = [
     "TABLES",
+    "ArrayStatistics",
     "ConvertReport",
     "DType",
     "EnergyEstimate",
     "EnergyTable",
     "Facts",
+    "FieldChange",
     "FileInfo",
     "FileRun",
+    "FingerprintCheck",
     "GraphAnalysis",
+    "GraphComparison",
+    "Matches",
     "Measurement",
+    "Neighbour",
     "NeuronSettings",
     "NodeActivity",
     "NodeAnalysis",
+    "NodeChange",
     "NodeInfo",
     "NodeMemory",
     "NodeOperations",
+    "NodePath",
+    "NodeReport",
     "Part",
+    "Paths",
     "PrimitiveField",
     "PrimitiveInfo",
     "PrimitiveList",
@@ -72,32 +94,49 @@ __all__ = [
     "Samples",
     "Setting",
     "Source",
+    "Stamp",
+    "Statistics",
     "Summary",
     "Table",
     "Validity",
     "analyze_graph",
     "analyze_node",
     "as_samples",
+    "assert_graphs_equal",
+    "compare_graphs",
+    "compare_nodes",
     "connection_sparsity",
     "convert",
     "describe_primitive",
     "describe_primitives",
+    "extract_subgraph",
     "file_info",
     "find_data",
+    "find_pattern",
+    "fingerprint_graph",
+    "fold_batchnorm",
     "format_bytes",
     "format_joules",
     "format_number",
     "format_seconds",
+    "get_node_statistics",
+    "get_stamp",
+    "inspect_node",
+    "merge_graphs",
     "neuron_settings",
     "node_infos",
     "profile_graph",
+    "prune_disconnected",
     "read_samples",
     "run",
     "run_file",
     "run_files",
+    "stamp_graph",
     "summarize",
+    "trace_path",
     "validate_file",
     "verify_files",
+    "verify_fingerprint",
 ]
 
 
