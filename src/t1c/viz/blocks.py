@@ -1,0 +1,263 @@
+"""Parts of a graph that can be folded, found by their form alone.
+
+Along the way from input to output lie nodes that everything passes; between two of them lies
+either an edge or a part with branches: a residual connection, attention, pooling at several
+scales. Loops count as one node. What is left is a sequence, and equal parts of it that follow each
+other are a repeat. The same is then done within each branch.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import rustworkx as rx
+
+from t1c.ir.topology import Edge, Topology
+
+from .repeats import Run, repeats
+
+DEEPEST = 8
+"""Branches within branches are followed as deep as this."""
+FEWEST = 3
+"""A part of fewer nodes is not worth folding."""
+FEWEST_REPEATED = 8
+"""Nor is a repeat of fewer nodes."""
+
+
+@dataclass(eq=False)
+class Block:
+    """A part of a graph.
+
+    Attributes:
+        kind: 'loop', 'residual', 'branches', 'repeat' (its parts are equal) or 'part' (of one).
+        parts: names of nodes, and blocks.
+        times: of a repeat: how many equal parts it has.
+    """
+
+    kind: str
+    parts: list[str | Block]
+    times: int = 1
+
+    def leaves(self) -> Iterator[str]:
+        """The names of all nodes in it."""
+        for part in self.parts:
+            if isinstance(part, Block):
+                yield from part.leaves()
+            else:
+                yield part
+
+    def prefix(self) -> str:
+        """What its nodes' names have in common, up to a dot."""
+        return _common_name(list(self.leaves()))
+
+    def title(self, types: Mapping[str, str]) -> str:
+        """The prefix, or else the types of its nodes."""
+        first = list(self.leaves())[: len(types) // self.times]
+        title = self.prefix() or _brief([types[name] for name in first])
+        return f"{title} ×{self.times}" if self.times > 1 else title
+
+
+def _common_name(names: Sequence[str]) -> str:
+    shortest, *others = sorted((name.split(".")[:-1] for name in names), key=len)
+    for depth in range(len(shortest), 0, -1):
+        if all(other[:depth] == shortest[:depth] for other in others):
+            return ".".join(shortest[:depth])
+    return ""
+
+
+def _brief(types: Collection[str]) -> str:
+    shown = [kind for kind in types if kind not in ("Input", "Output")][:4]
+    return " → ".join(shown[:3]) + (" …" if len(types) > 3 else "")
+
+
+def find_blocks(
+    names: Sequence[str],
+    edges: Sequence[Edge],
+    back: Collection[Edge],
+    signatures: Mapping[str, str],
+) -> list[Block]:
+    """What can be folded in a graph.
+
+    Args:
+        names: of its nodes.
+        edges: all edges.
+        back: those that run back in time.
+        signatures: name -> text that is equal for nodes that count as equal.
+
+    Returns:
+        Blocks that share no node.
+    """
+    finder = _Finder(edges, set(back), signatures)
+    parts = _without_small(finder.parts(list(names), edges, DEEPEST))
+    blocks = [part for part in parts if isinstance(part, Block)]
+    if len(parts) == len(blocks) == 1:  # all of it
+        return [part for part in blocks[0].parts if isinstance(part, Block)]
+    return blocks
+
+
+class _Finder:
+    def __init__(
+        self, edges: Sequence[Edge], back: set[Edge], signatures: Mapping[str, str]
+    ) -> None:
+        self.back = back
+        self.signatures = signatures
+        self.whole = Topology(signatures, edges)
+
+    def parts(self, names: Sequence[str], edges: Sequence[Edge], deeper: int) -> list[str | Block]:
+        """The names as a sequence of nodes and blocks, repeats folded."""
+        here = Topology(names, edges)
+        units = here.parts()
+        if len(units) == 1 and len(units[0]) > 1:
+            return list(names)  # a loop that no neuron breaks within this graph
+        at = {name: i for i, unit in enumerate(units) for name in unit}
+        dag: rx.PyDiGraph[int, None] = rx.PyDiGraph(multigraph=False)
+        dag.add_nodes_from(list(range(len(units))))
+        for a, b in edges:
+            if at[a] != at[b]:
+                dag.add_edge(at[a], at[b], None)
+        passed, between = _passed_by_all(dag)
+        sequence: list[tuple[str | Block, str]] = []
+        for place in range(len(passed) + 1):
+            branches = self._branches(dag, between.get(place, []), units, here, deeper)
+            meets = units[passed[place]] if place < len(passed) else None
+            if meets is None or place == 0 or not branches:
+                sequence += [(part, self._mark(part)) for branch in branches for part in branch]
+                if meets is not None:
+                    unit = self._unit(meets, here, deeper)
+                    sequence.append((unit, self._mark(unit)))
+                continue
+            last = self._unit(meets, here, deeper)
+            start = set(units[passed[place - 1]])
+            direct = any(a in start for b in meets for a in here.before[b])
+            block = Block(
+                "residual" if direct else "branches", [*(p for b in branches for p in b), last]
+            )
+            sequence.append((block, self._mark(block, start)))
+        return _folded(sequence)
+
+    def _unit(self, unit: list[str], here: Topology, deeper: int) -> str | Block:
+        """One node, or a loop."""
+        if len(unit) == 1:
+            return unit[0]
+        forward = [e for e in _edges_within(here, unit) if e not in self.back]
+        return Block("loop", self.parts(unit, forward, deeper - 1) if deeper else list(unit))
+
+    def _branches(
+        self,
+        dag: rx.PyDiGraph[int, None],
+        members: list[int],
+        units: list[list[str]],
+        here: Topology,
+        deeper: int,
+    ) -> list[list[str | Block]]:
+        """What lies between two nodes that all passes: its branches, each as a sequence."""
+        if not members:
+            return []
+        if len(members) == 1:
+            return [[self._unit(units[members[0]], here, deeper)]]
+        part = dag.subgraph(members, preserve_attrs=False)
+        branches: list[list[str | Block]] = []
+        for component in rx.weakly_connected_components(part):
+            names = [name for i in sorted(part[k] for k in component) for name in units[i]]
+            inner = _edges_within(here, names)
+            branches.append(self.parts(names, inner, deeper - 1) if deeper else list(names))
+        return sorted(branches, key=lambda branch: [self._mark(part) for part in branch])
+
+    def _mark(self, part: str | Block, start: Collection[str] = ()) -> str:
+        """Equal for parts of equal nodes, wired equally; ``start`` is where they begin."""
+        if isinstance(part, str):
+            return self.signatures[part]
+        leaves = list(part.leaves())
+        place = {name: i for i, name in enumerate(leaves)} | dict.fromkeys(start, -1)
+        wires = [
+            [place[a], i, (a, b) in self.back]
+            for i, b in enumerate(leaves)
+            for a in self.whole.before[b]
+            if a in place
+        ]
+        return json.dumps([part.kind, [self.signatures[name] for name in leaves], wires])
+
+
+def _edges_within(topology: Topology, names: Sequence[str]) -> list[Edge]:
+    inside = set(names)
+    return [(a, b) for b in names for a in topology.before[b] if a in inside]
+
+
+def _passed_by_all(dag: rx.PyDiGraph[int, None]) -> tuple[list[int], dict[int, list[int]]]:
+    """The nodes on every way through, in order, and those between them.
+
+    The second holds, under i, the nodes that lie between the i-th and the one before it.
+    """
+    inner = list(dag.node_indices())
+    graph = dag.copy()
+    source, sink = graph.add_node(-1), graph.add_node(-2)
+    for i in inner:
+        if not dag.in_degree(i):
+            graph.add_edge(source, i, None)
+        if not dag.out_degree(i):
+            graph.add_edge(i, sink, None)
+    above = rx.immediate_dominators(graph, source)
+    chain = [sink]
+    while chain[-1] != source:
+        chain.append(above[chain[-1]])
+    passed = chain[-2:0:-1]
+    place = {source: 0} | {node: i + 1 for i, node in enumerate(passed)}
+    between: dict[int, list[int]] = {}
+    for i in rx.topological_sort(graph):
+        if i not in place:
+            place[i] = place[above[i]]
+            if i != sink:
+                between.setdefault(place[i], []).append(i)
+    return passed, between
+
+
+def _folded(sequence: list[tuple[str | Block, str]]) -> list[str | Block]:
+    """The sequence with its repeats as blocks."""
+    found: list[str | Block] = []
+    parts = [part for part, _ in sequence]
+    done = 0
+    for run in repeats([mark for _, mark in sequence]):
+        first = _best_start(parts, run)
+        equal = _cut(parts, first, run)
+        inside = [part[0] if len(part) == 1 else Block("part", part) for part in equal]
+        found += [*parts[done:first], Block("repeat", inside, run.times)]
+        done = first + run.period * run.times
+    return found + parts[done:]
+
+
+def _cut(parts: list[str | Block], first: int, run: Run) -> list[list[str | Block]]:
+    starts = range(first, first + run.period * run.times, run.period)
+    return [parts[start : start + run.period] for start in starts]
+
+
+def _best_start(parts: list[str | Block], run: Run) -> int:
+    """Where the names say that the parts begin, if the run can begin there."""
+
+    def named(first: int) -> int:
+        names = (list(Block("part", part).leaves()) for part in _cut(parts, first, run))
+        return sum(bool(_common_name(part)) for part in names)
+
+    return max(range(run.start, run.start + run.slack + 1), key=named)
+
+
+def _without_small(parts: Sequence[str | Block]) -> list[str | Block]:
+    """The parts with blocks that are not worth folding replaced by what they hold."""
+    kept: list[str | Block] = []
+    for part in parts:
+        if isinstance(part, str):
+            kept.append(part)
+            continue
+        size = sum(1 for _ in part.leaves())
+        if part.kind == "repeat" and size < FEWEST_REPEATED:
+            for one in part.parts:
+                loose = isinstance(one, Block) and one.kind == "part"
+                kept += _without_small(one.parts if isinstance(one, Block) and loose else [one])
+            continue
+        inside = _without_small(part.parts)
+        if size < FEWEST:
+            kept += inside
+        else:
+            kept.append(Block(part.kind, inside, part.times))
+    return kept
