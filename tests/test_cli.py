@@ -175,6 +175,7 @@ def test_info_json_is_all_there_is_and_keeps_its_keys(t1c):
         "file_bytes",
         "nodes",
         "edges",
+        "neurons",
         "parameters",
         "bytes",
         "state",
@@ -221,7 +222,7 @@ def test_info_counts_a_nested_graph_with_all_it_holds(t1c):
 
 def test_several_ports_are_shown_by_name():
     node = sdk.NodeInfo("split", "Split", {}, {"a": (2,), "b": (3,)}, 0, 0, 0, (), {})
-    info = sdk.FileInfo("net.t1c", "t1c", "0.0.1", 640, (node,), 0, {})
+    info = sdk.FileInfo("net.t1c", "t1c", "0.0.1", 640, (node,), 0, {}, {})
     output = StringIO()
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(sys, "stdout", output)
@@ -258,7 +259,7 @@ def test_a_file_cannot_steer_the_terminal(t1c):
 
 def test_on_a_terminal_tables_keep_to_its_width(monkeypatch):
     node = sdk.NodeInfo("n" * 60, "LIF", {}, {"output": (3,)}, 0, 0, 0, (), {})
-    info = sdk.FileInfo("net.t1c", "t1c", "0.0.1", 640, (node,), 0, {})
+    info = sdk.FileInfo("net.t1c", "t1c", "0.0.1", 640, (node,), 0, {}, {})
     screen = Terminal()
     monkeypatch.setattr(sys, "stdout", screen)
     monkeypatch.setenv("COLUMNS", "70")

@@ -6,16 +6,18 @@
     options.py    arguments and options that several verbs share
     sources.py    standard input as a file
 
-    look.py       what is in a file:       info, primitives
+    look.py       what is in a file:       info, trace, find, primitives
+    measure.py    what it costs and does:  analyze, profile, compare, stats, node
     run.py        a network at work:       run
-    compare.py    two networks:            verify
+    compare.py    is it the same?          verify, diff, hash, stamp
     check.py      is it sound?             validate
     change.py     another file:            convert
+    picture.py    pictures:                visualize, export-html
 
 What a verb needs is imported when it runs, so that help and version answer at once.
 """
 
-from . import change, check, compare, look, run
+from . import change, check, compare, look, measure, picture, run
 from .app import app, main
 
-__all__ = ["app", "change", "check", "compare", "look", "main", "run"]
+__all__ = ["app", "change", "check", "compare", "look", "main", "measure", "picture", "run"]

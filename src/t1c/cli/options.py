@@ -36,6 +36,19 @@ Model = Annotated[
         show_default=False,
     ),
 ]  # fmt: skip
+A = Annotated[
+    Path,
+    typer.Argument(
+        metavar="A", help="A network: a .t1c or .nir file, or - to pipe one in.", show_default=False
+    ),
+]
+B = Annotated[Path, typer.Argument(metavar="B", help="The other.", show_default=False)]
+Node = Annotated[
+    str,
+    typer.Argument(
+        metavar="NODE", help="A node by name; g/n in a nested graph g.", show_default=False
+    ),
+]
 Dt = Annotated[
     float | None,
     typer.Option(
@@ -67,4 +80,7 @@ Steps = Annotated[
         "in its metadata.",
         show_default=False,
     ),
+]
+BatchSize = Annotated[
+    int, typer.Option(min=1, metavar="B", help="Samples at once; results do not depend on it.")
 ]

@@ -10,7 +10,7 @@ import typer
 
 from . import sources
 from .app import command
-from .options import AllowNonfinite, Dt, DType, Json, Model, Steps
+from .options import AllowNonfinite, BatchSize, Dt, DType, Json, Model, Steps
 from .verb import FAILED, show, verb
 
 if TYPE_CHECKING:
@@ -42,10 +42,7 @@ def run(
         ),
     ] = None,
     steps: Steps = None,
-    batch_size: Annotated[
-        int,
-        typer.Option(min=1, metavar="B", help="Samples at once; results do not depend on it."),
-    ] = 256,
+    batch_size: BatchSize = 256,
     dtype: DType = "float32",
     keep_steps: Annotated[
         bool, typer.Option("--keep-steps", help="Write the output of every step as well.")

@@ -12,11 +12,11 @@ from typer.core import TyperCommand, TyperGroup
 from .verb import NOT_UNDERSTOOD, tell_error, tracebacks
 
 GROUPS = {
-    "Look into a file": ("info", "primitives"),
-    "Run": ("run",),
-    "Compare": ("verify",),
+    "Look into a file": ("info", "node", "stats", "trace", "find", "visualize", "export-html"),
+    "Run and measure": ("run", "profile", "analyze"),
+    "Compare": ("diff", "verify", "compare", "hash", "stamp"),
     "Check": ("validate",),
-    "Make another file": ("convert",),
+    "Other": ("convert", "primitives"),
 }
 """The verbs as ``t1c --help`` lists them."""
 

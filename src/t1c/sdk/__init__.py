@@ -12,7 +12,8 @@ from .compare.fingerprint import fingerprint_graph
 from .compare.graphs import GraphComparison, assert_graphs_equal, compare_graphs
 from .compare.stamp import FingerprintCheck, Stamp, get_stamp, stamp_graph, verify_fingerprint
 from .convert import ConvertReport, convert
-from .info import FileInfo, NodeInfo, Source, file_info, node_infos
+from .hash_file import FileFingerprint, hash_file
+from .info import FileInfo, file_info
 from .measure import (
     TABLES,
     EnergyEstimate,
@@ -34,6 +35,7 @@ from .measure import (
     profile_graph,
     summarize,
 )
+from .nodes import NodeInfo, Source, node_infos
 from .numbers import format_bytes, format_joules, format_number, format_seconds
 from .primitives import (
     PrimitiveField,
@@ -51,6 +53,8 @@ from .run_files import FileRun, RunsReport, find_data, run_files
 from .run_report import RunReport, run_file
 from .runner import DType, Runner, RunResult, run
 from .samples import Samples, as_samples, read_samples
+from .side_by_side import Figure, FigureComparison, compare_costs
+from .stamp_file import StampReport, stamp_file
 from .validate import Validity, validate_file
 from .verify import verify_files
 
@@ -63,6 +67,9 @@ __all__ = [
     "EnergyTable",
     "Facts",
     "FieldChange",
+    "Figure",
+    "FigureComparison",
+    "FileFingerprint",
     "FileInfo",
     "FileRun",
     "FingerprintCheck",
@@ -95,6 +102,7 @@ __all__ = [
     "Setting",
     "Source",
     "Stamp",
+    "StampReport",
     "Statistics",
     "Summary",
     "Table",
@@ -103,6 +111,7 @@ __all__ = [
     "analyze_node",
     "as_samples",
     "assert_graphs_equal",
+    "compare_costs",
     "compare_graphs",
     "compare_nodes",
     "connection_sparsity",
@@ -121,6 +130,7 @@ __all__ = [
     "format_seconds",
     "get_node_statistics",
     "get_stamp",
+    "hash_file",
     "inspect_node",
     "merge_graphs",
     "neuron_settings",
@@ -131,6 +141,7 @@ __all__ = [
     "run",
     "run_file",
     "run_files",
+    "stamp_file",
     "stamp_graph",
     "summarize",
     "trace_path",

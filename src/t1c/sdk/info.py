@@ -8,64 +8,18 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from t1c import ir, nir
 from t1c.ir.fields import show
 from t1c.ir.metadata import Metadata
-from t1c.ir.shapes import Shape, as_shape
-from t1c.ir.table import border_kind, parameter_count
+from t1c.ir.shapes import Shape
 from t1c.ir.topology import Edge
 
 from .jsonable import jsonable
+from .measure.costs import seconds_in_step
+from .measure.neurons import NeuronSettings, neuron_settings
+from .nodes import NodeInfo, node_infos
 from .numbers import format_bytes
 from .report import Facts, Part, Report, Table
-
-
-@dataclass(frozen=True)
-class Source:
-    """Where a node takes an input from; ``feedback``: what was sent there in the previous step."""
-
-    node: str
-    feedback: bool
-
-
-@dataclass(frozen=True)
-class NodeInfo:
-    """One node of a graph; a nested graph counts with all that it holds.
-
-    Attributes:
-        name: in the graph.
-        type: the primitive.
-        input_type: port name -> shape without time and batch.
-        output_type: the same for what leaves the node.
-        parameters: how many numbers its arrays hold.
-        bytes: how many bytes these take, uncompressed.
-        state: how many numbers it carries from step to step for each sample. A node whose output
-            runs back in time carries that output too.
-        sources: what leads to it, in the order of its inputs.
-        metadata: the node's notes.
-        hold: of an Input: for how many steps it holds the one value that it is given; None
-            where it takes a sequence.
-        final: of an Output: whether its answer is the value at the last step.
-    """
-
-    name: str
-    type: str
-    input_type: dict[str, Shape]
-    output_type: dict[str, Shape]
-    parameters: int
-    bytes: int
-    state: int
-    sources: tuple[Source, ...]
-    metadata: Metadata
-    hold: int | None = None
-    final: bool = False
-
-    @property
-    def kind(self) -> str:
-        """The primitive, and what a border says of time, for people."""
-        return border_kind(self.type, self.hold, self.final)
 
 
 @dataclass(frozen=True, repr=False)
@@ -80,6 +34,8 @@ class FileInfo(Report):
         file_bytes: its size on disk.
         nodes: in the order of the graph.
         edges: how many.
+        neurons: what neurons, Thresholds and Delays are set to, by name; those of a nested graph
+            ``g`` are named ``g/node``.
         metadata: the graph's notes.
     """
 
@@ -89,6 +45,7 @@ class FileInfo(Report):
     file_bytes: int
     nodes: tuple[NodeInfo, ...]
     edges: int
+    neurons: dict[str, NeuronSettings]
     metadata: Metadata
 
     @property
@@ -118,6 +75,9 @@ class FileInfo(Report):
             f"{self.file}: {name} {self.format_version}, {format_bytes(self.file_bytes)}",
             self._table(),
         ]
+        if self.neurons:
+            rows = tuple((name, neuron.text) for name, neuron in self.neurons.items())
+            told.append(Table(("neuron", "set to"), rows))
         if self.feedback:
             edges = "\n".join(f"{source} -> {target}" for source, target in self.feedback)
             told.append(f"Feedback, one step late (t-1)\n{edges}")
@@ -153,10 +113,10 @@ class FileInfo(Report):
 
         Keys: ``file``, ``format``, ``format_version``, ``file_bytes``, ``nodes`` (a list of
         objects with the attributes of ``NodeInfo``; ``sources`` holds objects with ``node`` and
-        ``feedback``), ``edges``, ``parameters``, ``bytes``, ``state`` (totals), ``feedback``
-        (pairs of names) and ``metadata``. Shapes and arrays are lists; numbers that are not finite
-        are text such as ``"nan"``. Keys may be added in later versions, none will change its
-        meaning.
+        ``feedback``), ``edges``, ``neurons`` (an object by name), ``parameters``, ``bytes``,
+        ``state`` (totals), ``feedback`` (pairs of names) and ``metadata``. Shapes and arrays are
+        lists; numbers that are not finite are text such as ``"nan"``. Keys may be added in later
+        versions, none will change its meaning.
         """
         totals = {"parameters": self.parameters, "bytes": self.bytes, "state": self.state}
         everything = {**asdict(self), **totals, "feedback": self.feedback}
@@ -194,51 +154,20 @@ def file_info(
         file_bytes=Path(path).stat().st_size,
         nodes=node_infos(graph),
         edges=len(graph.edges),
+        neurons=dict(_neurons(graph, seconds_in_step(graph, dt))),
         metadata=graph.metadata,
     )
 
 
-def node_infos(graph: ir.Graph) -> tuple[NodeInfo, ...]:
-    """What is to be known of every node of a graph, in order."""
-    before = graph.topology().before
-    back = set(graph.feedback_edges())
-    remembered = {source for source, _ in back}
-    return tuple(
-        NodeInfo(
-            name=name,
-            type=node.primitive,
-            input_type=_shapes(node.input_type),
-            output_type=_shapes(node.output_type),
-            parameters=parameter_count(node),
-            bytes=_parameter_bytes(node),
-            state=_state_size(node, name in remembered),
-            sources=tuple(Source(s, (s, name) in back) for s in before[name]),
-            metadata=node.metadata,
-            hold=node.hold if isinstance(node, ir.Input) else None,
-            final=isinstance(node, ir.Output) and node.final,
-        )
-        for name, node in graph.nodes.items()
-    )
-
-
-def _shapes(types: ir.Shape | None) -> dict[str, Shape]:
-    return {port: as_shape(shape) or () for port, shape in (types or {}).items()}
-
-
-def _parameter_bytes(node: ir.Node) -> int:
-    if isinstance(node, ir.Graph):
-        return sum(_parameter_bytes(inner) for inner in node.nodes.values())
-    return sum(array.nbytes for array in node.parameters().values())
-
-
-def _state_size(node: ir.Node, remembered: bool) -> int:
-    """Numbers per sample; those of a ``remembered`` node include its last output."""
-    if isinstance(node, ir.Graph):
-        return sum(inner.state for inner in node_infos(node))
-    shapes = _shapes(node.input_type)
-    at_rest = node.initial_state((1, *shapes["input"]), np.dtype(np.float32))
-    sent = np.prod(_shapes(node.output_type)["output"]) if remembered else 0
-    return int(sum(variable.size for variable in at_rest) + sent)
+def _neurons(
+    graph: ir.Graph, dt: float | None, path: str = ""
+) -> Iterator[tuple[str, NeuronSettings]]:
+    for name, node in graph.nodes.items():
+        found = neuron_settings(node, dt)
+        if found is not None:
+            yield f"{path}{name}", found
+        elif isinstance(node, ir.Graph):
+            yield from _neurons(node, dt, f"{path}{name}/")
 
 
 def _ports(shapes: Mapping[str, Shape]) -> str:
