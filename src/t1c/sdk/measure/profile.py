@@ -87,6 +87,11 @@ class Measurement:
         """Of all neurons per sample."""
         return sum(node.spikes or 0 for node in self.activity) / self.samples
 
+    @property
+    def silent(self) -> tuple[str, ...]:
+        """The nodes of which no neuron ever sent anything."""
+        return tuple(node.name for node in self.activity if node.dead == node.neurons)
+
 
 @dataclass(frozen=True, repr=False, eq=False)
 class Profile(Report):
@@ -135,7 +140,10 @@ class Profile(Report):
         everything = asdict(self)
         totals = {n: getattr(self, n) for n in ("weights", "activations", "state", "macs")}
         if self.measured is not None:
-            everything["measured"]["spikes"] = self.measured.spikes
+            everything["measured"] |= {
+                "spikes": self.measured.spikes,
+                "silent": self.measured.silent,
+            }
             for node in everything["measured"]["activity"]:
                 del node["active"]
         plain: dict[str, Any] = jsonable({**everything, **totals})
@@ -216,9 +224,10 @@ def profile_graph(
     graph = nir.read_graph(source, dt, allow_nonfinite=allow_nonfinite)
     measured = None
     if inputs is not None:
-        import_torch()
+        torch = import_torch()
         samples = as_samples(inputs, graph, steps=steps, allow_nonfinite=allow_nonfinite)
-        measured = _measure(graph, samples, batch_size, dtype, energy, saturated, progress)
+        with torch.inference_mode():
+            measured = _measure(graph, samples, batch_size, dtype, energy, saturated, progress)
     return Profile(
         nodes=_memories(graph, ITEM_SIZES[dtype]),
         dtype=dtype,
@@ -259,27 +268,24 @@ def _measure(
     saturated: float,
     progress: Callable[[float, int], object] | None,
 ) -> Measurement:
-    import torch
-
     from t1c import bridge
 
-    precision = getattr(torch, dtype)
+    precision = getattr(import_torch(), dtype)
     executor = bridge.ir_to_torch(graph, dtype=precision, trainable=False)
     activity, operations = ActivityCounter(dict(watched(graph))), OperationsCounter(graph)
     names = [*activity.names, *operations.names]
     begin = time.perf_counter()
-    with torch.inference_mode():
-        for batch in pieces(samples.count, batch_size):
-            state = None
-            operations.begin(batch.stop - batch.start)
-            for times in pieces(samples.steps, STEPS_AT_ONCE):
-                xs = {n: piece(x, times, batch, precision) for n, x in samples.inputs.items()}
-                _, state, recorded = executor.run(xs, state, record=names, collect="stack")
-                activity.take(recorded)
-                operations.take(recorded)
-                if progress is not None:
-                    share = times.stop / samples.steps
-                    progress(batch.start + share * (batch.stop - batch.start), samples.count)
+    for batch in pieces(samples.count, batch_size):
+        state = None
+        operations.begin(batch.stop - batch.start)
+        for times in pieces(samples.steps, STEPS_AT_ONCE):
+            xs = {n: piece(x, times, batch, precision) for n, x in samples.inputs.items()}
+            _, state, recorded = executor.run(xs, state, record=names, collect="stack")
+            activity.take(recorded)
+            operations.take(recorded)
+            if progress is not None:
+                share = times.stop / samples.steps
+                progress(batch.start + share * (batch.stop - batch.start), samples.count)
     found, counts = activity.result(saturated), operations.result()
     dense, macs, acs = operations.totals()
     return Measurement(
@@ -328,6 +334,7 @@ def _measured(measured: Measurement, dt: float | None) -> list[Part]:
     pairs = [
         ("samples", f"{measured.samples:,} of {measured.steps:,} steps"),
         ("spikes", f"{format_number(measured.spikes, 4)} per sample"),
+        ("silent", ", ".join(measured.silent)),
         ("activation sparsity", "" if sparsity is None else _share(sparsity)),
         ("synaptic operations, dense", f"{format_number(measured.dense, 4)} per sample"),
         ("effective MACs", f"{format_number(measured.effective_macs, 4)} per sample"),
