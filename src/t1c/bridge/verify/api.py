@@ -20,6 +20,7 @@ from ..executor import GraphExecutor
 from ..from_ir import ir_to_torch
 from ..modules.registry import node_of
 from .causes import Cause, Search
+from .changes import unlike
 from .compare import compare
 from .executors import ExecutorSide
 from .kinds import Kind, module_side
@@ -151,6 +152,9 @@ def _report(
     steps, batch = tensors(xs)[0].shape[:2]
     runs = tuple(_run(side, trace, xs, tolerance) for side, trace in traced if side in graphs)
     fired = [*mine.fired.values(), *theirs.fired.values()]
+    unalike = []
+    if graph is not None and not found.places:
+        unalike = unlike(graph, second if graph is first else first)
     return Report(
         agree=not found.places and all(run.differing == run.rounding for run in runs),
         a=first.label,
@@ -171,6 +175,7 @@ def _report(
         tested=tested,
         runs=runs,
         silent=bool(fired) and not any(fired),
+        unlike=tuple(unalike),
     )
 
 
