@@ -110,12 +110,12 @@ def residual(nodes: int) -> ir.Graph:
 
 
 def chain(nodes: int) -> ir.Graph:
-    """Neurons, and between them bounds that differ, so that nothing repeats."""
+    """Neurons, and between them activations that differ, so that nothing repeats."""
     made, edges = _beginning()
     before = "input"
     for layer in range(nodes - 2):
         name = f"layer{layer}"
-        made[name] = ir.Clip(float(-layer - 1), float(layer + 1)) if layer % 2 else _lif()
+        made[name] = ir.ELU(WIDTH, alpha=1 + layer / nodes) if layer % 2 else _lif()
         edges.append((before, name))
         before = name
     return _ended(made, edges, before)

@@ -52,10 +52,17 @@ class Block:
         """What its nodes' names have in common, up to a dot."""
         return _common_name(list(self.leaves()))
 
-    def title(self, types: Mapping[str, str]) -> str:
-        """The prefix, or else the types of its nodes."""
-        first = list(self.leaves())[: len(types) // self.times]
-        title = self.prefix() or _brief([types[name] for name in first])
+    def title(self, types: Mapping[str, str], outer: str = "") -> str:
+        """The prefix, or else the types of its nodes.
+
+        Args:
+            types: name -> primitive.
+            outer: the prefix of what lies around it, which says nothing of the block itself.
+        """
+        names = list(self.leaves())
+        first = names[: len(names) // self.times]
+        prefix = self.prefix()
+        title = prefix if prefix != outer else _brief([types[name] for name in first])
         return f"{title} ×{self.times}" if self.times > 1 else title
 
 

@@ -78,10 +78,13 @@ def shortened(text: str, room: float) -> str:
     """The text, or its two ends where it has more letters than ``room``."""
     if letters(text) <= room:
         return text
-    head = tail = ""
-    while letters(head) + letters(tail) + 1 < room - 1:
-        if letters(head) < letters(tail) * 0.6:
-            head = text[: len(head) + 1]
+    shown, head, tail = "…", 0, 0
+    while True:
+        if letters(text[:head]) < letters(text[len(text) - tail :]) * 0.6:
+            head += 1
         else:
-            tail = text[len(text) - len(tail) - 1 :]
-    return f"{head}…{tail}"
+            tail += 1
+        longer = f"{text[:head]}…{text[len(text) - tail :]}"
+        if letters(longer) > room:
+            return shown
+        shown = longer

@@ -130,13 +130,14 @@ def _settle(scope: _Scope, block: Block) -> None:
 def _groups(scope: _Scope) -> list[dict[str, Any]]:
     found: list[dict[str, Any]] = []
 
-    def add(block: Block, parent: str | None) -> None:
+    types = {name: node.primitive for name, node in scope.graph.nodes.items()}
+
+    def add(block: Block, parent: str | None, outer: str) -> None:
         ident = scope.block_ids[id(block)]
-        types = {name: scope.graph.nodes[name].primitive for name in block.leaves()}
         found.append(
             {
                 "id": ident,
-                "name": printable(block.title(types)),
+                "name": printable(block.title(types, outer)),
                 "prefix": printable(block.prefix()),
                 "group": parent,
                 "kind": block.kind,
@@ -146,10 +147,10 @@ def _groups(scope: _Scope) -> list[dict[str, Any]]:
         )
         for part in block.parts:
             if isinstance(part, Block):
-                add(part, ident)
+                add(part, ident, block.prefix())
 
     for block in scope.blocks:
-        add(block, scope.path)
+        add(block, scope.path, "")
     for name, node in scope.graph.nodes.items():
         if isinstance(node, ir.Graph):
             found.append(

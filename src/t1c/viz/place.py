@@ -21,7 +21,10 @@ LOOP = 46.0
 
 @dataclass(frozen=True)
 class Placed:
-    """A box: a node, a folded group, or the frame of an open one."""
+    """A box: a node, a folded group, or the frame of an open one.
+
+    ``depth`` frames lie around it.
+    """
 
     id: str
     x: float
@@ -29,6 +32,7 @@ class Placed:
     width: float
     height: float
     open: bool
+    depth: int
 
 
 @dataclass(frozen=True)
@@ -61,7 +65,7 @@ def place(picture: Picture, opened: Collection[str]) -> Scene:
     """Places with the groups ``opened`` open."""
     whole = _Part(picture, None, frozenset(opened))
     scene = Scene(width=whole.width, height=whole.height)
-    _settle(scene, whole, 0.0, 0.0, 0.0, 0.0)
+    _settle(scene, whole, 0.0, 0.0, 0.0, 0.0, 0)
     return scene
 
 
@@ -243,7 +247,10 @@ def _room(
     return warp
 
 
-def _settle(scene: Scene, part: _Part, dx: float, dy: float, above: float, below: float) -> None:
+def _settle(
+    scene: Scene, part: _Part, dx: float, dy: float, above: float, below: float, depth: int
+) -> None:
+    """Adds a part at its place; ``above`` and ``below`` it its frame goes on."""
     ends = part.line_ends()
     for number, link in enumerate(part.laid.scope.links):
         if link.source is not None and link.source == link.target:
@@ -251,11 +258,12 @@ def _settle(scene: Scene, part: _Part, dx: float, dy: float, above: float, below
         else:
             scene.lines.append(_line(part, link, number, ends, dx, dy, above, below))
     for item, box in part.boxes.items():
-        is_open = box.part is not None
-        scene.boxes.append(Placed(item, box.x + dx, box.y + dy, box.width, box.height, is_open))
-        if box.part is not None:
-            room = box.height - box.part.height - HEAD
-            _settle(scene, box.part, box.x + dx + PAD, box.y + dy + HEAD, HEAD, room)
+        x, y, inner = box.x + dx, box.y + dy, box.part
+        is_open = inner is not None
+        scene.boxes.append(Placed(item, x, y, box.width, box.height, is_open, depth))
+        if inner is not None:
+            room = box.height - inner.height - HEAD
+            _settle(scene, inner, x + PAD, y + HEAD, HEAD, room, depth + 1)
 
 
 def _loop(box: _Box, link: Link, dx: float, dy: float) -> Line:

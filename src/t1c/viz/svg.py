@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 from collections.abc import Collection, Mapping
+from dataclasses import replace
 from typing import Any
 
 from t1c.nir import GraphSource
@@ -14,7 +15,8 @@ from .layout import lay_out, opened
 from .palette import FAMILIES, FEEDBACK
 from .place import Line, Placed, place
 
-CARD, TEXT, QUIET, EDGE, FRAME = "#ffffff", "#1c2128", "#5d6673", "#8b95a3", "#c3cad4"
+CARD, SHADE, FRAME = "#ffffff", "#f1f3f6", "#c3cad4"
+TEXT, QUIET, EDGE = "#1c2128", "#5d6673", "#8b95a3"
 STATUS = {"added": "#1a7f37", "removed": "#cf222e", "changed": "#b07800"}
 TINT = 0.1
 
@@ -56,7 +58,7 @@ def to_svg(
     ]
     for box in scene.boxes:
         if box.open:
-            out.append(_rect(box, 'fill="#5a6982" fill-opacity=".055"', FRAME, 10))
+            out.append(_rect(box, f'fill="{CARD if box.depth % 2 else SHADE}"', FRAME, 10))
             out.append(_text(box.x + 10, box.y + 17, things[box.id]["name"], 11, QUIET))
     for line in scene.lines:
         statuses = {graph["edges"][number].get("status", "") for number in line.link.edges}
@@ -74,13 +76,13 @@ def _box(box: Placed, thing: Mapping[str, Any], name: str, detail: str) -> list[
     round_ = box.height / 2 if family == "border" else 7
     out = []
     if "family" not in thing:
-        behind = Placed(box.id, box.x + 4, box.y + 4, box.width, box.height, False)
+        behind = replace(box, x=box.x + 4, y=box.y + 4)
         out.append(_rect(behind, f'fill="{CARD}"', FRAME, round_))
     stroke = STATUS.get(thing.get("status", ""), _mixed(CARD, colour, 0.55))
     out.append(_rect(box, f'fill="{_mixed(CARD, colour, TINT)}"', stroke, round_))
     indent = 20 if family == "border" else 16
     if family != "border":
-        stripe = Placed(box.id, box.x, box.y, 6, box.height, False)
+        stripe = replace(box, width=6)
         out.append(_rect(stripe, f'fill="{colour}"', "none", 3))
     bold = f'font-weight="600" {_fitted(name, 8.6, box.width - 26)}'
     out.append(_text(box.x + indent, box.y + 18, name, 13, TEXT, bold))

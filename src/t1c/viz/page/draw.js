@@ -3,20 +3,23 @@
 const FONT = 'system-ui, -apple-system, "Segoe UI", "Liberation Sans", Arial, sans-serif';
 const NAME_FONT = `600 13px ${FONT}`, SMALL_FONT = `11px ${FONT}`;
 const READABLE = 0.42;  // below this scale text is left out
+const PLAIN = 0.3;  // below this one boxes are rectangles, and all lines are drawn as one
 
 function colours() {
   const style = getComputedStyle(document.documentElement);
   const dark = document.documentElement.dataset.theme === "dark";
   const named = {};
-  for (const name of ["page", "card", "text", "quiet", "line", "edge", "frame", "frame-fill",
+  for (const name of ["page", "card", "text", "quiet", "line", "edge", "frame", "shade",
     "pick", "hot", "added", "removed", "changed"]) {
     named[name] = style.getPropertyValue(`--${name}`).trim();
   }
-  const families = {};
+  const families = {}, fills = {}, rims = {};
   for (const [key, family] of Object.entries(DATA.families)) {
     families[key] = dark ? family.dark : family.light;
+    fills[key] = mixed(named.card, families[key], dark ? 0.2 : 0.1);
+    rims[key] = mixed(named.card, families[key], 0.55);
   }
-  return { ...named, families, tint: dark ? 0.2 : 0.1, feedback: dark ? DATA.feedback.dark : DATA.feedback.light };
+  return { ...named, families, fills, rims, feedback: dark ? DATA.feedback.dark : DATA.feedback.light };
 }
 
 // a * (1 - t) + b * t, of colours written as #rrggbb
@@ -63,7 +66,7 @@ class Canvas {
       x1 >= seen.left && x0 <= seen.right && y1 >= seen.top && y0 <= seen.bottom;
     const boxes = scene.boxes.filter(b => inView(b.x - 8, b.y, b.x + b.width + 8, b.y + b.height));
     for (const box of boxes) if (box.open) this.frame(box, look);
-    this.lines(scene.lines.filter(l => inView(...l.bounds)), look, scale);
+    this.lines(this.kinds(scene, look, scale, inView), look, scale);
     for (const box of boxes) if (box.open && scale >= READABLE) this.title(box, ink);
     for (const box of boxes) if (!box.open) this.box(box, look, scale);
   }
@@ -72,7 +75,7 @@ class Canvas {
     const c = this.context;
     c.beginPath();
     c.roundRect(box.x, box.y, box.width, box.height, 10);
-    c.fillStyle = ink["frame-fill"];
+    c.fillStyle = box.depth % 2 ? ink.page : ink.shade;
     c.fill();
     c.lineWidth = box.id === picked ? 2.5 : 1;
     c.strokeStyle = box.id === picked ? ink.pick : ink.frame;
@@ -83,26 +86,34 @@ class Canvas {
     const c = this.context, text = frameTitle(box);
     c.font = SMALL_FONT;
     const width = Math.min(c.measureText(text).width, box.width - 20);
-    c.fillStyle = ink.page;
-    c.globalAlpha = 0.8;
+    c.fillStyle = box.depth % 2 ? ink.page : ink.shade;
+    c.globalAlpha = 0.85;
     c.fillRect(box.x + 7, box.y + 5, width + 6, 17);
     c.globalAlpha = 1;
     c.fillStyle = ink.quiet;
     c.fillText(text, box.x + 10, box.y + 17, box.width - 20);
   }
 
-  lines(lines, look, scale) {
-    const c = this.context, { ink, picked, near } = look;
+  // The lines that are seen, joined to one path for each way they look.
+  kinds(scene, { ink, near }, scale, inView) {
+    const known = this.known, all = scale < PLAIN;
+    if (all && known && known.scene === scene && known.ink === ink && known.near === near) {
+      return known.kinds;
+    }
     const kinds = new Map();
-    for (const line of lines) {
+    for (const line of scene.lines) {
+      if (!all && !inView(...line.bounds)) continue;
       const touched = near && near.has(line);
       const colour = touched ? ink.pick : lineColour(line, ink);
       const key = `${colour} ${line.link.feedback || line.status === "removed"} ${touched}`;
-      if (!kinds.has(key)) kinds.set(key, { colour, line, touched, path: new Path2D(), tips: new Path2D() });
+      if (!kinds.has(key)) {
+        kinds.set(key, { colour, line, touched, path: new Path2D(), tips: new Path2D(), lines: [] });
+      }
       const kind = kinds.get(key);
+      kind.lines.push(line);
       line.shape ||= new Path2D(line.path);
       kind.path.addPath(line.shape);
-      if (line.tip && scale > 0.2) {
+      if (line.tip && !all) {
         const [x, y] = line.tip, [wx, wy] = line.way;
         kind.tips.moveTo(x, y);
         kind.tips.lineTo(x - 8 * wx - 4 * wy, y - 8 * wy - 4 * wx);
@@ -110,7 +121,12 @@ class Canvas {
         kind.tips.closePath();
       }
     }
-    const dim = picked !== null && near && near.size;
+    if (all) this.known = { scene, ink, near, kinds };
+    return kinds;
+  }
+
+  lines(kinds, { ink, picked, near }, scale) {
+    const c = this.context, dim = picked !== null && near && near.size;
     for (const { colour, line, touched, path, tips } of kinds.values()) {
       c.globalAlpha = dim && !touched ? 0.45 : 1;
       c.strokeStyle = c.fillStyle = colour;
@@ -124,7 +140,7 @@ class Canvas {
     if (scale < READABLE) return;
     c.font = SMALL_FONT;
     c.textAlign = "center";
-    for (const line of lines) {
+    for (const line of [...kinds.values()].flatMap(kind => kind.lines)) {
       if (!line.link.feedback) continue;
       const [x, y] = line.label;
       c.fillStyle = ink.page;
@@ -138,13 +154,25 @@ class Canvas {
   box(box, look, scale) {
     const c = this.context, { ink, picked, level } = look;
     const thing = THINGS[box.id], text = PICTURE.boxes[box.id];
-    const colour = thing.parts ? ink.families.graph : ink.families[thing.family];
+    const family = thing.parts ? "graph" : thing.family, colour = ink.families[family];
     const status = thing.status && ink[thing.status];
     const heat = level ? level(box.id) : null;
     const round = thing.type === "Input" || thing.type === "Output" ? box.height / 2 : 7;
     if (scale < 0.12) {
       c.fillStyle = status || (heat === null ? colour : mixed(ink.line, ink.hot, heat));
       c.fillRect(box.x, box.y, box.width, box.height);
+      return;
+    }
+    const fill = heat === null ? ink.fills[family] : mixed(ink.card, ink.hot, heat);
+    const rim = box.id === picked ? ink.pick : status || ink.rims[family];
+    if (scale < PLAIN) {
+      c.fillStyle = fill;
+      c.fillRect(box.x, box.y, box.width, box.height);
+      c.fillStyle = colour;
+      c.fillRect(box.x, box.y, 9, box.height);
+      c.lineWidth = (box.id === picked || status ? 2 : 0.8) / scale;
+      c.strokeStyle = rim;
+      c.strokeRect(box.x, box.y, box.width, box.height);
       return;
     }
     const shape = (dx, dy) => {
@@ -162,16 +190,17 @@ class Canvas {
       }
     }
     shape(0, 0);
-    c.fillStyle = heat === null ? mixed(ink.card, colour, ink.tint) : mixed(ink.card, ink.hot, heat);
+    c.fillStyle = fill;
     c.fill();
-    c.save();
-    c.clip();
-    c.fillStyle = colour;
-    c.fillRect(box.x, box.y, 7, box.height);
-    c.restore();
-    shape(0, 0);
-    c.lineWidth = box.id === picked ? 2.5 : status ? 2.5 : 1;
-    c.strokeStyle = box.id === picked ? ink.pick : status || mixed(ink.card, colour, 0.55);
+    if (round === 7) {
+      c.fillStyle = colour;
+      c.beginPath();
+      c.roundRect(box.x, box.y, 7, box.height, [7, 0, 0, 7]);
+      c.fill();
+      shape(0, 0);
+    }
+    c.lineWidth = box.id === picked || status ? 2.5 : 1;
+    c.strokeStyle = rim;
     if (thing.status === "removed") c.setLineDash([4, 3]);
     c.stroke();
     c.setLineDash([]);
@@ -222,7 +251,7 @@ function asSvg(scene, ink) {
     `<text x="${n(x)}" y="${n(y)}" font-size="${size}" fill="${fill}" ${more}>${safe(words)}</text>`;
   for (const box of scene.boxes) {
     if (!box.open) continue;
-    out.push(shape(box, ink["frame-fill"], ink.frame, 'rx="10"'));
+    out.push(shape(box, box.depth % 2 ? ink.page : ink.shade, ink.frame, 'rx="10"'));
     out.push(text(box.x + 10, box.y + 17, frameTitle(box).slice(3), 11, ink.quiet));
   }
   for (const line of scene.lines) {
@@ -250,8 +279,8 @@ function asSvg(scene, ink) {
     if (thing.parts) {
       out.push(shape({ ...box, x: box.x + 4, y: box.y + 4 }, ink.card, ink.frame, round));
     }
-    const status = thing.status ? ink[thing.status] : mixed(ink.card, colour, 0.55);
-    out.push(shape(box, mixed(ink.card, colour, ink.tint), status, round));
+    const status = thing.status ? ink[thing.status] : ink.rims[thing.parts ? "graph" : thing.family];
+    out.push(shape(box, ink.fills[thing.parts ? "graph" : thing.family], status, round));
     if (!border) out.push(shape({ ...box, width: 6 }, colour, "none", 'rx="3"'));
     const indent = box.x + (border ? 20 : 16);
     const room = box.width - 26;

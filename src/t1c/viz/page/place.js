@@ -107,7 +107,7 @@ function roomFor(picture, laid, sizes, bandOf) {
 function placeAll(picture, open) {
   const boxes = [], lines = [];
   const whole = placeScope(picture, null, open);
-  (function settle(scope, dx, dy, above, below) {
+  (function settle(scope, dx, dy, above, below, depth) {
     const ends = sortedEnds(scope);
     scope.laid.links.forEach((link, number) => {
       lines.push(line(scope, link, number, ends, dx, dy, above, below));
@@ -115,14 +115,14 @@ function placeAll(picture, open) {
     for (const box of scope.boxes.values()) {
       boxes.push({
         id: box.item, x: box.x + dx, y: box.y + dy, width: box.width, height: box.height,
-        open: Boolean(box.part), scope: scope.laid.id,
+        open: Boolean(box.part), scope: scope.laid.id, depth,
       });
       if (box.part) {
         const room = box.height - box.part.height - HEAD;
-        settle(box.part, box.x + dx + PAD, box.y + dy + HEAD, HEAD, room);
+        settle(box.part, box.x + dx + PAD, box.y + dy + HEAD, HEAD, room, depth + 1);
       }
     }
-  })(whole, 0, 0, 0, 0);
+  })(whole, 0, 0, 0, 0, 0);
   return { boxes, lines, width: whole.width, height: whole.height };
 }
 
