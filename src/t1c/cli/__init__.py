@@ -10,7 +10,7 @@
     measure.py    what it costs and does:  analyze, profile, compare, stats, node
     run.py        a network at work:       run
     compare.py    is it the same?          verify, diff, hash, stamp
-    check.py      is it sound?             validate
+    check.py      is it sound?             validate, lint, rules
     change.py     another file:            convert
     picture.py    pictures:                visualize, export-html
 

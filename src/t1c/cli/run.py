@@ -11,6 +11,7 @@ import typer
 from . import sources
 from .app import command
 from .options import AllowNonfinite, BatchSize, Dt, DType, Json, Model, Steps
+from .sources import is_many
 from .verb import FAILED, show, verb
 
 if TYPE_CHECKING:
@@ -75,7 +76,7 @@ def run(
     from t1c import sdk
     from t1c.terminal import progress_bar
 
-    several = len(data) > 1 or _is_many(data[0])
+    several = len(data) > 1 or is_many(data[0])
     if several and output is None:
         raise typer.BadParameter("several files of samples need a folder for their results: -o")
     options: dict[str, Any] = {
@@ -106,10 +107,3 @@ def run(
 def _is_folder(path: str) -> bool:
     """Whether a path is a folder, or says that it is one by the / at its end."""
     return os.path.isdir(path) or path.endswith(("/", os.sep))
-
-
-def _is_many(path: Path) -> bool:
-    """Whether one path stands for several files."""
-    import glob
-
-    return path.is_dir() or (not path.exists() and glob.has_magic(str(path)))

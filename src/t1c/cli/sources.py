@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import glob
 import os
 import shutil
 import sys
@@ -69,6 +70,11 @@ def _kept(name: str) -> Path:
     with open(path, "wb") as file:
         shutil.copyfileobj(sys.stdin.buffer, file)
     return path
+
+
+def is_many(path: Path) -> bool:
+    """Whether one path stands for several files: a folder, or a pattern."""
+    return path.is_dir() or (not path.exists() and glob.has_magic(str(path)))
 
 
 def as_given(text: str) -> str:

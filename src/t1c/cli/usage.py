@@ -15,8 +15,8 @@ GROUPS = {
     "Look into a file": ("info", "node", "stats", "trace", "find", "visualize", "export-html"),
     "Run and measure": ("run", "profile", "analyze"),
     "Compare": ("diff", "verify", "compare", "hash", "stamp"),
-    "Check": ("validate",),
-    "Other": ("convert", "primitives"),
+    "Check": ("validate", "lint"),
+    "Other": ("convert", "primitives", "rules"),
 }
 """The verbs as ``t1c --help`` lists them."""
 

@@ -16,11 +16,37 @@ from .compare.lint.lint_graph import Finding, LintReport, LintRules, lint_graph,
 from .compare.stamp import FingerprintCheck, Stamp, get_stamp, stamp_graph, verify_fingerprint
 from .convert import ConvertReport, convert
 from .hash_file import FileFingerprint, hash_file
-from .info import FileInfo, NodeInfo, Source, file_info, node_infos
-from .measure import EnergyEstimate, EnergyTable, GraphAnalysis, Measurement, NeuronSettings, NodeActivity, NodeAnalysis, NodeMemory, NodeOperations, Profile, Setting, Summary, TABLES, analyze_graph, analyze_node, connection_sparsity, neuron_settings, profile_graph, summarize
+from .info import FileInfo, file_info
+from .measure import (
+    TABLES,
+    EnergyEstimate,
+    EnergyTable,
+    GraphAnalysis,
+    Measurement,
+    NeuronSettings,
+    NodeActivity,
+    NodeAnalysis,
+    NodeMemory,
+    NodeOperations,
+    Profile,
+    Setting,
+    Summary,
+    analyze_graph,
+    analyze_node,
+    connection_sparsity,
+    neuron_settings,
+    profile_graph,
+    summarize,
+)
 from .nodes import NodeInfo, Source, node_infos
 from .numbers import format_bytes, format_joules, format_number, format_seconds
-from .primitives import PrimitiveField, PrimitiveInfo, PrimitiveList, describe_primitive, describe_primitives
+from .primitives import (
+    PrimitiveField,
+    PrimitiveInfo,
+    PrimitiveList,
+    describe_primitive,
+    describe_primitives,
+)
 from .query.find_pattern import Matches, find_pattern
 from .query.inspect_node import Neighbour, NodeReport, inspect_node
 from .query.statistics import ArrayStatistics, Statistics, get_node_statistics
@@ -28,7 +54,7 @@ from .query.trace_path import NodePath, Paths, trace_path
 from .report import Facts, Part, Report, Table
 from .run_files import FileRun, RunsReport, find_data, run_files
 from .run_report import RunReport, run_file
-from .runner import DType, RunResult, Runner, run
+from .runner import DType, Runner, RunResult, run
 from .samples import Samples, as_samples, read_samples
 from .side_by_side import Figure, FigureComparison, compare_costs
 from .stamp_file import StampReport, stamp_file
@@ -36,6 +62,7 @@ from .validate import Validity, validate_file
 from .verify import verify_files
 
 __all__ = [
+    "TABLES",
     "ArrayStatistics",
     "BatchEntry",
     "BatchReport",
@@ -86,7 +113,6 @@ __all__ = [
     "StampReport",
     "Statistics",
     "Summary",
-    "TABLES",
     "Table",
     "Validity",
     "analyze_graph",
