@@ -10,8 +10,10 @@ from torch import Tensor, nn
 
 from t1c import ir
 from t1c.ir.errors import InputError, Problem, UnsupportedError
+from t1c.ir.table import html_table
 from t1c.ir.topology import Edge
 
+from .engine.arrays import as_tensors
 from .engine.borders import Borders
 from .engine.chunk_size import Fitting
 from .engine.chunks import cut, is_stream
@@ -174,7 +176,7 @@ class GraphExecutor(nn.Module):
 
         Args:
             x: tensor (B, *shape); a dict by Input name, or a tuple in their order, where there
-                are several.
+                are several. NumPy arrays serve too, as in ``run``.
             state: what an earlier step returned; None or {} is rest.
 
         Returns:
@@ -185,6 +187,8 @@ class GraphExecutor(nn.Module):
             InputError: an input or a state has the wrong shape, dtype or name.
         """
         network = self.network
+        if type(x) is not Tensor:
+            x = as_tensors(x, network.like())
         inputs, state = self.borders.inputs(x, 1, network.dtype()), self._states(state)
         values, state = step_as_chunk(network, inputs, state) or step(network, inputs, state)
         output = outputs_of(network.plan, values)
@@ -246,7 +250,9 @@ class GraphExecutor(nn.Module):
                 are several. An Input with ``hold`` also takes one value (B, *shape), which it holds
                 for so many steps, or for those of the sequences beside it. Or an iterator over
                 single steps (B, *shape), in any of these forms, of which only one chunk is held at
-                a time.
+                a time. NumPy arrays of real numbers serve in the place of tensors: they are cast
+                to the dtype of the parameters (without any, to torch's default) and moved to where
+                these are. What comes back are tensors.
             state: what an earlier call returned; None or {} is rest.
             record: names of hidden nodes to return too: "lif1" is what the node sends, its spikes;
                 "lif2.v" the state variable ``v`` after each step, as ``state`` holds it;
@@ -336,6 +342,21 @@ class GraphExecutor(nn.Module):
         """
         return explain(self.network)
 
+    def _repr_html_(self) -> str:
+        if self.graph is not None:
+            table: str = self.graph._repr_html_()
+            return table
+        rows = [
+            (
+                name,
+                type(self.node(name)).__name__,
+                ", ".join(s.name + " (t-1)" * s.back for s in self.plan.sources[name]),
+            )
+            for name in self.plan.order
+        ]
+        heading = f"{type(self).__name__}: {len(rows)} nodes, {len(self.edges)} edges"
+        return html_table(heading, ("node", "module", "from"), rows)
+
     def _named(self, state: States) -> States:
         """A state to be handed out, in which nested graphs are found under their names."""
         if self._single is None or torch.compiler.is_compiling():
@@ -356,11 +377,13 @@ class GraphExecutor(nn.Module):
 
     def _inputs(self, x: Any, lead: int) -> Inputs:
         """The caller's tensors by Input name, checked; ``lead`` counts time and batch."""
-        return self.borders.inputs(x, lead, self.network.dtype())
+        network = self.network
+        return self.borders.inputs(as_tensors(x, network.like()), lead, network.dtype())
 
     def _sequence(self, xs: Any, steps: int | None = None) -> Inputs:
         """The caller's tensors of all steps by Input name, (T, B, *shape), checked."""
-        return self.borders.sequence(xs, steps, self.network.dtype())
+        network = self.network
+        return self.borders.sequence(as_tensors(xs, network.like()), steps, network.dtype())
 
 
 def _refuse_order_of_torch(events: bool | None) -> None:

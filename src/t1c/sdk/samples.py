@@ -25,6 +25,7 @@ import numpy as np
 from t1c import ir
 from t1c.ir.errors import InputError, Problem
 from t1c.ir.fields import Array, show
+from t1c.ir.file_kinds import HDF5_FILE, found_instead
 from t1c.ir.primitives.border import how_many_steps
 from t1c.ir.shapes import Shape
 
@@ -180,14 +181,11 @@ def _opened(path: str | os.PathLike[str]) -> np.lib.npyio.NpzFile:
         file = None
     if isinstance(file, np.lib.npyio.NpzFile):
         return file
-    raise InputError(
-        Problem(
-            "one array without a name" if file is not None else "not an .npz file, or damaged",
-            "named arrays as np.savez writes them",
-            "Write it with np.savez(path, x=..., y=...).",
-            str(path),
-        )
-    )
+    found, remedy = found_instead(path)
+    if found != HDF5_FILE:
+        remedy = "Write it with np.savez(path, x=..., y=...)."
+    found = "one array without a name" if file is not None else f"not an .npz file, but {found}"
+    raise InputError(Problem(found, "named arrays as np.savez writes them", remedy, str(path)))
 
 
 def _read(file: Any, key: str) -> Array:

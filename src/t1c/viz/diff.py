@@ -9,7 +9,7 @@ from typing import Any
 from t1c import ir
 from t1c.ir.fields import show
 from t1c.ir.values import same_value
-from t1c.nir import GraphSource, read_graph
+from t1c.nir import GraphSource, counterpart_dt, read_graph
 
 from .graph_dict import graph_to_dict
 from .layout import lay_out
@@ -48,6 +48,7 @@ def diff_to_dict(
     if title is None:
         sides = (("first", a), ("second", b))
         title = " → ".join(n if isinstance(g, ir.Graph) else Path(g).name for n, g in sides)
+    dt = counterpart_dt(a, b, dt)
     first, second = read_graph(a, dt), read_graph(b, dt)
     old, new = graph_to_dict(first), graph_to_dict(second, title)
     old_nodes, new_nodes = _inlined(first), _inlined(second)

@@ -12,8 +12,8 @@ from typing import Any
 from t1c import ir
 from t1c.ir.table import printable
 from t1c.nir import GraphSource, read_graph
-from t1c.sdk.info import NodeInfo, node_infos
 from t1c.sdk.jsonable import jsonable
+from t1c.sdk.nodes import NodeInfo, node_infos
 
 from .blocks import Block, find_blocks
 from .palette import family_of

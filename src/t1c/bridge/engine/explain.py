@@ -7,6 +7,8 @@ from typing import Any
 
 from torch import nn
 
+from t1c.ir.table import html_table
+
 from .geometry import Convolving
 from .network import Network
 from .scanned import ScannedModule
@@ -51,8 +53,8 @@ class Explanation:
         """The same for machines."""
         return {"chunk": self.chunk, "rows": [vars(row) for row in self.rows]}
 
-    def __str__(self) -> str:
-        cells = [
+    def _cells(self) -> list[tuple[str, ...]]:
+        return [
             (
                 ", ".join(row.nodes),
                 row.how,
@@ -62,15 +64,22 @@ class Explanation:
             )
             for row in self.rows
         ]
-        table = [COLUMNS, *cells]
+
+    def __str__(self) -> str:
+        table = [COLUMNS, *self._cells()]
         widths = [max(len(line[i]) for line in table) for i in range(len(COLUMNS))]
         lines = [
             "  ".join(c.ljust(w) for c, w in zip(line, widths, strict=True)).rstrip()
             for line in table
         ]
         lines.insert(1, "  ".join("-" * w for w in widths))
-        chunk = "not run yet" if self.chunk is None else f"chunks of {self.chunk} steps"
-        return "\n".join([*lines, chunk])
+        return "\n".join([*lines, self._chunks()])
+
+    def _repr_html_(self) -> str:
+        return html_table(self._chunks(), COLUMNS, self._cells())
+
+    def _chunks(self) -> str:
+        return "not run yet" if self.chunk is None else f"chunks of {self.chunk} steps"
 
 
 def explain(network: Network) -> Explanation:

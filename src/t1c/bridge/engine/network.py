@@ -136,18 +136,23 @@ class Network:
         return twin
 
     def dtype(self) -> torch.dtype | None:
-        """Of the first floating-point parameter, which is where it was, if it is still there."""
+        """Of the parameters; None where there are none."""
+        like = self.like()
+        return None if like is None else like.dtype
+
+    def like(self) -> Tensor | None:
+        """The first floating-point parameter, which is where it was, if it is still there."""
         if self._first is not None:
             module, name = self._first
             parameter = module._parameters.get(name)
             if parameter is not None:
-                return parameter.dtype
+                return parameter
         for _, node in self.nodes():
             for module in node.modules():
                 for name, parameter in module._parameters.items():
                     if parameter is not None and parameter.is_floating_point():
                         self._first = module, name
-                        return parameter.dtype
+                        return parameter
         return None
 
     def forget(self) -> None:

@@ -7,10 +7,13 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from t1c.ir.errors import Problem, T1CError
+from t1c.ir.table import html_table
 
 from .causes import Cause
 from .compare import Count
 
+LABEL = 14
+"""How many letters of a line say what it tells."""
 MOST_UNLIKE = 4
 """So many unlike parameters are named in the text; ``unlike`` has all."""
 
@@ -180,6 +183,10 @@ class Report:
         if self.parting is not None:
             lines += self._parting(self.parting)
         return "\n".join(lines)
+
+    def _repr_html_(self) -> str:
+        heading, *lines = str(self).split("\n")
+        return html_table(heading, (), [(line[:LABEL].strip(), line[LABEL:]) for line in lines])
 
     def _inside(self) -> str:
         if not self.nodes:

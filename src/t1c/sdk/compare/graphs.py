@@ -11,7 +11,7 @@ from typing import Any
 from t1c import ir
 from t1c.ir.fields import show
 from t1c.ir.topology import Edge
-from t1c.nir import GraphSource, read_graph
+from t1c.nir import GraphSource, counterpart_dt, read_graph
 
 from ..report import Facts, Part, Report, Table
 from .changes import FieldChange, NodeChange, compare_nodes, note_changes
@@ -187,6 +187,7 @@ def compare_graphs(
         >>> print(found.changed[0].fields[0].text)
         1 of 2 numbers differ, by up to 0.25 (0.2 of the larger)
     """
+    dt = counterpart_dt(a, b, dt)
     first, second = read_graph(a, dt), read_graph(b, dt)
     mine, theirs = dict(_walk(first)), dict(_walk(second))
     renamed = _renamed(mine, theirs)

@@ -14,7 +14,7 @@ from t1c.ir.table import border_kind
 from t1c.ir.topology import Edge
 from t1c.nir import GraphSource
 
-from ..info import NodeInfo, Source, node_infos
+from ..nodes import NodeInfo, Source, node_infos
 from ..numbers import format_bytes, format_number, format_seconds
 from ..report import Facts, Part, Report, Table
 from .costs import depth_of, seconds_in_step, sent_by, weighted

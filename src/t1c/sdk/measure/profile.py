@@ -11,8 +11,8 @@ from t1c import ir, nir
 from t1c.ir.errors import InputError, Problem
 from t1c.nir import GraphSource
 
-from ..info import node_infos
 from ..jsonable import jsonable
+from ..nodes import node_infos
 from ..numbers import format_bytes, format_joules, format_number
 from ..report import Facts, Part, Report, Table
 from ..runner import STEPS_AT_ONCE, DType, import_torch, piece, pieces

@@ -17,8 +17,8 @@ from t1c.ir.shapes import Shape
 from t1c.ir.topology import Edge
 from t1c.nir import GraphSource, read_graph
 
-from ..info import node_infos
 from ..jsonable import jsonable
+from ..nodes import node_infos
 from ..report import Facts, Part, Report
 from .named import find_node, home_of
 from .statistics import ArrayStatistics, Statistics, array_statistics
