@@ -16,7 +16,7 @@ from .compare.lint.lint_graph import Finding, LintReport, LintRules, lint_graph,
 from .compare.stamp import FingerprintCheck, Stamp, get_stamp, stamp_graph, verify_fingerprint
 from .convert import ConvertReport, convert
 from .hash_file import FileFingerprint, hash_file
-from .info import FileInfo, NodeInfo, Source, file_info, node_infos
+from .info import FileInfo, file_info
 from .measure import (
     TABLES,
     EnergyEstimate,
