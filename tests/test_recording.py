@@ -115,6 +115,45 @@ def test_what_is_recorded_is_the_reference_bit_for_bit_in_every_way(data):
     assert_recorded_in_every_way(graph, xs, dtype, names)
 
 
+RULES = [
+    {},
+    {"reset": "none"},
+    {"v_reset": np.array(-0.125)},
+    {"reset": "subtract"},
+    {"reset": "carry", "v_min": np.array(-0.25)},
+    {"reset_delay": True},
+    {"v_reset": np.array(0.125), "reset_delay": True, "fires_at": "gt"},
+    {"reset": "subtract", "reset_delay": True, "v_min": np.array(-0.25)},
+    {"reset": "hold", "reset_delay": True},
+    {"reset": "subtract", "spikes": "multiple"},
+    {"spikes": "multiple", "v_min": np.array(-0.125)},
+]
+
+
+@pytest.mark.parametrize("rule", RULES, ids=str)
+@pytest.mark.parametrize("synapse", [False, True])
+@pytest.mark.parametrize("shape", [(1, 1, 1), (12, 2, 3), (7, 2, 3, 4, 2)])
+def test_a_neuron_tells_its_states_as_stepping_shows_them(rule, synapse, shape):
+    numbers = np.array(2.0), np.array(4.0), np.array(2.0), np.array(0.125), np.array(0.5)
+    node = ir.CubaLIF(*numbers, **rule) if synapse else ir.LIF(*numbers[1:], **rule)
+    module = bridge.node_to_module(node)
+    xs = torch.from_numpy(np.random.default_rng(0).integers(-256, 512, shape) / 256).float()
+    laid_out = [xs, xs.movedim(2, -1).contiguous().movedim(-1, 2)] if len(shape) > 3 else [xs]
+    start = tuple(torch.full(shape[1:], 0.25) for _ in module.state_names)
+    steps, own, fired = [], start, 0
+    for x in xs:
+        y, own = module.step(x, own)
+        steps.append(own)
+        fired += y.sum()
+    assert fired > 5 or len(xs) == 1
+    expected = [torch.stack(each) for each in zip(*steps, strict=True)]
+    for x in laid_out:
+        found = module.states(x, start)
+        assert len(found) == len(expected)
+        for mine, theirs in zip(found, expected, strict=True):
+            assert torch.equal(mine, theirs)
+
+
 def layered(**options):
     """input -> fc -> lif1 -> fc2 -> lif2 -> output, on the grid."""
     rng = np.random.default_rng(0)
@@ -268,6 +307,18 @@ def test_a_node_with_several_outputs_is_a_tuple():
     outputs, _, found = bridge.ir_to_torch(graph).run(xs, record=["split"], chunk=4)
     assert torch.equal(found["split"][0], outputs["a"])
     assert torch.equal(found["split"][1], xs[..., 2:])
+
+
+def test_a_run_that_records_is_captured_whole():
+    executor, xs = bridge.ir_to_torch(layered(), trainable=False), grid_input()
+    names = ["lif1", "lif2.v", "fc2.input"]
+    captured = torch.compile(
+        lambda x: executor.run(x, record=names), backend="eager", fullgraph=True
+    )
+    with torch.no_grad():
+        outputs, _, found = captured(xs)
+    assert torch.equal(outputs, executor.run(xs)[0])
+    assert_same(found, executor.run(xs, record=names)[2])
 
 
 def test_unknown_names_are_told_with_those_that_there_are():
