@@ -330,6 +330,30 @@ def test_unknown_names_are_told_with_those_that_there_are():
     assert list(executor.run(grid_input(), record="lif1.v")[2]) == ["lif1.v"]
 
 
+def test_a_graph_with_two_outputs_is_told_by_its_nodes():
+    block = ir.Graph(
+        {
+            "input": ir.Input((4,)),
+            "lif": ir.LIF(*map(np.array, (2.0, 2.0, 0.0, 0.5))),
+            "double": ir.Scale(np.array(2.0)),
+            "a": ir.Output((4,)),
+            "b": ir.Output((4,)),
+        },
+        [("input", "lif"), ("lif", "double"), ("lif", "a"), ("double", "b")],
+    )
+    graph = ir.Graph(
+        {"input": ir.Input((4,)), "block": block, "x": ir.Output((4,)), "y": ir.Output((4,))},
+        [("input", "block"), ("block", "x"), ("block", "y")],
+    )
+    executor, xs = bridge.ir_to_torch(graph, return_state=True), grid_input()
+    outputs, state, found = executor.run(xs, record=["block/lif", "block/lif.v", "block/b"])
+    assert torch.equal(found["block/lif"], outputs["x"])
+    assert torch.equal(found["block/b"], outputs["y"])
+    assert torch.equal(found["block/lif.v"][-1], state["block/lif"][0])
+    with pytest.raises(ir.InputError, match=r"'block' to record; expected .*'block/lif'"):
+        executor.run(xs, record=["block"])
+
+
 def test_among_thousands_of_names_the_error_lists_the_nearest():
     modules = {f"layer{n}": nn.Identity() for n in range(2000)}
     executor = bridge.GraphExecutor(modules, [(f"layer{n}", f"layer{n + 1}") for n in range(1999)])
