@@ -115,6 +115,45 @@ def test_what_is_recorded_is_the_reference_bit_for_bit_in_every_way(data):
     assert_recorded_in_every_way(graph, xs, dtype, names)
 
 
+RULES = [
+    {},
+    {"reset": "none"},
+    {"v_reset": np.array(-0.125)},
+    {"reset": "subtract"},
+    {"reset": "carry", "v_min": np.array(-0.25)},
+    {"reset_delay": True},
+    {"v_reset": np.array(0.125), "reset_delay": True, "fires_at": "gt"},
+    {"reset": "subtract", "reset_delay": True, "v_min": np.array(-0.25)},
+    {"reset": "hold", "reset_delay": True},
+    {"reset": "subtract", "spikes": "multiple"},
+    {"spikes": "multiple", "v_min": np.array(-0.125)},
+]
+
+
+@pytest.mark.parametrize("rule", RULES, ids=str)
+@pytest.mark.parametrize("synapse", [False, True])
+@pytest.mark.parametrize("shape", [(1, 1, 1), (12, 2, 3), (7, 2, 3, 4, 2)])
+def test_a_neuron_tells_its_states_as_stepping_shows_them(rule, synapse, shape):
+    numbers = np.array(2.0), np.array(4.0), np.array(2.0), np.array(0.125), np.array(0.5)
+    node = ir.CubaLIF(*numbers, **rule) if synapse else ir.LIF(*numbers[1:], **rule)
+    module = bridge.node_to_module(node)
+    xs = torch.from_numpy(np.random.default_rng(0).integers(-256, 512, shape) / 256).float()
+    laid_out = [xs, xs.movedim(2, -1).contiguous().movedim(-1, 2)] if len(shape) > 3 else [xs]
+    start = tuple(torch.full(shape[1:], 0.25) for _ in module.state_names)
+    steps, own, fired = [], start, 0
+    for x in xs:
+        y, own = module.step(x, own)
+        steps.append(own)
+        fired += y.sum()
+    assert fired > 5 or len(xs) == 1
+    expected = [torch.stack(each) for each in zip(*steps, strict=True)]
+    for x in laid_out:
+        found = module.states(x, start)
+        assert len(found) == len(expected)
+        for mine, theirs in zip(found, expected, strict=True):
+            assert torch.equal(mine, theirs)
+
+
 def layered(**options):
     """input -> fc -> lif1 -> fc2 -> lif2 -> output, on the grid."""
     rng = np.random.default_rng(0)
@@ -193,12 +232,12 @@ def test_a_neuron_whose_functions_round_freely_is_as_it_is_in_the_run():
 def test_gradients_of_what_is_recorded_are_those_of_stepping():
     graph, xs = layered(), grid_input(12)
 
-    def gradients(loss_of, learn=("tau", "v_threshold"), **options):
-        executor = bridge.ir_to_torch(graph, return_state=True, learn=learn)
+    def gradients(loss_of, **options):
+        executor = bridge.ir_to_torch(graph, return_state=True, learn=["tau", "v_threshold"])
         given = xs.clone().requires_grad_()
         loss_of(executor, given, **options).backward()
         grads = [given.grad, *(p.grad for p in executor.parameters())]
-        assert sum(g is not None and bool(g.abs().sum() > 0) for g in grads) >= 5
+        assert sum(g is not None and bool(g.abs().sum() > 0) for g in grads) > 5
         return grads
 
     def by_run(executor, xs, **options):
@@ -214,8 +253,8 @@ def test_gradients_of_what_is_recorded_are_those_of_stepping():
         values = executor.trace(xs)
         return loss + (values["fc2"] * 0.5).sum()
 
-    for options in ({}, {"chunk": 5}, {"chunk": 5, "checkpoint": True, "learn": ()}):
-        expected = gradients(by_steps, options.get("learn", ("tau", "v_threshold")))
+    expected = gradients(by_steps)
+    for options in ({}, {"chunk": 5}, {"chunk": 5, "checkpoint": True}):
         for mine, theirs in zip(gradients(by_run, **options), expected, strict=True):
             torch.testing.assert_close(mine, theirs, rtol=1e-4, atol=1e-5)
 
@@ -270,6 +309,18 @@ def test_a_node_with_several_outputs_is_a_tuple():
     assert torch.equal(found["split"][1], xs[..., 2:])
 
 
+def test_a_run_that_records_is_captured_whole():
+    executor, xs = bridge.ir_to_torch(layered(), trainable=False), grid_input()
+    names = ["lif1", "lif2.v", "fc2.input"]
+    captured = torch.compile(
+        lambda x: executor.run(x, record=names), backend="eager", fullgraph=True
+    )
+    with torch.no_grad():
+        outputs, _, found = captured(xs)
+    assert torch.equal(outputs, executor.run(xs)[0])
+    assert_same(found, executor.run(xs, record=names)[2])
+
+
 def test_unknown_names_are_told_with_those_that_there_are():
     executor = bridge.ir_to_torch(layered())
     with pytest.raises(ir.InputError, match=r"'lif3'.*'lif1'.*'lif2\.i', 'lif2\.v'") as error:
@@ -277,6 +328,30 @@ def test_unknown_names_are_told_with_those_that_there_are():
     assert "'fc.v'" in str(error.value)
     assert executor.run(grid_input(), record=[])[2] == {}
     assert list(executor.run(grid_input(), record="lif1.v")[2]) == ["lif1.v"]
+
+
+def test_a_graph_with_two_outputs_is_told_by_its_nodes():
+    block = ir.Graph(
+        {
+            "input": ir.Input((4,)),
+            "lif": ir.LIF(*map(np.array, (2.0, 2.0, 0.0, 0.5))),
+            "double": ir.Scale(np.array(2.0)),
+            "a": ir.Output((4,)),
+            "b": ir.Output((4,)),
+        },
+        [("input", "lif"), ("lif", "double"), ("lif", "a"), ("double", "b")],
+    )
+    graph = ir.Graph(
+        {"input": ir.Input((4,)), "block": block, "x": ir.Output((4,)), "y": ir.Output((4,))},
+        [("input", "block"), ("block", "x"), ("block", "y")],
+    )
+    executor, xs = bridge.ir_to_torch(graph, return_state=True), grid_input()
+    outputs, state, found = executor.run(xs, record=["block/lif", "block/lif.v", "block/b"])
+    assert torch.equal(found["block/lif"], outputs["x"])
+    assert torch.equal(found["block/b"], outputs["y"])
+    assert torch.equal(found["block/lif.v"][-1], state["block/lif"][0])
+    with pytest.raises(ir.InputError, match=r"'block' to record; expected .*'block/lif'"):
+        executor.run(xs, record=["block"])
 
 
 def test_among_thousands_of_names_the_error_lists_the_nearest():

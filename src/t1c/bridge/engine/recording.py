@@ -22,7 +22,7 @@ from .arrivals import reached, state_of
 from .input_checks import Inputs
 from .network import Network
 from .state_checks import States
-from .stateful import State, StatefulModule
+from .stateful import StatefulModule
 from .values import Sent, Values, carried_by, each_port
 from .work import is_plain, is_stateless, state_arguments
 
@@ -205,13 +205,7 @@ def _worked_again(
         return (xs,)
     like = xs[0] if len(xs) else xs.new_zeros(xs.shape[1:])
     own = state_of(network, name, state, like) or module.initial_state(like)
-    if not len(xs):
-        return tuple(v.new_zeros(0, *v.shape) for v in own)
-    after: list[State] = []
-    for t in range(len(xs)):
-        _, own = module.scan(xs[t : t + 1], own)
-        after.append(own)
-    return tuple(torch.stack(steps) for steps in zip(*after, strict=True))
+    return module.states(xs, own)
 
 
 def _unknown(name: str, known: dict[str, Place]) -> Problem:
