@@ -1,13 +1,17 @@
 """One Hypothesis profile: no deadline (slow machines), few but fresh examples.
 
-What is measured for the engine's choices is kept out of the user's cache.
+What is measured for the engine's choices is kept out of the user's cache. Most of the time goes to
+compiling kernels, which neither coverage nor the garbage collector should hold up.
 """
 
+import gc
 import os
 import tempfile
 
 import pytest
 from hypothesis import HealthCheck, Phase, settings
+
+from .untraced import trace_once
 
 settings.register_profile(
     "t1c",
@@ -18,8 +22,16 @@ settings.register_profile(
 )
 settings.load_profile("t1c")
 
+trace_once()
+
 _cache = tempfile.TemporaryDirectory(prefix="t1c-tests-")
 os.environ["T1C_CACHE"] = _cache.name
+
+
+def pytest_collection_finish():
+    """What is imported stays: the collector need not look through all of it again and again."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(scope="module")
