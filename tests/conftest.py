@@ -1,12 +1,14 @@
 """One Hypothesis profile: no deadline (slow machines), few but fresh examples.
 
-What is measured for the engine's choices is kept out of the user's cache. Most of the time goes to
-compiling kernels, which neither coverage nor the garbage collector should hold up.
+What is measured for the engine's choices is kept out of the user's cache, and forgotten; compiled
+loops are kept beside the tests, for each other process and the next time. Most of the time goes to
+compiling them, which neither coverage nor the garbage collector should hold up.
 """
 
 import gc
 import os
 import tempfile
+from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, Phase, settings
@@ -26,6 +28,9 @@ trace_once()
 
 _cache = tempfile.TemporaryDirectory(prefix="t1c-tests-")
 os.environ["T1C_CACHE"] = _cache.name
+_loops = Path(__file__).parent / "__pycache__" / "loops"
+_loops.mkdir(parents=True, exist_ok=True)
+Path(_cache.name, "loops").symlink_to(_loops, target_is_directory=True)
 
 
 def pytest_collection_finish():
