@@ -7,14 +7,15 @@ is code of this package, is traced at the first of these times.
 import sys
 import threading
 from pathlib import Path
+from types import CodeType
 
-from numba.core.dispatcher import _FunctionCompiler
+from numba.core.dispatcher import _FunctionCompiler  # type: ignore[attr-defined]
 
 import t1c
 
 SOURCE = str(Path(t1c.__file__).parent)
 
-_compiled = set()
+_compiled: set[tuple[str, int]] = set()
 _tracing = threading.local()
 
 
@@ -40,7 +41,7 @@ def trace_once():
     _FunctionCompiler.compile = compile_untraced
 
 
-def _is_new(code):
+def _is_new(code: CodeType) -> bool:
     place = code.co_filename, code.co_firstlineno
     if place in _compiled or not code.co_filename.startswith(SOURCE):
         return False
