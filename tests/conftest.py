@@ -39,6 +39,11 @@ def pytest_collection_finish():
     gc.freeze()
 
 
+def pytest_unconfigure():
+    """In the end it is looked through after all: some libraries report what is left behind."""
+    gc.unfreeze()
+
+
 @pytest.fixture(scope="module")
 def one_thread():
     """Small tensors gain nothing from threads, and wait for them on a busy machine."""
