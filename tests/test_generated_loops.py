@@ -17,7 +17,6 @@ from hypothesis import strategies as st
 from t1c import bridge, ir
 from t1c.bridge.engine import stretch
 from t1c.bridge.engine.kernels import definition
-from t1c.bridge.engine.kernels import scan as by_hand
 from t1c.bridge.engine.kernels.generated import made, numba_launch
 from t1c.bridge.engine.kernels.generated.gradient import backward
 from t1c.bridge.engine.kernels.generated.kept import fewest
@@ -61,6 +60,7 @@ def worked(monkeypatch):
         return scan(written, *rest)
 
     monkeypatch.setattr(stretch, "WORTH", 0)
+    monkeypatch.setattr(stretch, "OFTEN", 0)
     monkeypatch.setattr("t1c.bridge.engine.sequence.NARROW", 0)
     monkeypatch.setattr("t1c.bridge.engine.sequence.LITTLE", 0)
     monkeypatch.setattr(stretch, "scan", noted)
@@ -197,6 +197,22 @@ def test_what_is_not_worth_it_is_stepped(worked, monkeypatch):
     monkeypatch.setattr(stretch, "at_hand", lambda _: False)
     assert assert_as_reference(refractory(5), 3, 2) > 0
     assert not worked
+
+
+@pytest.mark.usefixtures("_uncompiled")
+def test_what_is_asked_of_often_is_worth_it(worked, monkeypatch):
+    """Twelve nodes and ten steps: a little, until it is the third time."""
+    monkeypatch.setattr(stretch, "at_hand", lambda _: False)
+    monkeypatch.setattr(stretch, "OFTEN", 300)
+    monkeypatch.setattr(made, "_asked", {})
+    xs = torch.from_numpy(np.random.default_rng(0).integers(-4, 13, (10, 2, 5)) / 4)
+    found = []
+    for count in (0, 0, 1):
+        found.append(bridge.ir_to_torch(refractory(5), dtype=torch.float64).run(xs)[0])
+        assert len(worked) == count
+    assert found[0].sum() > 0
+    assert torch.equal(found[0], found[1])
+    assert torch.equal(found[0], found[2])
 
 
 def test_hooks_are_called_at_every_step(worked):
@@ -345,7 +361,8 @@ def test_every_primitive_neuron_is_an_instance_bit_for_bit():
         xs, *rest = neuron_tensors(rule, torch.float32, (6, 2, 3))
         state, c = tuple(rest[: 1 + rule.synapse]), tuple(rest[1 + rule.synapse :])
         y, after = generated(xs, state, c, rule)
-        expected, wanted = by_hand.scan(xs, state, by_hand.Coefficients(c), rule)
+        # As torch works it; tests of gradients compare the loops written by hand with that.
+        expected, wanted = definition.scan(xs, state, c, rule)
         assert torch.equal(y, expected), rule
         assert all(map(torch.equal, after, wanted)), rule
         fired += int((y > 0).sum())

@@ -18,7 +18,7 @@ from torch.utils.hooks import RemovableHandle
 from .arrivals import merge, sent_before, state_of
 from .input_checks import Inputs
 from .kernels.choose import choose
-from .kernels.generated.made import at_hand
+from .kernels.generated.made import asked, at_hand
 from .kernels.generated.scan import exact, scan, serves
 from .kernels.generated.symbol import Pen, Symbol, UnsuitedError, Written, written
 from .kernels.observed import is_observed
@@ -33,9 +33,9 @@ from .unchanged import Unchanged
 from .values import Values
 from .work import hooks_of
 
-WORTH, LARGE = 256, 2**19
-"""Nodes times steps, and times elements, from which on it is worth to compile a loop that is not at
-hand."""
+WORTH, OFTEN, LARGE = 256, 2048, 2**19
+"""Nodes times steps from which on a loop that is not at hand is worth compiling, in one run and in
+all of these together; and times elements, in one. Stepping takes a hundredth of that for less."""
 
 
 @dataclass
@@ -327,8 +327,8 @@ def work(
         stretch = _written_now(network, names, wanted, like, moment)
         loop = stretch.written.loop
         results = len(first) * len(names)
-        worth = results >= WORTH or results * like.numel() >= LARGE
-        worth = worth or at_hand(loop) or not nodes.exact
+        worth = not nodes.exact or results * like.numel() >= LARGE or at_hand(loop)
+        worth = worth or (results >= WORTH and asked(loop, results) >= OFTEN)
         if not (worth and serves(loop, kernels)):
             return False
         xs = [_array(source, inputs, values, first, like) for source in stretch.arrays]

@@ -39,5 +39,9 @@ class Rule:
 
 
 def compiled_for(rule: Rule) -> tuple[int, bool, bool, bool]:
-    """What a loop for CPUs is compiled for: the reset by number, its delay, many, bounded."""
-    return RESETS.index(rule.reset), rule.delay, rule.many, rule.bounded
+    """What a loop for CPUs is compiled for: the reset by number, its delay, many, bounded.
+
+    Where nothing is reset, a delay is no reason to compile it again.
+    """
+    delay = rule.delay and rule.reset != "none"
+    return RESETS.index(rule.reset), delay, rule.many, rule.bounded
