@@ -19,6 +19,7 @@ PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 FILES = {
     "README.md": {"examples/digits.t1c": ROOT / "examples" / "digits.t1c"},
     "performance.md": {"examples/digits.t1c": ROOT / "examples" / "digits.t1c"},
+    "viz.md": {"model.t1c": ROOT / "examples" / "digits.t1c"},
     "nir.md": {
         "model.nir": DATA / "nir" / "lif.nir",
         "snntorch.nir": DATA / "nir" / "producers" / "snntorch_leaky_subtract.nir",
