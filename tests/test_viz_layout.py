@@ -1,6 +1,7 @@
 """Where things stand, and what folds, on random graphs."""
 
 import itertools
+from unittest.mock import patch
 
 import numpy as np
 import pytest
@@ -8,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from t1c import ir, viz
+from t1c.viz import blocks
 from t1c.viz.blocks import Block, find_blocks
 from t1c.viz.boxes import letters, shortened
 from t1c.viz.coordinates import columns
@@ -143,6 +145,26 @@ def test_loops_are_found():
     assert set(block.leaves()) == {"lif1", "rec", "fc2", "lif2", "back"}
 
 
+def test_loops_are_equal_only_if_they_are_entered_and_left_equally():
+    def layers(entries):
+        nodes, edges, before = {"in": ir.Input((4,))}, [], "in"
+        for i, entry in enumerate(entries):
+            loop = {"a": f"a{i}", "b": f"b{i}", "c": f"c{i}"}
+            nodes |= {name: lif(4) for name in loop.values()}
+            edges += [(loop[a], loop[b]) for a, b in itertools.pairwise("abca")]
+            edges.append((before, loop[entry]))
+            before = loop["c"]
+        nodes["out"] = ir.Output((4,))
+        return list(nodes), [*edges, (before, "out")], {n: n[0] for n in nodes}
+
+    names, edges, kinds = layers("aaaaa")
+    first, repeat = find_blocks(names, edges, set(), kinds)
+    assert first.kind == "loop"  # entered from a single node, and so unlike the others
+    assert (repeat.kind, repeat.times) == ("repeat", 4)
+    names, edges, kinds = layers("abaab")
+    assert all(block.kind != "repeat" for block in find_blocks(names, edges, set(), kinds))
+
+
 @given(dags(10), st.data())
 def test_blocks_share_no_node_and_repeats_are_equal(dag, data):
     count, edges = dag
@@ -163,14 +185,18 @@ def test_blocks_share_no_node_and_repeats_are_equal(dag, data):
             parts = [leaves[i : i + size] for i in range(0, len(leaves), size)]
             assert len(parts) == block.times
             assert len({tuple(kinds[name] for name in part) for part in parts}) == 1
-            wires = set()
-            for part in parts:
-                at = {name: i for i, name in enumerate(part)}
-                inner = ((at[a], at[b]) for a, b in edges if a in at and b in at)
-                wires.add(tuple(sorted(inner)))
-            assert len(wires) == 1
+            wires = [wires_of(part, before) for before, part in itertools.pairwise(parts)]
+            assert all(wire == wires[0] for wire in wires)
 
-    for block in find_blocks(names, edges, set(), kinds):
+    def wires_of(part, before):
+        """Edges within a part and from the one before; there are no others to it."""
+        at = {name: i for i, name in enumerate(part)}
+        earlier = {name: -1 - i for i, name in enumerate(before)}
+        return sorted(({**at, **earlier}[a], at[b]) for a, b in edges if b in at)
+
+    with patch.multiple(blocks, FEWEST=2, FEWEST_REPEATED=2):  # small graphs are to have blocks
+        found = find_blocks(names, edges, set(), kinds)
+    for block in found:
         look(block)
     assert len(seen) == len(set(seen))
 

@@ -125,23 +125,27 @@ class _Finder:
             if at[a] != at[b]:
                 dag.add_edge(at[a], at[b], None)
         passed, between = _passed_by_all(dag)
-        sequence: list[tuple[str | Block, str]] = []
+        if not passed and len(rx.weakly_connected_components(dag)) == 1:
+            return list(names)  # nothing that everything passes
+        # What everything passes and what has branches, with marks; what repeats is looked for
+        # among these. None marks what stands beside others, in no sequence with them.
+        sequence: list[tuple[str | Block, str | None]] = []
+        start: Sequence[str] = ()
         for place in range(len(passed) + 1):
             branches = self._branches(dag, between.get(place, []), units, here, deeper)
-            meets = units[passed[place]] if place < len(passed) else None
-            if meets is None or place == 0 or not branches:
-                sequence += [(part, self._mark(part)) for branch in branches for part in branch]
-                if meets is not None:
-                    unit = self._unit(meets, here, deeper)
-                    sequence.append((unit, self._mark(unit)))
-                continue
-            last = self._unit(meets, here, deeper)
-            start = set(units[passed[place - 1]])
-            direct = any(a in start for b in meets for a in here.before[b])
-            block = Block(
-                "residual" if direct else "branches", [*(p for b in branches for p in b), last]
-            )
-            sequence.append((block, self._mark(block, start)))
+            beside = [part for branch in branches for part in branch]
+            if place == len(passed):
+                sequence += [(part, None) for part in beside]
+                break
+            meets = units[passed[place]]
+            part = self._unit(meets, here, deeper)
+            if place == 0:
+                sequence += [(one, None) for one in beside]
+            elif beside:
+                direct = any(a in start for b in meets for a in here.before[b])
+                part = Block("residual" if direct else "branches", [*beside, part])
+            sequence.append((part, self._mark(part, start)))
+            start = meets
         return _folded(sequence)
 
     def _unit(self, unit: list[str], here: Topology, deeper: int) -> str | Block:
@@ -172,19 +176,21 @@ class _Finder:
             branches.append(self.parts(names, inner, deeper - 1) if deeper else list(names))
         return sorted(branches, key=lambda branch: [self._mark(part) for part in branch])
 
-    def _mark(self, part: str | Block, start: Collection[str] = ()) -> str:
-        """Equal for parts of equal nodes, wired equally; ``start`` is where they begin."""
-        if isinstance(part, str):
+    def _mark(self, part: str | Block, start: Sequence[str] = ()) -> str:
+        """Equal for parts of equal nodes, wired equally within and to what they start from."""
+        if isinstance(part, str) and len(start) < 2:
             return self.signatures[part]
-        leaves = list(part.leaves())
-        place = {name: i for i, name in enumerate(leaves)} | dict.fromkeys(start, -1)
+        leaves = [part] if isinstance(part, str) else list(part.leaves())
+        place = {name: -1 - i for i, name in enumerate(start)}
+        place |= {name: i for i, name in enumerate(leaves)}
         wires = [
             [place[a], i, (a, b) in self.back]
             for i, b in enumerate(leaves)
             for a in self.whole.before[b]
             if a in place
         ]
-        return json.dumps([part.kind, [self.signatures[name] for name in leaves], wires])
+        kind = "" if isinstance(part, str) else part.kind
+        return json.dumps([kind, [self.signatures[name] for name in leaves], wires])
 
 
 def _edges_within(topology: Topology, names: Sequence[str]) -> list[Edge]:
@@ -220,12 +226,13 @@ def _passed_by_all(dag: rx.PyDiGraph[int, None]) -> tuple[list[int], dict[int, l
     return passed, between
 
 
-def _folded(sequence: list[tuple[str | Block, str]]) -> list[str | Block]:
+def _folded(sequence: list[tuple[str | Block, str | None]]) -> list[str | Block]:
     """The sequence with its repeats as blocks."""
     found: list[str | Block] = []
     parts = [part for part, _ in sequence]
     done = 0
-    for run in repeats([mark for _, mark in sequence]):
+    marks = [i if mark is None else mark for i, (_, mark) in enumerate(sequence)]
+    for run in repeats(marks):
         first = _best_start(parts, run)
         equal = _cut(parts, first, run)
         inside = [part[0] if len(part) == 1 else Block("part", part) for part in equal]

@@ -7,6 +7,7 @@ else changes its place relative to the rest; ``place`` does the same for an SVG.
 from __future__ import annotations
 
 import math
+from bisect import bisect
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -193,8 +194,11 @@ def _starts(heights: list[float], reached: list[float], cut: list[int], bands: i
     total = reached[-1]
     for band in range(1, bands):
         wanted, slack = total * band / bands, total / bands / 4
+        # Those about where it is wanted, and at least the nearest on either side.
+        low = max(starts[-1] + 1, bisect(reached, wanted - 2 * slack) - 1)
+        high = min(len(heights), bisect(reached, wanted + 2 * slack) + 1)
         best = min(
-            (row for row in range(starts[-1] + 1, len(heights)) if reached[row] and heights[row]),
+            (row for row in range(low, high) if reached[row] and heights[row]),
             key=lambda row: (
                 abs(reached[row] - wanted) // slack,
                 cut[row - 1],
