@@ -18,12 +18,14 @@ from t1c.ir.topology import Edge, Topology
 
 from .repeats import Run, repeats
 
-DEEPEST = 8
+DEEPEST = 6
 """Branches within branches are followed as deep as this."""
 FEWEST = 3
 """A part of fewer nodes is not worth folding."""
 FEWEST_REPEATED = 8
 """Nor is a repeat of fewer nodes."""
+MOST, FEW = 0.9, 20
+"""Nor, above ``FEW`` nodes, is a part that is nearly all of what it lies in: an onion's skin."""
 
 
 @dataclass(eq=False)
@@ -97,7 +99,7 @@ def find_blocks(
         Blocks that share no node.
     """
     finder = _Finder(edges, set(back), signatures)
-    parts = _without_small(finder.parts(list(names), edges, DEEPEST))
+    parts = _worthwhile(finder.parts(list(names), edges, DEEPEST), len(names))
     blocks = [part for part in parts if isinstance(part, Block)]
     if len(parts) == len(blocks) == 1:  # all of it
         return [part for part in blocks[0].parts if isinstance(part, Block)]
@@ -256,8 +258,11 @@ def _best_start(parts: list[str | Block], run: Run) -> int:
     return max(range(run.start, run.start + run.slack + 1), key=named)
 
 
-def _without_small(parts: Sequence[str | Block]) -> list[str | Block]:
-    """The parts with blocks that are not worth folding replaced by what they hold."""
+def _worthwhile(parts: Sequence[str | Block], around: int) -> list[str | Block]:
+    """The parts with blocks that are not worth folding replaced by what they hold.
+
+    ``around`` is how many nodes there are in what the parts belong to.
+    """
     kept: list[str | Block] = []
     for part in parts:
         if isinstance(part, str):
@@ -267,11 +272,12 @@ def _without_small(parts: Sequence[str | Block]) -> list[str | Block]:
         if part.kind == "repeat" and size < FEWEST_REPEATED:
             for one in part.parts:
                 loose = isinstance(one, Block) and one.kind == "part"
-                kept += _without_small(one.parts if isinstance(one, Block) and loose else [one])
+                whole = one.parts if isinstance(one, Block) and loose else [one]
+                kept += _worthwhile(whole, around)
             continue
-        inside = _without_small(part.parts)
-        if size < FEWEST:
-            kept += inside
+        nearly_all = part.kind not in ("repeat", "part") and size > MOST * around
+        if size < FEWEST or (nearly_all and size > FEW):
+            kept += _worthwhile(part.parts, around)
         else:
-            kept.append(Block(part.kind, inside, part.times))
+            kept.append(Block(part.kind, _worthwhile(part.parts, size), part.times))
     return kept
