@@ -165,6 +165,37 @@ def test_loops_are_equal_only_if_they_are_entered_and_left_equally():
     assert all(block.kind != "repeat" for block in find_blocks(names, edges, set(), kinds))
 
 
+def test_blocks_around_nearly_all_of_a_block_are_left_out():
+    ends = [f"{side}{i}" for side in "ab" for i in range(40)]
+    names = ["in", *ends, "out"]
+    edges = [*itertools.pairwise(names), *((f"a{i}", f"b{39 - i}") for i in range(39))]
+    found = find_blocks(names, edges, set(), {name: name for name in names})
+    depth = 0
+    while found:
+        (block,) = found
+        found = [part for part in block.parts if isinstance(part, Block)]
+        depth += 1
+    assert depth == 1
+
+
+def test_lines_of_a_folded_group_are_joined():
+    cell = ir.Graph(
+        {"x": ir.Input((4,)), "a": lif(4), "b": lif(4, 3.0), "y": ir.Output((4,)),
+         "z": ir.Output((4,))},
+        [("x", "a"), ("x", "b"), ("a", "y"), ("b", "z")],
+    )  # fmt: skip
+    nodes = {"in": ir.Input((4,)), "cell": cell, "one": ir.Identity(), "two": ir.Identity()}
+    nodes |= {"sum": ir.Skip("residual"), "out": ir.Output((4,))}
+    edges = [("in", "cell"), ("cell", "one"), ("cell", "two"), ("one", "sum"), ("two", "sum")]
+    graph = viz.graph_to_dict(ir.Graph(nodes, [*edges, ("sum", "out")]))
+    picture = lay_out(graph)
+
+    def lines(opened):
+        return sum(line.link.source == "cell" for line in place(picture, opened).lines)
+
+    assert (lines(()), lines({"cell"})) == (1, 2)
+
+
 @given(dags(10), st.data())
 def test_blocks_share_no_node_and_repeats_are_equal(dag, data):
     count, edges = dag

@@ -25,7 +25,7 @@ FEWEST = 3
 FEWEST_REPEATED = 8
 """Nor is a repeat of fewer nodes."""
 MOST, FEW = 0.9, 20
-"""Nor, above ``FEW`` nodes, is a part that is nearly all of what it lies in: an onion's skin."""
+"""Nor, above ``FEW`` nodes, is a part of which another part is nearly all."""
 
 
 @dataclass(eq=False)
@@ -99,7 +99,7 @@ def find_blocks(
         Blocks that share no node.
     """
     finder = _Finder(edges, set(back), signatures)
-    parts = _worthwhile(finder.parts(list(names), edges, DEEPEST), len(names))
+    parts = _worthwhile(finder.parts(list(names), edges, DEEPEST))
     blocks = [part for part in parts if isinstance(part, Block)]
     if len(parts) == len(blocks) == 1:  # all of it
         return [part for part in blocks[0].parts if isinstance(part, Block)]
@@ -258,26 +258,29 @@ def _best_start(parts: list[str | Block], run: Run) -> int:
     return max(range(run.start, run.start + run.slack + 1), key=named)
 
 
-def _worthwhile(parts: Sequence[str | Block], around: int) -> list[str | Block]:
-    """The parts with blocks that are not worth folding replaced by what they hold.
-
-    ``around`` is how many nodes there are in what the parts belong to.
-    """
+def _worthwhile(parts: Sequence[str | Block]) -> list[str | Block]:
+    """The parts with blocks that are not worth folding replaced by what they hold."""
     kept: list[str | Block] = []
     for part in parts:
         if isinstance(part, str):
             kept.append(part)
             continue
-        size = sum(1 for _ in part.leaves())
+        size = _size(part)
         if part.kind == "repeat" and size < FEWEST_REPEATED:
             for one in part.parts:
                 loose = isinstance(one, Block) and one.kind == "part"
-                whole = one.parts if isinstance(one, Block) and loose else [one]
-                kept += _worthwhile(whole, around)
-            continue
-        nearly_all = part.kind not in ("repeat", "part") and size > MOST * around
-        if size < FEWEST or (nearly_all and size > FEW):
-            kept += _worthwhile(part.parts, around)
+                kept += _worthwhile(one.parts if isinstance(one, Block) and loose else [one])
+        elif size < FEWEST or (part.kind not in ("repeat", "part") and _is_skin(part, size)):
+            kept += _worthwhile(part.parts)
         else:
-            kept.append(Block(part.kind, _worthwhile(part.parts, size), part.times))
+            kept.append(Block(part.kind, _worthwhile(part.parts), part.times))
     return kept
+
+
+def _is_skin(block: Block, size: int) -> bool:
+    """Whether one part of a block is nearly all of it, as in an onion."""
+    return size > FEW and max(map(_size, block.parts)) > MOST * size
+
+
+def _size(part: str | Block) -> int:
+    return 1 if isinstance(part, str) else sum(1 for _ in part.leaves())
