@@ -216,14 +216,20 @@ def test_blocks_share_no_node_and_repeats_are_equal(dag, data):
             parts = [leaves[i : i + size] for i in range(0, len(leaves), size)]
             assert len(parts) == block.times
             assert len({tuple(kinds[name] for name in part) for part in parts}) == 1
-            wires = [wires_of(part, before) for before, part in itertools.pairwise(parts)]
-            assert all(wire == wires[0] for wire in wires)
+            for wired in (entered, left):
+                wires = [wired(*pair) for pair in itertools.pairwise(parts)]
+                assert all(wire == wires[0] for wire in wires)
 
-    def wires_of(part, before):
-        """Edges within a part and from the one before; there are no others to it."""
-        at = {name: i for i, name in enumerate(part)}
-        earlier = {name: -1 - i for i, name in enumerate(before)}
-        return sorted(({**at, **earlier}[a], at[b]) for a, b in edges if b in at)
+    def entered(before, part):
+        """Edges within a part, from the one before, and from elsewhere."""
+        at = {name: -1 - i for i, name in enumerate(before)}
+        at |= {name: i for i, name in enumerate(part)}
+        return sorted(str((at.get(a, a), at[b])) for a, b in edges if b in part)
+
+    def left(part, after):
+        """Edges from a part to elsewhere than the next one."""
+        others = {*part, *after}
+        return [(part.index(a), b) for a, b in edges if a in part and b not in others]
 
     with patch.multiple(blocks, FEWEST=2, FEWEST_REPEATED=2):  # small graphs are to have blocks
         found = find_blocks(names, edges, set(), kinds)

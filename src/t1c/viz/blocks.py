@@ -114,8 +114,17 @@ class _Finder:
         self.signatures = signatures
         self.whole = Topology(signatures, edges)
 
-    def parts(self, names: Sequence[str], edges: Sequence[Edge], deeper: int) -> list[str | Block]:
-        """The names as a sequence of nodes and blocks, repeats folded."""
+    def parts(
+        self,
+        names: Sequence[str],
+        edges: Sequence[Edge],
+        deeper: int,
+        start: Sequence[str] = (),
+    ) -> list[str | Block]:
+        """The names as a sequence of nodes and blocks, repeats folded.
+
+        ``start`` holds the nodes outside that lead to the first of them.
+        """
         here = Topology(names, edges)
         units = here.parts()
         if len(units) == 1 and len(units[0]) > 1:
@@ -132,9 +141,8 @@ class _Finder:
         # What everything passes and what has branches, with marks; what repeats is looked for
         # among these. None marks what stands beside others, in no sequence with them.
         sequence: list[tuple[str | Block, str | None]] = []
-        start: Sequence[str] = ()
         for place in range(len(passed) + 1):
-            branches = self._branches(dag, between.get(place, []), units, here, deeper)
+            branches = self._branches(dag, between.get(place, []), units, here, deeper, start)
             beside = [part for branch in branches for part in branch]
             if place == len(passed):
                 sequence += [(part, None) for part in beside]
@@ -146,7 +154,8 @@ class _Finder:
             elif beside:
                 direct = any(a in start for b in meets for a in here.before[b])
                 part = Block("residual" if direct else "branches", [*beside, part])
-            sequence.append((part, self._mark(part, start)))
+            leaving = () if place == len(passed) - 1 else self._leaving(part, at)
+            sequence.append((part, self._mark(part, start, leaving)))
             start = meets
         return _folded(sequence)
 
@@ -164,6 +173,7 @@ class _Finder:
         units: list[list[str]],
         here: Topology,
         deeper: int,
+        start: Sequence[str],
     ) -> list[list[str | Block]]:
         """What lies between two nodes that all passes: its branches, each as a sequence."""
         if not members:
@@ -175,22 +185,37 @@ class _Finder:
         for component in rx.weakly_connected_components(part):
             names = [name for i in sorted(part[k] for k in component) for name in units[i]]
             inner = _edges_within(here, names)
-            branches.append(self.parts(names, inner, deeper - 1) if deeper else list(names))
-        return sorted(branches, key=lambda branch: [self._mark(part) for part in branch])
+            branches.append(self.parts(names, inner, deeper - 1, start) if deeper else list(names))
+        return sorted(branches, key=lambda branch: [self._mark(part, None) for part in branch])
 
-    def _mark(self, part: str | Block, start: Sequence[str] = ()) -> str:
-        """Equal for parts of equal nodes, wired equally within and to what they start from."""
-        if isinstance(part, str) and len(start) < 2:
-            return self.signatures[part]
+    def _leaving(self, part: str | Block, inside: Collection[str]) -> list[Edge]:
+        """The edges of a part that leave the sequence that it stands in."""
+        leaves = [part] if isinstance(part, str) else part.leaves()
+        return [(a, b) for a in leaves for b in self.whole.after[a] if b not in inside]
+
+    def _mark(
+        self, part: str | Block, start: Sequence[str] | None, leaving: Sequence[Edge] = ()
+    ) -> str:
+        """Equal for parts of equal nodes that are wired equally.
+
+        Args:
+            part: what to mark.
+            start: the nodes that it starts from, which need not be the same ones; other nodes
+                outside that lead to it must be. None leaves all of them out.
+            leaving: edges from it that must lead to the same nodes.
+        """
         leaves = [part] if isinstance(part, str) else list(part.leaves())
-        place = {name: -1 - i for i, name in enumerate(start)}
+        place: dict[str, int] = {name: -1 - i for i, name in enumerate(start or ())}
         place |= {name: i for i, name in enumerate(leaves)}
-        wires = [
-            [place[a], i, (a, b) in self.back]
+        wires: list[list[object]] = [
+            [place.get(a, a), i, (a, b) in self.back]
             for i, b in enumerate(leaves)
             for a in self.whole.before[b]
-            if a in place
+            if a in place or start is not None
         ]
+        wires += [[place[a], b] for a, b in leaving]
+        if isinstance(part, str) and all(wire == [-1, 0, False] for wire in wires):
+            return self.signatures[part]
         kind = "" if isinstance(part, str) else part.kind
         return json.dumps([kind, [self.signatures[name] for name in leaves], wires])
 
