@@ -460,6 +460,18 @@ def test_what_stays_a_batchnorm():
     assert sdk.fold_batchnorm(graph).equals(graph)
 
 
+def test_layers_tied_across_graphs_stay():
+    layer, kind, shape = LAYERS["Affine"]
+    nodes = {"i": ir.Input(shape), "fc": layer, "bn": norm(kind, 4), "o": ir.Output((4,))}
+    edges = [("i", "fc"), ("fc", "bn"), ("bn", "o")]
+    tied = ir.Affine(layer.weight, layer.bias, metadata={"tied": {"weight": "g/fc.weight"}})
+    graph = ir.Graph(
+        {**nodes, "g": ir.Graph(nodes, edges), "fc": tied, "o2": ir.Output((4,))},
+        [*edges, ("i", "g"), ("g", "o2")],
+    )
+    assert sdk.fold_batchnorm(graph).equals(graph)
+
+
 def test_folding_within_nested_graphs_and_in_a_row():
     layer, kind, shape = LAYERS["Affine"]
     inner = ir.Graph(
