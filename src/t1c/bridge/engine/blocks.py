@@ -10,7 +10,17 @@ import torch
 from torch import Tensor, nn
 
 from .chains import Chain, Chained, factors_of, find_chain, neuron_behind
-from .choices import FEW, IN_ORDER, Choice, chosen, fits, obstacle_to_events, sample_of_affine
+from .choices import (
+    FEW,
+    IN_ORDER,
+    Choice,
+    chosen,
+    fits,
+    obstacle_to_events,
+    of_affine,
+    reads_once,
+    sample_of_affine,
+)
 from .folding import DENSE_BYTES
 from .geometry import Convolving, convolution_of
 from .kernels.convolution import Behind, Convolution, ConvolutionLoop, placed
@@ -181,6 +191,8 @@ def find_affine_block(
     layer = network.node(name)
     if type(layer) is not nn.Linear or xs.ndim != 3 or learns(xs, moment) or not xs.numel():
         return None
+    if not network.reproducible and reads_once(layer, xs, network.events):
+        return None
     few = xs.shape[0] * xs.shape[1] <= FEW
     key = ("affine", name, xs.shape[2], few, xs.dtype, tuple(keep))
 
@@ -188,13 +200,17 @@ def find_affine_block(
         return _affine_block(network, name, layer, xs, keep)
 
     block = moment.once(key, make)
-    return None if block is None else _with_choice(network, block, xs)
+    if block is None:
+        return None
+    block = _with_choice(network, block, xs)
+    # A choice outlives no write to a large weight, which the moment does not tell.
+    return replace(block, choice=of_affine(layer, xs, block.choice)) if block.choice else block
 
 
 def _affine_block(
     network: Network, name: str, layer: nn.Linear, xs: Tensor, keep: Collection[str]
 ) -> AffineBlock | None:
-    if _obstacle(network, layer, xs):
+    if _obstacle(network, layer, xs, unseen=True):
         return None
     if not fits(layer, xs.shape[2]) or len(layer.weight) != layer.out_features:
         return None

@@ -102,11 +102,18 @@ def explain(network: Network) -> Explanation:
         elif stage.loop:
             rows.append(_loop(network, stage.names))
         elif choice is not None:
-            way = "adds up active inputs" if choice.way == "events" else "dense, a chunk at once"
+            way = _AFFINE[choice.way]
             rows.append(Row((name,), way, choice.density, choice.crossing, choice.reason))
         else:
             rows.append(Row((name,), _way(module)))
     return Explanation(tuple(rows), network.last_chunk)
+
+
+_AFFINE = {
+    "events": "adds up active inputs",
+    "dense": "dense, a chunk at once",
+    "rows": "dense, a chunk at once, reading weights once",
+}
 
 
 def _loop(network: Network, names: tuple[str, ...]) -> Row:
