@@ -119,6 +119,9 @@ _AFFINE = {
 def _loop(network: Network, names: tuple[str, ...]) -> Row:
     if any(p is not None and p.names == names for p in network.programs.values()):
         return Row(names, "loop, step by step in one kernel")
+    if names[0] in network.parts:
+        words = f"loop, step by step in {network.parts[names[0]]} parts"
+        return Row(names, words, why="a node that no instruction serves")
     return Row(names, "loop, step by step", why="gradients, or a node that no instruction serves")
 
 
