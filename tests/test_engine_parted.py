@@ -1,4 +1,4 @@
-"""A loop with convolutions in it, each step worked in parts: the numbers of its nodes one by one."""
+"""A loop with convolutions, each step worked in parts: the numbers of its nodes one by one."""
 
 from __future__ import annotations
 
