@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from t1c import ir
@@ -64,7 +64,8 @@ def loops(draw):
         behind("lif2", lif(0.5, reset=draw(st.sampled_from(["zero", "subtract"]))))
         behind("conv2", conv())
     if draw(st.booleans()):
-        behind("mean", ir.AvgPool2d((3, 3), (1, 1), (1, 1), count_include_pad=True))
+        # Not a mean: a ninth is no multiple of 1/256, and sums of them have an order.
+        behind("highest", ir.MaxPool2d((3, 3), (1, 1), (1, 1)))
     if draw(st.booleans()):
         # A neuron whose output runs back, too.
         behind("last", lif(0.5))
@@ -81,13 +82,13 @@ def test_parts_give_the_numbers_of_the_nodes(drawn: Any, events: Any) -> None:
     xs = torch.from_numpy(spikes(rng, 5, 3, *SHAPE))
     plain = imported(graph, dtype=torch.float64, kernels="torch", events=False)
     expected = stepped(plain, xs)
+    assume(expected[0].any())
     executor = imported(graph, dtype=torch.float64, events=events)
     with torch.no_grad():
         for way, found in every_way(executor, xs):
             assert_equal(found, expected, way)
     assert executor.network.parts
     assert "parts" in str(executor.explain())
-    assert expected[0].any()
 
 
 @given(loops())
@@ -97,13 +98,12 @@ def test_a_write_to_a_weight_in_a_loop_is_seen(drawn: Any) -> None:
     graph, rng = drawn
     xs = torch.from_numpy(spikes(rng, 5, 3, *SHAPE))
     executor = imported(graph, dtype=torch.float64)
-    before = executor.run(xs)
+    assume(executor.run(xs)[0].any())
     weight = executor.network.node("conv").weight
     weight.numpy()[...] = grid(rng, *weight.shape)
     plain = imported(graph, dtype=torch.float64, kernels="torch", events=False)
     plain.network.node("conv").weight.copy_(weight)
     assert_equal(executor.run(xs), stepped(plain, xs))
-    assert before[0].any()
     assert executor.network.parts
 
 
@@ -114,7 +114,7 @@ def test_gradients_are_those_of_the_nodes() -> None:
         "delay": ir.Delay(np.ones(SHAPE)),
         "add": ir.Skip("residual"),
         "lif": lif(0.25),
-        "conv": ir.Conv2d(grid(rng, 4, 4, 3, 3), grid(rng, 4), padding=1),
+        "conv": ir.Conv2d(grid(rng, 4, 4, 3, 3), grid(rng, 4), padding=(1, 1)),
         "norm": norm(rng, 4),
         "output": ir.Output(SHAPE),
     }

@@ -107,7 +107,7 @@ class Network:
 
     def node(self, name: str) -> nn.Module:
         """The module of a node, by the node's own name."""
-        return cast(nn.Module, self.modules[self.slots[name]])
+        return self.modules[self.slots[name]]  # type: ignore[return-value]
 
     def neuron(self, name: str) -> ScannedModule:
         """The module of a node that is a neuron."""

@@ -30,6 +30,7 @@ from .step import by_program, step_nodes
 from .trained_blocks import TrainedBlock, find_trained_block
 from .values import Sent, Values, at_port, at_step, each_port, stacked
 from .work import can_fold, can_share, is_plain, trial
+from .writing import seen_of
 
 
 def work_stage(
@@ -209,7 +210,8 @@ def _stepwise(
         return
     before = {s.name for n in names for s in network.plan.sources[n]} - set(names)
     own = {name: state[name] for name in names if name in state}
-    sent: dict[str, list[Sent]] = {name: [] for name in names}
+    wanted = seen_of(network.plan, names, keep)
+    sent: dict[str, list[Sent]] = {name: [] for name in wanted}
     # With no step to take, one is taken on zeros to learn the shapes, and thrown away.
     with nullcontext() if steps else trial(map(network.node, names)):
         for t in range(max(steps, 1)):
@@ -217,10 +219,10 @@ def _stepwise(
             here = {n: at_step(v, t) for n, v in inputs.items()}
             following: States = {}
             step_nodes(network, names, here, now, own, following)
-            for name in names:
+            for name in wanted:
                 sent[name].append(now[name])
             if steps:
                 own = following
-    for name in names:
+    for name in wanted:
         values[name] = stacked(sent[name], steps)
     after.update(own)

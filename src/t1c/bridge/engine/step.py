@@ -129,9 +129,11 @@ def step_nodes(
     after: States,
 ) -> None:
     """One step of some nodes: inputs from ``values``, outputs and states into them."""
+    early = network.plan.early
+    lines = {name: line_of(network, name, inputs, state) for name in names if name in early}
     for name in names:
-        if name in network.plan.early:
-            values[name] = network.stateful(name).emit(line_of(network, name, inputs, state))
+        if name in lines:
+            values[name] = network.stateful(name).emit(lines[name])
             continue
         x = inputs[name] if name in inputs else arriving(network, name, values, state, inputs)
         module = network.node(name)
@@ -145,10 +147,9 @@ def step_nodes(
             values[name], own = step_of(name, module, x, state_of(network, name, state, x))
         if own is not None:
             after[name] = own
-    for name in names:
-        if name in network.plan.early:
-            x = arriving(network, name, values, state, inputs)
-            after[name] = network.stateful(name).absorb(x, line_of(network, name, inputs, state))
+    for name, line in lines.items():
+        x = arriving(network, name, values, state, inputs)
+        after[name] = network.stateful(name).absorb(x, line)
     for name in names:
         if name in network.plan.remembered:
             after[name] = (*after.get(name, ()), values[name])
