@@ -31,6 +31,9 @@ def arriving(network: Network, name: str, values: Values, state: States, inputs:
     sources = network.plan.sources[name]
     if not sources:
         return nothing(network, name, inputs, 0)
+    alone = len(sources) == 1 and not sources[0].back
+    if alone and not isinstance(network.node(name), MergeModule):
+        return at_port(values, sources[0])
     sent = [
         sent_before(network, s.name, values, state, inputs) if s.back else at_port(values, s)
         for s in sources

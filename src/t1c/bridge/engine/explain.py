@@ -111,16 +111,26 @@ def explain(network: Network) -> Explanation:
         elif stage.loop:
             rows.append(_loop(network, stage.names))
         elif choice is not None:
-            way = "adds up active inputs" if choice.way == "events" else "dense, a chunk at once"
+            way = _AFFINE[choice.way]
             rows.append(Row((name,), way, choice.density, choice.crossing, choice.reason))
         else:
             rows.append(Row((name,), _way(module)))
     return Explanation(tuple(rows), network.last_chunk)
 
 
+_AFFINE = {
+    "events": "adds up active inputs",
+    "dense": "dense, a chunk at once",
+    "rows": "dense, a chunk at once, reading weights once",
+}
+
+
 def _loop(network: Network, names: tuple[str, ...]) -> Row:
     if any(p is not None and p.names == names for p in network.programs.values()):
         return Row(names, "loop, step by step in one kernel")
+    if names[0] in network.parts:
+        words = f"loop, step by step in {network.parts[names[0]]} parts"
+        return Row(names, words, why="a node that no instruction serves")
     return Row(names, "loop, step by step", why="gradients, or a node that no instruction serves")
 
 

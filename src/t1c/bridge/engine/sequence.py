@@ -13,8 +13,9 @@ from .kernels.weights import one_look
 from .looked import Moment
 from .network import Network
 from .recording import Recording
-from .stages import by_program, is_still, work_stage
+from .stages import is_still, work_stage
 from .state_checks import States
+from .step import by_program
 from .stretch import rounds_freely
 from .values import Values, at_step, each_port, outputs_of
 from .writing import Run, run_from, serves

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from . import stretch
 from .arrivals import merged, nothing, state_of
-from .blocks import AffineBlock, Block, find_affine_block, find_block, learns
+from .blocks import AffineBlock, Block, find_affine_block, find_block, learns, run_block
 from .choices import Choice
 from .folding import fold, fold_in_order
 from .geometry import Convolving
@@ -20,15 +20,16 @@ from .kernels.weights import one_look
 from .looked import Moment
 from .looped import work_looped
 from .network import Network
+from .parted import work_parted
 from .plan import Stage
 from .spans import LAST, ONCE, gathers, masked, masks, normed_at_last, refuse_changing, span_of
 from .state_checks import States
 from .stateful import State, StatefulModule
-from .step import entering, step_nodes
+from .step import by_program, step_nodes
 from .trained_blocks import TrainedBlock, find_trained_block
 from .values import Sent, Values, at_port, at_step, carried_by, each_port, stacked
 from .work import can_fold, can_share, is_plain, trial
-from .writing import program_for, seen_of
+from .writing import seen_of
 
 
 def work_stage(
@@ -51,7 +52,7 @@ def work_stage(
         with one_look() if moment.number is None else nullcontext():
             block = _block(network, name, inputs, values, state, keep, moment)
             if block is not None and block.serves:
-                _run_block(network, block, values, state, after, moment)
+                run_block(network, block, values, state, after, moment)
                 return set(block.names)
         choice = None if block is None else block.choice
     if stage.loop or not _whole(network, name, inputs, values, state, after, choice, moment):
@@ -183,30 +184,6 @@ def _block(
     return None if is_still(xs) else find_affine_block(network, name, xs, keep, moment)
 
 
-def _run_block(
-    network: Network,
-    block: Block | AffineBlock | TrainedBlock,
-    values: Values,
-    state: States,
-    after: States,
-    moment: Moment,
-) -> None:
-    """Work a block, whose last node's value is then there, and that of no other."""
-    lead = block.names[0]
-    network.blocks[lead] = block.names
-    if block.choice is not None:
-        network.choices[lead] = block.choice
-    (source,) = network.plan.sources[lead]
-    xs = at_port(values, source)
-    own: State = ()
-    if block.neuron in state:
-        like = xs.new_empty(1).expand(xs.shape[1], *block.features)
-        own = state_of(network, block.neuron, state, like)
-    values[block.names[-1]], own = block.run(xs, own, values, moment)
-    if block.neuron is not None:
-        after[block.neuron] = own
-
-
 def _stepwise(
     network: Network,
     names: tuple[str, ...],
@@ -224,10 +201,14 @@ def _stepwise(
         return
     if work_looped(network, names, inputs, values, state, after, keep):
         return
+    watched = [name for name in names if carried_by(name) in keep]
+    if not watched and work_parted(network, names, inputs, values, state, after, keep, moment):
+        return
     before = {s.name for n in names for s in network.plan.sources[n]} - set(names)
     own = {name: state[name] for name in names if name in state}
-    sent: dict[str, list[Sent]] = {name: [] for name in names}
-    carried: dict[str, list[State]] = {name: [] for name in names if carried_by(name) in keep}
+    wanted = seen_of(network.plan, names, keep)
+    sent: dict[str, list[Sent]] = {name: [] for name in wanted}
+    carried: dict[str, list[State]] = {name: [] for name in watched}
     # With no step to take, one is taken on zeros to learn the shapes, and thrown away.
     with nullcontext() if steps else trial(map(network.node, names)):
         for t in range(max(steps, 1)):
@@ -235,47 +216,15 @@ def _stepwise(
             here = {n: at_step(v, t) for n, v in inputs.items()}
             following: States = {}
             step_nodes(network, names, here, now, own, following)
-            for name in names:
+            for name in wanted:
                 sent[name].append(now[name])
             for name, after_each in carried.items():
                 kept = following.get(name, ())
                 after_each.append(kept[:-1] if name in network.plan.remembered else kept)
             if steps:
                 own = following
-    for name in names:
+    for name in wanted:
         values[name] = stacked(sent[name], steps)
     for name, after_each in carried.items():
         values[carried_by(name)] = stacked(after_each, steps)
     after.update(own)
-
-
-def by_program(
-    network: Network,
-    names: tuple[str, ...],
-    inputs: Inputs,
-    values: Values,
-    state: States,
-    after: States,
-    keep: Collection[str],
-    moment: Moment | None = None,
-) -> bool:
-    """Work nodes as one list of instructions, if they serve them and nobody learns.
-
-    ``moment``: what the network is now, if that is known.
-    """
-    like = next(iter(inputs.values()))
-    if not len(like):
-        return False
-    seen = seen_of(network.plan, names, keep)
-    program = program_for(network, names, seen, like, moment)
-    if program is None:
-        return False
-    feeds = entering(network, program, inputs, values, 1)
-    if program.wants_gradient(feeds, state):
-        return False
-    done = program.run(feeds, state, like, like.shape[:2], moment)
-    if done is None:
-        return False
-    values.update(done[0])
-    after.update(done[1])
-    return True

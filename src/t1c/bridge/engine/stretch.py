@@ -256,7 +256,8 @@ def rounds_freely(network: Network, first: Tensor) -> bool:
 
     Its steps are then worked by one kernel in every mode, lest their last bits differ.
     """
-    if torch.compiler.is_compiling() or is_observed(first):
+    # First what every step can be told without a look.
+    if not network.plan.looping or torch.compiler.is_compiling() or is_observed(first):
         return False
     key = (None, first.dtype, first.device)
     if key not in network.stretches:
@@ -268,9 +269,9 @@ def rounds_freely(network: Network, first: Tensor) -> bool:
 
 def _together(network: Network, stage: Stage, first: Tensor) -> Together:
     plan = network.plan
-    alone = _alone(network, stage.names, first)
+    lead = alone(network, stage.names, first)
     # Outside a loop torch works a chunk at once, and as it would a step.
-    if alone is None or not (stage.loop or alone.exact):
+    if lead is None or not (stage.loop or lead.exact):
         return Together()
     place = plan.stages.index(stage)
     there = {name for earlier in plan.stages[:place] for name in earlier.names}
@@ -279,14 +280,14 @@ def _together(network: Network, stage: Stage, first: Tensor) -> Together:
         sources = {s.name for name in later.names for s in plan.sources[name]} - {*later.names}
         if not (sources.intersection(names) and sources <= {*there, *names}):
             continue
-        more = _alone(network, later.names, first)
+        more = alone(network, later.names, first)
         if more is not None and more.exact and network.shapes[later.names[0]] == shape:
             names += later.names
     count = sum(not isinstance(network.node(name), nn.Identity) for name in names)
-    return Together(tuple(names), alone.exact) if stage.loop or count > 1 else Together()
+    return Together(tuple(names), lead.exact) if stage.loop or count > 1 else Together()
 
 
-def _alone(network: Network, names: tuple[str, ...], first: Tensor) -> Together | None:
+def alone(network: Network, names: tuple[str, ...], first: Tensor) -> Together | None:
     """Nodes that can be written down, by themselves."""
     shape = network.shapes[names[0]]
     if shape is None or any(name in network.plan.inputs for name in names):
@@ -310,8 +311,12 @@ def work(
     after: States,
     keep: Collection[str],
     moment: Moment,
+    times: int = 1,
 ) -> bool:
-    """All steps of some nodes as one loop; False, and nothing done, if none serves them."""
+    """All steps of some nodes as one loop; False, and nothing done, if none serves them.
+
+    ``times``: how often that is done, which makes it worth to compile one.
+    """
     first = next(iter(inputs.values()))
     names = nodes.names
     shape = network.shapes[names[0]] if names else None
@@ -326,7 +331,7 @@ def work(
     try:
         stretch = _written_now(network, names, wanted, like, moment)
         loop = stretch.written.loop
-        results = len(first) * len(names)
+        results = len(first) * len(names) * times
         worth = not nodes.exact or results * like.numel() >= LARGE or at_hand(loop)
         worth = worth or (results >= WORTH and asked(loop, results) >= OFTEN)
         if not (worth and serves(loop, kernels)):
