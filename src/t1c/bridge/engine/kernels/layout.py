@@ -7,7 +7,6 @@ import math
 import torch
 from torch import Tensor
 
-
 LONG = 1024
 """Elements that a period of coefficients has at least, so that loops over it are long."""
 

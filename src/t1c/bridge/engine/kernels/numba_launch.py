@@ -8,9 +8,9 @@ from torch import Tensor
 
 from .arithmetic import SURROGATES, constants
 from .numba_backward import backward_kernel
-from .numba_plain_backward import is_plain, plain_backward_kernel
+from .numba_plain import plain_backward_kernel
 from .numba_scan import forward_kernel
-from .rule import Rule, compiled_for
+from .rule import Rule, compiled_for, is_prompt
 from .threads import share
 
 COST = 4
@@ -47,7 +47,7 @@ class Back:
         self.size = arrays[0].shape[1]
         c = constants(rule.surrogate, arrays[0].dtype)
         kind = SURROGATES.index(rule.surrogate.name)
-        if not learning and is_plain(rule):
+        if not learning and is_prompt(rule):
             # Neither what entered nor what was before the first step is needed.
             grads, gi, gv, _, _, _, laid, tested, _, _, gx, _ = (a.detach().numpy() for a in arrays)
             self.kernel = plain_backward_kernel(compiled_for(rule)[0], rule.bounded, kind)

@@ -1,7 +1,8 @@
-"""The way back through a neuron of which nothing is learnt and whose reset is not late, for CPUs.
+"""A neuron of which nothing is learnt and whose reset is not late, in training, for CPUs.
 
-This is what most networks are trained with. What a step was handed need not be worked out then, the
-membrane that it tested is enough, and the derivative of a spike is taken in the same pass.
+This is what most networks are trained with. There, the membranes that are tested take the place of
+what drove them. Back, what a step was handed need not be worked out, the membrane that it tested is
+enough, and the derivative of a spike is taken in the same pass.
 """
 
 from __future__ import annotations
@@ -20,13 +21,7 @@ from .numba_backward import (
     TRIANGULAR,
     through_membrane,
 )
-from .numba_scan import BLOCK, Array
-from .rule import Rule
-
-
-def is_plain(rule: Rule) -> bool:
-    """Whether a step back needs no more than the membrane that it tested."""
-    return not (rule.delay or rule.many or rule.reset in ("hold", "carry"))
+from .numba_scan import BLOCK, Array, membrane
 
 
 @compiled
@@ -47,11 +42,58 @@ def slope_of(kind: int, d: Any, zero: Any, one: Any, p: Any, q: Any) -> Any:
 
 
 @functools.cache
+def plain_forward_kernel(reset: int, bounded: bool) -> Callable[..., None]:
+    """The loop forwards for a reset: walks ``i`` and ``v``, in place, through all steps.
+
+    Takes what drives the neuron in ``tested``, where the membranes that were tested are then.
+    """
+
+    def forward(  # pragma: no cover - compiled
+        first: int,
+        last: int,
+        strict: bool,
+        synapse: bool,
+        i: Array,
+        v: Array,
+        c: Array,
+        tested: Array,
+        out: Array,
+        constants: Array,
+    ) -> None:
+        period, zero, one = c.shape[1], constants[0], constants[1]
+        a = first
+        while a < last:
+            at = a % period
+            n = min(BLOCK, last - a, period - at)
+            # Copies: the compiler must see that nothing overlaps.
+            beta, gain, leak = c[0, at : at + n].copy(), c[1, at : at + n].copy(), c[2, at : at + n]
+            threshold, target = c[3, at : at + n].copy(), c[4, at : at + n].copy()
+            leak, v_min, vs = leak.copy(), c[7, at : at + n].copy(), v[a : a + n].copy()
+            for t in range(len(tested)):
+                us, ys = tested[t, a : a + n], out[t, a : a + n]
+                if synapse:
+                    alpha, weight, cs = c[5, at : at + n], c[6, at : at + n], i[a : a + n]
+                    for k in range(n):
+                        cs[k] = alpha[k] * cs[k] + weight[k] * us[k]
+                        us[k] = cs[k]
+                for k in range(n):
+                    drive = gain[k] * us[k] + leak[k]
+                    ys[k], vs[k], us[k], _ = membrane(
+                        reset, False, strict, False, bounded, vs[k], drive,
+                        beta[k], threshold[k], target[k], v_min[k], zero, one,
+                    )  # fmt: skip
+            put(vs, v[a : a + n])
+            a += n
+
+    return compiled(forward)
+
+
+@functools.cache
 def plain_backward_kernel(reset: int, bounded: bool, kind: int) -> Callable[..., None]:
     """The loop backwards for a reset and a surrogate, from step ``end - 1`` to step ``begin``.
 
     Takes and fills what ``numba_backward.backward_kernel`` does, as far as a rule needs it of which
-    ``is_plain`` holds.
+    ``rule.is_prompt`` holds.
     """
 
     def backward(  # pragma: no cover - compiled
