@@ -18,8 +18,9 @@ from .trained_blocks import trained_inside
 
 CHUNK_BYTES, TRAINING_BYTES = 20 * 2**20, 5 * 2**20
 """What the largest value of a chunk may take: less in training, where what a chunk leaves behind
-counts and not its own size, and where a convolution is worked densely, whose maps should stay in
-the cache."""
+counts and not its own size. Less still, ``DENSE_BYTES``, where a convolution is worked densely,
+whose maps should stay in the cache, and in training without convolutions, where as much more comes
+and goes."""
 PLACES = 4
 """Of how many inputs the places take what one value takes."""
 LONGER = 1.5
@@ -72,8 +73,8 @@ def chunk_size(network: Network, inputs: Inputs, moment: Moment) -> int:
     like = next(iter(inputs.values()))
     if gathering(network.nodes()):
         return 0
-    inner = inner_nodes(network, like, moment) | trained_inside(network, like, moment)
-    inner |= {*network.plan.inputs}
+    trained = trained_inside(network, like, moment)
+    inner = inner_nodes(network, like, moment) | trained | {*network.plan.inputs}
     names = [name for name in network.plan.order if name not in inner]
     shapes = [shape for name in names if (shape := network.shapes[name]) is not None]
     entering = sum(math.prod(x.shape[2:]) for x in inputs.values())
@@ -83,7 +84,8 @@ def chunk_size(network: Network, inputs: Inputs, moment: Moment) -> int:
         entering //= PLACES
     largest = max([entering, *(math.prod(shape) for shape in shapes)])
     dense = any(isinstance(m, nn.Conv2d) and n not in inner for n, m in network.nodes())
-    room = DENSE_BYTES if dense else TRAINING_BYTES if training else CHUNK_BYTES
+    small = dense or (training and not trained)
+    room = DENSE_BYTES if small else TRAINING_BYTES if training else CHUNK_BYTES
     fitting = room // max(1, largest * like.shape[1] * like.element_size())
     return max(1, min(fitting, STEPS))
 
