@@ -12,6 +12,7 @@ from torch import nn
 
 import t1c.bridge
 import t1c.ir
+from t1c.bridge.engine import chunk_size
 from t1c.bridge.executor import GraphExecutor
 from t1c.ir.errors import InputError, UnsupportedError
 from t1c.ir.primitives.neuron import Neuron
@@ -115,8 +116,12 @@ def test_chunks_of_every_length_learn_as_without_it(make, dtype, events):
         alike(found, grads)
 
 
-def test_about_as_many_chunks_as_steps_in_each():
+def test_about_as_many_chunks_as_steps_in_each(monkeypatch):
     executor = imported(mlp())
+    # What keeps little is not cut at all.
+    executor.run(inputs(100), checkpoint=True)
+    assert executor.network.last_chunk == 100
+    monkeypatch.setattr(chunk_size, "LITTLE", 0)
     for steps, expected in ((1, 1), (2, 2), (9, 5), (10, 5), (100, 15)):
         executor.run(inputs(steps), checkpoint=True)
         assert executor.network.last_chunk == expected
