@@ -27,6 +27,7 @@ from .state_checks import States
 from .stateful import State, StatefulModule
 from .step import by_program, step_nodes
 from .trained_blocks import TrainedBlock, find_trained_block
+from .trained_layers import TrainedAffineBlock, find_trained_affine
 from .values import Sent, Values, at_port, at_step, carried_by, each_port, stacked
 from .work import can_fold, can_share, is_plain, trial
 from .writing import seen_of
@@ -168,7 +169,7 @@ def _block(
     state: States,
     keep: Collection[str],
     moment: Moment,
-) -> Block | AffineBlock | TrainedBlock | None:
+) -> Block | AffineBlock | TrainedBlock | TrainedAffineBlock | None:
     """The block that begins at a node, if it does; its choice says whether to work it as one."""
     layer = network.node(name)
     sources = network.plan.sources[name]
@@ -177,8 +178,11 @@ def _block(
     xs = at_port(values, sources[0])
     carried = (v for own in state.values() for v in own)
     if learns(xs, moment) or (torch.is_grad_enabled() and any(v.requires_grad for v in carried)):
-        single = isinstance(layer, nn.Linear) or is_still(xs)
-        return None if single else find_trained_block(network, name, xs, keep, moment)
+        if is_still(xs):
+            return None
+        if isinstance(layer, nn.Linear):
+            return find_trained_affine(network, name, xs, state, keep, moment)
+        return find_trained_block(network, name, xs, keep, moment)
     if not isinstance(layer, nn.Linear):
         return find_block(network, name, xs, keep, values, is_still(xs), moment)
     return None if is_still(xs) else find_affine_block(network, name, xs, keep, moment)

@@ -22,7 +22,8 @@ from .compiled import compiled, inlined, put
 from .rule import RESETS
 
 Array = npt.NDArray[Any]
-BLOCK = 512
+BLOCK = 1024
+"""Neurons that walk through time together; a period of coefficients has no fewer."""
 
 NO_FIRE, ZERO, VALUE, SUBTRACT, NONE, HOLD, CARRY = range(len(RESETS))
 
@@ -163,12 +164,15 @@ def forward_kernel(
         while a < last:
             p = a % period
             n = min(BLOCK, last - a, period - p)
-            beta, gain, leak = c[0, p : p + n], c[1, p : p + n], c[2, p : p + n]
-            threshold, target = c[3, p : p + n], c[4, p : p + n]
-            alpha, weight, v_min = c[5, p : p + n], c[6, p : p + n], c[7, p : p + n]
             # Copies: the compiler must see that nothing overlaps.
+            beta, gain, leak = (
+                c[0, p : p + n].copy(),
+                c[1, p : p + n].copy(),
+                c[2, p : p + n].copy(),
+            )
+            threshold, target = c[3, p : p + n].copy(), c[4, p : p + n].copy()
+            alpha, weight, v_min = c[5, p : p + n], c[6, p : p + n], c[7, p : p + n].copy()
             vs, cs = v[a : a + n].copy(), i[a : a + n].copy()
-            us, hs = np.empty(n, x.dtype), np.empty(n, x.dtype)
             for t in range(steps):
                 xs, ys = x[t, a : a + n], out[t, a : a + n]
                 if synapse:
@@ -178,9 +182,11 @@ def forward_kernel(
                     if keep:
                         put(cs, currents[t, a : a + n])
                 if keep:
+                    us = tested[t, a : a + n]
+                    hs = beside[t, a : a + n] if reset == HOLD else us
                     for k in range(n):
                         drive = gain[k] * xs[k] + leak[k]
-                        ys[k], vs[k], us[k], hs[k] = membrane(
+                        ys[k], vs[k], u, held = membrane(
                             reset,
                             early,
                             strict,
@@ -195,9 +201,9 @@ def forward_kernel(
                             zero,
                             one,
                         )
-                    put(us, tested[t, a : a + n])
-                    if reset == HOLD:
-                        put(hs, beside[t, a : a + n])
+                        us[k] = u
+                        if reset == HOLD:
+                            hs[k] = held
                     if reset == CARRY:
                         put(vs, beside[t, a : a + n])
                 else:
