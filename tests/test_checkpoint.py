@@ -115,6 +115,54 @@ def test_chunks_of_every_length_learn_as_without_it(make, dtype, events):
         alike(found, grads)
 
 
+@pytest.mark.parametrize("make", [mlp, recurrent, lambda: neuron_of_its_own()])
+@pytest.mark.parametrize("kernels", [None, "torch"])
+def test_the_first_run_of_all_learns_as_without_it(make, kernels):
+    """What a network notes of itself in its first run is no part of a chunk's history."""
+    xs = {"input": inputs(9)}
+    options = {"learn": NEURONS, "kernels": kernels}
+    outs, grads = learnt(imported(make(), **options), xs, chunk=4)
+    again, found = learnt(imported(make(), **options), xs, chunk=4, checkpoint=True)
+    assert outs[0].any()
+    alike(again, outs)
+    alike(found, grads)
+
+
+def neuron_of_its_own() -> Any:
+    """A neuron that is a graph, between layers."""
+    half = np.array([0.5])
+    nodes = {
+        "input": ir.Input((4,)),
+        "v": ir.Delay(np.array(1)),
+        "decayed": ir.Scale(half),
+        "u": ir.Identity(),
+        "spike": ir.Threshold(half),
+        "lost": ir.Scale(half),
+        "rest": ir.Binary("subtract"),
+        "output": ir.Output((4,)),
+    }
+    edges = [
+        ("v", "decayed"),
+        ("decayed", "u"),
+        ("input", "u"),
+        ("u", "spike"),
+        ("spike", "lost"),
+        ("u", "rest"),
+        ("lost", "rest"),
+        ("rest", "v"),
+        ("spike", "output"),
+    ]
+    neuron = ir.Graph(nodes, edges, allow_cycles=True)
+    layer = ir.Affine(np.full((4, 4), 0.25), np.zeros(4))
+    return chain(
+        ("input", ir.Input((4,))),
+        ("fc", layer),
+        ("lif", lif()),
+        ("own", neuron),
+        ("output", ir.Output((4,))),
+    )
+
+
 def test_about_as_many_chunks_as_steps_in_each():
     executor = imported(mlp())
     for steps, expected in ((1, 1), (2, 2), (9, 5), (10, 5), (100, 15)):

@@ -3,6 +3,8 @@
 import doctest
 import importlib
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -338,6 +340,15 @@ def test_without_inputs_nothing_runs_and_dt_is_recorded():
     assert "What it did" not in str(found)
     assert found.to_dict()["measured"] is None
     assert nir.read_graph(path, 1e-4).macs() == found.macs == 0
+
+
+def test_no_torch_is_loaded_until_something_runs():
+    code = (
+        "import sys; from t1c import sdk; "
+        f"print(sdk.profile_graph({str(DIGITS)!r}).macs, 'torch' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["84224", "False"]
 
 
 def test_a_name_that_would_be_mistaken_is_refused():

@@ -284,8 +284,7 @@ class GraphExecutor(nn.Module):
         Raises:
             InputError: an input or a state has the wrong shape, dtype or name, or there is nothing
                 of a name to record.
-            UnsupportedError: with ``checkpoint``, a module cannot be worked twice; or the state of
-                a module with hooks is to be recorded.
+            UnsupportedError: with ``checkpoint``, a module cannot be worked twice.
 
         Example:
             >>> executor = GraphExecutor({"fc": nn.Linear(3, 2)}, [])

@@ -2,7 +2,8 @@
 
 What a node sends is a value that the chunk is asked to keep. What a neuron carried is worked out
 once more from what reached it, by the very kernel that worked it: the run itself stays as fast as
-it is, and the numbers are the same bits.
+it is, and the numbers are the same bits. A module of the user's, or one whose calls are watched or
+replaced, is stepped in the run anyway, and what it carried is kept there.
 """
 
 from __future__ import annotations
@@ -13,17 +14,17 @@ from dataclasses import dataclass
 from typing import Literal
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from t1c.ir.errors import InputError, Problem, UnsupportedError
+from t1c.ir.errors import InputError, Problem
 
 from .arrivals import reached, state_of
 from .input_checks import Inputs
 from .network import Network
 from .state_checks import States
-from .stateful import State, StatefulModule
-from .values import Sent, Values, each_port
-from .work import is_plain
+from .stateful import StatefulModule
+from .values import Sent, Values, carried_by, each_port
+from .work import is_plain, is_stateless, state_arguments
 
 MANY = 40
 """Names that an error lists at most."""
@@ -54,8 +55,7 @@ def places_of(network: Network) -> dict[str, Place]:
     """
     places = {name: Place(name) for name in network.slots}
     for name in network.slots:
-        module = network.node(name)
-        variables = module.state_names if isinstance(module, StatefulModule) else ()
+        variables = _variables(network.node(name))
         for number, variable in enumerate(variables):
             places.setdefault(f"{name}.{variable}", Place(name, number))
         if len(variables) == 1:
@@ -72,6 +72,18 @@ def places_of(network: Network) -> dict[str, Place]:
     for name in network.slots:
         places.setdefault(f"{name}.input", Place(name, "input"))
     return places
+
+
+def _variables(module: nn.Module) -> tuple[str, ...]:
+    """The names of a module's state variables; of the user's own, what it calls its arguments."""
+    if isinstance(module, StatefulModule):
+        return module.state_names
+    return () if is_stateless(module) else state_arguments(module) or ()
+
+
+def _is_worked_again(module: nn.Module) -> bool:
+    """Whether a module gives the same when it is worked once more, and nobody notices."""
+    return isinstance(module, StatefulModule) and is_plain(module)
 
 
 def _nestings(name: str) -> Iterable[tuple[str, str]]:
@@ -92,7 +104,6 @@ class Recording:
 
     Raises:
         InputError: there is nothing of such a name.
-        UnsupportedError: the state of a module whose calls are watched or replaced.
     """
 
     def __init__(self, network: Network, names: Sequence[str]) -> None:
@@ -106,10 +117,10 @@ class Recording:
         for place in self._places.values():
             if place.part == "sent":
                 keep[place.node] = None
-                continue
-            if place.part != "input" and not is_plain(network.node(place.node)):
-                raise _watched(place.node)
-            keep |= dict.fromkeys(source.name for source in network.plan.sources[place.node])
+            elif place.part == "input" or _is_worked_again(network.node(place.node)):
+                keep |= dict.fromkeys(source.name for source in network.plan.sources[place.node])
+            else:
+                keep[carried_by(place.node)] = None
         self.keep = tuple(keep)
 
     def of(self, inputs: Inputs, values: Values, state: States) -> Recorded:
@@ -134,9 +145,30 @@ class Recording:
                 found[name] = own(reached(self._network, place.node, inputs, values, state))
             else:
                 if place.node not in carried:
-                    carried[place.node] = _carried(self._network, place.node, inputs, values, state)
-                found[name] = own(carried[place.node][place.part])
+                    carried[place.node] = self._carried(place.node, inputs, values, state)
+                found[name] = own(_variable(name, place.part, carried[place.node]))
         return found
+
+    def _carried(
+        self, name: str, inputs: Inputs, values: Values, state: States
+    ) -> tuple[Tensor, ...]:
+        """Each state variable of a node after every step, (T, B, ...)."""
+        if _is_worked_again(self._network.node(name)):
+            return _worked_again(self._network, name, inputs, values, state)
+        own: tuple[Tensor, ...] = values[carried_by(name)]
+        return own
+
+
+def _variable(name: str, number: int, own: tuple[Tensor, ...]) -> Tensor:
+    if number >= len(own):
+        raise InputError(
+            Problem(
+                f"{name!r}, of a module that carried {len(own)} state variables",
+                "a state variable that it returns",
+                field="record",
+            )
+        )
+    return own[number]
 
 
 class _Apart:
@@ -160,7 +192,7 @@ class _Apart:
         return self._take(value)
 
 
-def _carried(
+def _worked_again(
     network: Network, name: str, inputs: Inputs, values: Values, state: States
 ) -> tuple[Tensor, ...]:
     """Each state variable of a node after every step, (T, B, ...).
@@ -173,13 +205,7 @@ def _carried(
         return (xs,)
     like = xs[0] if len(xs) else xs.new_zeros(xs.shape[1:])
     own = state_of(network, name, state, like) or module.initial_state(like)
-    if not len(xs):
-        return tuple(v.new_zeros(0, *v.shape) for v in own)
-    after: list[State] = []
-    for t in range(len(xs)):
-        _, own = module.scan(xs[t : t + 1], own)
-        after.append(own)
-    return tuple(torch.stack(steps) for steps in zip(*after, strict=True))
+    return module.states(xs, own)
 
 
 def _unknown(name: str, known: dict[str, Place]) -> Problem:
@@ -193,16 +219,4 @@ def _unknown(name: str, known: dict[str, Place]) -> Problem:
         f"the name of a node, or of a state variable: {listed}",
         "What reaches a node is its name with '.input'.",
         field="record",
-    )
-
-
-def _watched(name: str) -> UnsupportedError:
-    return UnsupportedError(
-        Problem(
-            "the state of a module whose calls are watched or replaced",
-            "a module without hooks, which gives the same when it is worked once more",
-            "Remove its hooks, or step the network and look at the state.",
-            f"node {name!r}",
-            "record",
-        )
     )

@@ -26,7 +26,7 @@ from .state_checks import States
 from .stateful import State, StatefulModule
 from .step import entering, step_nodes
 from .trained_blocks import TrainedBlock, find_trained_block
-from .values import Sent, Values, at_port, at_step, each_port, stacked
+from .values import Sent, Values, at_port, at_step, carried_by, each_port, stacked
 from .work import can_fold, can_share, is_plain, trial
 from .writing import program_for, seen_of
 
@@ -227,6 +227,7 @@ def _stepwise(
     before = {s.name for n in names for s in network.plan.sources[n]} - set(names)
     own = {name: state[name] for name in names if name in state}
     sent: dict[str, list[Sent]] = {name: [] for name in names}
+    carried: dict[str, list[State]] = {name: [] for name in names if carried_by(name) in keep}
     # With no step to take, one is taken on zeros to learn the shapes, and thrown away.
     with nullcontext() if steps else trial(map(network.node, names)):
         for t in range(max(steps, 1)):
@@ -236,10 +237,15 @@ def _stepwise(
             step_nodes(network, names, here, now, own, following)
             for name in names:
                 sent[name].append(now[name])
+            for name, after_each in carried.items():
+                kept = following.get(name, ())
+                after_each.append(kept[:-1] if name in network.plan.remembered else kept)
             if steps:
                 own = following
     for name in names:
         values[name] = stacked(sent[name], steps)
+    for name, after_each in carried.items():
+        values[carried_by(name)] = stacked(after_each, steps)
     after.update(own)
 
 

@@ -292,7 +292,9 @@ def _alone(network: Network, names: tuple[str, ...], first: Tensor) -> Together 
     if shape is None or any(name in network.plan.inputs for name in names):
         return None
     try:
-        found = write(network, names, names, first.new_empty(1).expand(1, *shape))
+        # Only asked once: a history of it would be missing when a chunk is worked anew.
+        with torch.no_grad():
+            found = write(network, names, names, first.new_empty(1).expand(1, *shape))
     except UnsuitedError:
         return None
     settled = exact(found.written.loop)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -43,7 +43,12 @@ class NodeActivity:
     sparsity: float
     dead: int
     saturated: int
-    active: Array
+    active: Array = field(repr=False)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The attributes under their names, but for ``active``, which may be large."""
+        names = [each.name for each in fields(self) if each.name != "active"]
+        return {name: getattr(self, name) for name in names}
 
 
 def watched(graph: ir.Graph, prefix: str = "") -> Iterator[tuple[str, ir.Node]]:

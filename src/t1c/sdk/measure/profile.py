@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any, get_args
 
 from t1c import ir, nir
 from t1c.ir.errors import InputError, Problem
 from t1c.nir import GraphSource
 
-from ..jsonable import jsonable
 from ..nodes import node_infos
 from ..numbers import format_bytes, format_joules, format_number
 from ..report import Facts, Part, Report, Table
@@ -49,8 +48,8 @@ class NodeMemory:
     macs: int
 
 
-@dataclass(frozen=True, eq=False)
-class Measurement:
+@dataclass(frozen=True, repr=False, eq=False)
+class Measurement(Report):
     """What a network did on data.
 
     Attributes:
@@ -59,6 +58,7 @@ class Measurement:
         batch_size: how many samples at once: whether a layer's inputs are spikes is asked of so
             many together, as NeuroBench does.
         seconds: how long the running and counting took, compiling included.
+        dt: seconds in one step; None where nothing says it.
         activity: what the nodes sent that fire or activate.
         operations: the synaptic operations of each node, per sample.
         uncounted: nodes that multiply and add up in a way that is not known.
@@ -73,6 +73,7 @@ class Measurement:
     steps: int
     batch_size: int
     seconds: float
+    dt: float | None
     activity: tuple[NodeActivity, ...]
     operations: tuple[NodeOperations, ...]
     uncounted: tuple[str, ...]
@@ -86,6 +87,20 @@ class Measurement:
     def spikes(self) -> float:
         """Of all neurons per sample."""
         return sum(node.spikes or 0 for node in self.activity) / self.samples
+
+    def to_dict(self) -> dict[str, Any]:
+        """Everything as JSON can hold it: the attributes, and the totals under their names.
+
+        How often each single neuron was active is left out.
+        """
+        plain = Report.to_dict(replace(self, activity=()))
+        activity = [node.to_dict() for node in self.activity]
+        totals = {"spikes": self.spikes, "silent": list(self.silent)}
+        return {**plain, "activity": activity, **totals}
+
+    def parts(self) -> Sequence[Part]:
+        """What it did in all, by neuron and by layer, and how the energy was estimated."""
+        return _measured(self)
 
     @property
     def silent(self) -> tuple[str, ...]:
@@ -137,17 +152,11 @@ class Profile(Report):
 
         How often each single neuron was active is left out.
         """
-        everything = asdict(self)
+        measured = None if self.measured is None else self.measured.to_dict()
         totals = {n: getattr(self, n) for n in ("weights", "activations", "state", "macs")}
-        if self.measured is not None:
-            everything["measured"] |= {
-                "spikes": self.measured.spikes,
-                "silent": self.measured.silent,
-            }
-            for node in everything["measured"]["activity"]:
-                del node["active"]
-        plain: dict[str, Any] = jsonable({**everything, **totals})
-        return plain
+        # Without what was measured, of which a copy would be large.
+        own = replace(self, measured=None)
+        return {**Report.to_dict(own), "measured": measured, **totals}
 
     def parts(self) -> Sequence[Part]:
         """What it takes, by node; then what it did, by neuron and by layer."""
@@ -161,7 +170,7 @@ class Profile(Report):
         ]
         found: list[Part] = [Facts(tuple((k, v) for k, v in pairs if v), "What it takes")]
         found.append(_memory(self))
-        return [*found, *_measured(self.measured, self.dt)] if self.measured else found
+        return [*found, *self.measured.parts()] if self.measured is not None else found
 
 
 def profile_graph(
@@ -222,16 +231,18 @@ def profile_graph(
     if not 0 < saturated <= 1:
         raise InputError(Problem(f"saturated={saturated}", "a share above 0, and 1 at most"))
     graph = nir.read_graph(source, dt, allow_nonfinite=allow_nonfinite)
-    measured = None
+    seconds, measured = seconds_in_step(graph, dt), None
     if inputs is not None:
         torch = import_torch()
         samples = as_samples(inputs, graph, steps=steps, allow_nonfinite=allow_nonfinite)
         with torch.inference_mode():
-            measured = _measure(graph, samples, batch_size, dtype, energy, saturated, progress)
+            measured = _measure(
+                graph, samples, batch_size, dtype, seconds, energy, saturated, progress
+            )
     return Profile(
         nodes=_memories(graph, ITEM_SIZES[dtype]),
         dtype=dtype,
-        dt=seconds_in_step(graph, dt),
+        dt=seconds,
         connection_sparsity=connection_sparsity(graph),
         measured=measured,
     )
@@ -264,6 +275,7 @@ def _measure(
     samples: Samples,
     batch_size: int,
     dtype: DType,
+    dt: float | None,
     energy: EnergyTable,
     saturated: float,
     progress: Callable[[float, int], object] | None,
@@ -274,15 +286,19 @@ def _measure(
     executor = bridge.ir_to_torch(graph, dtype=precision, trainable=False)
     activity, operations = ActivityCounter(dict(watched(graph))), OperationsCounter(graph)
     names = [*activity.names, *operations.names]
+
+    def take(first: int, outputs: Any, recorded: Mapping[str, Any]) -> None:
+        activity.take(recorded)
+        operations.take(recorded)
+
     begin = time.perf_counter()
     for batch in pieces(samples.count, batch_size):
         state = None
         operations.begin(batch.stop - batch.start)
         for times in pieces(samples.steps, STEPS_AT_ONCE):
             xs = {n: piece(x, times, batch, precision) for n, x in samples.inputs.items()}
-            _, state, recorded = executor.run(xs, state, record=names, collect="stack")
-            activity.take(recorded)
-            operations.take(recorded)
+            # What is recorded is handed on in the engine's own chunks, so that little is held.
+            _, state, _ = executor.run(xs, state, record=names, collect=take)
             if progress is not None:
                 share = times.stop / samples.steps
                 progress(batch.start + share * (batch.stop - batch.start), samples.count)
@@ -293,6 +309,7 @@ def _measure(
         steps=samples.steps,
         batch_size=batch_size,
         seconds=time.perf_counter() - begin,
+        dt=dt,
         activity=found,
         operations=counts,
         uncounted=tuple(operations.uncounted),
@@ -329,7 +346,7 @@ def _sizes(weights: int, activations: int, state: int, macs: int) -> tuple[str, 
     return (*sizes, format_number(macs) if macs else "")
 
 
-def _measured(measured: Measurement, dt: float | None) -> list[Part]:
+def _measured(measured: Measurement) -> list[Part]:
     sparsity, energy = measured.activation_sparsity, measured.energy
     pairs = [
         ("samples", f"{measured.samples:,} of {measured.steps:,} steps"),
@@ -345,7 +362,7 @@ def _measured(measured: Measurement, dt: float | None) -> list[Part]:
     ]
     found: list[Part] = [Facts(tuple((k, v) for k, v in pairs if v), "What it did")]
     if measured.activity:
-        found.append(_activity(measured, dt))
+        found.append(_activity(measured))
     if measured.operations:
         found.append(_operations(measured))
     table = energy.table
@@ -356,7 +373,8 @@ def _measured(measured: Measurement, dt: float | None) -> list[Part]:
     return [*found, note]
 
 
-def _activity(measured: Measurement, dt: float | None) -> Table:
+def _activity(measured: Measurement) -> Table:
+    dt = measured.dt
     columns = ["node", "type", "neurons", "spikes", "rate", "Hz", "zeros", "dead", "saturated"]
     if dt is None:
         columns.remove("Hz")

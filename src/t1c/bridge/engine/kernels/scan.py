@@ -137,6 +137,30 @@ def scan(
     return out, ((v,) if i is None else (i, v))
 
 
+def states(
+    xs: Tensor, state: State, c: Coefficients, rule: Rule, kernels: str | None = None
+) -> State | None:
+    """The state of a neuron after every step, each (T, B, *features); arguments as of ``scan``.
+
+    None where kernels do not tell: a gradient flows, or they compute in another type than they
+    keep.
+    """
+    name = choose(xs, kernels)
+    wide = xs.dtype in (torch.float32, torch.float64)
+    flows = (xs.requires_grad, *(s.requires_grad for s in state), c.learning)
+    if name == "torch" or not wide or (torch.is_grad_enabled() and any(flows)):
+        return None
+    i = state[0] if rule.synapse else None
+    out, _, _, tested, beside, currents = forward(xs, i, state[-1], c, rule, name, keep=True)
+    last = channels_last(xs)
+    if rule.reset == "carry":
+        carried = unflat(beside, xs.shape, last)
+    else:
+        u = unflat(tested, xs.shape, last)
+        carried = definition.carried(u, out, c.tensors, rule)
+    return (carried,) if i is None else (unflat(currents, xs.shape, last), carried)
+
+
 def forward(
     xs: Tensor, i: Tensor | None, v: Tensor, c: Coefficients, rule: Rule, name: str, keep: bool
 ) -> tuple[Tensor, Tensor | None, Tensor, Tensor, Tensor, Tensor]:
