@@ -218,6 +218,71 @@ def test_parts_of_a_lively_graph():
     assert list(parts[4].nodes) == ["split.1", "right", "right.out"]
 
 
+def two_neurons(**outputs):
+    """A loop of two neurons that both are driven; which of them starts, the Outputs decide."""
+    return ir.Graph(
+        {
+            "in": ir.Input((2,)),
+            "a": lif(threshold=0.25, reset="subtract"),
+            "b": lif(tau=4.0, threshold=0.5),
+            **{name: ir.Output((2,)) for name in outputs},
+        },
+        [
+            *[("in", "a"), ("in", "b"), ("a", "b"), ("b", "a")],
+            *((source, name) for name, source in outputs.items()),
+        ],
+        allow_cycles=True,
+    )
+
+
+def test_a_part_keeps_the_step_where_it_was():
+    """By the rule alone the other edge of the loop would run back in the part."""
+    graph = two_neurons(out="b")
+    assert graph.feedback_edges() == [("b", "a")]
+    assert two_neurons(out="a").feedback_edges() == [("a", "b")]
+    part = sdk.extract_subgraph(graph, outputs=["a"])
+    assert part.feedback == part.feedback_edges() == [("b", "a")]
+    assert check_part(graph, part, inputs(graph, T=30)) > 20
+
+
+def test_a_step_that_would_move_within_a_nested_graph_is_refused():
+    loop = two_neurons(ob="b")
+    inner = ir.Graph(
+        {**loop.nodes, "m": lif(), "oa": ir.Output((2,))},
+        [*loop.edges, ("a", "m"), ("m", "oa")],
+        allow_cycles=True,
+    )
+    inner = inner.replace(nodes={n: inner.nodes[n] for n in ("in", "a", "b", "m", "oa", "ob")})
+    graph = ir.Graph(
+        {
+            "x": ir.Input((2,)),
+            "g": inner,
+            "c": lif(),
+            "out": ir.Output((2,)),
+            "out2": ir.Output((2,)),
+        },
+        [("x", "g"), ("g", "c"), ("c", "out2"), ("g", "out")],
+        allow_cycles=True,
+    )
+    assert graph.feedback_edges() == [("g/b", "g/a")]
+    with pytest.raises(ir.UnsupportedError, match="every step of delay where it was"):
+        sdk.extract_subgraph(graph, outputs=["c"])
+
+
+def test_names_that_are_taken():
+    graph = ir.Graph(
+        {
+            "in": ir.Input((2,)),
+            "a": lif(),
+            "a.out": lif(threshold=0.5),
+            "y": ir.Output((2,)),
+        },
+        [("in", "a"), ("a", "a.out"), ("a.out", "y")],
+    )
+    part = sdk.extract_subgraph(graph, outputs=["a", "a.out"])
+    assert list(part.outputs()) == ["a.out.2", "a.out.out"]
+
+
 def test_what_cannot_be_extracted():
     graph = lively()
     with pytest.raises(ir.GraphError, match=r"'gone'.*nodes of the graph"):
@@ -332,10 +397,18 @@ def test_what_cannot_be_merged():
         sdk.merge_graphs(graph, graph, names=("a", "b"))
     with pytest.raises(ir.GraphError, match="no such border"):
         sdk.merge_graphs(graph, graph, connect={"x": "a"}, names=("a", "b"))
+    with pytest.raises(ir.GraphError, match="'series' or 'parallel'"):
+        sdk.merge_graphs(graph, graph, "sideways", names=("a", "b"))
+    with pytest.raises(ir.GraphError, match="two different names"):
+        sdk.merge_graphs(graph, graph, names=("a", "a"))
     held = ir.Graph({"i": ir.Input((1,), hold=3), "o": ir.Output((1,))}, [("i", "o")])
     final = ir.Graph({"i": ir.Input((1,)), "o": ir.Output((1,), final=True)}, [("i", "o")])
     with pytest.raises(ir.GraphError, match=r"(?s)final=True.*hold=3"):
         sdk.merge_graphs(final, held, names=("a", "b"))
+    with pytest.raises(ir.GraphError, match="hold=None and hold=3"):
+        sdk.merge_graphs(final, held, "parallel", connect={"i": "i"}, names=("a", "b"))
+    with pytest.raises(ir.GraphError, match="each border once"):
+        sdk.merge_graphs(graph, held, connect={"one": "i", "two": "i"}, names=("a", "b"))
 
 
 # fold_batchnorm ----------------------------------------------------------------------------------
@@ -457,6 +530,18 @@ def test_what_stays_a_batchnorm():
         *[("in", "tiny"), ("tiny", "bn3"), ("bn3", "out")],
     ]
     graph = ir.Graph(nodes, edges)
+    assert sdk.fold_batchnorm(graph).equals(graph)
+
+
+def test_layers_tied_across_graphs_stay():
+    layer, kind, shape = LAYERS["Affine"]
+    nodes = {"i": ir.Input(shape), "fc": layer, "bn": norm(kind, 4), "o": ir.Output((4,))}
+    edges = [("i", "fc"), ("fc", "bn"), ("bn", "o")]
+    tied = ir.Affine(layer.weight, layer.bias, metadata={"tied": {"weight": "g/fc.weight"}})
+    graph = ir.Graph(
+        {**nodes, "g": ir.Graph(nodes, edges), "fc": tied, "o2": ir.Output((4,))},
+        [*edges, ("i", "g"), ("g", "o2")],
+    )
     assert sdk.fold_batchnorm(graph).equals(graph)
 
 

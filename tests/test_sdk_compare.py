@@ -146,6 +146,8 @@ def test_nested_graphs_are_looked_into():
 
     found = sdk.compare_graphs(around(chain()), around(chain(lif=ir.IF(np.array([1.0])))))
     assert [change.name for change in found.changed] == ["g/lif"]
+    with pytest.raises(ir.InputError, match="compare_graphs"):
+        sdk.compare_nodes(chain(), chain())
 
 
 def test_not_finite_and_unequal_kinds():

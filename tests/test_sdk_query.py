@@ -2,6 +2,7 @@
 
 import itertools
 import json
+import re
 import time
 from pathlib import Path
 
@@ -72,6 +73,7 @@ def test_everything_about_a_node():
     assert node.format_version == "0.1.0"
     assert "u = beta * v" in node.meaning
     text = str(node)
+    assert re.search(r"v_threshold +1, float64 \(1,\)", text)
     for word in ("conv1 (Conv2d) (16, 8, 8)", "0.1.0 and later", "reset_delay", "u = beta * v"):
         assert word in text
     assert json.loads(json.dumps(node.to_dict()))["fields"]["reset"] == "subtract"

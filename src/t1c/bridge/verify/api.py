@@ -153,10 +153,11 @@ def _report(
     runs = tuple(_run(side, trace, xs, tolerance) for side, trace in traced if side in graphs)
     fired = [*mine.fired.values(), *theirs.fired.values()]
     unalike = []
-    if graph is not None and not found.places:
+    agree = not found.places and all(run.differing == run.rounding for run in runs)
+    if graph is not None and agree:
         unalike = unlike(graph, second if graph is first else first)
     return Report(
-        agree=not found.places and all(run.differing == run.rounding for run in runs),
+        agree=agree,
         a=first.label,
         b=second.label,
         dtype=str(dtype).removeprefix("torch."),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -13,6 +12,7 @@ from t1c.ir.shapes import as_shape
 from t1c.ir.topology import Edge, Topology
 from t1c.nir import GraphSource, read_graph
 
+from ..ties import stated_ties
 from .rebuild import rebuilt
 
 KEY = "folded"
@@ -64,24 +64,26 @@ def fold_batchnorm(source: GraphSource, *, dt: float | None = None) -> ir.Graph:
         >>> folded.nodes["fc"].weight, folded.nodes["fc"].bias, folded.nodes["fc"].metadata
         (array([[2.]]), array([1.]), {'folded': {'batchnorm': 'bn', 'largest_change': 0.0}})
     """
-    return _folded(read_graph(source, dt))
+    graph = read_graph(source, dt)
+    ties = list(stated_ties(graph.flat().nodes))
+    return _folded(graph, "", {name for tie in ties for name in (tie.node, tie.owner)})
 
 
-def _folded(graph: ir.Graph) -> ir.Graph:
+def _folded(graph: ir.Graph, path: str, tied: set[str | None]) -> ir.Graph:
+    """A graph at that place among nested ones; layers that are ``tied`` stay as they are."""
     nodes = {
-        name: _folded(node) if isinstance(node, ir.Graph) else node
+        name: _folded(node, f"{path}{name}/", tied) if isinstance(node, ir.Graph) else node
         for name, node in graph.nodes.items()
     }
     edges, topology = list(graph.edges), graph.topology()
-    tied = _tied(graph.nodes)
     for name in graph.nodes:
         norm = nodes.get(name)
         if not isinstance(norm, NORMS) or len(topology.before[name]) != 1:
             continue
         (before,) = topology.before[name]
         layer = nodes.get(before)
-        lone = layer is not None and topology.after[before] == [name] and before not in tied
-        if layer is None or not lone or not _channels_fit(layer, norm):
+        lone = layer is not None and topology.after[before] == [name]
+        if layer is None or not lone or f"{path}{before}" in tied or not _channels_fit(layer, norm):
             continue
         taken = _with(layer, norm, name)
         if taken is None:
@@ -95,19 +97,6 @@ def _folded(graph: ir.Graph) -> ir.Graph:
 
 def _past(edge: Edge, gone: str, before: str) -> Edge:
     return (before, edge[1]) if edge[0] == gone else edge
-
-
-def _tied(nodes: Mapping[str, ir.Node]) -> set[str]:
-    """The nodes whose notes, or those of another, say that a parameter is shared."""
-    found = set()
-    for name, node in nodes.items():
-        other, fields = node.metadata.get("copy_of"), node.metadata.get("tied")
-        if isinstance(other, str):
-            found |= {name, other}
-        if isinstance(fields, Mapping) and fields:
-            places = (place for place in fields.values() if isinstance(place, str))
-            found |= {name, *(place.rpartition(".")[0] for place in places)}
-    return found
 
 
 def _channels_fit(layer: ir.Node, norm: Any) -> bool:

@@ -9,6 +9,7 @@ from typing import Any, Literal
 import numpy as np
 
 from t1c import ir
+from t1c.ir.errors import InputError, Problem
 from t1c.ir.fields import Array, show
 from t1c.ir.values import same_value
 
@@ -108,6 +109,9 @@ def compare_nodes(
     Returns:
         The changes; false if there are none. NaN equals NaN.
 
+    Raises:
+        InputError: both are graphs.
+
     Example:
         >>> import numpy as np
         >>> from t1c import ir
@@ -115,6 +119,8 @@ def compare_nodes(
         >>> change.fields[0].field, change.fields[0].differing, change.fields[0].largest
         ('scale', 1, 0.5)
     """
+    if isinstance(a, ir.Graph) and isinstance(b, ir.Graph):
+        raise InputError(Problem("two graphs", "two plain nodes", "Use sdk.compare_graphs."))
     found: list[FieldChange] = []
     if a.primitive != b.primitive:
         found.append(FieldChange("type", "type", a.primitive, b.primitive))

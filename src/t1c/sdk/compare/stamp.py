@@ -72,10 +72,15 @@ class FingerprintCheck(Report):
         return [Facts(tuple(pairs))]
 
 
-def stamp_graph(graph: ir.Graph) -> ir.Graph:
+def stamp_graph(source: GraphSource, *, dt: float | None = None) -> ir.Graph:
     """The graph with its fingerprint in ``metadata['fingerprint']``, in the place of an older one.
 
-    The stamp is no proof against intent: who changes a graph can stamp it again.
+    The stamp is no proof against intent: who changes a graph can stamp it again. Other functions
+    that change graphs leave it as it is, so that it tells of their change.
+
+    Args:
+        source: a graph, or the path of a ``.t1c`` or ``.nir`` file.
+        dt: seconds in one step, for a ``.nir`` file that does not say it.
 
     Example:
         >>> from t1c import ir
@@ -86,6 +91,7 @@ def stamp_graph(graph: ir.Graph) -> ir.Graph:
         >>> verify_fingerprint(stamp_graph(graph)).verdict
         'unchanged'
     """
+    graph = read_graph(source, dt)
     stamped: ir.Graph = graph.replace(
         metadata={**graph.metadata, KEY: dataclasses.asdict(_stamp_of(graph))}
     )

@@ -109,7 +109,7 @@ class NodeReport(Report):
         if self.arrays:
             parts += Statistics(self.arrays).parts()
         if self.metadata:
-            notes = tuple((key, _brief(value)) for key, value in self.metadata.items())
+            notes = tuple((key, show(value)) for key, value in self.metadata.items())
             parts.append(Facts(notes, "Metadata"))
         return [*parts, self.meaning] if self.meaning else parts
 
@@ -195,6 +195,11 @@ def _shapes(types: dict[str, Shape]) -> str:
 
 
 def _brief(value: Any) -> str:
-    if isinstance(value, np.ndarray) and value.size > 1 and (value == value.flat[0]).all():
-        return f"{value.flat[0]!s} everywhere, shape {value.shape}, {value.dtype}"
+    if isinstance(value, np.ndarray):
+        form = f"{value.dtype} {value.shape}"
+        if (value == value.flat[0]).all():
+            everywhere = " everywhere" if value.size > 1 else ""
+            return f"{value.flat[0]:.6g}{everywhere}, {form}"
+        low, high = value.min(), value.max()
+        return f"{low:.6g} to {high:.6g}, {form}"
     return value if isinstance(value, str) else show(value)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
-
 from t1c import ir
 from t1c.ir.errors import InputError, Problem
 
@@ -36,6 +34,8 @@ def home_of(graph: ir.Graph, name: str) -> ir.Graph:
 
 
 def _unknown(graph: ir.Graph, name: str) -> Problem:
+    import difflib  # rarely needed, and every command loads this file
+
     names = [*graph.nodes, *graph.flat().nodes]
     near = difflib.get_close_matches(name, names, n=3) or list(graph.nodes)[:5]
     listed = ", ".join(map(repr, dict.fromkeys(near)))

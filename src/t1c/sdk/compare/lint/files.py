@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 
-from t1c import ir
 from t1c.ir.hdf5_layout import BASE_VERSION, needed_version
 from t1c.ir.table import printable
+from t1c.ir.values import same_value
 
+from ...ties import stated_ties
 from ..stamp import KEY, verify_fingerprint
 from .subject import Hit, Subject, some
 
@@ -57,36 +58,20 @@ def odd_names(subject: Subject) -> Iterator[Hit]:
 
 def idle_notes(subject: Subject) -> Iterator[Hit]:
     """A note that parameters are one has no effect unless they fit."""
+    idle: dict[str, list[str]] = defaultdict(list)
     nodes = subject.flat.nodes
-    for name, node in nodes.items():
-        original, tied = node.metadata.get("copy_of"), node.metadata.get("tied")
-        wanted: dict[str, tuple[object, str]] = {}
-        if original is not None:
-            wanted |= {field: (original, field) for field in node.parameters()}
-        if isinstance(tied, Mapping):
-            for field, place in tied.items():
-                owner, _, own = str(place).rpartition(".")
-                wanted[field] = owner, own
-        idle = [f for f, (owner, own) in wanted.items() if not _fits(subject, name, f, owner, own)]
-        if idle:
-            yield Hit(
-                name,
-                f"what its notes say of {some(idle)} has no effect: there is no such node or "
-                "field, or its numbers are others",
-                "Mend the note, or drop it.",
-            )
-
-
-def _fits(subject: Subject, name: str, field: str, owner: object, own: str) -> bool:
-    nodes = subject.flat.nodes
-    beside = f"{name[: name.rfind('/') + 1]}{owner}"
-    other = nodes.get(beside) or nodes.get(str(owner))
-    if other is None or other is nodes[name]:
-        return False
-    mine, theirs = nodes[name].parameters().get(field), other.parameters().get(own)
-    if mine is None or theirs is None:
-        return False
-    return bool(ir.Scale(mine).equals(ir.Scale(theirs)))
+    for tie in stated_ties(nodes):
+        mine = nodes[tie.node].parameters().get(tie.field)
+        theirs = None if tie.owner is None else nodes[tie.owner].parameters().get(tie.own)
+        if mine is None or theirs is None or not same_value(mine, theirs):
+            idle[tie.node].append(tie.field)
+    for name, fields in idle.items():
+        yield Hit(
+            name,
+            f"what its notes say of {some(fields)} has no effect: there is no such node or field, "
+            "or its numbers are others",
+            "Mend the note, or drop it.",
+        )
 
 
 def stale_stamp(subject: Subject) -> Iterator[Hit]:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import hashlib
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 
 import numpy as np
 
 from t1c import ir
 from t1c.ir.fields import Array
 
+from ...ties import stated_ties
 from .subject import WEIGHTED, Hit, Subject, some
 
 FEW = 16
@@ -41,11 +42,10 @@ def all_zero(subject: Subject) -> Iterator[Hit]:
 def same_twice(subject: Subject) -> Iterator[Hit]:
     """Either a slip, or parameters that should be one: without a note they are two."""
     found: dict[tuple[str, object, str], list[str]] = defaultdict(list)
+    noted = {(tie.node, tie.field) for tie in stated_ties(subject.flat.nodes)}
     for name, node in subject.each(WEIGHTED):
         for field, value in _weights(node).items():
-            tied = node.metadata.get("tied")
-            noted = "copy_of" in node.metadata or (isinstance(tied, Mapping) and field in tied)
-            if value.size >= FEW and value.any() and not noted:
+            if value.size >= FEW and value.any() and (name, field) not in noted:
                 digest = hashlib.sha256(np.ascontiguousarray(value).tobytes()).hexdigest()
                 found[str(value.dtype), value.shape, digest].append(f"{name}.{field}")
     for places in found.values():
