@@ -22,6 +22,7 @@ FILES = {
     "measure.md": {
         name: ROOT / name for name in ("examples/digits.t1c", "examples/digits_test.npz")
     },
+    "viz.md": {"model.t1c": ROOT / "examples" / "digits.t1c"},
     "nir.md": {
         "model.nir": DATA / "nir" / "lif.nir",
         "snntorch.nir": DATA / "nir" / "producers" / "snntorch_leaky_subtract.nir",

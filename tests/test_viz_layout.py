@@ -1,6 +1,7 @@
 """Where things stand, and what folds, on random graphs."""
 
 import itertools
+from unittest.mock import patch
 
 import numpy as np
 import pytest
@@ -8,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from t1c import ir, viz
+from t1c.viz import blocks
 from t1c.viz.blocks import Block, find_blocks
 from t1c.viz.boxes import letters, shortened
 from t1c.viz.coordinates import columns
@@ -143,6 +145,57 @@ def test_loops_are_found():
     assert set(block.leaves()) == {"lif1", "rec", "fc2", "lif2", "back"}
 
 
+def test_loops_are_equal_only_if_they_are_entered_and_left_equally():
+    def layers(entries):
+        nodes, edges, before = {"in": ir.Input((4,))}, [], "in"
+        for i, entry in enumerate(entries):
+            loop = {"a": f"a{i}", "b": f"b{i}", "c": f"c{i}"}
+            nodes |= {name: lif(4) for name in loop.values()}
+            edges += [(loop[a], loop[b]) for a, b in itertools.pairwise("abca")]
+            edges.append((before, loop[entry]))
+            before = loop["c"]
+        nodes["out"] = ir.Output((4,))
+        return list(nodes), [*edges, (before, "out")], {n: n[0] for n in nodes}
+
+    names, edges, kinds = layers("aaaaa")
+    first, repeat = find_blocks(names, edges, set(), kinds)
+    assert first.kind == "loop"  # entered from a single node, and so unlike the others
+    assert (repeat.kind, repeat.times) == ("repeat", 4)
+    names, edges, kinds = layers("abaab")
+    assert all(block.kind != "repeat" for block in find_blocks(names, edges, set(), kinds))
+
+
+def test_blocks_around_nearly_all_of_a_block_are_left_out():
+    ends = [f"{side}{i}" for side in "ab" for i in range(40)]
+    names = ["in", *ends, "out"]
+    edges = [*itertools.pairwise(names), *((f"a{i}", f"b{39 - i}") for i in range(39))]
+    found = find_blocks(names, edges, set(), {name: name for name in names})
+    depth = 0
+    while found:
+        (block,) = found
+        found = [part for part in block.parts if isinstance(part, Block)]
+        depth += 1
+    assert depth == 1
+
+
+def test_lines_of_a_folded_group_are_joined():
+    cell = ir.Graph(
+        {"x": ir.Input((4,)), "a": lif(4), "b": lif(4, 3.0), "y": ir.Output((4,)),
+         "z": ir.Output((4,))},
+        [("x", "a"), ("x", "b"), ("a", "y"), ("b", "z")],
+    )  # fmt: skip
+    nodes = {"in": ir.Input((4,)), "cell": cell, "one": ir.Identity(), "two": ir.Identity()}
+    nodes |= {"sum": ir.Skip("residual"), "out": ir.Output((4,))}
+    edges = [("in", "cell"), ("cell", "one"), ("cell", "two"), ("one", "sum"), ("two", "sum")]
+    graph = viz.graph_to_dict(ir.Graph(nodes, [*edges, ("sum", "out")]))
+    picture = lay_out(graph)
+
+    def lines(opened):
+        return sum(line.link.source == "cell" for line in place(picture, opened).lines)
+
+    assert (lines(()), lines({"cell"})) == (1, 2)
+
+
 @given(dags(10), st.data())
 def test_blocks_share_no_node_and_repeats_are_equal(dag, data):
     count, edges = dag
@@ -163,14 +216,24 @@ def test_blocks_share_no_node_and_repeats_are_equal(dag, data):
             parts = [leaves[i : i + size] for i in range(0, len(leaves), size)]
             assert len(parts) == block.times
             assert len({tuple(kinds[name] for name in part) for part in parts}) == 1
-            wires = set()
-            for part in parts:
-                at = {name: i for i, name in enumerate(part)}
-                inner = ((at[a], at[b]) for a, b in edges if a in at and b in at)
-                wires.add(tuple(sorted(inner)))
-            assert len(wires) == 1
+            for wired in (entered, left):
+                wires = [wired(*pair) for pair in itertools.pairwise(parts)]
+                assert all(wire == wires[0] for wire in wires)
 
-    for block in find_blocks(names, edges, set(), kinds):
+    def entered(before, part):
+        """Edges within a part, from the one before, and from elsewhere."""
+        at = {name: -1 - i for i, name in enumerate(before)}
+        at |= {name: i for i, name in enumerate(part)}
+        return sorted(str((at.get(a, a), at[b])) for a, b in edges if b in part)
+
+    def left(part, after):
+        """Edges from a part to elsewhere than the next one."""
+        others = {*part, *after}
+        return [(part.index(a), b) for a, b in edges if a in part and b not in others]
+
+    with patch.multiple(blocks, FEWEST=2, FEWEST_REPEATED=2):  # small graphs are to have blocks
+        found = find_blocks(names, edges, set(), kinds)
+    for block in found:
         look(block)
     assert len(seen) == len(set(seen))
 

@@ -18,12 +18,14 @@ from t1c.ir.topology import Edge, Topology
 
 from .repeats import Run, repeats
 
-DEEPEST = 8
+DEEPEST = 6
 """Branches within branches are followed as deep as this."""
 FEWEST = 3
 """A part of fewer nodes is not worth folding."""
 FEWEST_REPEATED = 8
 """Nor is a repeat of fewer nodes."""
+MOST, FEW = 0.9, 20
+"""Nor, above ``FEW`` nodes, is a part of which another part is nearly all."""
 
 
 @dataclass(eq=False)
@@ -97,7 +99,7 @@ def find_blocks(
         Blocks that share no node.
     """
     finder = _Finder(edges, set(back), signatures)
-    parts = _without_small(finder.parts(list(names), edges, DEEPEST))
+    parts = _worthwhile(finder.parts(list(names), edges, DEEPEST))
     blocks = [part for part in parts if isinstance(part, Block)]
     if len(parts) == len(blocks) == 1:  # all of it
         return [part for part in blocks[0].parts if isinstance(part, Block)]
@@ -112,8 +114,17 @@ class _Finder:
         self.signatures = signatures
         self.whole = Topology(signatures, edges)
 
-    def parts(self, names: Sequence[str], edges: Sequence[Edge], deeper: int) -> list[str | Block]:
-        """The names as a sequence of nodes and blocks, repeats folded."""
+    def parts(
+        self,
+        names: Sequence[str],
+        edges: Sequence[Edge],
+        deeper: int,
+        start: Sequence[str] = (),
+    ) -> list[str | Block]:
+        """The names as a sequence of nodes and blocks, repeats folded.
+
+        ``start`` holds the nodes outside that lead to the first of them.
+        """
         here = Topology(names, edges)
         units = here.parts()
         if len(units) == 1 and len(units[0]) > 1:
@@ -125,23 +136,27 @@ class _Finder:
             if at[a] != at[b]:
                 dag.add_edge(at[a], at[b], None)
         passed, between = _passed_by_all(dag)
-        sequence: list[tuple[str | Block, str]] = []
+        if not passed and len(rx.weakly_connected_components(dag)) == 1:
+            return list(names)  # nothing that everything passes
+        # What everything passes and what has branches, with marks; what repeats is looked for
+        # among these. None marks what stands beside others, in no sequence with them.
+        sequence: list[tuple[str | Block, str | None]] = []
         for place in range(len(passed) + 1):
-            branches = self._branches(dag, between.get(place, []), units, here, deeper)
-            meets = units[passed[place]] if place < len(passed) else None
-            if meets is None or place == 0 or not branches:
-                sequence += [(part, self._mark(part)) for branch in branches for part in branch]
-                if meets is not None:
-                    unit = self._unit(meets, here, deeper)
-                    sequence.append((unit, self._mark(unit)))
-                continue
-            last = self._unit(meets, here, deeper)
-            start = set(units[passed[place - 1]])
-            direct = any(a in start for b in meets for a in here.before[b])
-            block = Block(
-                "residual" if direct else "branches", [*(p for b in branches for p in b), last]
-            )
-            sequence.append((block, self._mark(block, start)))
+            branches = self._branches(dag, between.get(place, []), units, here, deeper, start)
+            beside = [part for branch in branches for part in branch]
+            if place == len(passed):
+                sequence += [(part, None) for part in beside]
+                break
+            meets = units[passed[place]]
+            part = self._unit(meets, here, deeper)
+            if place == 0:
+                sequence += [(one, None) for one in beside]
+            elif beside:
+                direct = any(a in start for b in meets for a in here.before[b])
+                part = Block("residual" if direct else "branches", [*beside, part])
+            leaving = () if place == len(passed) - 1 else self._leaving(part, at)
+            sequence.append((part, self._mark(part, start, leaving)))
+            start = meets
         return _folded(sequence)
 
     def _unit(self, unit: list[str], here: Topology, deeper: int) -> str | Block:
@@ -158,6 +173,7 @@ class _Finder:
         units: list[list[str]],
         here: Topology,
         deeper: int,
+        start: Sequence[str],
     ) -> list[list[str | Block]]:
         """What lies between two nodes that all passes: its branches, each as a sequence."""
         if not members:
@@ -169,22 +185,39 @@ class _Finder:
         for component in rx.weakly_connected_components(part):
             names = [name for i in sorted(part[k] for k in component) for name in units[i]]
             inner = _edges_within(here, names)
-            branches.append(self.parts(names, inner, deeper - 1) if deeper else list(names))
-        return sorted(branches, key=lambda branch: [self._mark(part) for part in branch])
+            branches.append(self.parts(names, inner, deeper - 1, start) if deeper else list(names))
+        return sorted(branches, key=lambda branch: [self._mark(part, None) for part in branch])
 
-    def _mark(self, part: str | Block, start: Collection[str] = ()) -> str:
-        """Equal for parts of equal nodes, wired equally; ``start`` is where they begin."""
-        if isinstance(part, str):
-            return self.signatures[part]
-        leaves = list(part.leaves())
-        place = {name: i for i, name in enumerate(leaves)} | dict.fromkeys(start, -1)
-        wires = [
-            [place[a], i, (a, b) in self.back]
+    def _leaving(self, part: str | Block, inside: Collection[str]) -> list[Edge]:
+        """The edges of a part that leave the sequence that it stands in."""
+        leaves = [part] if isinstance(part, str) else part.leaves()
+        return [(a, b) for a in leaves for b in self.whole.after[a] if b not in inside]
+
+    def _mark(
+        self, part: str | Block, start: Sequence[str] | None, leaving: Sequence[Edge] = ()
+    ) -> str:
+        """Equal for parts of equal nodes that are wired equally.
+
+        Args:
+            part: what to mark.
+            start: the nodes that it starts from, which need not be the same ones; other nodes
+                outside that lead to it must be. None leaves all of them out.
+            leaving: edges from it that must lead to the same nodes.
+        """
+        leaves = [part] if isinstance(part, str) else list(part.leaves())
+        place: dict[str, int] = {name: -1 - i for i, name in enumerate(start or ())}
+        place |= {name: i for i, name in enumerate(leaves)}
+        wires: list[list[object]] = [
+            [place.get(a, a), i, (a, b) in self.back]
             for i, b in enumerate(leaves)
             for a in self.whole.before[b]
-            if a in place
+            if a in place or start is not None
         ]
-        return json.dumps([part.kind, [self.signatures[name] for name in leaves], wires])
+        wires += [[place[a], b] for a, b in leaving]
+        if isinstance(part, str) and all(wire == [-1, 0, False] for wire in wires):
+            return self.signatures[part]
+        kind = "" if isinstance(part, str) else part.kind
+        return json.dumps([kind, [self.signatures[name] for name in leaves], wires])
 
 
 def _edges_within(topology: Topology, names: Sequence[str]) -> list[Edge]:
@@ -220,12 +253,13 @@ def _passed_by_all(dag: rx.PyDiGraph[int, None]) -> tuple[list[int], dict[int, l
     return passed, between
 
 
-def _folded(sequence: list[tuple[str | Block, str]]) -> list[str | Block]:
+def _folded(sequence: list[tuple[str | Block, str | None]]) -> list[str | Block]:
     """The sequence with its repeats as blocks."""
     found: list[str | Block] = []
     parts = [part for part, _ in sequence]
     done = 0
-    for run in repeats([mark for _, mark in sequence]):
+    marks = [i if mark is None else mark for i, (_, mark) in enumerate(sequence)]
+    for run in repeats(marks):
         first = _best_start(parts, run)
         equal = _cut(parts, first, run)
         inside = [part[0] if len(part) == 1 else Block("part", part) for part in equal]
@@ -249,22 +283,29 @@ def _best_start(parts: list[str | Block], run: Run) -> int:
     return max(range(run.start, run.start + run.slack + 1), key=named)
 
 
-def _without_small(parts: Sequence[str | Block]) -> list[str | Block]:
+def _worthwhile(parts: Sequence[str | Block]) -> list[str | Block]:
     """The parts with blocks that are not worth folding replaced by what they hold."""
     kept: list[str | Block] = []
     for part in parts:
         if isinstance(part, str):
             kept.append(part)
             continue
-        size = sum(1 for _ in part.leaves())
+        size = _size(part)
         if part.kind == "repeat" and size < FEWEST_REPEATED:
             for one in part.parts:
                 loose = isinstance(one, Block) and one.kind == "part"
-                kept += _without_small(one.parts if isinstance(one, Block) and loose else [one])
-            continue
-        inside = _without_small(part.parts)
-        if size < FEWEST:
-            kept += inside
+                kept += _worthwhile(one.parts if isinstance(one, Block) and loose else [one])
+        elif size < FEWEST or (part.kind not in ("repeat", "part") and _is_skin(part, size)):
+            kept += _worthwhile(part.parts)
         else:
-            kept.append(Block(part.kind, inside, part.times))
+            kept.append(Block(part.kind, _worthwhile(part.parts), part.times))
     return kept
+
+
+def _is_skin(block: Block, size: int) -> bool:
+    """Whether one part of a block is nearly all of it, as in an onion."""
+    return size > FEW and max(map(_size, block.parts)) > MOST * size
+
+
+def _size(part: str | Block) -> int:
+    return 1 if isinstance(part, str) else sum(1 for _ in part.leaves())

@@ -7,6 +7,7 @@ else changes its place relative to the rest; ``place`` does the same for an SVG.
 from __future__ import annotations
 
 import math
+from bisect import bisect
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -22,7 +23,7 @@ GAP = 28.0
 GAP_OF_LINES = 16.0
 ROW_GAP = 38.0
 """Between rows."""
-WIDE = 1.6
+WIDE = 1.4
 """How much wider than high a picture of many rows is made, by continuing it in a next column."""
 TALLEST = 1000.0
 """A picture that is not higher than this stays one column."""
@@ -161,7 +162,8 @@ def _laid(scope: Scope, boxes: Mapping[str, Box], seen: Mapping[str, tuple[float
 def _bands(rows: Rows, heights: list[float], wide: float) -> list[int]:
     """Where a high picture continues in a next column: where few lines are cut.
 
-    Columns are about equally high.
+    As many columns as make the picture about ``WIDE`` times as wide as it is high, and leave
+    little of it empty.
     """
     reached = [0.0]
     for height in heights:
@@ -169,13 +171,34 @@ def _bands(rows: Rows, heights: list[float], wide: float) -> list[int]:
     total = reached[-1]
     if total <= TALLEST:
         return [0]
-    bands = round(math.sqrt(WIDE * total / (wide + 2 * GAP)))
     cut = [sum(len(rows.below[one]) for one in row) for row in rows.rows]
+    usual = math.sqrt(WIDE * total / (wide + 2 * GAP))
+    ways = [
+        _starts(heights, reached, cut, bands)
+        for bands in range(max(1, round(usual * 0.7)), round(usual * 1.3) + 2)
+    ]
+
+    def unlike(starts: list[int]) -> float:
+        ends = [*starts[1:], len(heights)]
+        tall = max(reached[b] - reached[a] for a, b in zip(starts, ends, strict=True))
+        across = len(starts) * (wide + 2 * GAP)
+        empty = across * tall / ((wide + 2 * GAP) * total)
+        return abs(math.log(across / tall / WIDE)) + 2 * math.log(empty)
+
+    return min(ways, key=unlike)
+
+
+def _starts(heights: list[float], reached: list[float], cut: list[int], bands: int) -> list[int]:
+    """The first rows of about equally high columns."""
     starts = [0]
+    total = reached[-1]
     for band in range(1, bands):
         wanted, slack = total * band / bands, total / bands / 4
+        # Those about where it is wanted, and at least the nearest on either side.
+        low = max(starts[-1] + 1, bisect(reached, wanted - 2 * slack) - 1)
+        high = min(len(heights), bisect(reached, wanted + 2 * slack) + 1)
         best = min(
-            (row for row in range(starts[-1] + 1, len(heights)) if reached[row] and heights[row]),
+            (row for row in range(low, high) if reached[row] and heights[row]),
             key=lambda row: (
                 abs(reached[row] - wanted) // slack,
                 cut[row - 1],

@@ -91,7 +91,7 @@ def _listed(path: Path, root: Path, dt: float | None) -> Listed:
     try:
         graph = read_graph(path, dt, allow_nonfinite=True)
     except (ir.T1CError, OSError) as error:
-        reason = str(error).strip().splitlines()
+        reason = str(error).strip().removeprefix(f"{path}: ").splitlines()
         return Listed(name, size, problem=reason[0] if reason else type(error).__name__)
     return Listed(
         name,

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Collection
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from .layout import ROW_GAP, Laid, Picture
 from .scopes import Link
@@ -67,6 +67,10 @@ def place(picture: Picture, opened: Collection[str]) -> Scene:
     scene = Scene(width=whole.width, height=whole.height)
     _settle(scene, whole, 0.0, 0.0, 0.0, 0.0, 0)
     return scene
+
+
+_Stops = list[tuple[float, int]]
+"""Where a line passes rows: (x, row)."""
 
 
 @dataclass
@@ -153,7 +157,33 @@ class _Part:
             row = 0 if top else laid.rows - 1
             x = moved(x, row) + self.shifts[self.bands[row]]
             self.ports.append(_Port(x, 0.0 if top else self.height, row, top))
-        self.stops = [[(x + self.shifts[self.bands[row]], row) for x, row in p] for p in points]
+        shifted = [[(x + self.shifts[self.bands[row]], row) for x, row in p] for p in points]
+        self.links, self.stops = self._joined(shifted)
+
+    def _joined(self, stops: list[_Stops]) -> tuple[list[Link], list[_Stops]]:
+        """The links as they are drawn, and where they pass.
+
+        Those between the same two boxes are one where no port tells them apart because the groups
+        are folded.
+        """
+        kept: list[_Stops] = []
+        known: dict[tuple[object, ...], Link] = {}
+        for link, way in zip(self.laid.scope.links, stops, strict=True):
+            key = (
+                *self._end(link.source, link.source_port),
+                *self._end(link.target, link.target_port),
+                link.upwards,
+                link.feedback,
+            )
+            if key in known:
+                known[key].edges.extend(link.edges)
+            else:
+                known[key] = replace(link, edges=list(link.edges))
+                kept.append(way)
+        return list(known.values()), kept
+
+    def _end(self, item: str | None, port: int) -> tuple[str | None, int]:
+        return item, port if item is None or self.boxes[item].part is not None else 0
 
     def _bands(self) -> list[int]:
         starts, bands, band = set(self.laid.bands), [], -1
@@ -197,7 +227,7 @@ class _Part:
     def line_ends(self) -> dict[tuple[int, str], tuple[int, int]]:
         """Where lines leave and reach boxes, by where they go: (which, of how many)."""
         sides: dict[tuple[str, str], list[tuple[float, int]]] = {}
-        for number, link in enumerate(self.laid.scope.links):
+        for number, link in enumerate(self.links):
             if link.source == link.target and link.source is not None:
                 continue
             (upper, upper_port), (lower, lower_port) = _ends(link)
@@ -252,7 +282,7 @@ def _settle(
 ) -> None:
     """Adds a part at its place; ``above`` and ``below`` it its frame goes on."""
     ends = part.line_ends()
-    for number, link in enumerate(part.laid.scope.links):
+    for number, link in enumerate(part.links):
         if link.source is not None and link.source == link.target:
             scene.lines.append(_loop(part.boxes[link.source], link, dx, dy))
         else:

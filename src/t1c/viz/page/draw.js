@@ -83,8 +83,11 @@ class Canvas {
   }
 
   title(box, ink) {
-    const c = this.context, text = frameTitle(box);
+    const c = this.context;
     c.font = SMALL_FONT;
+    // Lines come in at the middle: a title that reaches there says less.
+    let text = frameTitle(box);
+    if (c.measureText(text).width > box.width / 2 - 20) text = `−  ${THINGS[box.id].name}`;
     const width = Math.min(c.measureText(text).width, box.width - 20);
     c.fillStyle = box.depth % 2 ? ink.page : ink.shade;
     c.globalAlpha = 0.85;

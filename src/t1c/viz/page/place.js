@@ -75,9 +75,28 @@ function placeScope(picture, id, open) {
   });
   const stops = points.map(line => line.map(([x, row]) => [shifted(x, row), row]));
   return {
-    laid, boxes, ports, stops, tops, heights, ends, sides, bandOf, height,
+    laid, boxes, ports, ...joined(laid, inner, stops), tops, heights, ends, sides, bandOf, height,
     width: Math.max(width - BAND_GAP, 0),
   };
+}
+
+// The links as they are drawn: those between the same two boxes as one, where no port tells them
+// apart because the groups are folded.
+function joined(laid, inner, stops) {
+  const links = [], kept = [], known = new Map();
+  laid.links.forEach((link, number) => {
+    const end = which => [link[which],
+      link[which] === null || inner.has(link[which]) ? link[which + "Port"] : 0];
+    const key = [...end("source"), ...end("target"), link.up, link.feedback].join();
+    if (known.has(key)) {
+      known.get(key).edges.push(...link.edges);
+    } else {
+      known.set(key, { ...link, edges: [...link.edges] });
+      links.push(known.get(key));
+      kept.push(stops[number]);
+    }
+  });
+  return { links, stops: kept };
 }
 
 // For each band a function that moves an x aside for the groups that are open there.
@@ -109,7 +128,7 @@ function placeAll(picture, open) {
   const whole = placeScope(picture, null, open);
   (function settle(scope, dx, dy, above, below, depth) {
     const ends = sortedEnds(scope);
-    scope.laid.links.forEach((link, number) => {
+    scope.links.forEach((link, number) => {
       lines.push(line(scope, link, number, ends, dx, dy, above, below));
     });
     for (const box of scope.boxes.values()) {
@@ -129,7 +148,7 @@ function placeAll(picture, open) {
 // Where lines leave and reach boxes: spread along the side, in the order of where they go.
 function sortedEnds(scope) {
   const sides = new Map();
-  scope.laid.links.forEach((link, number) => {
+  scope.links.forEach((link, number) => {
     if (link.source === link.target && link.source !== null) return;
     const upper = link.up ? "target" : "source", lower = link.up ? "source" : "target";
     const stops = scope.stops[number];
