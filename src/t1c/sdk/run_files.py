@@ -108,8 +108,9 @@ class RunsReport(Report):
         facts = [
             ("files", f"{self.count('done'):,} done, {self.count('finished'):,} finished before"),
             ("results", self.folder),
-            ("compiling", format_duration(self.compiling)),
         ]
+        if self.compiling:
+            facts.append(("compiling", format_duration(self.compiling)))
         if failed:
             facts[0] = ("files", f"{facts[0][1]}, {len(failed):,} failed")
         if self.accuracy is not None:
