@@ -16,6 +16,10 @@ from typer.testing import CliRunner
 from t1c import ir
 from t1c.cli import app
 from t1c.cli.usage import GROUPS
+from t1c.events.fields import EVENT
+
+from .engine_helpers import lif
+from .strategies_executor import chain
 
 ROOT = Path(__file__).parent.parent
 PAGE = ROOT / "docs" / "cli.md"
@@ -63,6 +67,25 @@ def prepare():
     nodes = dict(graph.nodes)
     nodes["lif3"] = nodes["lif3"].replace(v_threshold=np.array([1.25]))
     ir.write("old.t1c", graph.replace(nodes=nodes, metadata={**graph.metadata, "accuracy": 0.92}))
+    record_a_hand()
+
+
+def record_a_hand():
+    """A recording of 34 x 34 pixels, and a network for it."""
+    rng = np.random.default_rng(0)
+    hand = np.empty(5000, EVENT)
+    hand["x"], hand["y"] = rng.integers(0, 34, (2, 5000))
+    hand["t"], hand["p"] = np.sort(rng.integers(0, 300_000, 5000)), rng.integers(0, 2, 5000)
+    np.save("hand.npy", hand)
+    weight = rng.integers(-64, 65, (10, 2 * 34 * 34)) / 256
+    camera = chain(
+        ("input", ir.Input((2, 34, 34))),
+        ("flatten", ir.Flatten()),
+        ("fc", ir.Affine(weight, np.zeros(10))),
+        ("lif", lif()),
+        ("output", ir.Output((10,))),
+    )
+    ir.write("camera.t1c", camera)
 
 
 def test_every_command_prints_what_the_page_says(tmp_path, monkeypatch):
