@@ -10,7 +10,9 @@ import pytest
 import torch
 from torch import nn
 
+import t1c.events
 import t1c.nir
+import t1c.viz
 from t1c import bridge, ir, sdk
 from t1c.bridge import GraphExecutor
 
@@ -161,7 +163,7 @@ def test_what_verify_found_is_a_table():
 # Names -----------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("module", [ir, bridge, t1c.nir, sdk])
+@pytest.mark.parametrize("module", [ir, bridge, t1c.nir, sdk, t1c.viz, t1c.events])
 def test_completion_offers_the_interface_alone(module):
     assert dir(module) == sorted(module.__all__)
     assert all(hasattr(module, name) for name in module.__all__)

@@ -19,3 +19,8 @@ __all__ = [
     "events_to_raster",
     "read_events",
 ]
+
+
+def __dir__() -> list[str]:
+    """The interface, without the files that it is made of."""
+    return __all__

@@ -167,3 +167,8 @@ __all__ = [
     "verify_files",
     "verify_fingerprint",
 ]
+
+
+def __dir__() -> list[str]:
+    """The interface, without the files that it is made of."""
+    return __all__

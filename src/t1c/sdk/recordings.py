@@ -27,16 +27,18 @@ MICROSECONDS = 1_000_000
 
 
 def is_recording(path: str | os.PathLike[str]) -> bool:
-    """Whether a file holds events, by its name or, of an ``.npz`` file, by what is in it."""
+    """Whether a file holds events: by its name or, of NumPy's files, by what is in it."""
     file = Path(path)
-    if file.suffix.lower() in SUFFIXES:
-        return True
-    if file.suffix.lower() != ".npz" or not file.is_file():
-        return False
+    suffix = file.suffix.lower()
+    if suffix not in (".npy", ".npz") or not file.is_file():
+        return suffix in SUFFIXES
     try:
-        with np.load(file, allow_pickle=False) as arrays:
-            return {"t", "x", "y", "p"} <= set(arrays.files)
-    except Exception:  # damaged: its reader says how
+        loaded = np.load(file, mmap_mode="r", allow_pickle=False)
+        if isinstance(loaded, np.ndarray):
+            return loaded.dtype.names is not None
+        with loaded:
+            return {"t", "x", "y", "p"} <= set(loaded.files)
+    except Exception:  # damaged: the reader of samples says how
         return False
 
 

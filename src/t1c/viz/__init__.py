@@ -40,3 +40,8 @@ __all__ = [
     "to_svg",
     "visualize",
 ]
+
+
+def __dir__() -> list[str]:
+    """The interface, without the files that it is made of."""
+    return __all__
