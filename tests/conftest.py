@@ -1,10 +1,12 @@
 """One Hypothesis profile: no deadline (slow machines), few but fresh examples.
 
-What is measured for the engine's choices is kept out of the user's cache.
+What is measured for the engine's choices is kept out of the user's cache, and forgotten; compiled
+loops are kept beside the tests, for the next time.
 """
 
 import os
 import tempfile
+from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, Phase, settings
@@ -20,6 +22,9 @@ settings.load_profile("t1c")
 
 _cache = tempfile.TemporaryDirectory(prefix="t1c-tests-")
 os.environ["T1C_CACHE"] = _cache.name
+_loops = Path(__file__).parent / "__pycache__" / "loops"
+_loops.mkdir(parents=True, exist_ok=True)
+Path(_cache.name, "loops").symlink_to(_loops, target_is_directory=True)
 
 
 @pytest.fixture(scope="module")
@@ -30,3 +35,13 @@ def one_thread():
 
     with threads(1):
         yield
+
+
+@pytest.fixture
+def uncompiled(monkeypatch):
+    """Generated source as the plain Python that it also is: a compiler takes seconds."""
+    from t1c.bridge.engine.kernels.generated import numba_launch
+
+    from .engine_helpers import plain
+
+    monkeypatch.setattr(numba_launch, "kernel", plain)
