@@ -159,7 +159,8 @@ def _scan_backward(
             outs, [x, *state, *coefficients], gs, allow_unused=True, materialize_grads=True
         )
     gx, *own = (g.contiguous().clone() for g in found)
-    return [gx, own[0], *own] if i is None else [gx, *own]
+    # Nothing returned may be the same tensor twice.
+    return [gx, own[0].clone(), *own] if i is None else [gx, *own]
 
 
 @_scan_backward.register_fake
