@@ -58,16 +58,18 @@ clean: ## remove the environment and everything generated
 
 $(VENV)/.demo: $(SETUP)
 	$(call install,demo)
+	$(bytecode)
+	@touch $@
 
 # The development set holds all that the demo needs. Behind it come the frameworks whose neurons are
 # exported, for the tests that compare with them, without what they would pull in (see the lists).
 $(VENV)/.dev: $(SETUP) $(PEER_LISTS)
 	$(call install,dev)
-	@rm -f $@
-	@$(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt \
+	@$(BIN)/python -m pip install -q --disable-pip-version-check --no-compile -c constraints.txt \
 		-r benchmarks/peers.txt
-	@$(BIN)/python -m pip install -q --disable-pip-version-check --no-deps \
+	@$(BIN)/python -m pip install -q --disable-pip-version-check --no-compile --no-deps \
 		-r benchmarks/peers-no-deps.txt
+	$(bytecode)
 	@touch $@ $(VENV)/.demo
 
 # The other frameworks, in an environment of their own (see the two lists).
@@ -99,6 +101,12 @@ define install
 		exit 1; }; \
 	echo "== making $(VENV)" && $(PYTHON) -m venv --clear $(VENV); }
 @echo "== installing t1c[$(1)] into $(VENV) (once; a minute or two)"
-@$(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt -e '.[$(1)]'
-@touch $@
+@$(BIN)/python -m pip install -q --disable-pip-version-check --no-compile -c constraints.txt \
+	-e '.[$(1)]'
+endef
+
+# What pip does by itself, half a minute on one core, here on all of them. As there, a file that is
+# no Python of this version does not matter.
+define bytecode
+@$(BIN)/python -W ignore -m compileall -qq -j 0 $(VENV)/lib || true
 endef

@@ -1,15 +1,19 @@
 """One Hypothesis profile: no deadline (slow machines), few but fresh examples.
 
 What is measured for the engine's choices is kept out of the user's cache, and forgotten; compiled
-loops are kept beside the tests, for the next time.
+loops are kept beside the tests, for each other process and the next time. Most of the time goes to
+compiling them, which neither coverage nor the garbage collector should hold up.
 """
 
+import gc
 import os
 import tempfile
 from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, Phase, settings
+
+from .untraced import trace_once
 
 settings.register_profile(
     "t1c",
@@ -20,11 +24,24 @@ settings.register_profile(
 )
 settings.load_profile("t1c")
 
+trace_once()
+
 _cache = tempfile.TemporaryDirectory(prefix="t1c-tests-")
 os.environ["T1C_CACHE"] = _cache.name
 _loops = Path(__file__).parent / "__pycache__" / "loops"
 _loops.mkdir(parents=True, exist_ok=True)
 Path(_cache.name, "loops").symlink_to(_loops, target_is_directory=True)
+
+
+def pytest_collection_finish():
+    """What is imported stays: the collector need not look through all of it again and again."""
+    gc.collect()
+    gc.freeze()
+
+
+def pytest_unconfigure():
+    """In the end it is looked through after all: some libraries report what is left behind."""
+    gc.unfreeze()
 
 
 @pytest.fixture(scope="module")

@@ -102,13 +102,32 @@ def neuron(
         if reset == "value":
             given["v_reset"] = pick(-0.25, 0.0, 0.125)
         given["reset"] = reset
-        if net.every and given["fires_at"] == "ge" and draw(st.booleans()):
-            given["spikes"] = "multiple"
-        if net.every and draw(st.booleans()):
-            given["v_min"] = pick(-0.5, -0.125, 0.0)
+        if net.every:
+            several, bounded = extras(draw, reset, given["reset_delay"], [False, True])
+            # A membrane that meets a threshold holds it.
+            given |= {"spikes": "multiple", "fires_at": "ge"} if several else {}
+            given |= {"v_min": pick(-0.5, -0.125, 0.0)} if bounded else {}
     given["input_type"] = {"input": np.array(shape)} if leaks else None
     made: Neuron = kind(**given)
     return made
+
+
+def extras(draw: Any, reset: str | None, delay: bool, both: list[bool]) -> tuple[bool, bool]:
+    """Whether a neuron sends several spikes at once, and whether its membrane is bounded.
+
+    Loops are compiled for each reset and these two. What one does to a reset shows with the other
+    beside it too, so one of them alone is tried with two of the resets, with which they part.
+
+    Args:
+        draw: of the strategy.
+        reset: which one.
+        delay: whether it is delayed.
+        both: what they may be together.
+    """
+    together = [(flag, flag) for flag in both]
+    alone = [(True, False), (False, True)] if reset in ("zero", "subtract") and not delay else []
+    several, bounded = draw(st.sampled_from([*together, *alone]))
+    return several, bounded
 
 
 def summing(draw: Any, net: Network, source: Value) -> tuple[ir.Node, Shape]:

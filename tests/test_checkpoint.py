@@ -12,6 +12,7 @@ from torch import nn
 
 import t1c.bridge
 import t1c.ir
+from t1c.bridge.engine import chunk_size
 from t1c.bridge.executor import GraphExecutor
 from t1c.ir.errors import InputError, UnsupportedError
 from t1c.ir.primitives.neuron import Neuron
@@ -115,8 +116,60 @@ def test_chunks_of_every_length_learn_as_without_it(make, dtype, events):
         alike(found, grads)
 
 
-def test_about_as_many_chunks_as_steps_in_each():
+@pytest.mark.parametrize("make", [mlp, recurrent, lambda: neuron_of_its_own()])
+@pytest.mark.parametrize("kernels", [None, "torch"])
+def test_the_first_run_of_all_learns_as_without_it(make, kernels):
+    """What a network notes of itself in its first run is no part of a chunk's history."""
+    xs = {"input": inputs(9)}
+    options = {"learn": NEURONS, "kernels": kernels}
+    outs, grads = learnt(imported(make(), **options), xs, chunk=4)
+    again, found = learnt(imported(make(), **options), xs, chunk=4, checkpoint=True)
+    assert outs[0].any()
+    alike(again, outs)
+    alike(found, grads)
+
+
+def neuron_of_its_own() -> Any:
+    """A neuron that is a graph, between layers."""
+    half = np.array([0.5])
+    nodes = {
+        "input": ir.Input((4,)),
+        "v": ir.Delay(np.array(1)),
+        "decayed": ir.Scale(half),
+        "u": ir.Identity(),
+        "spike": ir.Threshold(half),
+        "lost": ir.Scale(half),
+        "rest": ir.Binary("subtract"),
+        "output": ir.Output((4,)),
+    }
+    edges = [
+        ("v", "decayed"),
+        ("decayed", "u"),
+        ("input", "u"),
+        ("u", "spike"),
+        ("spike", "lost"),
+        ("u", "rest"),
+        ("lost", "rest"),
+        ("rest", "v"),
+        ("spike", "output"),
+    ]
+    neuron = ir.Graph(nodes, edges, allow_cycles=True)
+    layer = ir.Affine(np.full((4, 4), 0.25), np.zeros(4))
+    return chain(
+        ("input", ir.Input((4,))),
+        ("fc", layer),
+        ("lif", lif()),
+        ("own", neuron),
+        ("output", ir.Output((4,))),
+    )
+
+
+def test_about_as_many_chunks_as_steps_in_each(monkeypatch):
     executor = imported(mlp())
+    # What keeps little is not cut at all.
+    executor.run(inputs(100), checkpoint=True)
+    assert executor.network.last_chunk == 100
+    monkeypatch.setattr(chunk_size, "LITTLE", 0)
     for steps, expected in ((1, 1), (2, 2), (9, 5), (10, 5), (100, 15)):
         executor.run(inputs(steps), checkpoint=True)
         assert executor.network.last_chunk == expected
@@ -173,7 +226,7 @@ def test_only_what_enters_a_chunk_is_kept(make):
     state = executor.run(xs[:1])[1]
     size = sum(v.numel() * v.element_size() for own in state.values() for v in own)
     everything = kept_bytes(executor, xs)
-    kept = kept_bytes(executor, xs, checkpoint=True)
+    kept = kept_bytes(executor, xs, checkpoint=True, chunk=12)
     assert 0 < kept <= 8 * size
     assert kept < everything / 6
 

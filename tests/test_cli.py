@@ -16,6 +16,7 @@ from typer.testing import CliRunner
 
 from t1c import __version__, ir, sdk, terminal
 from t1c.cli import app, main
+from t1c.sdk.run_report import format_duration
 
 COMMAND = Path(sys.executable).with_name("t1c")
 
@@ -137,8 +138,8 @@ def test_info_shows_a_table(t1c):
     ir.write("net.t1c", spiking(steps=8, classes=["a", "b"], nir={"dt": 1e-4}, table=np.eye(9)))
     result = t1c("info", "net.t1c")
     assert (result.exit_code, result.stderr) == (0, "")
-    size = Path("net.t1c").stat().st_size / 1000
-    assert result.stdout.splitlines()[0] == f"net.t1c: format 0.0.1, {size:.1f} kB"
+    size = sdk.format_bytes(Path("net.t1c").stat().st_size)
+    assert result.stdout.splitlines()[0] == f"net.t1c: format 0.0.1, {size}"
     rows = table_rows(result.stdout)
     assert rows["node"] == ["type", "output shape", "parameters", "bytes", "state", "from"]
     assert rows["input"] == ["Input", "(2, 3)"]
@@ -169,17 +170,19 @@ def test_info_json_is_all_there_is_and_keeps_its_keys(t1c):
     found = json.loads(t1c("info", "net.t1c", "--json").stdout)
     assert list(found) == [
         "file",
+        "format",
         "format_version",
         "file_bytes",
         "nodes",
         "edges",
+        "neurons",
         "parameters",
         "bytes",
         "state",
         "feedback",
         "metadata",
     ]
-    assert found["file"] == "net.t1c"
+    assert (found["file"], found["format"]) == ("net.t1c", "t1c")
     assert found["format_version"] == ir.read_version("net.t1c")
     assert found["file_bytes"] == Path("net.t1c").stat().st_size
     assert found["nodes"][1] == {
@@ -219,11 +222,11 @@ def test_info_counts_a_nested_graph_with_all_it_holds(t1c):
 
 def test_several_ports_are_shown_by_name():
     node = sdk.NodeInfo("split", "Split", {}, {"a": (2,), "b": (3,)}, 0, 0, 0, (), {})
-    info = sdk.FileInfo("net.t1c", "0.0.1", 640, (node,), 0, {})
+    info = sdk.FileInfo("net.t1c", "t1c", "0.0.1", 640, (node,), 0, {}, {})
     output = StringIO()
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(sys, "stdout", output)
-        terminal.print_info(info)
+        terminal.print_report(info)
     assert table_rows(output.getvalue())["split"] == ["Split", "a (2,), b (3,)"]
 
 
@@ -256,11 +259,11 @@ def test_a_file_cannot_steer_the_terminal(t1c):
 
 def test_on_a_terminal_tables_keep_to_its_width(monkeypatch):
     node = sdk.NodeInfo("n" * 60, "LIF", {}, {"output": (3,)}, 0, 0, 0, (), {})
-    info = sdk.FileInfo("net.t1c", "0.0.1", 640, (node,), 0, {})
+    info = sdk.FileInfo("net.t1c", "t1c", "0.0.1", 640, (node,), 0, {}, {})
     screen = Terminal()
     monkeypatch.setattr(sys, "stdout", screen)
     monkeypatch.setenv("COLUMNS", "70")
-    terminal.print_info(info)
+    terminal.print_report(info)
     assert max(map(len, without_style(screen.getvalue()).splitlines())) <= 70
 
 
@@ -306,6 +309,8 @@ def test_run_json_is_all_there_is_and_keeps_its_keys(t1c):
         "dtype",
         "seconds",
         "seconds_per_sample",
+        "loading_seconds",
+        "compiling_seconds",
         "mean_output",
         "correct",
         "accuracy",
@@ -462,7 +467,7 @@ def test_numbers_that_are_not_finite_can_be_forced(t1c):
 
 @pytest.mark.parametrize(("seconds", "text"), [(2.5, "2.5 s"), (0.00123456, "1.23 ms")])
 def test_durations(seconds, text):
-    assert terminal._duration(seconds) == text
+    assert format_duration(seconds) == text
 
 
 # What goes wrong ---------------------------------------------------------------------------------
@@ -492,7 +497,7 @@ def test_files_that_cannot_be_read(t1c):
     fails(t1c("run", "net.t1c", "missing.npz"), "there is no file 'missing.npz'")
     fails(t1c("run", "net.t1c", "text.npz"), "text.npz: not an .npz file", "np.savez")
     fails(t1c("run", "net.t1c", "empty.npz"), "empty.npz: not an .npz file")
-    fails(t1c("run", "net.t1c", "folder.npz"), "folder.npz: Is a directory")
+    fails(t1c("run", "net.t1c", "folder.npz", "-o", "all"), "folder.npz: no .npz file in this")
     fails(t1c("run", "net.t1c", "array.npz.npy"), "one array without a name")
 
 
@@ -590,7 +595,6 @@ def test_results_that_have_no_place(t1c):
     fails(t1c("run", "net.t1c", "data.npz", "-o", "data.npz"), "would replace 'data.npz'")
     fails(t1c("run", "net.t1c", "data.npz", "-o", "net.t1c"), "would replace 'net.t1c'")
     fails(t1c("run", "net.t1c", "data.npz", "-o", "no/where.npz"), "there is no folder")
-    fails(t1c("run", "net.t1c", "data.npz", "-o", "folder"), "is a folder")
 
 
 def test_results_go_where_they_are_told_whatever_the_name(t1c):

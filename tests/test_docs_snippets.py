@@ -19,6 +19,12 @@ PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 FILES = {
     "README.md": {"examples/digits.t1c": ROOT / "examples" / "digits.t1c"},
     "performance.md": {"examples/digits.t1c": ROOT / "examples" / "digits.t1c"},
+    "measure.md": {
+        name: ROOT / name for name in ("examples/digits.t1c", "examples/digits_test.npz")
+    },
+    "sdk.md": {"examples/digits.t1c": ROOT / "examples" / "digits.t1c"},
+    "tour.md": {name: ROOT / name for name in ("examples/digits.t1c", "examples/digits_test.npz")},
+    "viz.md": {"model.t1c": ROOT / "examples" / "digits.t1c"},
     "nir.md": {
         "model.nir": DATA / "nir" / "lif.nir",
         "snntorch.nir": DATA / "nir" / "producers" / "snntorch_leaky_subtract.nir",

@@ -17,6 +17,7 @@ from t1c.bridge.engine.kernels.numba_events import (
     BLOCK,
     affine,
     affine_gradient,
+    index_bits,
     index_columns,
     room_for,
 )
@@ -139,14 +140,16 @@ def test_a_layer_and_its_gradient(shape, seed, dtype, graded):
     g = rng.integers(-4, 5, (rows, outs)).astype(dtype)
     gw = np.zeros((inputs, outs), dtype)
     blocks = -(-rows // BLOCK)
-    starts = np.empty((blocks, inputs + 1), np.int32)
+    begins, ends = np.empty((2, blocks, inputs), np.int32)
     plain, places = np.empty((blocks, inputs), bool), np.empty((blocks, BLOCK * inputs), np.int8)
-    for part in ((0, 1), (1, blocks)):
-        index_columns(*part, x, starts, plain, places)
-    assert starts[:, -1].sum() == np.count_nonzero(x)
-    for part in ((0, inputs // 2), (inputs // 2, inputs)):
-        affine_gradient(*part, x, g, starts, plain, places, gw)
-    np.testing.assert_array_equal(gw, x.T @ g)
+    bits = np.packbits(x != 0, axis=1, bitorder="little")
+    for kernel, of, want in ((index_columns, x, x), (index_bits, bits, x != 0)):
+        for part in ((0, 1), (1, blocks)):
+            kernel(*part, of, begins, ends, plain, places)
+        assert (ends - begins).sum() == np.count_nonzero(x)
+        for part in ((0, inputs // 2), (inputs // 2, inputs)):
+            affine_gradient(*part, x, g, begins, ends, plain, places, gw)
+        np.testing.assert_array_equal(gw, want.T @ g)
 
 
 def summed(x, weight, bias, all_count):

@@ -417,6 +417,7 @@ CHANGES = [through_data, through_numpy, by_a_fused_optimizer, replaced, another_
 def test_a_change_of_a_neuron_is_seen(change, recurrent, generated, monkeypatch, launched):
     if generated:
         monkeypatch.setattr(stretch, "WORTH", 0)
+        monkeypatch.setattr(stretch, "OFTEN", 0)
         monkeypatch.setattr("t1c.bridge.engine.sequence.NARROW", 0)
         monkeypatch.setattr("t1c.bridge.engine.sequence.LITTLE", 0)
     graph = feeding_back(adaptive(6)) if recurrent else adaptive(4)

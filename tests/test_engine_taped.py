@@ -110,18 +110,21 @@ def test_steps_learn_as_plain_torch_does(name, learn, dtype, batch):
     assert_learns_alike(MAKERS[name](), xs, learn=learn)
 
 
-MORE = ({"v_min": np.array([-0.25])}, {"spikes": "multiple"})
-"""Options that neurons of single resets may have besides."""
+BOUND, SEVERAL = {"v_min": np.array([-0.25])}, {"spikes": "multiple"}
+
+
+def more(reset, delay):
+    """What else neurons may have: both, or one of them where the resets part, as in ``extras``."""
+    if reset in ("hold", "carry"):
+        return [{}]
+    alone = [BOUND, SEVERAL] if reset in ("zero", "subtract") and not delay else []
+    return [{}, BOUND | SEVERAL, *alone]
 
 
 @pytest.mark.parametrize("detach", [True, False])
 @pytest.mark.parametrize(
     ("reset", "delay", "options"),
-    [
-        (reset, delay, options)
-        for reset, delay in RULES[1:]
-        for options in (({},) if reset in ("hold", "carry") else ({}, *MORE))
-    ],
+    [(reset, delay, options) for reset, delay in RULES[1:] for options in more(reset, delay)],
 )
 def test_every_reset_learns(reset, delay, detach, options):
     given = {"reset": reset, "reset_delay": delay, **options}

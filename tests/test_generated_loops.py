@@ -62,6 +62,7 @@ def worked(monkeypatch):
         return scan(written, *rest)
 
     monkeypatch.setattr(stretch, "WORTH", 0)
+    monkeypatch.setattr(stretch, "OFTEN", 0)
     monkeypatch.setattr("t1c.bridge.engine.sequence.NARROW", 0)
     monkeypatch.setattr("t1c.bridge.engine.sequence.LITTLE", 0)
     monkeypatch.setattr(stretch, "scan", noted)
@@ -181,6 +182,22 @@ def test_what_is_not_worth_it_is_stepped(worked, monkeypatch):
     monkeypatch.setattr(stretch, "at_hand", lambda _: False)
     assert assert_as_reference(refractory(5), 3, 2) > 0
     assert not worked
+
+
+@pytest.mark.usefixtures("uncompiled")
+def test_what_is_asked_of_often_is_worth_it(worked, monkeypatch):
+    """Twelve nodes and ten steps: a little, until it is the third time."""
+    monkeypatch.setattr(stretch, "at_hand", lambda _: False)
+    monkeypatch.setattr(stretch, "OFTEN", 300)
+    monkeypatch.setattr(made, "_asked", {})
+    xs = torch.from_numpy(np.random.default_rng(0).integers(-4, 13, (10, 2, 5)) / 4)
+    found = []
+    for count in (0, 0, 1):
+        found.append(bridge.ir_to_torch(refractory(5), dtype=torch.float64).run(xs)[0])
+        assert len(worked) == count
+    assert found[0].sum() > 0
+    assert torch.equal(found[0], found[1])
+    assert torch.equal(found[0], found[2])
 
 
 def test_hooks_are_called_at_every_step(worked):

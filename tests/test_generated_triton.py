@@ -43,6 +43,7 @@ def worked(monkeypatch):
         return scan(written, *rest)
 
     monkeypatch.setattr(stretch, "WORTH", 0)
+    monkeypatch.setattr(stretch, "OFTEN", 0)
     monkeypatch.setattr(stretch, "scan", noted)
     if not GPU:
         monkeypatch.setenv("TRITON_INTERPRET", "1")

@@ -15,7 +15,7 @@ from t1c.ir.errors import NodeError, UnsupportedError
 
 from .engine_helpers import RULES, assert_equal, every_way, imported, referred
 from .export_helpers import bridge, ir, written
-from .strategies_executor import chain
+from .strategies_executor import chain, extras
 
 FEATURES = 3
 
@@ -106,9 +106,9 @@ def neurons(draw):
     reset, delay = draw(st.sampled_from(RULES[1:]))
     if reset == "value":
         fields["v_reset"] = pick(-0.25, 0.125)
-    if draw(st.booleans()):
+    several, bounded = extras(draw, reset, delay, [True])
+    if bounded:
         fields["v_min"] = pick(-0.5, -0.0625, 0.0)
-    several = "v_min" not in fields or draw(st.booleans())
     thresholds = (0.125, 0.25, 0.375) if several else (0.5, 1.0)
     return kind(
         **fields,

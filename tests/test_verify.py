@@ -768,3 +768,78 @@ def test_the_example_on_the_page_prints_what_it_says():
         with contextlib.redirect_stdout(printed):
             exec(code, names)
         assert printed.getvalue() == text
+
+
+# What two sides are told to be -------------------------------------------------------------------
+
+
+def test_graphs_that_agree_on_these_inputs_and_are_not_the_same():
+    """The weights of an input that is always 0 are not seen, nor is an option that never acts."""
+    fc = network().nodes["fc1"]
+    weight = fc.weight.copy()
+    weight[2:5, 3] += 0.5
+    quiet = XS.clone()
+    quiet[..., 3] = 0
+    changed = network(fc1=ir.Affine(weight=weight, bias=fc.bias))
+    report = verify(network(), changed, quiet)
+    assert report.agree
+    assert not report.silent
+    assert report.unlike == ("fc1.weight (3 of 48 differ, by up to 0.5)",)
+    assert (
+        "they agree on these inputs, but differ in: fc1.weight (3 of 48 differ, by up to 0.5)"
+        in str(report)
+    )
+    assert json.loads(json.dumps(report.to_dict()))["unlike"] == list(report.unlike)
+    same = verify(network(), network(), quiet)
+    assert same.unlike == ()
+    assert "differ" not in str(same)
+    parted = verify(network(), changed, XS)
+    assert not parted.agree
+    assert parted.unlike == ()
+
+
+def test_unlike_options_and_many_unlike_parameters_are_told():
+    never = torch.zeros(4, 1, 1)
+    report = verify(single(lif()), single(lif(reset="zero", threshold=2.0, beta=0.75)), never)
+    assert report.agree
+    assert report.silent
+    assert {entry.partition(" ")[0] for entry in report.unlike} == {
+        "lif.tau",
+        "lif.r",
+        "lif.v_threshold",
+        "lif.reset",
+    }
+
+
+SIDES = re.compile(r"were (?:about )?(.*); [ab] has (.*)")
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda w: np.where(np.arange(w.size).reshape(w.shape) == 20, -w, w),  # between the ends
+        lambda w: np.roll(w, 1, axis=0),  # the same numbers elsewhere
+        lambda w: w * (1 + 1e-7),
+    ],
+    ids=["one weight", "rolled", "a hair"],
+)
+def test_no_cause_reads_the_same_on_both_sides(change):
+    fc = network().nodes["fc1"]
+    other = network(fc1=ir.Affine(weight=change(fc.weight), bias=fc.bias))
+    report = verify(network(), other, XS.double(), tolerance=0)
+    assert not report.agree
+    cause = report.causes[0]
+    if cause.kind != "rounding":
+        new, old = SIDES.search(cause.text).groups()
+        assert new != old
+    part = next(line for line in str(report).splitlines() if "part at" in line)
+    mine, theirs = re.search(r": \S+ (\S+) in a, (\S+) in b", part).groups()
+    assert mine != theirs
+
+
+def test_a_threshold_that_differs_by_a_hair_is_shown_to():
+    xs = torch.full((40, 1, 1), 0.03125, dtype=torch.float64)
+    report = verify(single(ir.IF(one(1.0))), single(ir.IF(one(1.0 + 1e-9))), xs)
+    (cause,) = [cause for cause in report.causes if cause.kind == "threshold"]
+    new, old = SIDES.search(cause.text).groups()
+    assert (new, old) == ("1.0000000010000001", "1")

@@ -4,6 +4,15 @@
 ``to_ir`` exports a model as the graph that it is.
 """
 
+try:
+    import torch as _torch  # noqa: F401
+except ModuleNotFoundError as _missing:
+    raise ModuleNotFoundError(
+        f"t1c.bridge runs graphs in PyTorch, which cannot be imported ({_missing}). "
+        "Install it with: pip install 't1c[torch]'",
+        name=_missing.name,
+    ) from _missing
+
 from .cyclic import CyclicGraphExecutor
 from .engine.kernels.surrogate import Surrogate
 from .engine.stateful import StatefulModule
@@ -59,3 +68,8 @@ __all__ = [
     "validate_graph",
     "verify",
 ]
+
+
+def __dir__() -> list[str]:
+    """The interface, without the files that it is made of."""
+    return __all__

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, Self
+from typing import Any, Self, overload
 
 import torch
 from torch import Tensor, nn
 
 from t1c import ir
 from t1c.ir.errors import InputError, Problem, UnsupportedError
+from t1c.ir.table import html_table
 from t1c.ir.topology import Edge
 
+from .engine.arrays import as_tensors
 from .engine.borders import Borders
 from .engine.chunk_size import Fitting
 from .engine.chunks import cut, is_stream
@@ -25,6 +27,7 @@ from .engine.ordered import refuse_disorder
 from .engine.plan import Plan
 from .engine.progress import shown
 from .engine.recomputed import Twice
+from .engine.recording import Recording
 from .engine.sequence import run_chunk, run_pieces, step_as_chunk
 from .engine.spans import gathering, refuse_parts
 from .engine.state_checks import States, check_states
@@ -173,7 +176,7 @@ class GraphExecutor(nn.Module):
 
         Args:
             x: tensor (B, *shape); a dict by Input name, or a tuple in their order, where there
-                are several.
+                are several. NumPy arrays serve too, as in ``run``.
             state: what an earlier step returned; None or {} is rest.
 
         Returns:
@@ -184,6 +187,8 @@ class GraphExecutor(nn.Module):
             InputError: an input or a state has the wrong shape, dtype or name.
         """
         network = self.network
+        if type(x) is not Tensor:
+            x = as_tensors(x, network.like())
         inputs, state = self.borders.inputs(x, 1, network.dtype()), self._states(state)
         values, state = step_as_chunk(network, inputs, state) or step(network, inputs, state)
         output = outputs_of(network.plan, values)
@@ -191,18 +196,49 @@ class GraphExecutor(nn.Module):
 
     # A sequence ----------------------------------------------------------------------------
 
+    @overload
     def run(
         self,
         xs: Any,
         state: States | None = None,
         *,
+        record: None = None,
         steps: int | None = None,
         collect: Collect | None = None,
         chunk: int | None = None,
         truncate: bool = False,
         checkpoint: bool = False,
         progress: bool | Callable[[int, int | None], None] = False,
-    ) -> tuple[Any, States]:
+    ) -> tuple[Any, States]: ...
+
+    @overload
+    def run(
+        self,
+        xs: Any,
+        state: States | None = None,
+        *,
+        record: Iterable[str],
+        steps: int | None = None,
+        collect: Collect | None = None,
+        chunk: int | None = None,
+        truncate: bool = False,
+        checkpoint: bool = False,
+        progress: bool | Callable[[int, int | None], None] = False,
+    ) -> tuple[Any, States, Any]: ...
+
+    def run(
+        self,
+        xs: Any,
+        state: States | None = None,
+        *,
+        record: Iterable[str] | None = None,
+        steps: int | None = None,
+        collect: Collect | None = None,
+        chunk: int | None = None,
+        truncate: bool = False,
+        checkpoint: bool = False,
+        progress: bool | Callable[[int, int | None], None] = False,
+    ) -> tuple[Any, States] | tuple[Any, States, Any]:
         """All steps of a sequence: the same numbers as stepping, in fewer calls.
 
         Time is worked in chunks that fit the caches, so that memory stays bounded. Within a chunk,
@@ -214,14 +250,21 @@ class GraphExecutor(nn.Module):
                 are several. An Input with ``hold`` also takes one value (B, *shape), which it holds
                 for so many steps, or for those of the sequences beside it. Or an iterator over
                 single steps (B, *shape), in any of these forms, of which only one chunk is held at
-                a time.
+                a time. NumPy arrays of real numbers serve in the place of tensors: they are cast
+                to the dtype of the parameters (without any, to torch's default) and moved to where
+                these are. What comes back are tensors.
             state: what an earlier call returned; None or {} is rest.
+            record: names of hidden nodes to return too: "lif1" is what the node sends, its spikes;
+                "lif2.v" the state variable ``v`` after each step, as ``state`` holds it;
+                "lif2.input" what reaches it, its inputs made one. A nested graph "lif" is its one
+                output, and "lif.v" the value that its node ``v`` carries.
             steps: how many steps values are held for, in the place of ``hold``.
-            collect: what becomes of the outputs: 'stack' returns those of all steps (T, B, ...),
-                'sum' their sum over time (B, ...), 'last' those of the last step; a function is
-                called for each chunk with the number of its first step and the outputs
-                (chunk, B, ...), of which nothing is kept. None is 'last' for an Output with
-                ``final`` and 'stack' for others.
+            collect: what becomes of the outputs, and of what is recorded: 'stack' returns those of
+                all steps (T, B, ...), 'sum' their sum over time (B, ...), 'last' those of the last
+                step; a function is called for each chunk with the number of its first step and the
+                outputs (chunk, B, ...), and a third argument, what was recorded, if something is
+                to be; nothing of it is kept. None is 'last' for an Output with ``final`` and
+                'stack' for others, and for what is recorded.
             chunk: steps worked at once; None: as many as fit the caches.
             truncate: let no gradient pass from one chunk to the one before: truncated
                 backpropagation through time, if ``collect`` calls ``backward``.
@@ -233,10 +276,14 @@ class GraphExecutor(nn.Module):
 
         Returns:
             (outputs, state): what ``collect`` says, a dict by Output name where there are several,
-            None for a function; and the state after the last step.
+            None for a function; and the state after the last step. With ``record``
+            (outputs, state, recorded): a dict by the names in ``record``, of what ``collect`` says;
+            None for a function. The outputs and the state are those of a run that records nothing:
+            where sums have one written order, or no rounding, to the last bit.
 
         Raises:
-            InputError: an input or a state has the wrong shape, dtype or name.
+            InputError: an input or a state has the wrong shape, dtype or name, or there is nothing
+                of a name to record.
             UnsupportedError: with ``checkpoint``, a module cannot be worked twice.
 
         Example:
@@ -244,9 +291,19 @@ class GraphExecutor(nn.Module):
             >>> counts, _ = executor.run((torch.ones(4, 3) for _ in range(10)), collect="sum")
             >>> counts.shape
             torch.Size([4, 2])
+            >>> from t1c.bridge import LIFModule
+            >>> modules = {"fc": nn.Linear(3, 2), "lif": LIFModule(2.0, 1.0, 0.0, 1.0)}
+            >>> executor = GraphExecutor(modules, [("fc", "lif")])
+            >>> spikes, _, found = executor.run(torch.ones(10, 4, 3), record=["fc", "lif.v"])
+            >>> found["lif.v"].shape
+            torch.Size([10, 4, 2])
         """
         final, in_order = self.borders.final, self.network.reproducible
         collector = collector_for(collect, self.plan.outputs, final, in_order)
+        recording = None
+        if record is not None:
+            names = [record] if isinstance(record, str) else list(record)
+            recording = Recording(self.network, names)
         state = self._states(state)
         if steps is not None and is_stream(xs):
             raise InputError(
@@ -266,9 +323,10 @@ class GraphExecutor(nn.Module):
             moment = None if progress else fitting.moment
             work = Twice(self.network).work if twice else run_chunk
             state = run_pieces(
-                self.network, pieces, state, collector, truncate, advance, work, moment
+                self.network, pieces, state, collector, truncate, advance, work, moment, recording
             )
-        return collector.result(), self._named(state)
+        found = collector.result(), self._named(state)
+        return found if recording is None else (*found, collector.records())
 
     def trace(self, xs: Any, state: States | None = None) -> Values:
         """What every node sends at every step of a sequence: name -> (T, B, ...)."""
@@ -283,6 +341,21 @@ class GraphExecutor(nn.Module):
             density below which adding up active inputs is faster on this machine.
         """
         return explain(self.network)
+
+    def _repr_html_(self) -> str:
+        if self.graph is not None:
+            table: str = self.graph._repr_html_()
+            return table
+        rows = [
+            (
+                name,
+                type(self.node(name)).__name__,
+                ", ".join(s.name + " (t-1)" * s.back for s in self.plan.sources[name]),
+            )
+            for name in self.plan.order
+        ]
+        heading = f"{type(self).__name__}: {len(rows)} nodes, {len(self.edges)} edges"
+        return html_table(heading, ("node", "module", "from"), rows)
 
     def _named(self, state: States) -> States:
         """A state to be handed out, in which nested graphs are found under their names."""
@@ -304,11 +377,13 @@ class GraphExecutor(nn.Module):
 
     def _inputs(self, x: Any, lead: int) -> Inputs:
         """The caller's tensors by Input name, checked; ``lead`` counts time and batch."""
-        return self.borders.inputs(x, lead, self.network.dtype())
+        network = self.network
+        return self.borders.inputs(as_tensors(x, network.like()), lead, network.dtype())
 
     def _sequence(self, xs: Any, steps: int | None = None) -> Inputs:
         """The caller's tensors of all steps by Input name, (T, B, *shape), checked."""
-        return self.borders.sequence(xs, steps, self.network.dtype())
+        network = self.network
+        return self.borders.sequence(as_tensors(xs, network.like()), steps, network.dtype())
 
 
 def _refuse_order_of_torch(events: bool | None) -> None:

@@ -179,3 +179,8 @@ __all__ = [
     "str_to_node",
     "write",
 ]
+
+
+def __dir__() -> list[str]:
+    """The interface, without the files that it is made of."""
+    return __all__

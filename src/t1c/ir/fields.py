@@ -206,7 +206,7 @@ class ChoiceKind(Kind):
         return self.convert(text)
 
     def describe(self) -> str:
-        return "one of " + ", ".join(repr(word) for word in self.words)
+        return "one of " + ", ".join(repr(str(word)) for word in self.words)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -24,7 +24,7 @@ from .node import Node
 from .primitives.border import Input, Output
 from .registry import register_node
 from .shape_flow import infer_shapes
-from .shapes import Shape
+from .shapes import Shape, as_shape
 from .table import as_html, as_text
 from .topology import Edge, Topology
 from .values import same_value
@@ -186,6 +186,34 @@ class Graph(Node):
         for name, node in self.nodes.items():
             yield from (p.at(f"node {name!r}") for p in node.nonfinite())
 
+    def replace(self: Any, **changes: Any) -> Any:
+        """A copy of the graph with some of its constructor's arguments changed, checked anew.
+
+        What is stated of ``feedback`` stays stated: pass it too where its edges go.
+
+        Raises:
+            GraphError: listing everything that is wrong with the changed graph.
+
+        Example:
+            >>> import numpy as np
+            >>> from t1c import ir
+            >>> graph = ir.Graph(
+            ...     {"input": ir.Input(shape=(2,)), "output": ir.Output(shape=(2,))},
+            ...     [("input", "output")],
+            ... )
+            >>> graph.replace(metadata={"task": "nothing"}).metadata
+            {'task': 'nothing'}
+        """
+        given = {
+            "nodes": self.nodes,
+            "edges": self.edges,
+            "metadata": self.metadata,
+            "allow_cycles": self.allow_cycles,
+            "feedback": self.feedback,
+            "allow_nonfinite": self.allow_nonfinite,
+        }
+        return type(self)(**{**given, **changes})
+
     def values(self) -> dict[str, Any]:
         """What a graph is made of; see also ``difference``."""
         return {"nodes": self.nodes, "edges": self.edges, "allow_cycles": self.allow_cycles}
@@ -219,6 +247,22 @@ class Graph(Node):
     def output_shape(self, shape: Shape) -> Shape:
         """The shape of the first Output, for a nested graph with one Input."""
         return self.shapes([shape])[1][0]
+
+    def macs(self, arriving: Sequence[Shape] = ()) -> int:
+        """Those of all nodes: the graph knows what reaches each of them."""
+        return sum(self.node_macs().values())
+
+    def node_macs(self) -> dict[str, int]:
+        """The multiply-accumulates of each node, for one step of one sample."""
+        before, ports = self.topology().before, self.ports()
+        sent = {
+            name: [as_shape(port) or () for port in (node.output_type or {}).values()]
+            for name, node in self.nodes.items()
+        }
+        return {
+            name: node.macs([sent[source][ports[source, name]] for source in before[name]])
+            for name, node in self.nodes.items()
+        }
 
     def typed(self, input_shape: Shape | None, ports: Sequence[Shape]) -> Graph:
         """A nested graph carries its own shapes."""

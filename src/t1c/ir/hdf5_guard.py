@@ -17,6 +17,7 @@ import numpy as np
 
 from .errors import Problem, T1CError, T1CFormatError
 from .fields import Array
+from .file_kinds import HDF5_FILE, WHOLE, found_instead
 from .hdf5_blocks import Layout, blocks
 from .hdf5_heap import longest_object
 from .metadata import MAX_DEPTH
@@ -54,14 +55,10 @@ def opened(path: StrPath, kind: str, guard: type[G]) -> Iterator[G]:
         with open(path, "rb"):
             pass
     if not os.path.isfile(path) or not h5py.is_hdf5(path):
-        raise T1CFormatError(
-            Problem(
-                "not an HDF5 file, or a damaged one",
-                kind,
-                "Check that it arrived whole.",
-                where=str(path),
-            )
-        )
+        found, remedy = found_instead(path)
+        if found == HDF5_FILE:
+            found, remedy = "a damaged file", WHOLE
+        raise T1CFormatError(Problem(f"{found}, not an HDF5 file", kind, remedy, str(path)))
     damaged = Problem(
         "its text cannot be read: the heap that holds it is damaged",
         remedy="Export it again, or check that it arrived whole.",

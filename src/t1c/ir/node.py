@@ -193,6 +193,36 @@ class Node:
         """
         raise NotImplementedError(f"{type(self).__name__} has no reference step")
 
+    def macs(self, arriving: Sequence[Shape] = ()) -> int:
+        """The multiply-accumulates of one step of one sample, done densely.
+
+        A product that is added to others counts as one, with a zero or with padding as well. What
+        multiplies without adding up, as a Scale or a neuron does, has none.
+
+        Args:
+            arriving: the shape of each input, in the order of the edges; if empty, that of the
+                input which the node is known to have.
+
+        Raises:
+            ShapeError: the shapes do not fit the node, or none is known.
+
+        Example:
+            >>> import numpy as np
+            >>> from t1c import ir
+            >>> ir.Conv2d(np.ones((8, 3, 5, 5)), np.zeros(8)).macs([(3, 10, 10)])
+            21600
+        """
+        return 0
+
+    def reached_by(self, arriving: Sequence[Shape]) -> Shape:
+        """What inputs of these shapes become; if there are none, the input that is known."""
+        shape = self.merge(arriving) if arriving else as_shape((self.input_type or {}).get("input"))
+        if shape is None:
+            raise ShapeError(
+                Problem("the shape of its input is not known", "shapes", where=self.primitive)
+            )
+        return shape
+
     # What follows from the declaration -------------------------------------------------------
 
     @property

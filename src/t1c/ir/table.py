@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from .node import Node
 from .primitives.border import Input, Output
@@ -77,15 +77,18 @@ def as_text(nodes: Mapping[str, Node], edges: Sequence[Edge], back: Collection[E
 
 def as_html(nodes: Mapping[str, Node], edges: Sequence[Edge], back: Collection[Edge]) -> str:
     """The same table for a notebook, with everything escaped."""
+    caption = f"Graph: {len(nodes)} nodes, {len(edges)} edges"
+    return html_table(caption, HEADERS, rows(nodes, edges, back))
+
+
+def html_table(caption: str, headers: Sequence[str], listed: Iterable[Sequence[str]]) -> str:
+    """Rows of text as a table for a notebook, with everything escaped; no headers, no head."""
     import html  # rarely needed, and every command loads this file
 
-    head = "".join(f"<th>{html.escape(cell)}</th>" for cell in HEADERS)
+    cells = "".join(f"<th>{html.escape(cell)}</th>" for cell in headers)
+    head = f"<thead><tr>{cells}</tr></thead>" if headers else ""
     body = "".join(
         "<tr>" + "".join(f"<td>{html.escape(cell)}</td>" for cell in row) + "</tr>"
-        for row in rows(nodes, edges, back)
+        for row in listed
     )
-    caption = f"Graph: {len(nodes)} nodes, {len(edges)} edges"
-    return (
-        f"<table><caption>{caption}</caption>"
-        f"<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
-    )
+    return f"<table><caption>{html.escape(caption)}</caption>{head}<tbody>{body}</tbody></table>"

@@ -8,6 +8,8 @@ only; the ``nir`` package is needed for graphs in memory alone. Nothing here nee
 from .api import from_nir, loss_report, read, to_nir, write
 from .conventions import ConventionError, Conventions
 from .dialects import DIALECTS, Dialect
+from .either import GraphSource, counterpart_dt, is_nir, read_graph, suffix_of
+from .file_read import read_version
 from .losses import Loss, LossReport
 
 __all__ = [
@@ -15,11 +17,22 @@ __all__ = [
     "ConventionError",
     "Conventions",
     "Dialect",
+    "GraphSource",
     "Loss",
     "LossReport",
+    "counterpart_dt",
     "from_nir",
+    "is_nir",
     "loss_report",
     "read",
+    "read_graph",
+    "read_version",
+    "suffix_of",
     "to_nir",
     "write",
 ]
+
+
+def __dir__() -> list[str]:
+    """The interface, without the files that it is made of."""
+    return __all__

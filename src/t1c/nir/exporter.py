@@ -64,7 +64,7 @@ def export(
             Problem(
                 "no time step is known: NIR counts in seconds and this graph in steps",
                 "dt, the seconds in one step",
-                "Pass dt, for example dt=1e-4.",
+                "Pass dt, for example dt=1e-4 (--dt 1e-4).",
                 field="dt",
             )
         )

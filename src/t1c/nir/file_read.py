@@ -43,6 +43,18 @@ def read_raw(path: StrPath) -> NirGraph:
         return graph
 
 
+def read_version(path: StrPath) -> str:
+    """The version of the ``nir`` package that a ``.nir`` file says it was written by, or ''.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        T1CFormatError: it is not an HDF5 file, or is damaged.
+    """
+    with opened(path, "a .nir file", _Reader) as reader:
+        version = reader.entry(reader.file, "version", "/version")
+        return version if isinstance(version, str) else ""
+
+
 def _not_nir(names: list[str], path: str) -> Problem:
     if "graph" in names:
         remedy = "It looks like a .t1c file: read it with t1c.ir.read."

@@ -151,7 +151,8 @@ def _no_dt() -> ConventionError:
             "no time step is known: NIR is in continuous time, and its files do not say how many "
             "seconds one step of the simulation lasts",
             "dt in seconds",
-            f"Pass dt, for example dt=1e-4, or name the producer with dialect. Used were: {used}.",
+            "Pass dt, for example dt=1e-4 (--dt 1e-4), or name the producer with dialect. "
+            f"Used were: {used}.",
             field="dt",
         )
     )

@@ -12,11 +12,13 @@ from t1c.ir.errors import InputError, Problem
 from t1c.ir.metadata import Metadata
 from t1c.nir.conventions import KEY
 
+from .report import Facts, Part, Report
+
 SUFFIXES = (".t1c", ".nir")
 
 
-@dataclass(frozen=True)
-class ConvertReport:
+@dataclass(frozen=True, repr=False)
+class ConvertReport(Report):
     """What was converted, and how.
 
     Attributes:
@@ -33,15 +35,12 @@ class ConvertReport:
     conventions: Metadata
     losses: tuple[str, ...]
 
-    def to_dict(self) -> dict[str, Any]:
-        """Everything as JSON can hold it, under the names of the attributes."""
-        return {
-            "source": self.source,
-            "target": self.target,
-            "nodes": self.nodes,
-            "conventions": self.conventions,
-            "losses": list(self.losses),
-        }
+    def parts(self) -> list[Part]:
+        """What became what, how it was read, and what was lost."""
+        told: list[Part] = [f"{self.source} -> {self.target}: {self.nodes} nodes"]
+        facts = [(key, str(value)) for key, value in self.conventions.items()]
+        facts += [("lost", loss) for loss in self.losses]
+        return [*told, Facts(tuple(facts))] if facts else told
 
 
 def convert(

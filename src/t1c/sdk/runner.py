@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 STEPS_AT_ONCE = 128
 """Longer sequences are run in pieces, the state carried along, so that memory stays bounded."""
 
+WARM_UP = 8
+"""How many samples at most are run before the clock starts."""
+
 
 DType = Literal["float32", "float64", "bfloat16"]
 """What a graph can be run in."""
@@ -38,9 +41,11 @@ class RunResult:
             output, how often each neuron fired. Outputs that are final are not among them.
         out: Output name -> its values at every step (T, N, *shape), if they were to be kept.
         steps: T.
-        seconds: how long the running took, reading and writing not counted.
+        seconds: how long the running took; reading, writing and compiling are not counted.
         labels: the right class of each sample (N,), if known.
         answer: Output name -> its value at the last step (N, *shape), for those that are final.
+        compiling: how many seconds it took before that to make the network ready: compiling, or
+            loading what was compiled in an earlier run; 0 where it was ready.
     """
 
     out_sum: dict[str, Array]
@@ -49,6 +54,7 @@ class RunResult:
     seconds: float
     labels: Array | None = None
     answer: dict[str, Array] = field(default_factory=dict)
+    compiling: float = 0.0
 
     @property
     def samples(self) -> int:
@@ -115,6 +121,102 @@ class RunResult:
         }
 
 
+class Runner:
+    """A graph made ready once, to run any number of samples.
+
+    Compiling, and loading what was compiled before, is done before the clock of the first run
+    starts.
+
+    Args:
+        graph: what to run.
+        batch_size: how many samples at once; it changes speed and memory, not the results.
+        dtype: of the arithmetic; the samples are cast to it.
+        keep_steps: keep the output of every step.
+
+    Raises:
+        UnsupportedError: torch cannot be imported, or the graph holds what cannot be run.
+        InputError: an argument is out of range.
+    """
+
+    def __init__(
+        self,
+        graph: ir.Graph,
+        *,
+        batch_size: int = 256,
+        dtype: DType = "float32",
+        keep_steps: bool = False,
+    ) -> None:
+        if batch_size < 1:
+            raise InputError(Problem(f"batch_size={batch_size}", "at least 1"))
+        if dtype not in get_args(DType):
+            raise InputError(Problem(f"dtype={dtype!r}", f"one of {', '.join(get_args(DType))}"))
+        bridge = import_bridge()
+        begin = time.perf_counter()
+        self.graph, self.batch_size, self.dtype = graph, batch_size, dtype
+        self.keep_steps = keep_steps
+        self._precision = getattr(import_torch(), dtype)
+        self._executor = bridge.ir_to_torch(graph, dtype=self._precision)
+        self._making: float | None = time.perf_counter() - begin
+
+    def run(self, samples: Samples, progress: Callable[[float], object] | None = None) -> RunResult:
+        """Run samples, all from rest.
+
+        Args:
+            samples: what on.
+            progress: called now and then with the number of samples done, which may have a
+                fraction.
+
+        Raises:
+            InputError: a label is no class of the output.
+        """
+        _check_labels(self.graph, samples)
+        results = _Collector(self.graph, samples, self.dtype, self.keep_steps)
+        compiling = self._warm_up(samples)
+        tell = progress or (lambda _: None)
+        tell(0)
+        begin = time.perf_counter()
+        for batch in pieces(samples.count, self.batch_size):
+            state = None
+            for times in pieces(samples.steps, STEPS_AT_ONCE):
+                ys, state = self._piece(samples, times, batch, state)
+                results.add(ys, times, batch)
+                share = times.stop / samples.steps
+                tell(batch.start + share * (batch.stop - batch.start))
+        seconds = time.perf_counter() - begin
+        return RunResult(
+            results.out_sum,
+            results.out,
+            samples.steps,
+            seconds,
+            samples.labels,
+            results.answer,
+            compiling,
+        )
+
+    def _warm_up(self, samples: Samples) -> float:
+        """Run a few samples for a step or two: the first run compiles what all others use.
+
+        Returns:
+            How many seconds that took, and making the executor before; 0 from the second run on.
+        """
+        if self._making is None:
+            return 0.0
+        begin = time.perf_counter()
+        few = slice(0, min(WARM_UP, samples.count, self.batch_size))
+        self._piece(samples, slice(0, min(2, samples.steps)), few, None)
+        compiling, self._making = self._making + time.perf_counter() - begin, None
+        return compiling
+
+    def _piece(self, samples: Samples, times: slice, batch: slice, state: Any) -> Any:
+        """What comes out for some steps of some samples, and the state after them."""
+        xs = {
+            name: piece(array, times, batch, self._precision)
+            for name, array in samples.inputs.items()
+        }
+        with import_torch().inference_mode():
+            return self._executor.run(xs, state, collect="stack")
+
+
 def run(
     graph: ir.Graph,
     samples: Samples,
@@ -138,36 +240,8 @@ def run(
         UnsupportedError: torch cannot be imported, or the graph holds what cannot be run.
         InputError: a label is no class of the output, or an argument is out of range.
     """
-    if batch_size < 1:
-        raise InputError(Problem(f"batch_size={batch_size}", "at least 1"))
-    if dtype not in get_args(DType):
-        raise InputError(Problem(f"dtype={dtype!r}", f"one of {', '.join(get_args(DType))}"))
-    torch = import_torch()
-    from t1c import bridge
-
-    _check_labels(graph, samples)
-    precision = getattr(torch, dtype)
-    executor = bridge.ir_to_torch(graph, dtype=precision)
-    results = _Collector(graph, samples, dtype, keep_steps)
-    tell = progress or (lambda _: None)
-    tell(0)
-    begin = time.perf_counter()
-    with torch.inference_mode():
-        for batch in _pieces(samples.count, batch_size):
-            state = None
-            for times in _pieces(samples.steps, STEPS_AT_ONCE):
-                xs = {
-                    name: _piece(array, times, batch, precision)
-                    for name, array in samples.inputs.items()
-                }
-                ys, state = executor.run(xs, state, collect="stack")
-                results.add(ys, times, batch)
-                share = times.stop / samples.steps
-                tell(batch.start + share * (batch.stop - batch.start))
-    seconds = time.perf_counter() - begin
-    return RunResult(
-        results.out_sum, results.out, samples.steps, seconds, samples.labels, results.answer
-    )
+    runner = Runner(graph, batch_size=batch_size, dtype=dtype, keep_steps=keep_steps)
+    return runner.run(samples, progress)
 
 
 class _Collector:
@@ -219,12 +293,25 @@ def import_torch() -> ModuleType:
     return torch
 
 
-def _pieces(length: int, size: int) -> Iterator[slice]:
+def import_bridge() -> ModuleType:
+    """``t1c.bridge``, and torch with it, imported now.
+
+    Raises:
+        UnsupportedError: torch cannot be imported; the message says how to get it.
+    """
+    import_torch()
+    from t1c import bridge
+
+    return bridge
+
+
+def pieces(length: int, size: int) -> Iterator[slice]:
+    """Parts of ``size``, of which the last may be shorter."""
     for start in range(0, length, size):
         yield slice(start, min(start + size, length))
 
 
-def _piece(array: Array, times: slice, batch: slice, dtype: torch.dtype) -> torch.Tensor:
+def piece(array: Array, times: slice, batch: slice, dtype: torch.dtype) -> torch.Tensor:
     """Some steps of some samples; what stands still over time takes the memory of one step."""
     if array.strides[0] == 0:
         still = _tensor(array[0, batch], dtype)

@@ -16,6 +16,7 @@ from __future__ import annotations
 import os
 import warnings
 import zipfile
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,6 +25,7 @@ import numpy as np
 from t1c import ir
 from t1c.ir.errors import InputError, Problem
 from t1c.ir.fields import Array, show
+from t1c.ir.file_kinds import HDF5_FILE, found_instead
 from t1c.ir.primitives.border import how_many_steps
 from t1c.ir.shapes import Shape
 
@@ -82,20 +84,14 @@ def read_samples(
     with _opened(path) as file:
         keys = _input_keys(file, graph, str(path))
         arrays = {name: _numbers(file, key, allow_nonfinite) for name, key in keys.items()}
-        shapes = {name: tuple(node.shape) for name, node in graph.inputs().items()}
-        moving = {
-            name: _has_time(array, shapes[name], f"array {keys[name]!r}")
-            for name, array in arrays.items()
-        }
-        if steps is None and not any(moving.values()):
-            steps = _stated_steps(file, graph)
+        where = {name: f"array {key!r}" for name, key in keys.items()}
+
+        def stated() -> Array | None:
+            return _read(file, "steps") if "steps" in file.files else None
+
+        inputs = _over_time(arrays, where, graph, steps, stated)
         label_key = next((key for key in LABEL_NAMES if key in file.files), None)
         labels = None if label_key is None else _labels(file, label_key)
-    length = _length({keys[n]: a for n, a in arrays.items() if moving[n]}, steps)
-    inputs = {
-        name: array if moving[name] else np.broadcast_to(array, (length, *array.shape))
-        for name, array in arrays.items()
-    }
     count = _count({keys[name]: array.shape[1] for name, array in inputs.items()})
     if labels is not None and len(labels) != count:
         raise InputError(
@@ -104,6 +100,73 @@ def read_samples(
             )
         )
     return Samples(inputs, labels)
+
+
+def as_samples(
+    inputs: Any, graph: ir.Graph, *, steps: int | None = None, allow_nonfinite: bool = False
+) -> Samples:
+    """What ``graph`` is to be run on, whatever it comes as.
+
+    Args:
+        inputs: ``Samples``; the path of an ``.npz`` file; numbers for the one Input, or a dict of
+            them by Input name: (T, N, *shape), or (N, *shape) for what stands still over time.
+        graph: whose Inputs they must fit.
+        steps: for how many steps to show what stands still; see ``read_samples``.
+        allow_nonfinite: accept NaN and infinite numbers.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        InputError: something is missing, of the wrong kind or shape, or nothing says how many
+            steps to take.
+
+    Example:
+        >>> nodes = {"in": ir.Input((3,), hold=5), "out": ir.Output((3,))}
+        >>> samples = as_samples(np.ones((2, 3)), ir.Graph(nodes, [("in", "out")]))
+        >>> samples.steps, samples.count
+        (5, 2)
+    """
+    if isinstance(inputs, str | os.PathLike):
+        return read_samples(inputs, graph, steps=steps, allow_nonfinite=allow_nonfinite)
+    labels = None
+    if isinstance(inputs, Samples):
+        inputs, labels = inputs.inputs, inputs.labels
+    names = list(graph.inputs())
+    if not isinstance(inputs, Mapping):
+        inputs = {names[0]: inputs} if len(names) == 1 else {}
+    if set(inputs) != set(names):
+        raise InputError(
+            Problem(
+                f"inputs for {sorted(inputs)}" if inputs else "one array, or nothing",
+                f"one for each Input: {', '.join(map(repr, names))}",
+                where="inputs",
+            )
+        )
+    where = {name: f"input {name!r}" for name in names}
+    arrays = {
+        name: _checked(np.asarray(inputs[name]), where[name], allow_nonfinite) for name in names
+    }
+    given = _over_time(arrays, where, graph, steps, lambda: None)
+    _count({name: array.shape[1] for name, array in given.items()})
+    return Samples(given, labels)
+
+
+def _over_time(
+    arrays: dict[str, Array],
+    where: dict[str, str],
+    graph: ir.Graph,
+    steps: int | None,
+    stated: Callable[[], Array | None],
+) -> dict[str, Array]:
+    """All inputs at every step (T, N, *shape); ``stated`` gives how many steps a file says."""
+    shapes = {name: tuple(node.shape) for name, node in graph.inputs().items()}
+    moving = {name: _has_time(array, shapes[name], where[name]) for name, array in arrays.items()}
+    if steps is None and not any(moving.values()):
+        steps = _stated_steps(stated(), graph)
+    length = _length({where[n]: a for n, a in arrays.items() if moving[n]}, steps)
+    return {
+        name: array if moving[name] else np.broadcast_to(array, (length, *array.shape))
+        for name, array in arrays.items()
+    }
 
 
 # The file ------------------------------------------------------------------------------------
@@ -118,14 +181,11 @@ def _opened(path: str | os.PathLike[str]) -> np.lib.npyio.NpzFile:
         file = None
     if isinstance(file, np.lib.npyio.NpzFile):
         return file
-    raise InputError(
-        Problem(
-            "one array without a name" if file is not None else "not an .npz file, or damaged",
-            "named arrays as np.savez writes them",
-            "Write it with np.savez(path, x=..., y=...).",
-            str(path),
-        )
-    )
+    found, remedy = found_instead(path)
+    if found != HDF5_FILE:
+        remedy = "Write it with np.savez(path, x=..., y=...)."
+    found = "one array without a name" if file is not None else f"not an .npz file, but {found}"
+    raise InputError(Problem(found, "named arrays as np.savez writes them", remedy, str(path)))
 
 
 def _read(file: Any, key: str) -> Array:
@@ -147,8 +207,10 @@ def _read(file: Any, key: str) -> Array:
 
 
 def _numbers(file: Any, key: str, allow_nonfinite: bool) -> Array:
-    array = _read(file, key)
-    where = f"array {key!r}"
+    return _checked(_read(file, key), f"array {key!r}", allow_nonfinite)
+
+
+def _checked(array: Array, where: str, allow_nonfinite: bool) -> Array:
     if array.dtype.kind not in "biuf":
         raise InputError(Problem(f"dtype {array.dtype}", "real numbers", where=where))
     if array.dtype.kind == "f" and not allow_nonfinite and not np.isfinite(array).all():
@@ -215,7 +277,7 @@ def _form(*parts: str | Shape) -> str:
 
 def _length(sequences: dict[str, Array], steps: int | None) -> int:
     """T, on which all sequences and ``steps`` must agree."""
-    lengths = {f"array {key!r}": len(array) for key, array in sequences.items()}
+    lengths = {key: len(array) for key, array in sequences.items()}
     if steps is not None:
         lengths["steps"] = steps
     if len(set(lengths.values())) > 1:
@@ -248,10 +310,10 @@ def _count(counts: dict[str, int]) -> int:
 # Steps and labels ------------------------------------------------------------------------------
 
 
-def _stated_steps(file: Any, graph: ir.Graph) -> int:
-    """How many steps the file, or else the graph's Inputs or its metadata, ask for."""
-    if "steps" in file.files:
-        return _whole(_read(file, "steps"), "array 'steps'")
+def _stated_steps(stated: Array | None, graph: ir.Graph) -> int:
+    """How many steps a file, or else the graph's Inputs or its metadata, ask for."""
+    if stated is not None:
+        return _whole(stated, "array 'steps'")
     held = {name: node.hold for name, node in graph.inputs().items() if node.hold is not None}
     if held:
         return how_many_steps({}, held, None)

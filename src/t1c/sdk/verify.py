@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
+from t1c import nir
+
 from .runner import DType, import_torch
 from .samples import read_samples
 
@@ -35,7 +37,8 @@ def verify_files(
         dtype: of the arithmetic: float64, float32 or bfloat16.
         tolerance: as for ``bridge.verify``.
         outputs_only: compare outputs alone, not nodes of the same name.
-        dt: seconds in one step, for ``.nir`` files that do not say it.
+        dt: seconds in one step, for ``.nir`` files that do not say it; None: as the other file
+            records it.
 
     Raises:
         T1CError: a file, the data, or the three together are not valid, or torch is missing.
@@ -47,9 +50,9 @@ def verify_files(
     """
     torch = import_torch()
     from t1c import bridge
-    from t1c.bridge.verify import read_graph
 
-    inputs = read_samples(data, read_graph(a, dt), steps=steps).inputs
+    dt = nir.counterpart_dt(a, b, dt)
+    inputs = read_samples(data, nir.read_graph(a, dt), steps=steps).inputs
     # One input needs no name, and may have another in the other file.
     xs = next(iter(inputs.values())) if len(inputs) == 1 else inputs
     return bridge.verify(

@@ -31,11 +31,53 @@ def arriving(network: Network, name: str, values: Values, state: States, inputs:
     sources = network.plan.sources[name]
     if not sources:
         return nothing(network, name, inputs, 0)
+    alone = len(sources) == 1 and not sources[0].back
+    if alone and not isinstance(network.node(name), MergeModule):
+        return at_port(values, sources[0])
     sent = [
         sent_before(network, s.name, values, state, inputs) if s.back else at_port(values, s)
         for s in sources
     ]
     return merge(network, name, sent)
+
+
+def reached(network: Network, name: str, inputs: Inputs, values: Values, state: States) -> Tensor:
+    """What reached a node at every step of a chunk, made one, (T, B, ...).
+
+    Args:
+        network: that it is a node of.
+        name: its name.
+        inputs: the Input tensors (T, B, *shape).
+        values: what its sources sent at every step.
+        state: the state before the first, with what nodes sent then.
+    """
+    if name in inputs:
+        return merged(network, name, [inputs[name]])
+    sources = network.plan.sources[name]
+    if not sources:
+        return nothing(network, name, inputs, 1)
+    sent = [at_port(values, source) for source in sources]
+    for place, source in enumerate(sources):
+        if source.back:
+            sent[place] = _one_later(source.name, sent[place], state)
+    return merged(network, name, sent)
+
+
+def _one_later(name: str, sent: Tensor, state: States) -> Tensor:
+    """What was sent in the step before, for each step; zeros before the first."""
+    if not len(sent):
+        return sent
+    like = sent[0]
+    start = for_batch(name, state[name][-1], like) if name in state else torch.zeros_like(like)
+    return torch.cat([start.unsqueeze(0), sent[:-1]])
+
+
+def merged(network: Network, name: str, sent: list[Tensor]) -> Tensor:
+    """What several inputs (T, B, ...) become, at every step."""
+    if len(sent) == 1 and not isinstance(network.node(name), MergeModule):
+        return sent[0]
+    folded = merge(network, name, [v.flatten(0, 1) for v in sent])
+    return folded.reshape(*sent[0].shape[:2], *folded.shape[1:])
 
 
 def merge(network: Network, name: str, sent: list[Tensor]) -> Tensor:

@@ -4,13 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, replace
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 import torch
 from torch import Tensor, nn
 
+from .arrivals import state_of
 from .chains import Chain, Chained, factors_of, find_chain, neuron_behind
-from .choices import FEW, IN_ORDER, Choice, chosen, fits, obstacle_to_events, sample_of_affine
+from .choices import (
+    FEW,
+    IN_ORDER,
+    Choice,
+    chosen,
+    fits,
+    obstacle_to_events,
+    of_affine,
+    reads_once,
+    sample_of_affine,
+)
 from .folding import DENSE_BYTES
 from .geometry import Convolving, convolution_of
 from .kernels.convolution import Behind, Convolution, ConvolutionLoop, placed
@@ -22,6 +33,7 @@ from .looked import Moment
 from .network import Network
 from .ordered_sums import convolved, gathered
 from .scanned import ScannedModule
+from .state_checks import States
 from .values import Values, at_port
 from .work import is_plain
 
@@ -181,6 +193,8 @@ def find_affine_block(
     layer = network.node(name)
     if type(layer) is not nn.Linear or xs.ndim != 3 or learns(xs, moment) or not xs.numel():
         return None
+    if not network.reproducible and reads_once(layer, xs, network.events):
+        return None
     few = xs.shape[0] * xs.shape[1] <= FEW
     key = ("affine", name, xs.shape[2], few, xs.dtype, tuple(keep))
 
@@ -188,13 +202,17 @@ def find_affine_block(
         return _affine_block(network, name, layer, xs, keep)
 
     block = moment.once(key, make)
-    return None if block is None else _with_choice(network, block, xs)
+    if block is None:
+        return None
+    block = _with_choice(network, block, xs)
+    # A choice outlives no write to a large weight, which the moment does not tell.
+    return replace(block, choice=of_affine(layer, xs, block.choice)) if block.choice else block
 
 
 def _affine_block(
     network: Network, name: str, layer: nn.Linear, xs: Tensor, keep: Collection[str]
 ) -> AffineBlock | None:
-    if _obstacle(network, layer, xs):
+    if _obstacle(network, layer, xs, unseen=True):
         return None
     if not fits(layer, xs.shape[2]) or len(layer.weight) != layer.out_features:
         return None
@@ -225,6 +243,53 @@ def _with_choice(network: Network, block: B, xs: Tensor) -> B:
     """A block with how it is worked on ``xs``."""
     choice = IN_ORDER if network.reproducible else chosen(xs, network.events, block.limit)
     return replace(block, choice=choice)
+
+
+class Worked(Protocol):
+    """Nodes that are worked as one, whatever way."""
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """In the order of work."""
+
+    @property
+    def neuron(self) -> str | None:
+        """The name of the neuron, if there is one."""
+
+    @property
+    def choice(self) -> Choice | None:
+        """How they are worked, if there was a choice."""
+
+    @property
+    def features(self) -> tuple[int, ...]:
+        """The shape of what the neuron is given."""
+
+    def run(self, xs: Tensor, state: State, values: Values, moment: Moment) -> tuple[Tensor, State]:
+        """Work what reaches the first: what comes out, and the neuron's state."""
+
+
+def run_block(
+    network: Network,
+    block: Worked,
+    values: Values,
+    state: States,
+    after: States,
+    moment: Moment,
+) -> None:
+    """Work a block, whose last node's value is then there, and that of no other."""
+    lead = block.names[0]
+    network.blocks[lead] = block.names
+    if block.choice is not None:
+        network.choices[lead] = block.choice
+    (source,) = network.plan.sources[lead]
+    xs = at_port(values, source)
+    own: State = ()
+    if block.neuron in state:
+        like = xs.new_empty(1).expand(xs.shape[1], *block.features)
+        own = state_of(network, block.neuron, state, like)
+    values[block.names[-1]], own = block.run(xs, own, values, moment)
+    if block.neuron is not None:
+        after[block.neuron] = own
 
 
 def inner_nodes(network: Network, like: Tensor, moment: Moment) -> set[str]:
@@ -279,6 +344,7 @@ def find_block(
     values: Values,
     still: bool,
     moment: Moment,
+    within: Collection[str] = (),
 ) -> Block | None:
     """The block that begins at the convolution ``name``, and how it is best worked.
 
@@ -292,13 +358,18 @@ def find_block(
         values: what nodes have sent.
         still: all steps of ``xs`` are the same.
         moment: what the network is now.
+        within: nodes of a loop that may belong to it, if ``xs`` is one step.
     """
     layer = network.node(name)
     assert isinstance(layer, Convolving)
     if learns(xs, moment) or not xs.numel():
         return None
     key = ("block", name, xs.shape[1:], xs.dtype, still, tuple(keep))
-    block = moment.once(key, lambda: _block(network, name, layer, xs, keep, values, still))
+
+    def make() -> Block | None:
+        return _block(network, name, layer, xs, keep, values, still, within)
+
+    block = moment.once(key, make)
     if block is None:
         return None
     beside = block.chain.beside
@@ -318,6 +389,7 @@ def _block(
     keep: Collection[str],
     values: Values,
     still: bool,
+    within: Collection[str],
 ) -> Block | None:
     weight = layer.weight
     if xs.ndim != weight.ndim + 1 or not _serves(network, layer) or _obstacle(network, layer, xs):
@@ -325,7 +397,7 @@ def _block(
     shape = fitting(layer, xs)
     if shape is None:
         return None
-    chain = find_chain(network, name, shape.leaving, keep, values)
+    chain = find_chain(network, name, shape.leaving, keep, values, within)
     module = network.neuron(chain.neuron) if chain.neuron is not None else None
     neuron = None
     if module is not None:

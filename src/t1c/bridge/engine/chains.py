@@ -60,6 +60,7 @@ def find_chain(
     shape: Shape,
     keep: Collection[str],
     known: Collection[str] | None = None,
+    within: Collection[str] = (),
 ) -> Chain:
     """The chain that begins at a convolution.
 
@@ -69,45 +70,50 @@ def find_chain(
         shape: of the maps that it sends.
         keep: nodes whose values are wanted, which a chain may only end in.
         known: the nodes whose values are there to be added; None: all.
+        within: nodes of a loop that may belong to it, if it is one step that is worked.
     """
     names, norm, beside, neuron, pool = [name], None, None, None, None
-    taker = only_target(network, name, keep)
+    taker = only_target(network, name, keep, within)
     if taker is not None and not network.node(taker).training:
         norm = norm_of(network.node(taker), shape)
         names += [taker] * (norm is not None)
-    taker, other = _added(network, names[-1], shape, keep, known)
+    taker, other = _added(network, names[-1], shape, keep, known, within)
     if taker is not None and isinstance(network.node(taker), MergeModule):
         beside = other
         names.append(taker)
-        taker = only_target(network, taker, keep)
+        taker = only_target(network, taker, keep, within)
     elif taker is not None:
         beside = other
     else:
-        taker = only_target(network, names[-1], keep)
+        taker = only_target(network, names[-1], keep, within)
     module = network.node(taker) if taker is not None else None
     if taker is not None and module is not None and is_scanned(module) and is_plain(module):
         neuron = taker
         names.append(taker)
-        taker = only_target(network, taker, keep)
+        taker = only_target(network, taker, keep, within)
     if taker is not None and len(shape) == 3:
         pool = pool_of(network.node(taker), (shape[0], shape[1], shape[2]))
         names += [taker] * (pool is not None)
     return Chain(tuple(names), norm, beside, neuron, pool)
 
 
-def only_target(network: Network, name: str, keep: Collection[str]) -> str | None:
+def only_target(
+    network: Network, name: str, keep: Collection[str], within: Collection[str] = ()
+) -> str | None:
     """The node that alone takes what ``name`` sends, and nothing else, in the same step."""
-    taker = _taker(network, name, keep)
+    taker = _taker(network, name, keep, within)
     return taker if taker is not None and len(network.plan.sources[taker]) == 1 else None
 
 
-def _taker(network: Network, name: str, keep: Collection[str]) -> str | None:
+def _taker(
+    network: Network, name: str, keep: Collection[str], within: Collection[str]
+) -> str | None:
     """The node that alone takes what ``name`` sends, in the same step."""
     plan = network.plan
     targets = plan.targets[name]
     if len(targets) != 1 or name in keep or name in plan.remembered:
         return None
-    return targets[0] if targets[0] not in plan.looping else None
+    return targets[0] if targets[0] not in plan.looping or targets[0] in within else None
 
 
 def _added(
@@ -116,9 +122,10 @@ def _added(
     shape: Shape,
     keep: Collection[str],
     known: Collection[str] | None,
+    within: Collection[str],
 ) -> tuple[str | None, Source | None]:
     """The node that adds what ``name`` sends and one thing more, which is there already."""
-    taker = _taker(network, name, keep)
+    taker = _taker(network, name, keep, within)
     if taker is None or len(sources := network.plan.sources[taker]) != 2:
         return None, None
     module = network.node(taker)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
@@ -10,13 +10,16 @@ from torch import Tensor, nn
 from .kernels.choose import choose
 from .kernels.crossing import crossing
 from .kernels.events import affine, density
+from .kernels.few_rows import serves
 from .kernels.observed import is_observed
-from .kernels.weights import finite
+from .kernels.weights import UNSEEN, finite
 
 SAMPLE = 2**20
 """Elements in and out of a layer when it is timed."""
 FEW = 8
 """Rows up to which a product is bound by reading its weight, which moves the crossing."""
+ONCE = 16
+"""Rows up to which a dense product of a large weight takes little longer than reading it once."""
 
 
 @dataclass(frozen=True)
@@ -24,7 +27,7 @@ class Choice:
     """How a layer was worked, and why.
 
     Attributes:
-        way: 'events' or 'dense'.
+        way: 'events', 'dense', or 'rows': dense, by a kernel for few rows.
         density: the share of its inputs that were not zero; None where it did not matter.
         crossing: the density up to which 'events' is faster; None where it was not asked for.
         reason: in words.
@@ -44,11 +47,13 @@ def way_of_affine(
     module: nn.Linear, xs: Tensor, kernels: str | None, events: bool | None
 ) -> Choice:
     """How a Linear is best worked on ``xs`` (T, B, ..., in); arguments as for ``folding.fold``."""
-    obstacle = obstacle_to_events(module.weight, xs, kernels)
+    obstacle = obstacle_to_events(module.weight, xs, kernels, unseen=True)
     if obstacle is None and not fits(module, xs.shape[-1]):
         obstacle = "parameters that do not fit its input"
     if obstacle is not None:
         return Choice("dense", None, None, obstacle)
+    if reads_once(module, xs, events):
+        return Choice("rows", None, None, "few rows: its weight is read once")
     weight = module.weight.detach()
     given: Tensor | None = module.bias
     bias = given.detach() if given is not None else None
@@ -62,7 +67,35 @@ def way_of_affine(
             lambda z: nn.functional.linear(z, weight, bias),
             lambda z: affine(z.flatten(0, 1), weight, bias),
         )
-    return chosen(xs, events, limit)
+    return of_affine(module, xs, chosen(xs, events, limit))
+
+
+def reads_once(module: nn.Linear, xs: Tensor, events: bool | None) -> bool:
+    """Whether nothing is made of the weight of a Linear that is worked on ``xs`` (T, B, ..., in).
+
+    To add up what is active takes a copy that lies otherwise, and a look whether it still holds,
+    which alone reads all of a weight; few rows have no more to do for a dense product.
+    """
+    if events is not None or module.weight.numel() < UNSEEN or learnt(module, xs):
+        return False
+    rows = xs.numel() // xs.shape[-1]
+    return rows <= ONCE and serves(rows, module.weight)
+
+
+def of_affine(module: nn.Linear, xs: Tensor, choice: Choice) -> Choice:
+    """What becomes of a choice by density, in view of the weight and the number of rows."""
+    if choice.way == "events" and not finite(module.weight):
+        return replace(choice, way="dense", reason="weights that are not finite")
+    rows = xs.numel() // xs.shape[-1]
+    if choice.way == "dense" and serves(rows, module.weight) and not learnt(module, xs):
+        return replace(choice, way="rows")
+    return choice
+
+
+def learnt(module: nn.Linear, xs: Tensor) -> bool:
+    """Whether a gradient is wanted of what a Linear makes of ``xs``."""
+    tensors = (xs, *module._parameters.values())
+    return torch.is_grad_enabled() and any(t is not None and t.requires_grad for t in tensors)
 
 
 def sample_of_affine(module: nn.Linear, xs: Tensor) -> tuple[str, tuple[int, int, int]]:

@@ -1,4 +1,4 @@
-"""What becomes of the outputs of a sequence that is worked in chunks."""
+"""What becomes of the outputs of a sequence that is worked in chunks, and of what is recorded."""
 
 from __future__ import annotations
 
@@ -10,19 +10,29 @@ from torch import Tensor
 
 from t1c.ir.errors import InputError, Problem
 
+from .recording import Recorded
+
 Outputs = Any
 """A tensor (T, B, ...), or a dict of them by Output name."""
-Collect = Literal["stack", "sum", "last"] | Callable[[int, Outputs], object]
+Collect = Literal["stack", "sum", "last"] | Callable[..., object]
 
 
 class Collector(Protocol):
     """Takes the outputs of one chunk after another."""
 
-    def take(self, first: int, steps: int | None, outputs: Outputs) -> None:
-        """The outputs from step ``first`` on, of ``steps`` in all if that is known."""
+    def take(
+        self, first: int, steps: int | None, outputs: Outputs, recorded: Recorded | None
+    ) -> None:
+        """The outputs from step ``first`` on, of ``steps`` in all if that is known.
+
+        ``recorded``: what was recorded in these steps; None where nothing was to be.
+        """
 
     def result(self) -> Outputs:
-        """What is left at the end."""
+        """What is left of the outputs at the end."""
+
+    def records(self) -> Recorded | None:
+        """What is left of what was recorded; None where it was handed on."""
 
 
 def collector_for(
@@ -34,7 +44,7 @@ def collector_for(
     """The collector for an argument of ``GraphExecutor.run``.
 
     Args:
-        collect: the argument; None for what each output says.
+        collect: the argument; None for what each output says, and all steps of what is recorded.
         outputs: the names of the outputs.
         final: those of them whose answer is the value at the last step.
         in_order: whether a sum is taken one step after another.
@@ -48,9 +58,9 @@ def collector_for(
         "last": _Last,
     }
     if collect is None:
-        return _Each({name: _Last() if name in final else _Stack() for name in outputs})
+        return _Each({name: _Last() if name in final else _Stack() for name in outputs}, _Stack)
     if isinstance(collect, str) and collect in makers:
-        return _Each({name: makers[collect]() for name in outputs})
+        return _Each({name: makers[collect]() for name in outputs}, makers[collect])
     if callable(collect):
         return _HandOver(collect)
     raise InputError(
@@ -69,20 +79,39 @@ class _Part(Protocol):
 
 
 class _Each:
-    """One collector for each output."""
+    """One collector for each output, and for each port of what is recorded."""
 
-    def __init__(self, parts: dict[str, _Part]) -> None:
-        self.parts = parts
+    def __init__(self, parts: dict[str, _Part], record: Callable[[], _Part]) -> None:
+        self.parts, self.record = parts, record
         self.single = True
+        self.recorded: dict[str, _Part | list[_Part]] = {}
 
-    def take(self, first: int, steps: int | None, outputs: Outputs) -> None:
+    def take(
+        self, first: int, steps: int | None, outputs: Outputs, recorded: Recorded | None
+    ) -> None:
         self.single = not isinstance(outputs, dict)
         for name, part in self.parts.items():
             part.take(first, steps, outputs if self.single else outputs[name])
+        for name, value in (recorded or {}).items():
+            if isinstance(value, tuple):
+                ports = self.recorded.setdefault(name, [self.record() for _ in value])
+                assert isinstance(ports, list)
+                for port, y in zip(ports, value, strict=True):
+                    port.take(first, steps, y)
+            else:
+                one = self.recorded.setdefault(name, self.record())
+                assert not isinstance(one, list)
+                one.take(first, steps, value)
 
     def result(self) -> Outputs:
         results = {name: part.result() for name, part in self.parts.items()}
         return next(iter(results.values())) if self.single else results
+
+    def records(self) -> Recorded:
+        return {
+            name: tuple(port.result() for port in part) if isinstance(part, list) else part.result()
+            for name, part in self.recorded.items()
+        }
 
 
 class _Stack:
@@ -136,11 +165,16 @@ class _Last:
 
 
 class _HandOver:
-    def __init__(self, function: Callable[[int, Outputs], object]) -> None:
+    def __init__(self, function: Callable[..., object]) -> None:
         self.function = function
 
-    def take(self, first: int, steps: int | None, outputs: Outputs) -> None:
-        self.function(first, outputs)
+    def take(
+        self, first: int, steps: int | None, outputs: Outputs, recorded: Recorded | None
+    ) -> None:
+        self.function(first, outputs, *(() if recorded is None else (recorded,)))
 
     def result(self) -> None:
+        return None
+
+    def records(self) -> None:
         return None

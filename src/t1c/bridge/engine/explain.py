@@ -7,6 +7,8 @@ from typing import Any
 
 from torch import nn
 
+from t1c.ir.table import html_table
+
 from .geometry import Convolving
 from .network import Network
 from .scanned import ScannedModule
@@ -51,8 +53,8 @@ class Explanation:
         """The same for machines."""
         return {"chunk": self.chunk, "rows": [vars(row) for row in self.rows]}
 
-    def __str__(self) -> str:
-        cells = [
+    def _cells(self) -> list[tuple[str, ...]]:
+        return [
             (
                 ", ".join(row.nodes),
                 row.how,
@@ -62,15 +64,22 @@ class Explanation:
             )
             for row in self.rows
         ]
-        table = [COLUMNS, *cells]
+
+    def __str__(self) -> str:
+        table = [COLUMNS, *self._cells()]
         widths = [max(len(line[i]) for line in table) for i in range(len(COLUMNS))]
         lines = [
             "  ".join(c.ljust(w) for c, w in zip(line, widths, strict=True)).rstrip()
             for line in table
         ]
         lines.insert(1, "  ".join("-" * w for w in widths))
-        chunk = "not run yet" if self.chunk is None else f"chunks of {self.chunk} steps"
-        return "\n".join([*lines, chunk])
+        return "\n".join([*lines, self._chunks()])
+
+    def _repr_html_(self) -> str:
+        return html_table(self._chunks(), COLUMNS, self._cells())
+
+    def _chunks(self) -> str:
+        return "not run yet" if self.chunk is None else f"chunks of {self.chunk} steps"
 
 
 def explain(network: Network) -> Explanation:
@@ -102,16 +111,26 @@ def explain(network: Network) -> Explanation:
         elif stage.loop:
             rows.append(_loop(network, stage.names))
         elif choice is not None:
-            way = "adds up active inputs" if choice.way == "events" else "dense, a chunk at once"
+            way = _AFFINE[choice.way]
             rows.append(Row((name,), way, choice.density, choice.crossing, choice.reason))
         else:
             rows.append(Row((name,), _way(module)))
     return Explanation(tuple(rows), network.last_chunk)
 
 
+_AFFINE = {
+    "events": "adds up active inputs",
+    "dense": "dense, a chunk at once",
+    "rows": "dense, a chunk at once, reading weights once",
+}
+
+
 def _loop(network: Network, names: tuple[str, ...]) -> Row:
     if any(p is not None and p.names == names for p in network.programs.values()):
         return Row(names, "loop, step by step in one kernel")
+    if names[0] in network.parts:
+        words = f"loop, step by step in {network.parts[names[0]]} parts"
+        return Row(names, words, why="a node that no instruction serves")
     return Row(names, "loop, step by step", why="gradients, or a node that no instruction serves")
 
 

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from .choices import Choice, way_of_affine
 from .kernels.events import affine
+from .kernels.few_rows import product
 from .ordered import work_in_order
 from .work import is_plain
 
@@ -41,9 +42,10 @@ def fold(
     lead = xs.shape[:2]
     if type(module) is nn.Linear and events is not False and is_plain(module):
         choice = choice or way_of_affine(module, xs, kernels, events)
-        if choice.way == "events":
+        if choice.way != "dense":
             rows = x.reshape(-1, x.shape[-1]).contiguous()
-            y = affine(rows, module.weight, module.bias)
+            work = affine if choice.way == "events" else product
+            y = work(rows, module.weight, module.bias)
             return y.view(*xs.shape[:-1], module.out_features), choice
         return module(x).reshape(*xs.shape[:-1], module.out_features), choice
     if type(module) is nn.Linear and is_plain(module):

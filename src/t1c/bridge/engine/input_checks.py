@@ -105,8 +105,7 @@ def _check_sizes(sizes: Mapping[str, Shape]) -> None:
 def _check_tensor(name: str, x: Any, dtype: torch.dtype | None) -> None:
     where = f"input {name!r}"
     if not isinstance(x, Tensor):
-        remedy = "Use torch.from_numpy(x)." if type(x).__module__ == "numpy" else ""
-        raise InputError(Problem(f"a {type(x).__name__}", "a tensor", remedy, where))
+        raise InputError(Problem(f"a {type(x).__name__}", "a tensor or an array", where=where))
     if x.layout is not torch.strided or x.is_nested:
         kind = "nested" if x.is_nested else str(x.layout).removeprefix("torch.").strip("_")
         remedy = "Pass x.to_dense(): what is zero costs little as it is." * (not x.is_nested)

@@ -76,7 +76,7 @@ class Learning:
             if brought:
                 x, g = (torch.from_numpy(np.concatenate(a)) for a in zip(*brought, strict=True))
                 for n, name in enumerate(names, at):
-                    found[n] = weight_gradient(x, g) if name == "weight" else g.sum(0)
+                    found[n] = weight_gradient(x, g, x.shape[1]) if name == "weight" else g.sum(0)
         for kind, through in (
             (self._factors, self._through_factor),
             (self._neurons, self._through_neuron),

@@ -11,7 +11,8 @@ from __future__ import annotations
 import operator
 import os
 import threading
-from collections.abc import Callable, Iterable, Mapping
+from collections import Counter
+from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Any, TypeVar
 
 import torch
@@ -23,7 +24,7 @@ from t1c import ir
 from .kernels.choose import VARIABLE, installed
 from .kernels.fingerprint import Fingerprints
 from .kernels.observed import is_observed
-from .kernels.weights import LARGE
+from .kernels.weights import LARGE, UNSEEN
 from .work import is_plain
 
 T = TypeVar("T")
@@ -41,6 +42,8 @@ class Moment:
         number: the same for all looks at which nothing had changed; None where it is not told.
         made: what was worked out, by what it is, with the number of the look.
         held: weight -> its fingerprint, by the number of the object.
+        unseen: the numbers of weights that were not looked at. What is worked out of what they hold
+            has to be told from that.
         learns: whether a parameter or buffer wants a gradient.
         options: on what it depends besides how a network is worked.
     """
@@ -50,10 +53,11 @@ class Moment:
         number: int | None,
         made: dict[Any, tuple[int, Any]],
         held: Mapping[int, bytes],
+        unseen: Collection[int],
         learns: bool,
         options: tuple[Any, ...],
     ) -> None:
-        self.number, self._made, self.held = number, made, held
+        self.number, self._made, self.held, self.unseen = number, made, held, unseen
         self.learns, self._options = learns, options
 
     def once(self, key: Any, make: Callable[[], T]) -> T:
@@ -101,7 +105,7 @@ class Looks:
         """
         tops = list(map(self._modules.__getitem__, self._slots.values()))
         if not self._tells(like):
-            return Moment(None, {}, {}, _learn(tops), ())
+            return Moment(None, {}, {}, (), _learn(tops), ())
         options = (*options, like.dtype, torch.get_num_threads(), os.environ.get(VARIABLE))
         with self._lock:
             tree = self._tree
@@ -113,7 +117,8 @@ class Looks:
                 self._number += 1
                 self._made.clear()
             number = self._number if tree.told else None
-            return Moment(number, self._made, tree.held, tree.learns(), options)
+            learns = tree.learns()
+            return Moment(number, self._made, tree.held, tree.unseen, learns, options)
 
     @staticmethod
     def _tells(like: Tensor) -> bool:
@@ -140,6 +145,7 @@ class _Tree:
     Attributes:
         told: whether a look tells all: no module is the user's, and none has hooks.
         held: large tensor -> its fingerprint.
+        unseen: the numbers of tensors that are not looked at: see ``_unseen``.
     """
 
     def __init__(self, tops: list[nn.Module | None]) -> None:
@@ -161,9 +167,12 @@ class _Tree:
         self._plain = all(map(is_plain, self._all))
         self.told = self._plain and self._tells()
         self.held: dict[int, bytes] = {}
+        self.unseen: frozenset[int] = frozenset()
         if self.told:
             self._lie = self._lying()
-            self._prints = Fingerprints(self._tensors)
+            self.unseen = self._unseen()
+            self._seen = [t for t in self._tensors if id(t) not in self.unseen]
+            self._prints = Fingerprints(self._seen)
             self._taken = self._prints.take()
             self._hold()
 
@@ -218,9 +227,21 @@ class _Tree:
     def _hold(self) -> None:
         self.held = {
             id(t): self._prints.of(number, self._taken)
-            for number, t in enumerate(self._tensors)
+            for number, t in enumerate(self._seen)
             if t.numel() >= LARGE
         }
+
+    def _unseen(self) -> frozenset[int]:
+        """The weights that are so large that a look at them takes longer than much that is done.
+
+        Those of Linears and of nothing else: most often such a weight is used as it lies. Who makes
+        something of one looks at it.
+        """
+        weights = Counter(
+            id(m._parameters.get("weight")) for m in self._all if type(m) is nn.Linear
+        )
+        found = Counter(id(t) for t in self._tensors if t.numel() >= UNSEEN)
+        return frozenset(number for number, count in found.items() if weights[number] == count)
 
 
 def _alike(these: list[Any], those: list[Any]) -> bool:

@@ -204,16 +204,29 @@ class _Looped(torch.autograd.Function):
         of_layers: list[Tensor | None] = [None] * len(learnt)
         wanted = needed[5 + ctx.count :]
         if any(wanted[: len(learnt) : 2]):
-            out = unpacked(spikes, size, gx.dtype)
-            heard = torch.cat([sent, out[: (steps - 1) * batch]])
+            heard = _before(sent, spikes[: (steps - 1) * batch], size)
         for n in range(len(learnt)):
             if wanted[n]:
-                of_layers[n] = flat.sum(0) if n % 2 else weight_gradient(heard, flat)
+                of_layers[n] = flat.sum(0) if n % 2 else weight_gradient(heard, flat, size)
         of_coefficients: list[Tensor | None] = [None] * len(COEFFICIENTS)
         for n, g in zip(ctx.learning, total, strict=True):
             of_coefficients[n] = reduced(g.view(batch, size), coefficients[n])
         g_i, g_v = (g_state[0] if job.rule.synapse else None), g_state[-1]
         return None, None, g_sent, g_i, g_v, *[gx] * ctx.count, *of_layers, *of_coefficients
+
+
+def _before(sent: Tensor, spikes: Tensor, size: int) -> Tensor:
+    """What a loop heard at all steps (T * B, size), or the bits of it.
+
+    Args:
+        sent: what the neuron had sent before the first step (B, size).
+        spikes: what it sent at all steps but the last, or their bits.
+        size: how many neurons there are.
+    """
+    bits = packed(sent.contiguous()) if spikes.dtype != sent.dtype else sent
+    if bits is None:
+        return torch.cat([sent, unpacked(spikes, size, sent.dtype)])
+    return torch.cat([bits, spikes])
 
 
 def _heard(job: _Job, given: Sequence[Tensor], sent: Tensor) -> Tensor:

@@ -58,6 +58,7 @@ class Network:
         reproducible: whether every sum is taken in its written order.
         choices: node name -> how a layer was worked in the last run.
         blocks: node name -> the nodes that were worked with it as one.
+        parts: the first node of a loop -> in how many parts each of its steps was worked.
         programs: lists of instructions by what they work; None where none serves.
         stretches: which nodes one generated loop works together.
         loops: those loops, as they were written down.
@@ -80,6 +81,7 @@ class Network:
         self.reproducible = False
         self.choices: dict[str, Choice] = {}
         self.blocks: dict[str, tuple[str, ...]] = {}
+        self.parts: dict[str, int] = {}
         self.programs: dict[tuple[Any, ...], Program | None] = {}
         self.stretches: dict[tuple[Any, ...], Together] = {}
         self.loops: dict[tuple[Any, ...], Any] = {}
@@ -105,7 +107,7 @@ class Network:
 
     def node(self, name: str) -> nn.Module:
         """The module of a node, by the node's own name."""
-        return cast(nn.Module, self.modules[self.slots[name]])
+        return self.modules[self.slots[name]]  # type: ignore[return-value]
 
     def neuron(self, name: str) -> ScannedModule:
         """The module of a node that is a neuron."""
@@ -136,18 +138,23 @@ class Network:
         return twin
 
     def dtype(self) -> torch.dtype | None:
-        """Of the first floating-point parameter, which is where it was, if it is still there."""
+        """Of the parameters; None where there are none."""
+        like = self.like()
+        return None if like is None else like.dtype
+
+    def like(self) -> Tensor | None:
+        """The first floating-point parameter, which is where it was, if it is still there."""
         if self._first is not None:
             module, name = self._first
             parameter = module._parameters.get(name)
             if parameter is not None:
-                return parameter.dtype
+                return parameter
         for _, node in self.nodes():
             for module in node.modules():
                 for name, parameter in module._parameters.items():
                     if parameter is not None and parameter.is_floating_point():
                         self._first = module, name
-                        return parameter.dtype
+                        return parameter
         return None
 
     def forget(self) -> None:
@@ -157,7 +164,7 @@ class Network:
 
     def begin(self) -> None:
         """Forget how the last run worked."""
-        self.choices, self.blocks, self.last_chunk = {}, {}, None
+        self.choices, self.blocks, self.parts, self.last_chunk = {}, {}, {}, None
 
 
 def plan_of(

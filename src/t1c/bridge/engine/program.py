@@ -55,6 +55,7 @@ class Program:
         self.neurons, self.before = script.neurons, script.before
         self.sizes = script.sizes()
         self.work = COST * sum(self.sizes[row[1]] for row in script.rows)
+        self._layers = [layer for layer, *_ in script.affine]
         looked_at = script.modules
         self._slots = [slots[name] for name in looked_at]
         self._looked_at = [*looked_at.values()]
@@ -115,7 +116,7 @@ class Program:
             memory, or a weight that is not finite.
         """
         steps, batch = lead if len(lead) == 2 else (1, lead[0])
-        if moment is None:
+        if moment is None or any(id(layer.weight) in moment.unseen for layer in self._layers):
             frame = self.frames.find(like, lead)
         else:
             frame = moment.once(("frame", self, lead), lambda: self.frames.find(like, lead))

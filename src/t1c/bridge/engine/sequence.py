@@ -12,8 +12,10 @@ from .input_checks import Inputs
 from .kernels.weights import one_look
 from .looked import Moment
 from .network import Network
-from .stages import by_program, is_still, work_stage
+from .recording import Recording
+from .stages import is_still, work_stage
 from .state_checks import States
+from .step import by_program
 from .stretch import rounds_freely
 from .values import Values, at_step, each_port, outputs_of
 from .writing import Run, run_from, serves
@@ -35,6 +37,7 @@ def run_pieces(
     advance: Callable[[int], None],
     work: Work,
     moment: Moment | None = None,
+    recording: Recording | None = None,
 ) -> States:
     """All pieces of a sequence, one after another.
 
@@ -47,19 +50,23 @@ def run_pieces(
         advance: called with the number of steps just done.
         work: what works a piece.
         moment: what the network is when the first piece is worked, if that is known already.
+        recording: what is to be recorded besides, if anything is.
 
     Returns:
         The state after the last step.
     """
     network.begin()
+    keep = network.plan.outputs if recording is None else recording.keep
     for first, inputs in pieces:
         steps = len(next(iter(inputs.values())))
         if truncate and first:
             state = {name: tuple(v.detach() for v in own) for name, own in state.items()}
-        values, state = work(network, inputs, state, network.plan.outputs, moment)
+        values, after = work(network, inputs, state, keep, moment)
         moment = None
         network.last_chunk = network.last_chunk or steps
-        collector.take(first, pieces.steps, outputs_of(network.plan, values))
+        recorded = None if recording is None else recording.of(inputs, values, state)
+        state = after
+        collector.take(first, pieces.steps, outputs_of(network.plan, values), recorded)
         advance(steps)
     return state
 

@@ -10,8 +10,8 @@ import torch
 from torch import Tensor, nn
 
 from . import stretch
-from .arrivals import merge, nothing, state_of
-from .blocks import AffineBlock, Block, find_affine_block, find_block, learns
+from .arrivals import merged, nothing, state_of
+from .blocks import AffineBlock, Block, find_affine_block, find_block, learns, run_block
 from .choices import Choice
 from .folding import fold, fold_in_order
 from .geometry import Convolving
@@ -19,17 +19,18 @@ from .input_checks import Inputs
 from .kernels.weights import one_look
 from .looked import Moment
 from .looped import work_looped
-from .merging import MergeModule
 from .network import Network
+from .parted import work_parted
 from .plan import Stage
 from .spans import LAST, ONCE, gathers, masked, masks, normed_at_last, refuse_changing, span_of
 from .state_checks import States
 from .stateful import State, StatefulModule
-from .step import entering, step_nodes
+from .step import by_program, step_nodes
 from .trained_blocks import TrainedBlock, find_trained_block
-from .values import Sent, Values, at_port, at_step, each_port, stacked
+from .trained_layers import TrainedAffineBlock, find_trained_affine
+from .values import Sent, Values, at_port, at_step, carried_by, each_port, stacked
 from .work import can_fold, can_share, is_plain, trial
-from .writing import program_for, seen_of
+from .writing import seen_of
 
 
 def work_stage(
@@ -52,7 +53,7 @@ def work_stage(
         with one_look() if moment.number is None else nullcontext():
             block = _block(network, name, inputs, values, state, keep, moment)
             if block is not None and block.serves:
-                _run_block(network, block, values, state, after, moment)
+                run_block(network, block, values, state, after, moment)
                 return set(block.names)
         choice = None if block is None else block.choice
     if stage.loop or not _whole(network, name, inputs, values, state, after, choice, moment):
@@ -95,11 +96,7 @@ def _whole(
     once = still and nature.once
     if once:
         sent = [v[:1] for v in sent]
-    if len(sent) == 1 and not (sources and isinstance(module, MergeModule)):
-        xs = sent[0]
-    else:
-        folded = merge(network, name, [v.flatten(0, 1) for v in sent])
-        xs = folded.reshape(*sent[0].shape[:2], *folded.shape[1:])
+    xs = merged(network, name, sent) if sources else sent[0]
     if isinstance(module, StatefulModule):
         like = xs[0] if len(xs) else xs.new_zeros(xs.shape[1:])
         own = state_of(network, name, state, like)
@@ -172,7 +169,7 @@ def _block(
     state: States,
     keep: Collection[str],
     moment: Moment,
-) -> Block | AffineBlock | TrainedBlock | None:
+) -> Block | AffineBlock | TrainedBlock | TrainedAffineBlock | None:
     """The block that begins at a node, if it does; its choice says whether to work it as one."""
     layer = network.node(name)
     sources = network.plan.sources[name]
@@ -181,35 +178,14 @@ def _block(
     xs = at_port(values, sources[0])
     carried = (v for own in state.values() for v in own)
     if learns(xs, moment) or (torch.is_grad_enabled() and any(v.requires_grad for v in carried)):
-        single = isinstance(layer, nn.Linear) or is_still(xs)
-        return None if single else find_trained_block(network, name, xs, keep, moment)
+        if is_still(xs):
+            return None
+        if isinstance(layer, nn.Linear):
+            return find_trained_affine(network, name, xs, state, keep, moment)
+        return find_trained_block(network, name, xs, keep, moment)
     if not isinstance(layer, nn.Linear):
         return find_block(network, name, xs, keep, values, is_still(xs), moment)
     return None if is_still(xs) else find_affine_block(network, name, xs, keep, moment)
-
-
-def _run_block(
-    network: Network,
-    block: Block | AffineBlock | TrainedBlock,
-    values: Values,
-    state: States,
-    after: States,
-    moment: Moment,
-) -> None:
-    """Work a block, whose last node's value is then there, and that of no other."""
-    lead = block.names[0]
-    network.blocks[lead] = block.names
-    if block.choice is not None:
-        network.choices[lead] = block.choice
-    (source,) = network.plan.sources[lead]
-    xs = at_port(values, source)
-    own: State = ()
-    if block.neuron in state:
-        like = xs.new_empty(1).expand(xs.shape[1], *block.features)
-        own = state_of(network, block.neuron, state, like)
-    values[block.names[-1]], own = block.run(xs, own, values, moment)
-    if block.neuron is not None:
-        after[block.neuron] = own
 
 
 def _stepwise(
@@ -229,9 +205,14 @@ def _stepwise(
         return
     if work_looped(network, names, inputs, values, state, after, keep):
         return
+    watched = [name for name in names if carried_by(name) in keep]
+    if not watched and work_parted(network, names, inputs, values, state, after, keep, moment):
+        return
     before = {s.name for n in names for s in network.plan.sources[n]} - set(names)
     own = {name: state[name] for name in names if name in state}
-    sent: dict[str, list[Sent]] = {name: [] for name in names}
+    wanted = seen_of(network.plan, names, keep)
+    sent: dict[str, list[Sent]] = {name: [] for name in wanted}
+    carried: dict[str, list[State]] = {name: [] for name in watched}
     # With no step to take, one is taken on zeros to learn the shapes, and thrown away.
     with nullcontext() if steps else trial(map(network.node, names)):
         for t in range(max(steps, 1)):
@@ -239,42 +220,15 @@ def _stepwise(
             here = {n: at_step(v, t) for n, v in inputs.items()}
             following: States = {}
             step_nodes(network, names, here, now, own, following)
-            for name in names:
+            for name in wanted:
                 sent[name].append(now[name])
+            for name, after_each in carried.items():
+                kept = following.get(name, ())
+                after_each.append(kept[:-1] if name in network.plan.remembered else kept)
             if steps:
                 own = following
-    for name in names:
+    for name in wanted:
         values[name] = stacked(sent[name], steps)
+    for name, after_each in carried.items():
+        values[carried_by(name)] = stacked(after_each, steps)
     after.update(own)
-
-
-def by_program(
-    network: Network,
-    names: tuple[str, ...],
-    inputs: Inputs,
-    values: Values,
-    state: States,
-    after: States,
-    keep: Collection[str],
-    moment: Moment | None = None,
-) -> bool:
-    """Work nodes as one list of instructions, if they serve them and nobody learns.
-
-    ``moment``: what the network is now, if that is known.
-    """
-    like = next(iter(inputs.values()))
-    if not len(like):
-        return False
-    seen = seen_of(network.plan, names, keep)
-    program = program_for(network, names, seen, like, moment)
-    if program is None:
-        return False
-    feeds = entering(network, program, inputs, values, 1)
-    if program.wants_gradient(feeds, state):
-        return False
-    done = program.run(feeds, state, like, like.shape[:2], moment)
-    if done is None:
-        return False
-    values.update(done[0])
-    after.update(done[1])
-    return True

@@ -58,3 +58,16 @@ class StatefulModule(nn.Module):
             y, state = self.step(x, state)
             outputs.append(y)
         return torch.stack(outputs) if outputs else torch.empty_like(xs), state
+
+    def states(self, xs: Tensor, state: State) -> State:
+        """The state after every step of ``xs`` (T, B, *features): each variable (T, B, ...).
+
+        Gives what ``scan`` carries from step to step; a subclass may do it faster.
+        """
+        after: list[State] = []
+        for t in range(len(xs)):
+            _, state = self.scan(xs[t : t + 1], state)
+            after.append(state)
+        if not after:
+            return tuple(v.new_zeros(0, *v.shape) for v in state)
+        return tuple(torch.stack(steps) for steps in zip(*after, strict=True))

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from torch import Tensor, nn
 
 from .arrivals import arriving, nothing, state_of
 from .folding import in_order_of_torch
 from .input_checks import Inputs
+from .looked import Moment
 from .network import Network
 from .ordered import work_in_order
 from .program import Program
@@ -47,8 +48,11 @@ def step(network: Network, inputs: Inputs, state: States) -> tuple[Values, State
     values: Values = {}
     after: States = {}
     for stage in plan.stages:
-        if not (stage.loop and _by_program(network, stage.names, inputs, values, state, after)):
-            step_nodes(network, stage.names, inputs, values, state, after)
+        names, keep = stage.names, plan.outputs
+        if not (
+            stage.loop and by_program(network, names, inputs, values, state, after, keep, None, 1)
+        ):
+            step_nodes(network, names, inputs, values, state, after)
     return values, after
 
 
@@ -66,24 +70,41 @@ def entering(
     return {n: nothing(network, n, inputs, lead) if n in idle else known[n] for n in program.feeds}
 
 
-def _by_program(
+def by_program(
     network: Network,
     names: tuple[str, ...],
     inputs: Inputs,
     values: Values,
     state: States,
     after: States,
+    keep: Collection[str],
+    moment: Moment | None = None,
+    lead: int = 2,
 ) -> bool:
-    """One step of a loop by instructions, if they serve it and nobody learns."""
+    """Work nodes as one list of instructions, if they serve them and nobody learns.
+
+    Args:
+        network: what is worked.
+        names: the nodes, in the order of work.
+        inputs: the Input tensors.
+        values: what nodes sent; theirs come to it.
+        state: the state before.
+        after: takes theirs.
+        keep: nodes whose values are wanted.
+        moment: what the network is now, if that is known.
+        lead: dimensions of values before the features: 2 of a chunk, 1 of a step.
+    """
     like = next(iter(inputs.values()))
-    seen = seen_of(network.plan, names, network.plan.outputs)
-    program = program_for(network, names, seen, like)
+    if lead == 2 and not len(like):
+        return False
+    seen = seen_of(network.plan, names, keep)
+    program = program_for(network, names, seen, like, moment)
     if program is None:
         return False
-    feeds = entering(network, program, inputs, values, 0)
+    feeds = entering(network, program, inputs, values, lead - 1)
     if program.wants_gradient(feeds, state):
         return False
-    done = program.run(feeds, state, like, like.shape[:1])
+    done = program.run(feeds, state, like, like.shape[:lead], moment)
     if done is None:
         return False
     values.update(done[0])
@@ -108,9 +129,11 @@ def step_nodes(
     after: States,
 ) -> None:
     """One step of some nodes: inputs from ``values``, outputs and states into them."""
+    early = network.plan.early
+    lines = {name: line_of(network, name, inputs, state) for name in names if name in early}
     for name in names:
-        if name in network.plan.early:
-            values[name] = network.stateful(name).emit(_line(network, name, inputs, state))
+        if name in lines:
+            values[name] = network.stateful(name).emit(lines[name])
             continue
         x = inputs[name] if name in inputs else arriving(network, name, values, state, inputs)
         module = network.node(name)
@@ -124,16 +147,15 @@ def step_nodes(
             values[name], own = step_of(name, module, x, state_of(network, name, state, x))
         if own is not None:
             after[name] = own
-    for name in names:
-        if name in network.plan.early:
-            x = arriving(network, name, values, state, inputs)
-            after[name] = network.stateful(name).absorb(x, _line(network, name, inputs, state))
+    for name, line in lines.items():
+        x = arriving(network, name, values, state, inputs)
+        after[name] = network.stateful(name).absorb(x, line)
     for name in names:
         if name in network.plan.remembered:
             after[name] = (*after.get(name, ()), values[name])
 
 
-def _line(network: Network, name: str, inputs: Inputs, state: States) -> State:
+def line_of(network: Network, name: str, inputs: Inputs, state: States) -> State:
     """The state of a node that sends before it receives."""
     like = nothing(network, name, inputs, 0)
     return state_of(network, name, state, like) or network.stateful(name).initial_state(like)

@@ -18,7 +18,7 @@ from torch.utils.hooks import RemovableHandle
 from .arrivals import merge, sent_before, state_of
 from .input_checks import Inputs
 from .kernels.choose import choose
-from .kernels.generated.made import at_hand
+from .kernels.generated.made import asked, at_hand
 from .kernels.generated.scan import exact, scan, serves
 from .kernels.generated.symbol import Pen, Symbol, UnsuitedError, Written, written
 from .kernels.observed import is_observed
@@ -33,9 +33,9 @@ from .unchanged import Unchanged
 from .values import Values
 from .work import hooks_of
 
-WORTH, LARGE = 256, 2**19
-"""Nodes times steps, and times elements, from which on it is worth to compile a loop that is not at
-hand."""
+WORTH, OFTEN, LARGE = 256, 2048, 2**19
+"""Nodes times steps from which on a loop that is not at hand is worth compiling, in one run and in
+all of these together; and times elements, in one. Stepping takes a hundredth of that for less."""
 
 
 @dataclass
@@ -256,7 +256,8 @@ def rounds_freely(network: Network, first: Tensor) -> bool:
 
     Its steps are then worked by one kernel in every mode, lest their last bits differ.
     """
-    if torch.compiler.is_compiling() or is_observed(first):
+    # First what every step can be told without a look.
+    if not network.plan.looping or torch.compiler.is_compiling() or is_observed(first):
         return False
     key = (None, first.dtype, first.device)
     if key not in network.stretches:
@@ -268,9 +269,9 @@ def rounds_freely(network: Network, first: Tensor) -> bool:
 
 def _together(network: Network, stage: Stage, first: Tensor) -> Together:
     plan = network.plan
-    alone = _alone(network, stage.names, first)
+    lead = alone(network, stage.names, first)
     # Outside a loop torch works a chunk at once, and as it would a step.
-    if alone is None or not (stage.loop or alone.exact):
+    if lead is None or not (stage.loop or lead.exact):
         return Together()
     place = plan.stages.index(stage)
     there = {name for earlier in plan.stages[:place] for name in earlier.names}
@@ -279,20 +280,22 @@ def _together(network: Network, stage: Stage, first: Tensor) -> Together:
         sources = {s.name for name in later.names for s in plan.sources[name]} - {*later.names}
         if not (sources.intersection(names) and sources <= {*there, *names}):
             continue
-        more = _alone(network, later.names, first)
+        more = alone(network, later.names, first)
         if more is not None and more.exact and network.shapes[later.names[0]] == shape:
             names += later.names
     count = sum(not isinstance(network.node(name), nn.Identity) for name in names)
-    return Together(tuple(names), alone.exact) if stage.loop or count > 1 else Together()
+    return Together(tuple(names), lead.exact) if stage.loop or count > 1 else Together()
 
 
-def _alone(network: Network, names: tuple[str, ...], first: Tensor) -> Together | None:
+def alone(network: Network, names: tuple[str, ...], first: Tensor) -> Together | None:
     """Nodes that can be written down, by themselves."""
     shape = network.shapes[names[0]]
     if shape is None or any(name in network.plan.inputs for name in names):
         return None
     try:
-        found = write(network, names, names, first.new_empty(1).expand(1, *shape))
+        # Only asked once: a history of it would be missing when a chunk is worked anew.
+        with torch.no_grad():
+            found = write(network, names, names, first.new_empty(1).expand(1, *shape))
     except UnsuitedError:
         return None
     settled = exact(found.written.loop)
@@ -308,8 +311,12 @@ def work(
     after: States,
     keep: Collection[str],
     moment: Moment,
+    times: int = 1,
 ) -> bool:
-    """All steps of some nodes as one loop; False, and nothing done, if none serves them."""
+    """All steps of some nodes as one loop; False, and nothing done, if none serves them.
+
+    ``times``: how often that is done, which makes it worth to compile one.
+    """
     first = next(iter(inputs.values()))
     names = nodes.names
     shape = network.shapes[names[0]] if names else None
@@ -324,9 +331,9 @@ def work(
     try:
         stretch = _written_now(network, names, wanted, like, moment)
         loop = stretch.written.loop
-        results = len(first) * len(names)
-        worth = results >= WORTH or results * like.numel() >= LARGE
-        worth = worth or at_hand(loop) or not nodes.exact
+        results = len(first) * len(names) * times
+        worth = not nodes.exact or results * like.numel() >= LARGE or at_hand(loop)
+        worth = worth or (results >= WORTH and asked(loop, results) >= OFTEN)
         if not (worth and serves(loop, kernels)):
             return False
         xs = [_array(source, inputs, values, first, like) for source in stretch.arrays]

@@ -82,7 +82,7 @@ def _course(program: Program, frame: Frame, like: Tensor) -> Course:
     known = frame.course
     if isinstance(known, Course) and known.learns == learns:
         return known
-    course = Course(program, learns, Learning(program.script, like), like)
+    course = Course(program, frame, learns, Learning(program.script, like), like)
     if all(t.is_leaf for t in course.learning.tensors):
         # A parameter that is made of others has a history, which serves once.
         frame.course = course
@@ -94,6 +94,7 @@ class Course:
 
     Args:
         program: the instructions.
+        frame: where things lie.
         learns: of each parameter, whether a gradient flows into it.
         learning: those into which it does.
         like: any input, which tells batch and dtype.
@@ -103,7 +104,12 @@ class Course:
     """
 
     def __init__(
-        self, program: Program, learns: list[bool], learning: Learning, like: Tensor
+        self,
+        program: Program,
+        frame: Frame,
+        learns: list[bool],
+        learning: Learning,
+        like: Tensor,
     ) -> None:
         self.learns, self.learning = learns, learning
         tensors = learning.tensors
@@ -116,6 +122,7 @@ class Course:
         batch, offset = like.shape[0], program.taped.offset
         self._inside, self._offset = np.array([*offset], np.int64), offset
         self._apart = np.array([*offset.values()], np.int64) * batch * like.element_size()
+        self._addresses = np.array(frame.addresses, np.int64)
         self._batch, self._room = batch, batch * program.taped.room
         self._rows = script.rows
         self._neurons = {n[-1]: (k, n) for k, n in enumerate(program.neurons)}
@@ -150,7 +157,7 @@ class Course:
         made = [like.new_empty(frame.shapes[place]) for place in self._made]
         states = [v.clone() for v in given[feeds:]]
         tape = like.new_empty(self._room)
-        addresses = np.array(frame.addresses, np.int64)
+        addresses = self._addresses.copy()
         addresses[self._inside] = self._apart + tape.data_ptr()
         addresses[self._moving] = [*map(Tensor.data_ptr, (*given[:feeds], *made, *states))]
         self._launch(frame, addresses, 1, self._batch)

@@ -16,6 +16,11 @@ Values = dict[str, Sent]
 """Node name -> what it sends."""
 
 
+def carried_by(name: str) -> str:
+    """The key under which values hold what a node carried after each step: no name of a node."""
+    return f"{name}\0"
+
+
 def at_port(values: Values, source: Source) -> Tensor:
     """What arrives from a source, of several outputs the right one."""
     value = values[source.name]

@@ -13,11 +13,11 @@ from t1c import ir
 from t1c.ir.errors import ShapeError
 from t1c.ir.primitives.neuron import PLAIN, Neuron, SpikingNeuron, parameter_shape
 
-from ..engine.kernels.neuron import scan
+from ..engine.kernels.neuron import scan, states
 from ..engine.kernels.observed import is_observed
 from ..engine.kernels.rule import COEFFICIENTS, Rule
 from ..engine.kernels.scan import Coefficients as Laid
-from ..engine.scanned import ScannedModule, scanned
+from ..engine.scanned import ScannedModule, is_scanned, scanned
 from ..engine.stateful import State
 from .exporting import Shape, array, exports
 from .registry import imports
@@ -146,6 +146,14 @@ class NeuronModule(ScannedModule):
         return scan(
             xs, state, self.laid(xs.shape[2:], xs.dtype, xs.device), self.rule, self.kernels
         )
+
+    def states(self, xs: Tensor, state: State) -> State:
+        """The state after every step, in one kernel where it tells."""
+        found = None
+        if is_scanned(self) and len(xs):
+            laid = self.laid(xs.shape[2:], xs.dtype, xs.device)
+            found = states(xs, state, laid, self.rule, self.kernels)
+        return super().states(xs, state) if found is None else found
 
     def _over(self, name: str, features: tuple[int, ...]) -> Tensor:
         value = self._parameter(name).to(torch.float64)

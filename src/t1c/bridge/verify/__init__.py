@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from .api import read_graph, verify
+from .api import verify
 from .causes import Cause
 from .compare import Count
 from .report import Parting, Report, VerificationError
 
-__all__ = ["Cause", "Count", "Parting", "Report", "VerificationError", "read_graph", "verify"]
+__all__ = ["Cause", "Count", "Parting", "Report", "VerificationError", "verify"]

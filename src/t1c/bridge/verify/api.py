@@ -20,6 +20,7 @@ from ..executor import GraphExecutor
 from ..from_ir import ir_to_torch
 from ..modules.registry import node_of
 from .causes import Cause, Search
+from .changes import unlike
 from .compare import compare
 from .executors import ExecutorSide
 from .kinds import Kind, module_side
@@ -112,17 +113,6 @@ def verify(
     return _report(first, second, xs, dtype, tolerance, nodes)
 
 
-def read_graph(path: str | os.PathLike[str], dt: float | None = None) -> ir.Graph:
-    """The graph in a ``.t1c`` or ``.nir`` file; ``dt`` in seconds, if the latter does not say it.
-
-    Raises:
-        T1CError: the file is not valid, or this installation cannot read it.
-    """
-    if not os.fspath(path).endswith(".nir"):
-        return ir.read(path)
-    return nir.read(path, dt=dt)
-
-
 def _report(
     first: Side, second: Side, xs: Xs, dtype: torch.dtype, tolerance: float, nodes: bool
 ) -> Report:
@@ -162,8 +152,12 @@ def _report(
     steps, batch = tensors(xs)[0].shape[:2]
     runs = tuple(_run(side, trace, xs, tolerance) for side, trace in traced if side in graphs)
     fired = [*mine.fired.values(), *theirs.fired.values()]
+    unalike = []
+    agree = not found.places and all(run.differing == run.rounding for run in runs)
+    if graph is not None and agree:
+        unalike = unlike(graph, second if graph is first else first)
     return Report(
-        agree=not found.places and all(run.differing == run.rounding for run in runs),
+        agree=agree,
         a=first.label,
         b=second.label,
         dtype=str(dtype).removeprefix("torch."),
@@ -182,6 +176,7 @@ def _report(
         tested=tested,
         runs=runs,
         silent=bool(fired) and not any(fired),
+        unlike=tuple(unalike),
     )
 
 
@@ -215,7 +210,7 @@ def _loaded(side: Executable, dt: float | None) -> ir.Graph | nn.Module | tuple[
                 Problem(f"a {type(side).__name__}", "a graph, a path, an executor or a module")
             )
         return side
-    return os.fspath(side), read_graph(side, dt)
+    return os.fspath(side), nir.read_graph(side, dt)
 
 
 def _side(

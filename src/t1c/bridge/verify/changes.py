@@ -115,6 +115,37 @@ def parameter_changes(side: ExecutorSide, other: Side, node: str) -> Iterator[Ch
 
     First those of the node that parts, then each in all nodes where it differs, then all at once.
     """
+    differing = _differing(side, other)
+    for field, found in differing.items():
+        if node in found:
+            yield _taken({field: {node: found[node]}}, 1)
+    for field, found in differing.items():
+        if list(found) != [node]:
+            yield _taken({field: found}, 1)
+    if len(differing) > 1:
+        yield _taken(differing, 2)
+
+
+def unlike(side: ExecutorSide, other: Side) -> list[str]:
+    """What both sides show of a node and is not the same, such as ``fc1.weight (3 of 48 ...)``."""
+    differing = _differing(side, other)
+    found = []
+    for name in side.executor.plan.order:
+        fields = {f: nodes[name] for f, nodes in differing.items() if name in nodes}
+        if "tau" in fields:
+            fields.pop("beta", None)  # says the same again
+        found += [f"{name}.{field} ({_gap([pair])})" for field, pair in fields.items()]
+        mine, theirs = side.executor.node(name), other.module(name)
+        if isinstance(mine, NeuronModule) and isinstance(theirs, NeuronModule):
+            before, after = _options(mine), _options(theirs)
+            found += [
+                f"{name}.{o} ({v!r} and {after[o]!r})" for o, v in before.items() if v != after[o]
+            ]
+    return found
+
+
+def _differing(side: ExecutorSide, other: Side) -> dict[str, dict[str, tuple[Tensor, Tensor]]]:
+    """Field -> node -> (this side's, the other's), where both show it and it is not the same."""
     differing: dict[str, dict[str, tuple[Tensor, Tensor]]] = {}
     for name in side.executor.plan.order:
         theirs = other.module(name)
@@ -125,14 +156,7 @@ def parameter_changes(side: ExecutorSide, other: Side, node: str) -> Iterator[Ch
                 continue
             if not _equal(old, there[field]):
                 differing.setdefault(field, {})[name] = old.cpu(), there[field].cpu()
-    for field, found in differing.items():
-        if node in found:
-            yield _taken({field: {node: found[node]}}, 1)
-    for field, found in differing.items():
-        if list(found) != [node]:
-            yield _taken({field: found}, 1)
-    if len(differing) > 1:
-        yield _taken(differing, 2)
+    return differing
 
 
 def value_changes(side: ExecutorSide, other: Side) -> Iterator[Change]:
@@ -170,8 +194,7 @@ def _taken(taken: dict[str, dict[str, tuple[Tensor, Tensor]]], size: int) -> Cha
     kinds, words = zip(*(_WORDS.get(f, (f, f)) for f in taken), strict=True)
     new, old = "other values", "its own"
     if len(taken) == 1:
-        pairs = next(iter(taken.values())).values()
-        old, new = (_brief(torch.cat([p[i].double().flatten() for p in pairs])) for i in (0, 1))
+        old, new = _told_apart(list(next(iter(taken.values())).values()))
     said = f"the {' and '.join(words)} of {_named(nodes)} were {new}"
     if kinds == ("bias",) and new == "0":
         said = f"{_named(nodes)} had no bias"
@@ -186,8 +209,12 @@ def threshold_change(side: ExecutorSide, node: str, factor: float) -> Change:
     def take(executor: GraphExecutor) -> None:
         _take(executor, node, "v_threshold", new)
 
-    said = f"the threshold of {node!r} were about {_brief(new, 3)}"
-    return Change("threshold", (node,), 1, said, _brief(old), take)
+    have = _brief(old)
+    about = next(
+        (text for digits in (3, 6, 17) if (text := _brief(new, digits)) != have), "another"
+    )
+    said = f"the threshold of {node!r} were about {about}"
+    return Change("threshold", (node,), 1, said, have, take)
 
 
 def _option_change(
@@ -296,6 +323,24 @@ def _fits(new: Tensor, old: Tensor, module: nn.Module) -> bool:
 def _equal(a: Tensor, b: Tensor) -> bool:
     """Whether two parameters that fit say the same."""
     return bool((a.double().cpu().flatten() == b.double().cpu().flatten()).all())
+
+
+def _told_apart(pairs: list[tuple[Tensor, Tensor]]) -> tuple[str, str]:
+    """Two sides of parameters in words that are not the same."""
+    both = [torch.cat([pair[i].double().flatten() for pair in pairs]) for i in (0, 1)]
+    for digits in (6, 9, 17):
+        old, new = (_brief(value, digits) for value in both)
+        if old != new:
+            return old, new
+    return "its own", f"other numbers between the same ends ({_gap(pairs)})"
+
+
+def _gap(pairs: list[tuple[Tensor, Tensor]]) -> str:
+    """How many numbers differ, and by how much."""
+    flat = [torch.broadcast_tensors(a.double().flatten(), b.double().flatten()) for a, b in pairs]
+    gaps = torch.cat([(a - b).abs() for a, b in flat])
+    count = int((gaps != 0).sum())
+    return f"{count:,} of {gaps.numel():,} differ, by up to {float(gaps.max()):.3g}"
 
 
 def _named(scope: tuple[str, ...]) -> str:

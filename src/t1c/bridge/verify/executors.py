@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from t1c import ir
 from t1c.ir.primitives.neuron import parameter_shape
 
-from ..engine.arrivals import arriving
+from ..engine.arrivals import reached
 from ..engine.state_checks import States
 from ..engine.stateful import State
 from ..engine.step import step_by_node
@@ -152,33 +152,26 @@ def _potentials(
 
     Each neuron is stepped once more on what reached it, which repeats the very same arithmetic.
     """
-    potentials: dict[str, list[Tensor]] = {}
+    potentials: dict[str, Tensor] = {}
     thresholds: dict[str, Tensor] = {}
-    own: States = {}
-    before: dict[str, Any] = {}
-    for t in range(len(next(iter(inputs.values())))):
-        now = {
-            name: tuple(part[t] for part in value) if isinstance(value, tuple) else value[t]
-            for name, value in values.items()
-        }
-        here = {name: x[t] for name, x in inputs.items()}
-        for name in executor.plan.order:
-            module = executor.node(name)
-            if not isinstance(module, NeuronModule | ThresholdModule):
-                continue
-            x = here[name] if name in here else arriving(executor.network, name, now, before, here)
-            if isinstance(module, ThresholdModule):
-                potentials.setdefault(name, []).append(x)
-                laid = parameter_shape(tuple(module.threshold.shape), tuple(x.shape[1:]))
-                thresholds[name] = module.threshold.reshape(laid)
-                continue
-            state = own.get(name) or module.initial_state(x)
-            u, own[name] = tested(module, x, state)
-            potentials.setdefault(name, []).append(u)
-            if "v_threshold" in module.exact:
-                thresholds[name] = module.coefficients(x)["v_threshold"]
-        before = {name: (now[name],) for name in executor.plan.remembered}
-    return {name: torch.stack(us) for name, us in potentials.items()}, thresholds
+    for name in executor.plan.order:
+        module = executor.node(name)
+        if not isinstance(module, NeuronModule | ThresholdModule):
+            continue
+        xs = reached(executor.network, name, inputs, values, {})
+        if isinstance(module, ThresholdModule):
+            potentials[name] = xs
+            laid = parameter_shape(tuple(module.threshold.shape), tuple(xs.shape[2:]))
+            thresholds[name] = module.threshold.reshape(laid)
+            continue
+        own, membranes = module.initial_state(xs[0]), []
+        for x in xs:
+            u, own = tested(module, x, own)
+            membranes.append(u)
+        potentials[name] = torch.stack(membranes)
+        if "v_threshold" in module.exact:
+            thresholds[name] = module.coefficients(xs[0])["v_threshold"]
+    return potentials, thresholds
 
 
 def tested(module: NeuronModule, x: Tensor, state: State) -> tuple[Tensor, State]:

@@ -7,9 +7,15 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from t1c.ir.errors import Problem, T1CError
+from t1c.ir.table import html_table
 
 from .causes import Cause
 from .compare import Count
+
+LABEL = 14
+"""How many letters of a line say what it tells."""
+MOST_UNLIKE = 4
+"""So many unlike parameters are named in the text; ``unlike`` has all."""
 
 
 class VerificationError(T1CError, AssertionError):
@@ -118,6 +124,7 @@ class Report:
     tested: int
     runs: tuple[RunCheck, ...] = ()
     silent: bool = False
+    unlike: tuple[str, ...] = ()
 
     def __bool__(self) -> bool:
         return self.agree
@@ -165,10 +172,21 @@ class Report:
                 "  SILENT      no neuron fires on either side, so that little is shown: give an "
                 "input that drives them"
             )
+        if self.unlike:
+            told = ", ".join(self.unlike[:MOST_UNLIKE])
+            more = len(self.unlike) - MOST_UNLIKE
+            lines.append(
+                "  UNLIKE      they agree on these inputs, but differ in: "
+                + (f"{told} and {more} more" if more > 0 else told)
+            )
         lines += [_run(run, self.batch) for run in self.runs if run.differing]
         if self.parting is not None:
             lines += self._parting(self.parting)
         return "\n".join(lines)
+
+    def _repr_html_(self) -> str:
+        heading, *lines = str(self).split("\n")
+        return html_table(heading, (), [(line[:LABEL].strip(), line[LABEL:]) for line in lines])
 
     def _inside(self) -> str:
         if not self.nodes:
@@ -182,16 +200,14 @@ class Report:
 
     def _parting(self, p: Parting) -> list[str]:
         kind = "output" if p.is_output else "node"
-        sent = f"{p.what} {p.values[0]:.9g} in a, {p.values[1]:.9g} in b"
+        mine, theirs = _apart(p.values)
+        sent = f"{p.what} {mine} in a, {theirs} in b"
         if p.what == "potential":
             sent = "the potential differs, what is sent does not"
         place = f"step {p.step}, {kind} {p.node!r}, sample {p.sample}, element {_index(p.element)}"
         lines = [f"  part at     {place}: {sent}"]
-        seen = [
-            f"{u:.9g} in {name}"
-            for name, u in zip("ab", p.potentials, strict=True)
-            if u is not None
-        ]
+        shown = _apart(p.potentials)
+        seen = [f"{u} in {name}" for name, u in zip("ab", shown, strict=True) if u]
         if seen:
             text = f"  potential   {', '.join(seen)}"
             if p.threshold is not None:
@@ -214,6 +230,17 @@ class Report:
             others = "; or ".join(other.text for other in self.causes[1:])
             lines.append(f"              (or, as likely: {others})")
         return lines
+
+
+def _apart(values: tuple[float | None, float | None]) -> tuple[str, str]:
+    """Two numbers with enough digits to read differently, if they differ; '' for None."""
+    digits = 9 if values[0] == values[1] or _written(values, 9)[0] != _written(values, 9)[1] else 17
+    return _written(values, digits)
+
+
+def _written(values: tuple[float | None, float | None], digits: int) -> tuple[str, str]:
+    a, b = ("" if v is None else f"{v:.{digits}g}" for v in values)
+    return a, b
 
 
 def _counted(count: Count) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 
 import numpy as np
@@ -131,6 +132,10 @@ class MatMul(_Combination):
     def supposed(self, arriving: Sequence[Shape | None]) -> Sequence[Shape]:
         """One matrix does not tell the other."""
         return ()
+
+    def macs(self, arriving: Sequence[Shape] = ()) -> int:
+        """One for each value of the output and each k, which the shapes of the inputs tell."""
+        return math.prod(self.merge(arriving)) * arriving[0][-1]
 
     def merge_values(self, inputs: Sequence[Array]) -> Array:
         """Multiply and add, one k after another, in the dtype of the inputs."""

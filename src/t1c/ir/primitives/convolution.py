@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -127,6 +128,11 @@ class _Plain(_Convolution):
         """(in, *size) becomes (out, *counts)."""
         return convolved_shape(shape, self.weight.shape, *self.options)
 
+    def macs(self, arriving: Sequence[Shape] = ()) -> int:
+        """Each value of the output takes one window of weights."""
+        outputs = self.output_shape(self.reached_by(arriving))
+        return math.prod(outputs) * math.prod(self.weight.shape[1:])
+
     def step(self, x: Array, state: State) -> tuple[Array, State]:
         """Convolve, in the dtype of ``x``."""
         return convolve(x, self.weight, self.bias, *self.options), state
@@ -189,6 +195,12 @@ class SepConv2d(_Convolution):
         options = (self.stride, self.padding, self.dilation, weight[0])
         _, *size = convolved_shape(shape, weight, *options)
         return (self.pointwise_weight.shape[0], *size)
+
+    def macs(self, arriving: Sequence[Shape] = ()) -> int:
+        """One window for each channel of each place, then one of channels for each output."""
+        outputs, *places = self.output_shape(self.reached_by(arriving))
+        each = self.depthwise_weight.size + len(self.depthwise_weight) * outputs
+        return math.prod(places) * each
 
     def step(self, x: Array, state: State) -> tuple[Array, State]:
         """Convolve twice, in the dtype of ``x``."""
@@ -301,6 +313,12 @@ class _Transposed(_Convolution):
                 )
             )
         return (self.weight.shape[1] * self.groups, *size)
+
+    def macs(self, arriving: Sequence[Shape] = ()) -> int:
+        """Each value of the input takes one window of weights, what is cut off of it included."""
+        shape = self.reached_by(arriving)
+        self.output_shape(shape)
+        return math.prod(shape) * math.prod(self.weight.shape[1:])
 
     def step(self, x: Array, state: State) -> tuple[Array, State]:
         """Convolve what is spread out by the stride with the weight turned around."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from enum import StrEnum
 
 import numpy as np
@@ -26,6 +28,11 @@ def dense_shape(weight: Shape, shape: Shape) -> Shape:
             )
         )
     return (*shape[:-1], weight[0])
+
+
+def dense_macs(weight: Shape, shape: Shape) -> int:
+    """A weight (out, in) on each vector of an input (..., in)."""
+    return math.prod(dense_shape(weight, shape)) * weight[1]
 
 
 def dense(x: Array, weight: Array, bias: Array) -> Array:
@@ -58,6 +65,10 @@ class _Dense(Node):
     def output_shape(self, shape: Shape) -> Shape:
         """(..., in) becomes (..., out)."""
         return dense_shape(self.weight.shape, shape)
+
+    def macs(self, arriving: Sequence[Shape] = ()) -> int:
+        """Every weight once, for each vector of the input."""
+        return dense_macs(self.weight.shape, self.reached_by(arriving))
 
     def step(self, x: Array, state: State) -> tuple[Array, State]:
         """Multiply and add, in the dtype of ``x``."""
@@ -125,6 +136,10 @@ class Linear(Node):
     def output_shape(self, shape: Shape) -> Shape:
         """(..., in) becomes (..., out)."""
         return dense_shape(self.weight.shape, shape)
+
+    def macs(self, arriving: Sequence[Shape] = ()) -> int:
+        """Every weight once, for each vector of the input."""
+        return dense_macs(self.weight.shape, self.reached_by(arriving))
 
     def step(self, x: Array, state: State) -> tuple[Array, State]:
         """Multiply, in the dtype of ``x``."""

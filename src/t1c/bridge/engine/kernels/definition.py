@@ -50,6 +50,19 @@ def _bounded(v: Tensor, v_min: Tensor, rule: Rule) -> Tensor:
     return torch.where(v < v_min, v_min, v) if rule.bounded else v
 
 
+def carried(u: Tensor, fired: Tensor, c: Sequence[Tensor], rule: Rule) -> Tensor:
+    """The membranes that steps carry on, from those when firing was tested and the outputs.
+
+    Of every reset but 'carry', which needs to know more.
+    """
+    _, _, _, threshold, target, _, _, v_min = c
+    if rule.reset == "subtract" and not rule.delay:
+        u = u - fired * threshold
+    elif rule.reset != "no_fire" and not rule.delay:
+        u = _jump(u, fired, target, rule)
+    return _bounded(u, v_min, rule)
+
+
 def _settle(v: Tensor, drive: Tensor, c: Sequence[Tensor], rule: Rule) -> tuple[Tensor, Tensor]:
     """(output, membrane to carry on); mirrors ``SpikingNeuron`` line by line."""
     beta, _, _, threshold, target, *_ = c

@@ -53,10 +53,11 @@ def affine(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
     if torch.is_grad_enabled() and any(t.requires_grad for t in tensors):
         y: Tensor = _Affine.apply(x, weight, bias)  # type: ignore[no-untyped-call]
         return y
-    return _affine(x, weight, bias)
+    return sums(x, weight, bias)
 
 
-def _affine(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+def sums(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+    """The same without a gradient."""
     from .numba_events import affine as kernel
 
     w, tiled = _in_tiles(weight, len(x))
@@ -89,55 +90,63 @@ class _Affine(torch.autograd.Function):
             ctx.save_for_backward(x if bits is None else bits, weight)
         else:
             ctx.save_for_backward(None, weight)
-        return _affine(x, weight, bias)
+        return sums(x, weight, bias)
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, g: Tensor) -> Any:
         kept, weight = ctx.saved_tensors
         g = g.contiguous()
+        gb = g.sum(0) if ctx.needs_input_grad[2] else None
         gw = None
         if ctx.needs_input_grad[1]:
-            x = unpacked(kept, weight.shape[1], g.dtype)
-            gw = weight_gradient(x, g)
-        gx = g @ weight if ctx.needs_input_grad[0] else None
-        return gx, gw, g.sum(0) if ctx.needs_input_grad[2] else None
+            gw = weight_gradient(kept.detach(), g, weight.shape[1], gb)
+        return g @ weight if ctx.needs_input_grad[0] else None, gw, gb
 
 
-def weight_gradient(x: Tensor, g: Tensor) -> Tensor:
+def weight_gradient(x: Tensor, g: Tensor, inputs: int, total: Tensor | None = None) -> Tensor:
     """The gradient (out, in) of a weight.
 
     Args:
-        x: the inputs (M, in).
+        x: the inputs (M, in), or the bits of such spikes, as ``packed`` packs them.
         g: the gradients of the outputs (M, out).
+        inputs: how many there are.
+        total: ``g.sum(0)``, if that is known already.
     """
     if not x.numel() or not g.numel():
-        return g.new_zeros(g.shape[1], x.shape[1])
+        return g.new_zeros(g.shape[1], inputs)
     limit = crossing(
-        f"weight gradient of an affine {x.shape[1]}-{g.shape[1]}",
-        (1024, x.shape[1]),
-        x.dtype,
+        f"weight gradient of an affine {inputs}-{g.shape[1]}",
+        (1024, inputs),
+        g.dtype,
         lambda z: z.t() @ z.new_ones(len(z), g.shape[1]),
-        lambda z: _by_events(z, z.new_ones(len(z), g.shape[1])),
+        lambda z: _by_events(z, z.new_ones(len(z), g.shape[1]), inputs),
     )
     # An infinite gradient times an input of zero is not a number, which events would not see.
-    events = density(x.unsqueeze(0)) < limit and math.isfinite(float(g.sum()))
-    return _by_events(x, g).t() if events else g.t() @ x
+    whole = g if total is None else total
+    some = unpacked(x[:: max(1, len(x) // ROWS)], inputs, g.dtype)
+    if density(some.unsqueeze(1)) < limit and math.isfinite(float(whole.sum())):
+        return _by_events(x, g, inputs).t()
+    return g.t() @ unpacked(x, inputs, g.dtype)
 
 
-def _by_events(x: Tensor, g: Tensor) -> Tensor:
-    from .numba_events import BLOCK, affine_gradient, index_columns
+def _by_events(x: Tensor, g: Tensor, inputs: int) -> Tensor:
+    from .numba_events import BLOCK, affine_gradient, index_bits, index_columns
 
     x, g = x.contiguous(), g.contiguous()
-    inputs, blocks = x.shape[1], -(-len(x) // BLOCK)
-    starts = np.empty((blocks, inputs + 1), np.int32)
+    blocks, packs = -(-len(x) // BLOCK), x.dtype != g.dtype
+    begins, ends = (np.empty((blocks, inputs), np.int32) for _ in range(2))
     plain = np.empty((blocks, inputs), np.bool_)
     places = np.empty((blocks, BLOCK * inputs), np.int8)
-    share(index_columns, blocks, 2 * x.numel(), x.numpy(), starts, plain, places)
+    index = begins, ends, plain, places
+    kernel = index_bits if packs else index_columns
+    share(kernel, blocks, 2 * len(x) * inputs, x.numpy(), *index)
     gw = g.new_empty(inputs, g.shape[1])
-    work = x.numel() + gw.numel() * 8
-    index = starts, plain, places
-    share(affine_gradient, inputs, work, x.numpy(), g.numpy(), *index, gw.numpy(), multiple=16)
+    factors = g if packs else x
+    work = len(x) * inputs + gw.numel() * 8
+    share(
+        affine_gradient, inputs, work, factors.numpy(), g.numpy(), *index, gw.numpy(), multiple=16
+    )
     return gw
 
 

@@ -7,6 +7,9 @@ import math
 import torch
 from torch import Tensor
 
+LONG = 1024
+"""Elements that a period of coefficients has at least, so that loops over it are long."""
+
 
 def channels_last(x: Tensor) -> bool:
     """Whether a sequence (T, B, C, ...) lies in memory as (T, B, ..., C), and not as it reads."""
@@ -40,19 +43,19 @@ def copied(x: Tensor) -> Tensor:
 def periodic(coefficients: tuple[Tensor, ...], features: torch.Size, last: bool) -> Tensor:
     """Coefficients that broadcast over ``features`` as (8, P): element n has those at n modulo P.
 
-    P is as small as the coefficients allow, but not so small that a loop over P is short.
+    P is as small as the coefficients allow, and at least ``LONG``.
     """
     size = math.prod(features)
     if all(c.numel() == 1 for c in coefficients):
-        return torch.stack([c.reshape(1) for c in coefficients]).repeat(1, 512).contiguous()
+        return torch.stack([c.reshape(1) for c in coefficients]).repeat(1, LONG).contiguous()
     spread = torch.broadcast_tensors(*coefficients)[0].shape
     if last and math.prod(spread) == features[0] == (spread[0] if spread else 0):
         rows = torch.stack([c.expand(spread).reshape(-1) for c in coefficients])
-        return rows.repeat(1, -(-512 // features[0])).contiguous()
+        return rows.repeat(1, -(-LONG // features[0])).contiguous()
     rows = torch.stack([c.expand(features) for c in coefficients])
     if last:
         rows = rows.movedim(1, -1)
-    return rows.reshape(len(coefficients), size).contiguous()
+    return rows.reshape(len(coefficients), size).repeat(1, -(-LONG // max(1, size)))
 
 
 def reduced(g: Tensor, like: Tensor) -> Tensor:

@@ -23,3 +23,12 @@ def scan(
     if is_observed(xs, *state):
         return definition.scan(xs, state, c.tensors, rule)
     return called.scan(xs, state, c, rule, kernels)
+
+
+def states(
+    xs: Tensor, state: State, c: Coefficients, rule: Rule, kernels: str | None = None
+) -> State | None:
+    """The state after every step; None where it has to be stepped for: see ``scan.states``."""
+    if torch.compiler.is_compiling() or is_observed(xs, *state):
+        return None
+    return called.states(xs, state, c, rule, kernels)

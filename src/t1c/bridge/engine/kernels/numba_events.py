@@ -9,7 +9,8 @@ import numpy.typing as npt
 
 from .compiled import compiled
 from .vector_bits import mask_eight, mask_few
-from .vector_sums import active, add_graded_rows, add_rows
+from .vector_sums import BITS, active, add_graded_rows, add_rows
+from .vectors import LANES
 
 Array = npt.NDArray[Any]
 TILE = 256
@@ -152,7 +153,7 @@ def unpack(first: int, last: int, bits: Array, x: Array) -> None:
 
 @compiled
 def index_columns(
-    first: int, last: int, x: Array, starts: Array, plain: Array, places: Array
+    first: int, last: int, x: Array, begins: Array, ends: Array, plain: Array, places: Array
 ) -> None:
     """Where each input is active, for blocks ``first`` to ``last`` of rows of ``x`` (M, in).
 
@@ -160,31 +161,55 @@ def index_columns(
         first: the first block of ``BLOCK`` rows.
         last: the one after the last.
         x: the inputs.
-        starts: (blocks, in + 1): where the places of an input begin in those of its block.
+        begins: (blocks, in): where the places of an input begin in those of its block.
+        ends: (blocks, in): where they end.
         plain: (blocks, in): whether all that is active is 1.
         places: (blocks, BLOCK * in): rows within the block, one input after another.
     """
     inputs, flat = x.shape[1], x.reshape(-1)
-    at, ends = np.empty(inputs, np.int32), np.zeros(BLOCK + 1, np.int64)
-    index = np.empty(BLOCK * inputs + 8, np.int32)
+    found, index = np.zeros(BLOCK + 1, np.int64), np.empty(BLOCK * inputs + 8, np.int32)
     for b in range(first, last):
-        begin, own, to, ones = b * BLOCK, starts[b], places[b], plain[b]
+        begin, at, to, ones = b * BLOCK, ends[b], places[b], plain[b]
         rows = min(BLOCK, len(x) - begin)
-        own[:] = 0
+        at[:] = 0
         ones[:] = True
         for m in range(rows):
-            ends[m + 1], same = active(flat, (begin + m) * inputs, inputs, index, ends[m])
-            for k in range(ends[m], ends[m + 1]):
-                own[index[k] + 1] += 1
+            found[m + 1], same = active(flat, (begin + m) * inputs, inputs, index, found[m])
+            for k in range(found[m], found[m + 1]):
+                at[index[k]] += 1
                 if not same and x[begin + m, index[k]] != 1:
                     ones[index[k]] = False
+        n = 0
         for i in range(inputs):
-            own[i + 1] += own[i]
-            at[i] = own[i]
+            begins[b, i] = n
+            n += at[i]
+            at[i] = begins[b, i]
         for m in range(rows):
-            for k in range(ends[m], ends[m + 1]):
+            for k in range(found[m], found[m + 1]):
                 to[at[index[k]]] = m
                 at[index[k]] += 1
+
+
+@compiled
+def index_bits(
+    first: int, last: int, bits: Array, begins: Array, ends: Array, plain: Array, places: Array
+) -> None:
+    """The same of spikes that ``pack`` packed, each input in ``BLOCK`` places of its own."""
+    inputs = begins.shape[1]
+    for b in range(first, last):
+        begin, at, to = b * BLOCK, ends[b], places[b]
+        plain[b] = True
+        for i in range(inputs):
+            begins[b, i] = at[i] = i * BLOCK
+        for m in range(min(BLOCK, len(bits) - begin)):
+            row = bits[begin + m]
+            for j in range(len(row)):
+                mask = np.int64(row[j])
+                while mask:
+                    i = 8 * j + BITS[(mask & -mask) * LANES]
+                    to[at[i]] = m
+                    at[i] += 1
+                    mask &= mask - 1
 
 
 @compiled
@@ -193,7 +218,8 @@ def affine_gradient(
     last: int,
     x: Array,
     g: Array,
-    starts: Array,
+    begins: Array,
+    ends: Array,
     plain: Array,
     places: Array,
     gw: Array,
@@ -201,19 +227,19 @@ def affine_gradient(
     """Rows ``first`` to ``last`` of ``gw = x.T @ g``, the gradient of the weight (in, out).
 
     Of each block of rows of ``g``, a tile of columns at a time, which stays in the cache, those in
-    which an input is active are added up; see ``index_columns``.
+    which an input is active are added up; see ``index_columns``. ``x`` is read where it is not 1.
     """
     inputs, outs = gw.shape
     of, factors, to = g.reshape(-1), x.reshape(-1), gw.reshape(-1)
     tile = TILE // g.itemsize
     gw[first:last] = 0
-    for b in range(len(starts)):
-        own, index, begin = starts[b], places[b], b * BLOCK
+    for b in range(len(begins)):
+        index, begin = places[b], b * BLOCK
         for a in range(0, outs, tile):
             size = min(tile, outs - a)
             start = begin * outs + a
             for i in range(first, last):
-                k, n = own[i], own[i + 1]
+                k, n = begins[b, i], ends[b, i]
                 sums = i * outs + a
                 if n == k:
                     continue

@@ -39,5 +39,14 @@ class Rule:
 
 
 def compiled_for(rule: Rule) -> tuple[int, bool, bool, bool]:
-    """What a loop for CPUs is compiled for: the reset by number, its delay, many, bounded."""
-    return RESETS.index(rule.reset), rule.delay, rule.many, rule.bounded
+    """What a loop for CPUs is compiled for: the reset by number, its delay, many, bounded.
+
+    Where nothing is reset, a delay is no reason to compile it again.
+    """
+    delay = rule.delay and rule.reset != "none"
+    return RESETS.index(rule.reset), delay, rule.many, rule.bounded
+
+
+def is_prompt(rule: Rule) -> bool:
+    """Whether a spike, one at most, resets in its own step: a way back needs what was tested."""
+    return not (rule.delay or rule.many or rule.reset in ("hold", "carry"))

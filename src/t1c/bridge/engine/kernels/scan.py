@@ -34,7 +34,7 @@ class Coefficients:
     def __init__(self, tensors: tuple[Tensor, ...]) -> None:
         self.tensors = tensors
         self._laid: dict[tuple[torch.Size, bool], Tensor] = {}
-        self._written: dict[Rule, Written] = {}
+        self._written: dict[tuple[Rule, bool], Written] = {}
 
     def laid(self, features: torch.Size, last: bool) -> Tensor:
         """As compiled loops take them; see ``layout.periodic``."""
@@ -46,11 +46,15 @@ class Coefficients:
                 found = self._laid[key] = periodic(detached, features, last)
         return found
 
-    def written(self, rule: Rule) -> Written:
-        """As generated loops take them, with the loop of a neuron that has them."""
-        found = self._written.get(rule)
+    def written(self, rule: Rule, told: bool = False) -> Written:
+        """As generated loops take them, with the loop of a neuron that has them.
+
+        With ``told`` one that also writes its state after every step.
+        """
+        key = (rule, told)
+        found = self._written.get(key)
         if found is None:
-            found = self._written[rule] = neuron(rule, self.tensors)
+            found = self._written[key] = neuron(rule, self.tensors, told)
         return found
 
     @property
@@ -90,6 +94,33 @@ def scan(
     else:
         out, i, v, *_ = forward(xs, i, v, c, rule, keep=False)
     return out, ((v,) if i is None else (i, v))
+
+
+def states(
+    xs: Tensor, state: State, c: Coefficients, rule: Rule, kernels: str | None = None
+) -> State | None:
+    """The state of a neuron after every step, each (T, B, *features); arguments as of ``scan``.
+
+    None where kernels do not tell: a gradient flows, or they compute in another type than they
+    keep.
+    """
+    name = choose(xs, kernels)
+    wide = xs.dtype in (torch.float32, torch.float64)
+    flows = (xs.requires_grad, *(s.requires_grad for s in state), c.learning)
+    if name == "torch" or not wide or (torch.is_grad_enabled() and any(flows)):
+        return None
+    if name == "numba":
+        (_, *after), _ = generated.scan(c.written(rule, told=True), [xs], state)
+        return tuple(after)
+    i = state[0] if rule.synapse else None
+    out, _, _, tested, beside, currents = forward(xs, i, state[-1], c, rule, keep=True)
+    last = channels_last(xs)
+    if rule.reset == "carry":
+        carried = unflat(beside, xs.shape, last)
+    else:
+        u = unflat(tested, xs.shape, last)
+        carried = definition.carried(u, out, c.tensors, rule)
+    return (carried,) if i is None else (unflat(currents, xs.shape, last), carried)
 
 
 def forward(

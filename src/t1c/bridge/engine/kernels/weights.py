@@ -19,8 +19,9 @@ from torch.utils.weak import WeakTensorKeyDictionary
 
 from .fingerprint import fingerprint
 
-LARGE = 2**15
-"""Elements from which laying a weight out costs more than looking whether it is still the same."""
+LARGE, UNSEEN = 2**15, 2**22
+"""Elements from which laying a weight out costs more than looking whether it is still the same;
+and from which a look takes so long that it is left to whoever remembers something of a weight."""
 
 
 @dataclass(frozen=True)

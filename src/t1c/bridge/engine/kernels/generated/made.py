@@ -28,6 +28,7 @@ HOW: dict[str, Any] = {"nogil": True, "error_model": "numpy", "fastmath": False}
 """How loops are compiled: each operation by itself, as it is written."""
 
 _made: set[str] = set()
+_asked: dict[str, int] = {}
 _alive: list[Any] = []
 """Functions whose addresses were given away."""
 
@@ -42,6 +43,13 @@ def at_hand(loop: Loop) -> bool:
     """Whether the function of a loop was made before, by this process or by another."""
     text = source(loop)
     return text in _made or _path(text).exists()
+
+
+def asked(loop: Loop, results: int) -> int:
+    """How many results this process has asked of a loop that is not made, with these."""
+    text = source(loop)
+    _asked[text] = _asked.get(text, 0) + results
+    return _asked[text]
 
 
 @functools.cache

@@ -16,21 +16,25 @@ from .loop import Loop
 from .symbol import Pen, Written, written
 
 
-def neuron(rule: Rule, c: Sequence[Tensor]) -> Written:
-    """All steps of a neuron with these coefficients, in the order of ``rule.COEFFICIENTS``."""
+def neuron(rule: Rule, c: Sequence[Tensor], told: bool = False) -> Written:
+    """All steps of a neuron with these coefficients, in the order of ``rule.COEFFICIENTS``.
+
+    With ``told`` its state after every step is written too.
+    """
     alone = tuple(n for n, t in enumerate(c) if t.numel() == 1)
     laid = tuple(t for t in c if t.numel() > 1)
-    return Written(loop_of(rule, alone), laid, tuple(c[n] for n in alone))
+    return Written(loop_of(rule, alone, told), laid, tuple(c[n] for n in alone))
 
 
 @functools.lru_cache(maxsize=1024)
-def loop_of(rule: Rule, alone: tuple[int, ...] = ()) -> Loop:
+def loop_of(rule: Rule, alone: tuple[int, ...] = (), told: bool = False) -> Loop:
     """The loop that reads its input, writes what it sends, and carries its state.
 
     Args:
         rule: the options.
         alone: the coefficients that are one number, by number. They are the loop's single
             parameters, and the others its laid ones, each in their order.
+        told: behind what it sends, its state after the step is written too.
     """
     pen = Pen(torch.Size((1, 1)), torch.float32, torch.device("cpu"))
     laid = [n for n in range(len(COEFFICIENTS)) if n not in alone]
@@ -43,7 +47,7 @@ def loop_of(rule: Rule, alone: tuple[int, ...] = ()) -> Loop:
     sent: Any
     after: Any
     sent, after = definition.step(x, state, c, rule)
-    return written(pen, [sent], after).loop
+    return written(pen, [sent, *after] if told else [sent], after).loop
 
 
 @functools.lru_cache(maxsize=1024)

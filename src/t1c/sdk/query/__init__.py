@@ -1,0 +1,1 @@
+"""Questions to a graph: one node, the way between two, chains of primitives, numbers in arrays."""

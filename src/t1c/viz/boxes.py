@@ -1,0 +1,90 @@
+"""How large the box of a node is, and what is written in it."""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+HEIGHT = 44.0
+NARROWEST, WIDEST = 120.0, 260.0
+LETTER, SMALL_LETTER = 8.3, 6.6
+"""Widths of a letter of the name, 13 pixels high, and of the line below it, 11 pixels high."""
+MARGIN = 30.0
+ROUND = 20.0
+"""Widths are multiples of this, so that boxes below each other tend to be equally wide."""
+
+
+@dataclass(frozen=True)
+class Box:
+    """A width, a height, and two lines of text that fit."""
+
+    width: float
+    height: float
+    name: str
+    detail: str
+
+
+def node_box(node: Mapping[str, Any], prefix: str) -> Box:
+    """A node's name, without what the group around it says; its type, and the shape it gives."""
+    shapes = list(node["output_type"].values())
+    detail = " ".join([node["label"], *(("×".join(map(str, s)) or "scalar") for s in shapes)])
+    return _box(without(prefix, node["name"]), detail)
+
+
+def group_box(group: Mapping[str, Any], prefix: str, size: int) -> Box:
+    """A folded group's name; below it what it is and how many nodes it holds."""
+    name = without(prefix, group["name"])
+    return _box(name, f"{group_kind(group)}, {size} node{'s' * (size != 1)}")
+
+
+def group_kind(group: Mapping[str, Any]) -> str:
+    """What a group is, in a word."""
+    kind: str = group["kind"]
+    return {"graph": "nested graph", "repeat": f"{group['times']} equal parts"}.get(kind, kind)
+
+
+def without(prefix: str, name: str) -> str:
+    """The name without the prefix and a dot, if it begins with them."""
+    return name.removeprefix(f"{prefix}.") if prefix else name
+
+
+def _box(name: str, detail: str) -> Box:
+    wanted = MARGIN + max(letters(name) * LETTER, letters(detail) * SMALL_LETTER)
+    width = min(WIDEST, max(NARROWEST, -(-wanted // ROUND) * ROUND))
+    room = width - MARGIN
+    return Box(
+        width, HEIGHT, shortened(name, room / LETTER), shortened(detail, room / SMALL_LETTER)
+    )
+
+
+def letters(text: str) -> float:
+    """How wide a text is, in letters of the usual width."""
+    return sum(map(_letter, text))
+
+
+@cache
+def _letter(c: str) -> float:
+    if c in "fijlrtI.,:;'|!()[] -_":
+        return 0.66
+    if unicodedata.east_asian_width(c) in "WF":
+        return 1.8
+    return 1.35 if c in "mwMW@%×→…" else 1.12 if c.isupper() else 1.0
+
+
+def shortened(text: str, room: float) -> str:
+    """The text, or its two ends where it has more letters than ``room``."""
+    if letters(text) <= room:
+        return text
+    shown, head, tail = "…", 0, 0
+    while True:
+        if letters(text[:head]) < letters(text[len(text) - tail :]) * 0.6:
+            head += 1
+        else:
+            tail += 1
+        longer = f"{text[:head]}…{text[len(text) - tail :]}"
+        if letters(longer) > room:
+            return shown
+        shown = longer
