@@ -117,9 +117,9 @@ def still(x, steps):
 
 
 def table_rows(text):
-    """Node name -> cells, split at two spaces and more, header and footer included."""
+    """Node name -> cells, split at two spaces and more, of the first table that has it."""
     rows = [re.split(r" {2,}", line.strip()) for line in text.splitlines() if line.strip()]
-    return {row[0]: row[1:] for row in rows}
+    return {row[0]: row[1:] for row in reversed(rows)}
 
 
 def without_style(text):
@@ -146,6 +146,7 @@ def test_info_shows_a_table(t1c):
     assert rows["fc"] == ["Affine", "(4,)", "28", "112", "flatten"]
     assert rows["lif"] == ["LIF", "(4,)", "4", "32", "4", "fc"]
     assert rows["total"] == ["5 nodes", "4 edges", "32", "144", "4"]
+    assert "lif     tau 4 steps, v_threshold 1, r 4, v_leak 0, reset to zero\n" in result.stdout
     assert rows["steps"] == ["8"]
     assert rows["classes"] == ["a, b"]
     assert rows["nir.dt"] == ["0.0001"]

@@ -68,6 +68,14 @@ def test_other_resets_ask_only_whether_there_are_spikes():
     assert run(lif(spikes="multiple", reset="none"), inputs) == ([3, 2, 3], [3, 2, 3])
 
 
+def test_so_many_spikes_that_one_more_is_rounded_away_reset_too():
+    # Of 2**60 spikes, float64 cannot tell one less: the membrane is 0 behind them all the same.
+    many = 2.0**60
+    spikes, membrane = run(lif(spikes="multiple", reset="zero"), [many, 0.75, many, 0.5])
+    assert spikes == [many, 0, many, 0]
+    assert membrane == [0, 0.75, 0, 0.5]
+
+
 def test_a_delayed_subtraction_takes_off_what_was_sent():
     node = lif(spikes="multiple", reset="subtract", reset_delay=True)
     # u = 3.5, 3 spikes; 1.75 + 2 - 3 = 0.75; 0.375 + 1 = 1.375.

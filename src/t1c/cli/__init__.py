@@ -12,7 +12,7 @@
     compare.py    is it the same?          verify, diff, hash, stamp
     check.py      is it sound?             validate, lint, rules
     change.py     another file:            convert
-    picture.py    pictures:                visualize, export-html
+    picture.py    pictures:                visualize, export-html, plot
 
 What a verb needs is imported when it runs, so that help and version answer at once.
 """

@@ -86,7 +86,10 @@ def primitives(
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """List what nodes there are: fields, state, and since which version of the format."""
+    """List what nodes there are: fields, state, and since which version of the format.
+
+    Fields in brackets may be left out. With NAME, what that node computes is told too.
+    """
     from t1c import sdk
 
     show(sdk.describe_primitives() if name is None else sdk.describe_primitive(name), as_json)

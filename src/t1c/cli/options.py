@@ -55,8 +55,25 @@ Dt = Annotated[
         "--dt",
         metavar="TIME",
         parser=seconds,
-        help="One step of a .nir file that does not say it: seconds (1e-4), or with a unit "
-        "(100us).",
+        help="One step of a .nir file that does not say it, or of a recording: seconds (1e-4), or "
+        "with a unit (100us).",
+        show_default=False,
+    ),
+]
+Polarity = Annotated[
+    Literal["sum", "on", "off"] | None,
+    typer.Option(
+        metavar="CHANNEL",
+        help="Of a recording, for a network with one channel: sum, on or off.",
+        show_default=False,
+    ),
+]
+Sample = Annotated[
+    int | None,
+    typer.Option(
+        min=0,
+        metavar="N",
+        help="Which recording, in a file that holds many (.h5).",
         show_default=False,
     ),
 ]

@@ -3,28 +3,51 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any, Literal
 
 import typer
 
 from . import sources
 from .app import command
-from .options import Dt, Json, Model
+from .options import Dt, Json, Model, Steps
 from .verb import print_json, verb
 
 Title = Annotated[
     str | None,
     typer.Option(metavar="TEXT", help="Of the page. Default: the file's name.", show_default=False),
 ]
+Played = Annotated[
+    Path | None,
+    typer.Option(
+        "--input",
+        "-i",
+        metavar="DATA",
+        help="Samples, as for t1c run: the page plays what one of them does in the network.",
+        show_default=False,
+    ),
+]
+Sample = Annotated[
+    int, typer.Option(min=0, metavar="N", help="Which of the samples, counted from 0.")
+]
 
 
 @command()
 @verb
-def visualize(model: Model, title: Title = None, dt: Dt = None, as_json: Json = False) -> None:
+def visualize(
+    model: Model,
+    title: Title = None,
+    data: Played = None,
+    sample: Sample = 0,
+    steps: Steps = None,
+    dt: Dt = None,
+    as_json: Json = False,
+) -> None:
     """Show a network in the browser: a page that needs no net, kept in a temporary file."""
     from t1c import viz
 
-    _tell(viz.visualize(sources.network(model), _title(model, title), dt=dt), as_json)
+    network = sources.network(model)
+    activity = _activity(network, data, sample, steps, dt)
+    _tell(viz.visualize(network, _title(model, title), activity=activity, dt=dt), as_json)
 
 
 @command(name="export-html")
@@ -40,6 +63,9 @@ def export_html(
         ),
     ] = None,
     title: Title = None,
+    data: Played = None,
+    sample: Sample = 0,
+    steps: Steps = None,
     dt: Dt = None,
     as_json: Json = False,
 ) -> None:
@@ -53,10 +79,77 @@ def export_html(
     network = sources.network(model)
     drawn = {".svg": viz.to_svg, ".dot": viz.to_dot}.get(target.suffix)
     if drawn is None:
-        viz.export_html(network, target, _title(model, title), dt=dt)
+        activity = _activity(network, data, sample, steps, dt)
+        viz.export_html(network, target, _title(model, title), activity=activity, dt=dt)
+    elif data is not None:
+        raise typer.BadParameter(f"--input for a {target.suffix} file, which cannot play it")
     else:
         target.write_text(drawn(network, dt=dt), encoding="utf-8")
     _tell(target, as_json)
+
+
+@command()
+@verb
+def plot(
+    model: Model,
+    data: Annotated[
+        Path,
+        typer.Argument(metavar="DATA", help="Samples, as for t1c run.", show_default=False),
+    ],
+    figure: Annotated[
+        Path | None,
+        typer.Argument(
+            metavar="[FIGURE]",
+            help="The file to write: .png, .svg or .pdf. Default: MODEL_KIND.png in the working "
+            "folder.",
+            show_default=False,
+        ),
+    ] = None,
+    kind: Annotated[
+        Literal["raster", "membranes", "rates"],
+        typer.Option(
+            metavar="KIND",
+            help="raster: a mark for each spike; membranes: the potentials of the first five "
+            "neurons of each node; rates: the mean over neurons at each step.",
+        ),
+    ] = "raster",
+    node: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME",
+            help="Whose spikes; may be given several times. Default: of all spiking nodes.",
+            show_default=False,
+        ),
+    ] = None,
+    sample: Sample = 0,
+    steps: Steps = None,
+    dt: Dt = None,
+    as_json: Json = False,
+) -> None:
+    """Run a network on one sample, and draw its spikes, membranes or rates."""
+    from t1c import viz
+
+    name = "network" if str(model) == "-" else model.stem
+    target = figure or Path(f"{name}_{kind}.png")
+    network, samples = sources.network(model), sources.samples(data)
+    options: dict[str, Any] = {"kind": kind, "sample": sample, "steps": steps, "dt": dt}
+    drawn = viz.draw_run(network, samples, target, node or None, **options)
+    if as_json:
+        print_json({"figure": str(drawn)})
+    else:
+        typer.echo(drawn)
+
+
+def _activity(
+    network: Path, data: Path | None, sample: int, steps: int | None, dt: float | None
+) -> dict[str, Any] | None:
+    """What the page is to play: name -> (T, *features), or None without samples."""
+    if data is None:
+        return None
+    from t1c import sdk
+
+    found = sdk.record(network, sources.samples(data), sample=sample, steps=steps, dt=dt)
+    return {node: values[:, 0] for node, values in found.items()}
 
 
 def _title(model: Path, title: str | None) -> str | None:

@@ -10,7 +10,7 @@ import typer
 
 from . import sources
 from .app import command
-from .options import AllowNonfinite, BatchSize, Dt, DType, Json, Model, Steps
+from .options import AllowNonfinite, BatchSize, Dt, DType, Json, Model, Polarity, Sample, Steps
 from .sources import is_many
 from .verb import FAILED, show, verb
 
@@ -26,8 +26,8 @@ def run(
         list[Path],
         typer.Argument(
             metavar="DATA...",
-            help="The samples: an .npz file, or - to pipe one in; or several, folders of them, "
-            "patterns.",
+            help="The samples: an .npz file, or - to pipe one in; a recording of an event camera; "
+            "or several, folders of them, patterns.",
             show_default=False,
         ),
     ],
@@ -55,6 +55,8 @@ def run(
         bool, typer.Option("--quiet", "-q", help="No progress bar and no summary.")
     ] = False,
     dt: Dt = None,
+    polarity: Polarity = None,
+    sample: Sample = None,
     allow_nonfinite: AllowNonfinite = False,
     as_json: Json = False,
 ) -> None:
@@ -68,6 +70,10 @@ def run(
     at the last step, of an output that is final; prediction (N,), the class with the largest of
     these, where the output is one number per class; and with --keep-steps out (T, N, ...). A
     network with several outputs gives out_sum/NAME and so on for each.
+
+    A recording (.aedat4, .aedat, .raw, .dat, .es, .bin, .npy, .h5, or an .npz with t, x, y and p)
+    is one sample, whose events are counted in each step of --dt, as in
+    t1c run MODEL hand.aedat4 --dt 1ms.
 
     Several files, as in t1c run MODEL data/*.npz -o results/, each leave a file of the same name in
     the folder. Started again, the command passes over what is finished: what the same model made of
@@ -86,18 +92,21 @@ def run(
         "keep_steps": keep_steps,
         "allow_nonfinite": allow_nonfinite,
         "dt": dt,
+        "polarity": polarity,
     }
     network = sources.network(model)
     given = [sources.samples(path) for path in data]
     report: Report
     if output is not None and (several or _is_folder(output)):
+        if sample is not None:
+            raise typer.BadParameter("--sample is of one file, and results then are one file")
         with progress_bar(not quiet, "files") as bar:
             options |= {"progress": bar.progress, "stage": bar.stage}
             report = sdk.run_files(network, given, output, again=again, **options)
     else:
         with progress_bar(not quiet, "samples") as bar:
             options |= {"progress": bar.progress, "stage": bar.stage}
-            report = sdk.run_file(network, given[0], output, **options)
+            report = sdk.run_file(network, given[0], output, sample=sample, **options)
     if as_json or not quiet:
         show(report, as_json)
     if not report:

@@ -13,7 +13,7 @@ from .verb import NOT_UNDERSTOOD, tell_error, tracebacks
 
 GROUPS = {
     "Look into a file": ("info", "node", "stats", "trace", "find", "visualize", "export-html"),
-    "Run and measure": ("run", "profile", "analyze"),
+    "Run and measure": ("run", "plot", "profile", "analyze"),
     "Compare": ("diff", "verify", "compare", "hash", "stamp"),
     "Check": ("validate", "lint"),
     "Other": ("convert", "primitives", "rules"),

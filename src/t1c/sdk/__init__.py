@@ -51,6 +51,8 @@ from .query.find_pattern import Matches, find_pattern
 from .query.inspect_node import Neighbour, NodeReport, inspect_node
 from .query.statistics import ArrayStatistics, Statistics, get_node_statistics
 from .query.trace_path import NodePath, Paths, trace_path
+from .record import record
+from .recordings import is_recording, read_data, recording_samples
 from .report import Facts, Part, Report, Table
 from .run_files import FileRun, RunsReport, find_data, run_files
 from .run_report import RunReport, run_file
@@ -142,6 +144,7 @@ __all__ = [
     "get_stamp",
     "hash_file",
     "inspect_node",
+    "is_recording",
     "lint_graph",
     "list_lint_rules",
     "merge_graphs",
@@ -149,7 +152,10 @@ __all__ = [
     "node_infos",
     "profile_graph",
     "prune_disconnected",
+    "read_data",
     "read_samples",
+    "record",
+    "recording_samples",
     "run",
     "run_file",
     "run_files",

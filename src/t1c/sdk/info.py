@@ -154,9 +154,17 @@ def file_info(
         file_bytes=Path(path).stat().st_size,
         nodes=node_infos(graph),
         edges=len(graph.edges),
-        neurons=dict(_neurons(graph, seconds_in_step(graph, dt))),
+        neurons=dict(_neurons(graph, _step(graph, dt))),
         metadata=graph.metadata,
     )
+
+
+def _step(graph: ir.Graph, dt: float | None) -> float | None:
+    """How long a step is, if that is known; notes that look like a record may be anything."""
+    try:
+        return seconds_in_step(graph, dt)
+    except nir.ConventionError:
+        return None
 
 
 def _neurons(

@@ -52,11 +52,6 @@ class PrimitiveInfo(Report):
     fields: tuple[PrimitiveField, ...]
     meaning: str
 
-    @property
-    def summary(self) -> str:
-        """The first sentence of its meaning."""
-        return self.meaning.split("\n", 1)[0].replace("``", "")
-
     def parts(self) -> list[Part]:
         """Its meaning, its fields, its state."""
         rows = tuple(
@@ -84,11 +79,10 @@ class PrimitiveList(Report):
                 p.since,
                 ", ".join(p.state),
                 " ".join(f.name if f.required else f"[{f.name}]" for f in p.fields),
-                p.summary,
             )
             for p in self.primitives
         )
-        return [Table(("primitive", "since", "state", "fields", "what it does"), rows)]
+        return [Table(("primitive", "since", "state", "fields"), rows)]
 
 
 def describe_primitives() -> PrimitiveList:

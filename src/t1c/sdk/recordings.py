@@ -15,10 +15,13 @@ from t1c.ir.errors import InputError, Problem
 from t1c.ir.shapes import Shape
 from t1c.nir.conventions import KEY, checked_dt
 
-from .samples import Samples
+from .samples import Samples, read_samples
 
 SUFFIXES = tuple(suffix for suffix in READERS if suffix != ".npz")
 """What is a recording by its name; an ``.npz`` holds samples, unless it holds t, x, y and p."""
+
+DATA_SUFFIXES = (*SUFFIXES, ".npz")
+"""What a network is run on: recordings, and files of samples."""
 
 MICROSECONDS = 1_000_000
 
@@ -35,6 +38,46 @@ def is_recording(path: str | os.PathLike[str]) -> bool:
             return {"t", "x", "y", "p"} <= set(arrays.files)
     except Exception:  # damaged: its reader says how
         return False
+
+
+def read_data(
+    path: str | os.PathLike[str],
+    graph: ir.Graph,
+    *,
+    steps: int | None = None,
+    dt: float | None = None,
+    polarity: Polarity | None = None,
+    sample: int | None = None,
+    allow_nonfinite: bool = False,
+) -> Samples:
+    """What ``graph`` is to be run on, from a file of samples or a recording.
+
+    Args:
+        path: an ``.npz`` file of samples (see ``read_samples``), or what ``is_recording``.
+        graph: whose Inputs it must fit.
+        steps: of ``read_samples``; a recording is as long as it is.
+        dt: of ``recording_samples``; samples are in steps, and leave it alone.
+        polarity: of ``recording_samples``.
+        sample: of ``recording_samples``.
+        allow_nonfinite: of ``read_samples``.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        InputError: it does not fit, or an option has nothing to act on.
+        UnsupportedError: what reads the file is not installed.
+    """
+    if not is_recording(path):
+        _refuse(path, "a file of samples", polarity=polarity, sample=sample)
+        return read_samples(path, graph, steps=steps, allow_nonfinite=allow_nonfinite)
+    _refuse(path, "a recording", steps=steps)
+    return recording_samples(path, graph, dt=dt, polarity=polarity, sample=sample)
+
+
+def _refuse(path: str | os.PathLike[str], kind: str, **options: object) -> None:
+    """Refuse options that have nothing to act on."""
+    for name, value in options.items():
+        if value is not None:
+            raise InputError(Problem(f"{name}={value!r} for {kind}", "None", where=str(path)))
 
 
 def recording_samples(

@@ -19,14 +19,15 @@ from pathlib import Path
 from typing import Any, Literal
 
 from t1c import __version__, nir
+from t1c.events.frames import Polarity
 from t1c.ir.atomic import replacing
 from t1c.ir.errors import InputError, Problem, T1CError
 
 from .jsonable import jsonable
+from .recordings import DATA_SUFFIXES, read_data
 from .report import Facts, Part, Report, Table
 from .run_report import Stage, StrPath, format_duration, refuse_to_replace, write_results
 from .runner import DType, Runner, RunResult, import_bridge
-from .samples import read_samples
 
 
 @dataclass(frozen=True)
@@ -108,8 +109,9 @@ class RunsReport(Report):
         facts = [
             ("files", f"{self.count('done'):,} done, {self.count('finished'):,} finished before"),
             ("results", self.folder),
-            ("compiling", format_duration(self.compiling)),
         ]
+        if self.compiling:
+            facts.append(("compiling", format_duration(self.compiling)))
         if failed:
             facts[0] = ("files", f"{facts[0][1]}, {len(failed):,} failed")
         if self.accuracy is not None:
@@ -139,6 +141,7 @@ def run_files(
     keep_steps: bool = False,
     allow_nonfinite: bool = False,
     dt: float | None = None,
+    polarity: Polarity | None = None,
     again: bool = False,
     progress: Callable[[float, int], object] | None = None,
     stage: Stage | None = None,
@@ -151,7 +154,8 @@ def run_files(
 
     Args:
         model: the network, a ``.t1c`` or ``.nir`` file.
-        data: ``.npz`` files, folders that hold some, or patterns such as ``data/*.npz``.
+        data: ``.npz`` files and recordings, folders that hold some, or patterns such as
+            ``data/*.npz``.
         folder: where the results go; it is made if it is not there.
         steps: as of ``run_file``, as are the options below.
         batch_size: likewise.
@@ -159,6 +163,7 @@ def run_files(
         keep_steps: likewise.
         allow_nonfinite: likewise.
         dt: likewise.
+        polarity: likewise.
         again: run what is finished too.
         progress: called now and then with the files done (may have a fraction) and their number.
         stage: called with what is being done now.
@@ -190,6 +195,7 @@ def run_files(
         "steps": steps,
         "dtype": dtype,
         "keep_steps": keep_steps,
+        "polarity": polarity,
     }
     Path(folder).mkdir(parents=True, exist_ok=True)
     runner = Runner(graph, batch_size=batch_size, dtype=dtype, keep_steps=keep_steps)
@@ -203,7 +209,14 @@ def run_files(
             entries.append(FileRun(str(path), str(target), "finished", *known))
             continue
         try:
-            samples = read_samples(path, graph, steps=steps, allow_nonfinite=allow_nonfinite)
+            samples = read_data(
+                path,
+                graph,
+                steps=steps,
+                dt=dt,
+                polarity=polarity,
+                allow_nonfinite=allow_nonfinite,
+            )
             share = _share(tell, number, samples.count, len(files))
             result = runner.run(samples, share)
         except (T1CError, OSError, MemoryError) as error:
@@ -222,8 +235,8 @@ def find_data(given: Sequence[StrPath]) -> list[Path]:
     """The files that are meant, each once.
 
     Args:
-        given: files, folders (all ``.npz`` files in them, in the order of their names), or
-            patterns.
+        given: files, folders (all ``.npz`` files and recordings in them, in the order of their
+            names), or patterns.
 
     Raises:
         FileNotFoundError: there is no such file.
@@ -233,7 +246,7 @@ def find_data(given: Sequence[StrPath]) -> list[Path]:
     for entry in given:
         path = Path(entry)
         if path.is_dir():
-            matches = sorted(path.glob("*.npz"))
+            matches = sorted(p for p in path.iterdir() if p.suffix.lower() in DATA_SUFFIXES)
             empty = Problem("no .npz file in this folder", "samples", where=str(path))
         elif not path.exists() and glob.has_magic(os.fspath(entry)):
             matches = sorted(map(Path, glob.glob(os.fspath(entry), recursive=True)))

@@ -12,13 +12,14 @@ from typing import Any
 import numpy as np
 
 from t1c import nir
+from t1c.events.frames import Polarity
 from t1c.ir.atomic import replacing
 from t1c.ir.errors import InputError, Problem
 
 from .jsonable import jsonable
+from .recordings import read_data
 from .report import Facts, Part, Report
 from .runner import DType, Runner, RunResult, import_bridge
-from .samples import read_samples
 
 StrPath = str | os.PathLike[str]
 Stage = Callable[[str], object]
@@ -129,23 +130,28 @@ def run_file(
     keep_steps: bool = False,
     allow_nonfinite: bool = False,
     dt: float | None = None,
+    polarity: Polarity | None = None,
+    sample: int | None = None,
     progress: Callable[[float, int], object] | None = None,
     stage: Stage | None = None,
 ) -> RunReport:
-    """Run a network on the samples of an ``.npz`` file and write the results to another.
+    """Run a network on a file of samples, or a recording, and write the results to another.
 
     The results appear whole or not at all. ``RunResult.arrays`` says what they are.
 
     Args:
         model: the network, a ``.t1c`` or ``.nir`` file.
-        data: the samples; see ``t1c.sdk.samples``.
+        data: the samples; see ``t1c.sdk.samples``. Or a recording of an event camera or an ear;
+            see ``t1c.sdk.recordings``.
         output: where the results go; ``<stem of data>_results.npz`` in the working folder if None.
         steps: how many steps to show inputs without a time axis; see ``read_samples``.
         batch_size: how many samples at once; it changes speed and memory, not the results.
         dtype: of the arithmetic: float64, float32 or bfloat16.
         keep_steps: write the output of every step too, not only its sum over time.
         allow_nonfinite: accept NaN and infinite numbers in model and data.
-        dt: seconds in one step, for a ``.nir`` file that does not say it.
+        dt: seconds in one step, for a ``.nir`` file that does not say it, and for a recording.
+        polarity: how a recording fills one channel: 'sum', 'on' or 'off'.
+        sample: which recording, in a file that holds many.
         progress: called now and then with the samples done (may have a fraction) and their number.
         stage: called with what is being done now.
 
@@ -165,7 +171,15 @@ def run_file(
     refuse_to_replace(target, model, data)
     at("reading")
     graph = nir.read_graph(model, dt, allow_nonfinite=allow_nonfinite)
-    samples = read_samples(data, graph, steps=steps, allow_nonfinite=allow_nonfinite)
+    samples = read_data(
+        data,
+        graph,
+        steps=steps,
+        dt=dt,
+        polarity=polarity,
+        sample=sample,
+        allow_nonfinite=allow_nonfinite,
+    )
     tell = None if progress is None else lambda done: progress(done, samples.count)
     loading = time.perf_counter() - begin
     with replacing(target) as temporary:

@@ -14,7 +14,7 @@ from .export import export_html, visualize
 from .graph_dict import graph_to_dict
 from .listing import GraphList, Listed, list_graphs
 from .render import render_html
-from .spikes import plot_membranes, plot_raster, plot_rates
+from .spikes import draw_run, plot_membranes, plot_raster, plot_rates
 from .svg import to_svg
 
 __all__ = [
@@ -22,6 +22,7 @@ __all__ = [
     "Listed",
     "diff_html",
     "diff_to_dict",
+    "draw_run",
     "events_to_frames",
     "events_to_grid",
     "events_to_raster",

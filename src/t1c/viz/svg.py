@@ -18,6 +18,7 @@ from .place import Line, Placed, place
 CARD, SHADE, FRAME = "#ffffff", "#f1f3f6", "#c3cad4"
 TEXT, QUIET, EDGE = "#1c2128", "#5d6673", "#8b95a3"
 STATUS = {"added": "#1a7f37", "removed": "#cf222e", "changed": "#b07800"}
+SIGNS = {"added": "+", "removed": "−", "changed": "≠"}
 TINT = 0.1
 
 
@@ -78,8 +79,10 @@ def _box(box: Placed, thing: Mapping[str, Any], name: str, detail: str) -> list[
     if "family" not in thing:
         behind = replace(box, x=box.x + 4, y=box.y + 4)
         out.append(_rect(behind, f'fill="{CARD}"', FRAME, round_))
-    stroke = STATUS.get(thing.get("status", ""), _mixed(CARD, colour, 0.55))
-    out.append(_rect(box, f'fill="{_mixed(CARD, colour, TINT)}"', stroke, round_))
+    status = thing.get("status", "")
+    stroke = STATUS.get(status, _mixed(CARD, colour, 0.55))
+    fill = f'fill="{_mixed(CARD, colour, TINT)}"' + (' stroke-width="2.5"' if status else "")
+    out.append(_rect(box, fill, stroke, round_))
     indent = 20 if family == "border" else 16
     if family != "border":
         stripe = replace(box, width=6)
@@ -88,6 +91,9 @@ def _box(box: Placed, thing: Mapping[str, Any], name: str, detail: str) -> list[
     out.append(_text(box.x + indent, box.y + 18, name, 13, TEXT, bold))
     fitted = _fitted(detail, 7.0, box.width - 26)
     out.append(_text(box.x + indent, box.y + 34, detail, 11, QUIET, fitted))
+    if status:
+        right = 'font-weight="600" text-anchor="end"'
+        out.append(_text(box.x + box.width - 9, box.y + 17, SIGNS[status], 13, stroke, right))
     return out
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -13,6 +14,7 @@ from t1c.nir import GraphSource
 
 from ..nodes import node_infos
 from ..numbers import format_bytes, format_joules, format_number
+from ..recordings import is_recording, read_data
 from ..report import Facts, Part, Report, Table
 from ..runner import STEPS_AT_ONCE, DType, import_torch, piece, pieces
 from ..samples import Samples, as_samples
@@ -234,6 +236,8 @@ def profile_graph(
     seconds, measured = seconds_in_step(graph, dt), None
     if inputs is not None:
         torch = import_torch()
+        if isinstance(inputs, str | os.PathLike) and is_recording(inputs):
+            inputs = read_data(inputs, graph, steps=steps, dt=dt)
         samples = as_samples(inputs, graph, steps=steps, allow_nonfinite=allow_nonfinite)
         with torch.inference_mode():
             measured = _measure(

@@ -86,7 +86,7 @@ def plot_membranes(
             colour = "0.4" if same else COLOURS[index % len(COLOURS)]
             ax.axhline(limits[number], color=colour, linestyle="--", linewidth=0.9)
     if len(numbers) > 1:
-        ax.legend(title="neuron", frameon=False, loc="best")
+        ax.legend(title="neuron", frameon=False, loc="upper left", bbox_to_anchor=(1.0, 1.0))
     ax.set_xlabel("step" if dt is None else "time (ms)")
     ax.set_ylabel("membrane potential")
     ax.set_title(title)

@@ -124,7 +124,8 @@ def once(fired: Tensor) -> Tensor:
     """1 where there are spikes, with the gradient that they have."""
     if has_torch_function((fired,)):
         return _told(once, fired)
-    return fired - (fired - fired.clamp(max=1)).detach()
+    # Added to the 1, and not taken off down to it: of 1e8 spikes at once none would be left.
+    return fired.detach().clamp(max=1) + (fired - fired.detach())
 
 
 def jump(fired: Tensor, target: Tensor, u: Tensor) -> Tensor:

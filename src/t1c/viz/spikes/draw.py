@@ -1,0 +1,84 @@
+"""A run of a network on one sample as a figure in a file."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+from t1c import nir
+from t1c.ir.atomic import replacing
+from t1c.ir.errors import InputError, Problem
+from t1c.nir import GraphSource
+from t1c.sdk.record import record
+
+from .arrays import new_grid
+from .membranes import plot_membranes
+from .raster import plot_raster
+from .rates import plot_rates
+
+Kind = Literal["raster", "membranes", "rates"]
+
+
+def draw_run(
+    source: GraphSource,
+    inputs: Any,
+    path: str | os.PathLike[str],
+    nodes: Sequence[str] | None = None,
+    *,
+    kind: Kind = "raster",
+    sample: int = 0,
+    steps: int | None = None,
+    dt: float | None = None,
+) -> Path:
+    """Run a network on one sample, and draw what its neurons did.
+
+    Args:
+        source: a graph, or a path of a ``.t1c`` or ``.nir`` file.
+        inputs: what to run it on; see ``t1c.sdk.record``.
+        path: the file to write: ``.png``, ``.svg`` or ``.pdf``. It appears whole or not at all.
+        nodes: whose spikes to draw; None: of all spiking nodes.
+        kind: 'raster': a mark for each spike; 'membranes': the potentials of the first five
+            neurons of each node, with their spikes; 'rates': the mean over neurons at each step.
+        sample: which of the samples.
+        steps: for how many steps to show what stands still.
+        dt: seconds in one step, for a ``.nir`` file that does not say it, and for a recording.
+
+    Returns:
+        The path.
+
+    Raises:
+        InputError: there is no such node or sample, or a node has no membrane.
+        UnsupportedError: torch or matplotlib is not installed.
+
+    Example:
+        >>> draw_run("model.t1c", "digits.npz", "spikes.png", ["lif2", "lif3"])  # doctest: +SKIP
+    """
+    if kind not in ("raster", "membranes", "rates"):
+        raise InputError(Problem(f"kind={kind!r}", "raster, membranes or rates", field="kind"))
+    target = Path(path)
+    if target.suffix.lower() not in (".png", ".svg", ".pdf"):
+        raise InputError(
+            Problem(f"the suffix {target.suffix!r}", ".png, .svg or .pdf", "Rename it.", str(path))
+        )
+    graph = nir.read_graph(source, dt)
+    options: dict[str, Any] = {"sample": sample, "steps": steps, "dt": dt}
+    spikes = record(graph, inputs, nodes, **options)
+    if not spikes:
+        raise InputError(
+            Problem("a network without spiking nodes", "one", "Name what to draw (nodes=...).")
+        )
+    if kind == "membranes":
+        axes = new_grid(len(spikes), 1, (8, 2.6 * len(spikes)))[:, 0]
+        found = record(graph, inputs, [f"{name}.v" for name in spikes], **options)
+        for ax, (name, each) in zip(axes, spikes.items(), strict=True):
+            plot_membranes(found[f"{name}.v"], ax, spikes=each, title=name)
+    else:
+        axes = new_grid(1, 1, (8, 5))[0]
+        (plot_raster if kind == "raster" else plot_rates)(spikes, axes[0])
+    figure = axes[0].figure
+    with replacing(target) as temporary:
+        figure.savefig(temporary, format=target.suffix[1:].lower(), dpi=120)
+    figure.clear()
+    return target
