@@ -52,3 +52,13 @@ def one_thread():
 
     with threads(1):
         yield
+
+
+@pytest.fixture
+def uncompiled(monkeypatch):
+    """Generated source as the plain Python that it also is: a compiler takes seconds."""
+    from t1c.bridge.engine.kernels.generated import numba_launch
+
+    from .engine_helpers import plain
+
+    monkeypatch.setattr(numba_launch, "kernel", plain)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -13,6 +14,9 @@ from torch import Tensor
 
 from t1c import bridge, ir
 from t1c.bridge.engine import sequence
+from t1c.bridge.engine.kernels.generated.loop import Loop
+from t1c.bridge.engine.kernels.generated.made import defined
+from t1c.bridge.engine.kernels.generated.numba_source import source
 from t1c.bridge.engine.kernels.rule import Rule
 from t1c.bridge.engine.kernels.surrogate import Surrogate
 
@@ -26,6 +30,18 @@ RULES = [
     ("carry", False),
 ]
 """Every reset, with and without delay where it has a choice."""
+
+
+@functools.cache
+def plain(loop: Loop) -> Callable[..., None]:
+    """A generated loop in plain Python, which takes no compiler."""
+    function = defined(source(loop))
+
+    def quiet(*arguments: Any) -> None:
+        with np.errstate(all="ignore"):
+            function(*arguments)
+
+    return quiet
 
 
 @contextmanager

@@ -59,6 +59,7 @@ def compare(rule_, shape=(5, 2, 6), learning=True, last=False, dtype=torch.float
         assert torch.allclose(a, b, rtol=tolerance, atol=tolerance), (n, rule_)
 
 
+@pytest.mark.usefixtures("uncompiled")
 @pytest.mark.parametrize(("reset", "delay"), RULES)
 def test_every_rule_and_surrogate_learns_as_its_definition_says(reset, delay):
     for detach, synapse, strict in itertools.product((False, True), repeat=3):
@@ -67,6 +68,7 @@ def test_every_rule_and_surrogate_learns_as_its_definition_says(reset, delay):
             compare(rule(reset, delay, surrogate=Surrogate(name, 1.5), **options))
 
 
+@pytest.mark.usefixtures("uncompiled")
 @pytest.mark.parametrize(("reset", "delay"), RULES[1:])
 def test_several_spikes_and_a_bound_learn_as_their_definition_says(reset, delay):
     for detach, name in itertools.product((False, True), SLOPES):

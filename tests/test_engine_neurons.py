@@ -70,12 +70,18 @@ def check(node: Any, dtype: torch.dtype) -> None:
         assert_equal(executor.run(xs.repeat(1, 1, 1, 1, 2)[..., :4]), expected, (kernels, "slice"))
 
 
+@pytest.mark.usefixtures("uncompiled")
 @pytest.mark.parametrize(("reset", "delay"), RULES[1:])
 @pytest.mark.parametrize("kind", [ir.LIF, ir.IF, ir.CubaLIF])
 def test_every_reset_gives_the_reference_bit_for_bit(kind, reset, delay):
     for form, fires_at in zip(FORMS, ("ge", "gt") * 3, strict=True):
         node = make(kind, form, reset=reset, reset_delay=delay, fires_at=fires_at)
         check(node, torch.float64)
+
+
+@pytest.mark.parametrize(("reset", "delay"), RULES[1:])
+def test_every_reset_is_the_same_when_it_is_compiled(reset, delay):
+    check(make(ir.LIF, "channel", reset=reset, reset_delay=delay), torch.float64)
 
 
 @pytest.mark.parametrize("kind", [ir.LI, ir.I, ir.CubaLI])

@@ -1,7 +1,6 @@
 """Neurons without a primitive run as one generated loop: the same bits, the same gradients."""
 
 import ctypes
-import functools
 import itertools
 import os
 import platform
@@ -17,18 +16,21 @@ from hypothesis import strategies as st
 from t1c import bridge, ir
 from t1c.bridge.engine import stretch
 from t1c.bridge.engine.kernels import definition
-from t1c.bridge.engine.kernels.generated import made, numba_launch
+from t1c.bridge.engine.kernels.generated import made
 from t1c.bridge.engine.kernels.generated.gradient import backward
 from t1c.bridge.engine.kernels.generated.kept import fewest
 from t1c.bridge.engine.kernels.generated.loop import Loop, Writer
 from t1c.bridge.engine.kernels.generated.numba_source import source
 from t1c.bridge.engine.kernels.generated.operations import OPERATIONS
 from t1c.bridge.engine.kernels.generated.scan import scan
-from t1c.bridge.engine.kernels.generated.symbol import Pen, UnsuitedError, written
+from t1c.bridge.engine.kernels.generated.symbol import Pen, UnsuitedError
 from t1c.bridge.engine.kernels.generated.vector_source import NUMBERS
 from t1c.bridge.engine.kernels.rule import COEFFICIENTS, Rule
+from t1c.bridge.engine.kernels.scan import Coefficients
+from t1c.bridge.engine.kernels.scan import scan as primitive
 from t1c.bridge.engine.kernels.surrogate import SLOPES, Surrogate
 
+from .engine_helpers import plain
 from .neuron_examples import adaptive, exponential, refractory
 from .neuron_grammar import neurons
 from .test_elementwise_graphs import gated_loop, lif_by_hand
@@ -67,23 +69,6 @@ def worked(monkeypatch):
     return done
 
 
-@pytest.fixture
-def _uncompiled(monkeypatch):
-    """Generated source as the plain Python that it also is: a compiler takes seconds."""
-    monkeypatch.setattr(numba_launch, "kernel", _plain)
-
-
-@functools.cache
-def _plain(loop):
-    function = made.defined(source(loop))
-
-    def quiet(*arguments):
-        with np.errstate(all="ignore"):
-            function(*arguments)
-
-    return quiet
-
-
 # The numbers of the reference ---------------------------------------------------------------------
 
 
@@ -115,7 +100,7 @@ def assert_as_reference(graph, steps, batch, chunk=None, dtype=np.float32):
     return sum(int((y > 0).sum()) for y in expected.values())
 
 
-@pytest.mark.usefixtures("_uncompiled")
+@pytest.mark.usefixtures("uncompiled")
 def test_any_neuron_is_the_reference_bit_for_bit(worked):
     @settings(deadline=None, max_examples=30)
     @given(neurons(), st.integers(1, 7), st.integers(1, 3), st.sampled_from([None, 1, 3]))
@@ -199,7 +184,7 @@ def test_what_is_not_worth_it_is_stepped(worked, monkeypatch):
     assert not worked
 
 
-@pytest.mark.usefixtures("_uncompiled")
+@pytest.mark.usefixtures("uncompiled")
 def test_what_is_asked_of_often_is_worth_it(worked, monkeypatch):
     """Twelve nodes and ten steps: a little, until it is the third time."""
     monkeypatch.setattr(stretch, "at_hand", lambda _: False)
@@ -269,7 +254,7 @@ def assert_gradients_of_stepping(graph, steps, batch, *options):
     return largest
 
 
-@pytest.mark.usefixtures("_uncompiled")
+@pytest.mark.usefixtures("uncompiled")
 def test_any_neuron_has_the_gradients_of_stepping(worked):
     @settings(deadline=None, max_examples=30)
     @given(
@@ -323,25 +308,23 @@ RESETS = [
 # Primitives ---------------------------------------------------------------------------------------
 
 
-def neuron_tensors(rule, dtype, shape, seed=0):
-    g = torch.Generator().manual_seed(seed)
+def neuron_tensors(rule, dtype, shape, alone):
+    """Input, state and coefficients, of which each third from ``alone`` on is one number."""
+    g = torch.Generator().manual_seed(0)
 
     def numbers(*size):
         return (torch.randn(size, generator=g, dtype=torch.float64) * 4).round() / 4
 
     fields = (0.75, 1.0, 0.25, 1.0, -0.5, 0.5, 1.25, -0.25)
-    c = [n + numbers(*shape[2:]) / 8 for n in fields]
+    over = [() if n % 3 == alone else shape[2:] for n in range(len(fields))]
+    c = [n + numbers(*size) / 8 for n, size in zip(fields, over, strict=True)]
     state = [numbers(*shape[1:]) for _ in range(1 + rule.synapse)]
     return [t.to(dtype) for t in (numbers(*shape) * 1.5, *state, *c)]
 
 
 def generated(xs, state, c, rule):
-    """A primitive neuron, of what its definition does to symbols."""
-    pen = Pen(xs.shape[1:], xs.dtype, xs.device)
-    own = tuple(pen.leaf("carried", n) for n in range(len(state)))
-    output, after = definition.step(pen.leaf("read", 0), own, c, rule)
-    (y,), after = scan(written(pen, [output], after), [xs], state)
-    return y, after
+    """A primitive neuron, which is an instance."""
+    return primitive(xs, state, Coefficients(c), rule, "numba")
 
 
 def rules():
@@ -354,14 +337,13 @@ def rules():
             yield Rule(reset, delay, not many, synapse, Surrogate(), True, many, bounded)
 
 
-@pytest.mark.usefixtures("_uncompiled")
+@pytest.mark.usefixtures("uncompiled")
 def test_every_primitive_neuron_is_an_instance_bit_for_bit():
     fired = 0
-    for rule in rules():
-        xs, *rest = neuron_tensors(rule, torch.float32, (6, 2, 3))
+    for rule, alone in zip(rules(), itertools.cycle(range(4))):
+        xs, *rest = neuron_tensors(rule, torch.float32, (6, 2, 3), alone)
         state, c = tuple(rest[: 1 + rule.synapse]), tuple(rest[1 + rule.synapse :])
         y, after = generated(xs, state, c, rule)
-        # As torch works it; tests of gradients compare the loops written by hand with that.
         expected, wanted = definition.scan(xs, state, c, rule)
         assert torch.equal(y, expected), rule
         assert all(map(torch.equal, after, wanted)), rule
@@ -369,14 +351,14 @@ def test_every_primitive_neuron_is_an_instance_bit_for_bit():
     assert fired > 100
 
 
-@pytest.mark.usefixtures("_uncompiled")
+@pytest.mark.usefixtures("uncompiled")
 @pytest.mark.parametrize("detach", [True, False])
 def test_every_primitive_neuron_has_its_gradients(detach):
     surrogates = itertools.cycle(SLOPES)
-    for drawn in rules():
+    for drawn, alone in zip(rules(), itertools.cycle(range(4))):
         rule = Rule(**{**vars(drawn), "detach_reset": detach,
                        "surrogate": Surrogate(next(surrogates), 1.5)})  # fmt: skip
-        tensors = neuron_tensors(rule, torch.float64, (4, 2, 3))
+        tensors = neuron_tensors(rule, torch.float64, (4, 2, 3), alone)
         found = []
         for function in (generated, definition.scan):
             xs, *rest = leaves = [t.clone().requires_grad_() for t in tensors]
@@ -432,11 +414,11 @@ def run_rows(names, dtype, work):
             np.testing.assert_allclose(y[0], expected, rtol=4 * np.finfo(dtype).eps, err_msg=name)
 
 
-@pytest.mark.parametrize("work", [made.kernel, _plain])
+@pytest.mark.parametrize("work", [made.kernel, plain])
 def test_every_operation_means_what_the_table_says(work):
     exact = [name for name, row in OPERATIONS.items() if row.exact]
     # Functions of single numbers are not those of arrays to the last digit, and beyond.
-    names, dtype = (exact, np.float64) if work is _plain else (list(OPERATIONS), np.float32)
+    names, dtype = (exact, np.float64) if work is plain else (list(OPERATIONS), np.float32)
     run_rows(names, dtype, work)
 
 

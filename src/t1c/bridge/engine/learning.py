@@ -11,7 +11,7 @@ from torch import Tensor
 
 from .kernels.events import weight_gradient
 from .kernels.instructions import SCALE
-from .kernels.scan import reduced
+from .kernels.layout import reduced
 from .script import Script
 
 Parts = dict[int, Any]

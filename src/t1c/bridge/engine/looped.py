@@ -18,8 +18,11 @@ from .arrivals import sent_before, state_of
 from .input_checks import Inputs
 from .kernels.arithmetic import of_arithmetic
 from .kernels.events import packed, unpacked, weight_gradient
+from .kernels.generated.neuron import loop_of
+from .kernels.generated.scan import forward, kept_of, numbers_of, with_gradient
+from .kernels.layout import reduced
 from .kernels.rule import COEFFICIENTS, Rule
-from .kernels.scan import Coefficients, forward, reduced
+from .kernels.scan import Coefficients
 from .kernels.tape import keeps
 from .network import Network
 from .plan import Source
@@ -139,52 +142,59 @@ class _Looped(torch.autograd.Function):
         given, learnt = tensors[:count], tensors[count : -len(COEFFICIENTS)]
         x = _heard(job, given, sent)
         job.fed = []
-        out, after_i, after_v, *kept = forward(x, i, v, job.c, job.rule, "numba", keeps())
         needed = ctx.needs_input_grad[5 + count :]
-        ctx.learning = any(needed[len(learnt) :])
+        ctx.learning = tuple(n for n, need in enumerate(needed[len(learnt) :]) if need)
+        loop = loop_of(job.rule)
+        forth, back = with_gradient(loop, (0,), ctx.learning, ())
+        walked = forth if keeps() else loop
+        state = (v,) if i is None else (i, v)
+        arrays = job.c.laid(v.shape[1:], False), x.new_empty(0)
+        out, *found = forward(walked, "numba", [x], state, arrays)
+        kept = kept_of(loop, back, [x], walked.writes, [out, *found])
         spikes = None
         if any(needed[: len(learnt) : 2]):
             bits = packed(out.flatten(0, 1)) if keeps() else None
             spikes = out.flatten(0, 1) if bits is None else bits
         saved = tensors[count:] if ctx.learning else learnt
-        ctx.save_for_backward(x if ctx.learning else None, spikes, sent, i, v, *kept, *saved)
-        ctx.job, ctx.count, ctx.layers = job, count, len(learnt) // 2
+        ctx.save_for_backward(spikes, sent, *saved, *kept)
+        ctx.job, ctx.count, ctx.layers, ctx.arrays = job, count, len(learnt) // 2, arrays
+        ctx.back, ctx.shape = back.loop, x.shape
         ctx.set_materialize_grads(False)
-        return out, after_i, after_v
+        after = found[len(walked.writes) - 1 :]
+        return out, None if i is None else after[0], after[-1]
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, g_out: Tensor | None, g_i: Tensor | None, g_v: Tensor | None) -> Any:
-        x, spikes, sent, i, v, tested, beside, currents, *more = ctx.saved_tensors
-        job, layers = ctx.job, ctx.layers
-        learnt, coefficients = more[: 2 * layers], more[2 * layers :]
-        steps, (batch, size) = len(tested), v.shape
-        grads = v.new_zeros(steps, batch, size)
+        from .kernels.generated.numba_launch import work
+
+        spikes, sent, *more = ctx.saved_tensors
+        job, layers, loop = ctx.job, ctx.layers, ctx.back
+        steps, batch, size = ctx.shape
+        ends = 2 * layers, 2 * layers + (len(COEFFICIENTS) if ctx.learning else 0)
+        learnt, coefficients, kept = more[: ends[0]], more[ends[0] : ends[1]], more[ends[1] :]
+        grads = sent.new_zeros(steps, batch, size)
         if g_out is not None:
             grads.copy_(g_out)
-        gx, g_sent = torch.empty_like(grads), torch.zeros_like(v)
-        gv = torch.zeros_like(v) if g_v is None else g_v.clone()
-        gi = gv if i is None else torch.zeros_like(v) if g_i is None else g_i.clone()
-        summed = (len(COEFFICIENTS), v.numel()) if ctx.learning else (1, 1)
-        gc = v.new_zeros(summed, dtype=of_arithmetic(v.dtype))
-        rows, first = (steps, -1), v.contiguous().view(-1)
-        tensors = [
-            grads.view(rows),
-            gi.view(-1),
-            gv.view(-1),
-            gx.view(rows) if x is None else x.contiguous().view(rows),
-            first if i is None else i.contiguous().view(-1),
-            first,
-            job.c.laid(v.shape[1:], False),
-            *(tested, beside, currents, gx.view(rows), gc),
+        gx, g_sent = torch.empty_like(grads), torch.zeros_like(sent)
+        handed = [g_i, g_v] if job.rule.synapse else [g_v]
+        g_state = torch.stack([torch.zeros_like(sent) if g is None else g for g in handed])
+        wide = of_arithmetic(sent.dtype)
+        sums = sent.new_zeros((len(loop.sums), batch * size), dtype=wide)
+        total = torch.zeros_like(sums)
+        given = [*kept, grads]
+        rows, alone = ctx.arrays
+        still = [numbers_of(loop, wide, sent.device), alone, rows, g_state.flatten(1), sums]
+        fixed = [a.detach().numpy() for a in still]
+        moving = [
+            a.detach().contiguous().view(steps, -1).numpy()
+            for a in (*(given[n] for n in loop.reads), gx)
         ]
-        from .kernels.numba_launch import Back
-
-        back = Back(job.rule, ctx.learning, *tensors)
         weights = [learnt[2 * part].detach() for part in job.parts if isinstance(part, int)]
         itself = sum(part is None for part in job.parts)
         for t in reversed(range(steps)):
-            back(t, t + 1)
+            work(loop, 1, batch * size, [*fixed, *(a[t : t + 1] for a in moving)])
+            total += sums
             before = grads[t - 1] if t else g_sent
             for weight in weights:
                 before.addmm_(gx[t], weight)
@@ -199,14 +209,10 @@ class _Looped(torch.autograd.Function):
             if wanted[n]:
                 of_layers[n] = flat.sum(0) if n % 2 else weight_gradient(heard, flat, size)
         of_coefficients: list[Tensor | None] = [None] * len(COEFFICIENTS)
-        if ctx.learning:
-            needs = wanted[len(learnt) :]
-            of_coefficients = [
-                reduced(g.view(batch, size), tensor) if need else None
-                for g, tensor, need in zip(gc, coefficients, needs, strict=True)
-            ]
-        to_i = None if i is None else gi
-        return None, None, g_sent, to_i, gv, *[gx] * ctx.count, *of_layers, *of_coefficients
+        for n, g in zip(ctx.learning, total, strict=True):
+            of_coefficients[n] = reduced(g.view(batch, size), coefficients[n])
+        g_i, g_v = (g_state[0] if job.rule.synapse else None), g_state[-1]
+        return None, None, g_sent, g_i, g_v, *[gx] * ctx.count, *of_layers, *of_coefficients
 
 
 def _before(sent: Tensor, spikes: Tensor, size: int) -> Tensor:

@@ -6,7 +6,6 @@ spikes no history, of weights no copy.
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -17,15 +16,14 @@ from torch.autograd.function import once_differentiable
 
 from .frame import Frame
 from .gathered import Gate, Share
-from .kernels.arithmetic import SURROGATES, constants
+from .kernels.generated.neuron import back_from_before
+from .kernels.generated.numba_launch import work
+from .kernels.generated.scan import numbers_of
 from .kernels.instructions import ADD, AFFINE, COPY, SCALE
-from .kernels.rule import Rule, compiled_for
-from .kernels.threads import share
 from .learning import Learning
 from .program import Program
 from .state_checks import States, fitting
 
-Loop = Callable[..., None]
 Array = Any
 Grads = dict[int, Array]
 """Place -> the gradient of what is there (B, size)."""
@@ -128,7 +126,6 @@ class Course:
         self._batch, self._room = batch, batch * program.taped.room
         self._rows = script.rows
         self._neurons = {n[-1]: (k, n) for k, n in enumerate(program.neurons)}
-        self._longest = max((self._sizes[n[2]] for n in program.neurons), default=0)
         self._layers = {row: layer for layer, *_, row in script.affine}
         # Those behind an input multiply nothing on the way back unless its gradient is wanted.
         feeds = program.feeding
@@ -194,7 +191,6 @@ class Course:
         held = dict(zip(self._given, given, strict=True)) | dict(made)
         wanted = dict(zip(self._given, needed, strict=True))
         flat, found = tape.numpy(), Grads()
-        scratch = np.empty((7, batch * self._longest), flat.dtype)
 
         def value(place: int) -> Array:
             size = sizes[place]
@@ -214,7 +210,7 @@ class Course:
             code, to, of, *more = self._rows[number]
             part = None
             if number in self._neurons:
-                gx, part = self._through_neuron(frame, number, value, found, scratch)
+                gx, part = self._through_neuron(frame, number, value, found)
                 if gx is not None:
                     add(of, gx)
             else:
@@ -245,65 +241,32 @@ class Course:
         number: int,
         value: Callable[[int], Array],
         found: Grads,
-        scratch: Array,
     ) -> tuple[Array | None, Array | None]:
-        """The gradients of a neuron's input and coefficients; those of its states into ``found``.
-
-        Its membranes are worked anew, in ``scratch``: to keep them would take more room than time.
-        """
+        """Gradients of a neuron's input and coefficients; those of its states go into ``found``."""
         k, (_, _, v, i, _, _) = self._neurons[number]
         _, y, of, *_ = self._rows[number]
-        g_out, g_v, g_i = found.pop(y, None), found.pop(v, None), found.pop(i, None)
-        if g_out is None and g_v is None and g_i is None:
+        states = [v] if i < 0 else [i, v]
+        g_out, g_states = found.pop(y, None), [found.pop(place, None) for place in states]
+        if g_out is None and all(g is None for g in g_states):
             return None, None
         x, rule, laid = value(of), frame.rules[k], frame.coefficients[k].numpy()
         size, learns, dtype = x.size, number in self.learning.rows, x.dtype
-        there, back, numbers, surrogate = _loops(rule, frame.dtype)
-        xs, before_v = x.reshape(1, size), value(v).reshape(size)
-        rows = scratch[:, :size]
-        out, tested, beside, currents = rows[0:1], rows[1:2], rows[2:3], rows[3:4]
-        walked_v, walked_i = rows[4], rows[5]
-        walked_v[:] = before_v
-        before_i, gi = walked_i, rows[6]
-        if i >= 0:
-            before_i, gi = value(i).reshape(size), _flat(g_i, size, dtype)
-            walked_i[:] = before_i
-        share(
-            there, size, size, rule.strict, rule.synapse, True,
-            xs, walked_i, walked_v, laid, out, tested, beside, currents, numbers,
-            multiple=16,
-        )  # fmt: skip
-        gv, gx = _flat(g_v, size, dtype), np.empty((1, size), dtype)
-        gc = np.zeros((len(frame.laid[k].tensors), size if learns else 1), dtype)
-        gs = np.zeros((1, size), dtype) if g_out is None else g_out.reshape(1, size)
-        share(
-            back, size, size, 0, 1, rule.strict, rule.synapse, surrogate, rule.detach_reset, learns,
-            gs, gi, gv, xs, before_i, before_v, laid, tested, beside, currents, gx, gc, numbers,
-            multiple=16,
-        )  # fmt: skip
-        found[v] = gv.reshape(x.shape)
-        if i >= 0:
-            found[i] = gi.reshape(x.shape)
+        loop = back_from_before(rule, learns).loop
+        before = [value(place).reshape(1, size) for place in states]
+        given = [x.reshape(1, size), *before, _flat(g_out, size, dtype)]
+        carried = np.concatenate([_flat(g, size, dtype) for g in g_states])
+        gx, gc = np.empty((1, size), dtype), np.empty((len(loop.sums), size), dtype)
+        numbers = numbers_of(loop, frame.dtype, torch.device("cpu")).numpy()
+        reads = [given[n] for n in loop.reads]
+        work(loop, 1, size, [numbers, numbers[:0], laid, carried, gc, *reads, gx])
+        for place, g in zip(states, carried, strict=True):
+            found[place] = g.reshape(x.shape)
         return gx.reshape(x.shape), gc if learns else None
 
 
-@functools.cache
-def _loops(rule: Rule, dtype: torch.dtype) -> tuple[Loop, Loop, Array, int]:
-    """The compiled loops of a neuron, there and back, with its surrogate's numbers and kind.
-
-    They are imported when they are needed.
-    """
-    from .kernels.numba_backward import backward_kernel
-    from .kernels.numba_scan import forward_kernel
-
-    kind, surrogate = compiled_for(rule), rule.surrogate
-    there, back = forward_kernel(*kind), backward_kernel(*kind)
-    return there, back, constants(surrogate, dtype), SURROGATES.index(surrogate.name)
-
-
 def _flat(g: Array | None, size: int, dtype: Any) -> Array:
-    """A gradient of its own, flat; zeros where none flows."""
-    return np.zeros(size, dtype) if g is None else g.flatten()
+    """A gradient as a row; zeros where none flows."""
+    return np.zeros((1, size), dtype) if g is None else g.reshape(1, size)
 
 
 class _Step(torch.autograd.Function):

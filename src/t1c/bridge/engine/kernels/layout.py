@@ -56,3 +56,8 @@ def periodic(coefficients: tuple[Tensor, ...], features: torch.Size, last: bool)
     if last:
         rows = rows.movedim(1, -1)
     return rows.reshape(len(coefficients), size).repeat(1, -(-LONG // max(1, size)))
+
+
+def reduced(g: Tensor, like: Tensor) -> Tensor:
+    """A gradient (B, *features) of a coefficient that was broadcast over them."""
+    return g.sum_to_size((1, *g.shape[1:]))[0].sum_to_size(like.shape).to(like.dtype)

@@ -1,16 +1,13 @@
-"""The neuron scan for CPUs, backwards: the chain rule through every step, from last to first."""
+"""The update of a membrane for CPUs, backwards: the chain rule through its lines."""
 
 from __future__ import annotations
 
-import functools
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
-from .compiled import compiled, inlined, put
+from .compiled import compiled, inlined
 from .numba_scan import (
-    BLOCK,
     CARRY,
     HOLD,
     NO_FIRE,
@@ -243,109 +240,3 @@ def walk_back(
             zero,
             one,
         )
-
-
-@functools.cache
-def backward_kernel(
-    reset: int, early: bool, many: bool = False, bounded: bool = False
-) -> Callable[..., None]:
-    """The loop backwards for a reset, from step ``end - 1`` to step ``begin``.
-
-    Takes gradients of the outputs, ``grads``, and of the states after the last step, ``gi`` and
-    ``gv``, which become those of the states before the first; writes gradients of the input into
-    ``gx`` and, if ``learning``, adds up those of coefficients in ``gc`` (8, N).
-    """
-
-    def backward(  # pragma: no cover - compiled
-        first: int,
-        last: int,
-        begin: int,
-        end: int,
-        strict: bool,
-        synapse: bool,
-        kind: int,
-        detach: bool,
-        learning: bool,
-        grads: Array,
-        gi: Array,
-        gv: Array,
-        x: Array,
-        i0: Array,
-        v0: Array,
-        c: Array,
-        tested: Array,
-        beside: Array,
-        currents: Array,
-        gx: Array,
-        gc: Array,
-        constants: Array,
-    ) -> None:
-        period = c.shape[1]
-        zero, one = constants[0], constants[1]
-        a = first
-        while a < last:
-            p = a % period
-            n = min(BLOCK, last - a, period - p)
-            beta, gain = c[0, p : p + n], c[1, p : p + n]
-            threshold, target = c[3, p : p + n], c[4, p : p + n]
-            alpha, weight, v_min = c[5, p : p + n], c[6, p : p + n], c[7, p : p + n]
-            gvs, gis, gds = gv[a : a + n].copy(), gi[a : a + n].copy(), np.empty(n, gv.dtype)
-            vs, slope, slope_due = np.empty(n, gv.dtype), np.empty(n, gv.dtype), gvs.copy()
-            gts, gas, gms = np.empty(n, gv.dtype), np.empty(n, gv.dtype), np.empty(n, gv.dtype)
-            starts, centres = np.empty(n, gv.dtype), threshold.copy()
-            for t in range(end - 1, begin - 1, -1):
-                gs, us, hs = grads[t, a : a + n], tested[t, a : a + n], tested[t, a : a + n]
-                if t == 0:
-                    put(v0[a : a + n], vs)
-                elif reset == CARRY:
-                    put(beside[t - 1, a : a + n], vs)
-                else:
-                    before = tested[t - 1, a : a + n]
-                    for k in range(n):
-                        vs[k] = stored(
-                            reset, early, strict, many, before[k], zero, threshold[k], target[k],
-                            zero, one,
-                        )  # fmt: skip
-                        if bounded and vs[k] < v_min[k]:
-                            vs[k] = v_min[k]
-                if reset == HOLD:
-                    hs = beside[t, a : a + n]
-                walk_back(
-                    reset, early, strict, many, bounded, kind, detach, n, gs, gvs, vs, us, hs,
-                    beta, threshold, target, v_min, centres, slope, slope_due,
-                    gds, gts, gas, gms, starts, constants,
-                )  # fmt: skip
-                if learning:
-                    sums = gc[:, a : a + n]
-                    for k in range(n):
-                        sums[0, k] += gds[k] * starts[k]
-                        sums[2, k] += gds[k]
-                        sums[3, k] += gts[k]
-                        sums[4, k] += gas[k]
-                        if bounded:
-                            sums[7, k] += gms[k]
-                    driven = currents[t, a : a + n] if synapse else x[t, a : a + n]
-                    for k in range(n):
-                        sums[1, k] += gds[k] * driven[k]
-                gxs = gx[t, a : a + n]
-                if synapse:
-                    for k in range(n):
-                        gis[k] = gis[k] + gds[k] * gain[k]
-                    if learning:
-                        past = currents[t - 1, a : a + n] if t else i0[a : a + n]
-                        xs = x[t, a : a + n]
-                        for k in range(n):
-                            sums[5, k] += gis[k] * past[k]
-                            sums[6, k] += gis[k] * xs[k]
-                    for k in range(n):
-                        gxs[k] = gis[k] * weight[k]
-                        gis[k] = gis[k] * alpha[k]
-                else:
-                    for k in range(n):
-                        gxs[k] = gds[k] * gain[k]
-            put(gvs, gv[a : a + n])
-            if synapse:
-                put(gis, gi[a : a + n])
-            a += n
-
-    return compiled(backward)

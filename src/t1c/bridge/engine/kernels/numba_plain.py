@@ -21,7 +21,10 @@ from .numba_backward import (
     TRIANGULAR,
     through_membrane,
 )
-from .numba_scan import BLOCK, Array, membrane
+from .numba_scan import Array, membrane
+
+BLOCK = 1024
+"""Neurons that walk through time together; a period of coefficients has no fewer."""
 
 
 @compiled
@@ -92,8 +95,9 @@ def plain_forward_kernel(reset: int, bounded: bool) -> Callable[..., None]:
 def plain_backward_kernel(reset: int, bounded: bool, kind: int) -> Callable[..., None]:
     """The loop backwards for a reset and a surrogate, from step ``end - 1`` to step ``begin``.
 
-    Takes and fills what ``numba_backward.backward_kernel`` does, as far as a rule needs it of which
-    ``rule.is_prompt`` holds.
+    Of a rule for which ``rule.is_prompt`` holds. Takes ``grads``, of the outputs, ``gi`` and
+    ``gv``, in place, of the state carried on, and ``tested``, what the loop forwards left there;
+    fills ``gx``, of the inputs.
     """
 
     def backward(  # pragma: no cover - compiled

@@ -1,29 +1,24 @@
-"""The neuron scan for CPUs: a compiled loop over time, forwards and backwards.
+"""The update of a membrane for CPUs, for loops that do more than neurons: forwards.
 
-Every neuron and every option is the same loop. When it is compiled, the reset and its delay,
+Every neuron and every option is the same update. When a loop is compiled, the reset and its delay,
 several spikes and a bound are constants, so that what is not asked for is not there; the other
-options are conditions that do not change along the loop. A block of neurons of one sample stays in
-the first-level cache while it walks through time.
+options are conditions that do not change along the loop. A neuron by itself is no such loop: its is
+generated from its definition.
 
-Arrays are (T, N), N counting the elements of a batch one sample after another, and coefficients
-(8, P) in the order of ``rule.COEFFICIENTS``: element n has the coefficients at n modulo P.
+Coefficients are (8, P) in the order of ``rule.COEFFICIENTS``.
 """
 
 from __future__ import annotations
 
-import functools
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from .compiled import compiled, inlined, put
+from .compiled import compiled, inlined
 from .rule import RESETS
 
 Array = npt.NDArray[Any]
-BLOCK = 1024
-"""Neurons that walk through time together; a period of coefficients has no fewer."""
 
 NO_FIRE, ZERO, VALUE, SUBTRACT, NONE, HOLD, CARRY = range(len(RESETS))
 
@@ -130,90 +125,3 @@ def walk(
             reset, early, strict, many, bounded, vs[k], drive,
             beta[k], threshold[k], target[k], v_min[k], zero, one,
         )  # fmt: skip
-
-
-@functools.cache
-def forward_kernel(
-    reset: int, early: bool, many: bool = False, bounded: bool = False
-) -> Callable[..., None]:
-    """The loop forwards for a reset: walks ``i`` and ``v``, in place, through all steps of ``x``.
-
-    With ``keep`` it notes what the way back needs: the membranes tested; beside them, carried
-    membranes or those before a hold; and currents.
-    """
-
-    def forward(  # pragma: no cover - compiled
-        first: int,
-        last: int,
-        strict: bool,
-        synapse: bool,
-        keep: bool,
-        x: Array,
-        i: Array,
-        v: Array,
-        c: Array,
-        out: Array,
-        tested: Array,
-        beside: Array,
-        currents: Array,
-        constants: Array,
-    ) -> None:
-        steps, period = x.shape[0], c.shape[1]
-        zero, one = constants[0], constants[1]
-        a = first
-        while a < last:
-            p = a % period
-            n = min(BLOCK, last - a, period - p)
-            # Copies: the compiler must see that nothing overlaps.
-            beta, gain, leak = (
-                c[0, p : p + n].copy(),
-                c[1, p : p + n].copy(),
-                c[2, p : p + n].copy(),
-            )
-            threshold, target = c[3, p : p + n].copy(), c[4, p : p + n].copy()
-            alpha, weight, v_min = c[5, p : p + n], c[6, p : p + n], c[7, p : p + n].copy()
-            vs, cs = v[a : a + n].copy(), i[a : a + n].copy()
-            for t in range(steps):
-                xs, ys = x[t, a : a + n], out[t, a : a + n]
-                if synapse:
-                    for k in range(n):
-                        cs[k] = alpha[k] * cs[k] + weight[k] * xs[k]
-                    xs = cs
-                    if keep:
-                        put(cs, currents[t, a : a + n])
-                if keep:
-                    us = tested[t, a : a + n]
-                    hs = beside[t, a : a + n] if reset == HOLD else us
-                    for k in range(n):
-                        drive = gain[k] * xs[k] + leak[k]
-                        ys[k], vs[k], u, held = membrane(
-                            reset,
-                            early,
-                            strict,
-                            many,
-                            bounded,
-                            vs[k],
-                            drive,
-                            beta[k],
-                            threshold[k],
-                            target[k],
-                            v_min[k],
-                            zero,
-                            one,
-                        )
-                        us[k] = u
-                        if reset == HOLD:
-                            hs[k] = held
-                    if reset == CARRY:
-                        put(vs, beside[t, a : a + n])
-                else:
-                    walk(
-                        reset, early, strict, many, bounded, n, xs, ys, vs,
-                        beta, gain, leak, threshold, target, v_min, zero, one,
-                    )  # fmt: skip
-            put(vs, v[a : a + n])
-            if synapse:
-                put(cs, i[a : a + n])
-            a += n
-
-    return compiled(forward)

@@ -11,11 +11,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from . import definition
 from .choose import choose
-from .layout import channels_last
+from .layout import channels_last, reduced
 from .rule import COEFFICIENTS, Rule
-from .scan import Coefficients, State, backward, forward, reduced
+from .scan import Coefficients, State, backward, forward, scan
 from .surrogate import Surrogate
 
 
@@ -78,13 +77,14 @@ def _scan(
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
     rule = _rule(i, reset, delay, strict, surrogate, slope, detach, many, bounded)
     name = choose(xs, kernels or None)
-    if name == "torch":
+    if name != "triton":
         with torch.no_grad():
-            out, after = definition.scan(xs, (v,) if i is None else (i, v), c, rule)
+            state = (v,) if i is None else (i, v)
+            out, after = scan(xs, state, Coefficients(tuple(c)), rule, name)
         first = after[0].clone() if i is not None else v.new_empty(0)
         kept = [v.new_empty((1, 1)) for _ in range(3)]
         return out, first, after[-1].clone(), kept[0], kept[1], kept[2]
-    out, after_i, after_v, *more = forward(xs, i, v, Coefficients(tuple(c)), rule, name, keep)
+    out, after_i, after_v, *more = forward(xs, i, v, Coefficients(tuple(c)), rule, keep)
     # Nothing returned may be the same tensor twice.
     tested, beside, currents = (t if t.numel() > 1 else t.clone() for t in more)
     first = v.new_empty(0) if after_i is None else after_i.contiguous()
@@ -101,7 +101,7 @@ def _(
     *options: Any,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
     kernels, keep = options[-2:]
-    compiled = keep and choose(xs, kernels or None) != "torch"
+    compiled = keep and choose(xs, kernels or None) == "triton"
     whole, none = (xs.shape[0], v.numel()), (1, 1)
     after_v = torch.empty_like(v, memory_format=torch.contiguous_format)
     return (
@@ -136,7 +136,7 @@ def _scan_backward(
 ) -> list[Tensor]:
     rule = _rule(i, reset, delay, strict, surrogate, slope, detach, many, bounded)
     name = choose(xs, kernels or None)
-    if name != "torch":
+    if name == "triton":
         of_i = g_i if i is not None else None
         gx, gi, gv, gc = backward(
             (g_out, of_i, g_v),
@@ -145,7 +145,6 @@ def _scan_backward(
             (kept[0], kept[1], kept[2]),
             Coefficients(tuple(c)),
             rule,
-            name,
             (xs.shape, channels_last(xs)),
         )
         reduced_c = [reduced(g, t) for g, t in zip(gc, c, strict=True)]
@@ -154,13 +153,14 @@ def _scan_backward(
         x, state = xs.detach().requires_grad_(), [s for s in (i, v) if s is not None]
         state = [s.detach().requires_grad_() for s in state]
         coefficients = [t.detach().requires_grad_() for t in c]
-        out, after = definition.scan(x, tuple(state), coefficients, rule)
+        out, after = scan(x, tuple(state), Coefficients(tuple(coefficients)), rule, name)
         outs, gs = [out, *after], [g_out, *([g_i] if i is not None else []), g_v]
         found = torch.autograd.grad(
             outs, [x, *state, *coefficients], gs, allow_unused=True, materialize_grads=True
         )
     gx, *own = (g.contiguous().clone() for g in found)
-    return [gx, own[0], *own] if i is None else [gx, *own]
+    # Nothing returned may be the same tensor twice.
+    return [gx, own[0].clone(), *own] if i is None else [gx, *own]
 
 
 @_scan_backward.register_fake

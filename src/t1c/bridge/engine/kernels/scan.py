@@ -1,8 +1,11 @@
-"""The scan of a neuron over time, by whichever kernels serve, with its gradient."""
+"""The scan of a neuron over time, by whichever kernels serve, with its gradient.
+
+On a CPU it is the loop that is generated from the definition; on a GPU a loop written by hand.
+"""
 
 from __future__ import annotations
 
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -11,73 +14,14 @@ from torch.autograd.function import once_differentiable
 from . import definition
 from .arithmetic import of_arithmetic
 from .choose import choose
-from .layout import channels_last, copied, flat, periodic, unflat
+from .generated import scan as generated
+from .generated.neuron import neuron
+from .generated.symbol import Written
+from .layout import channels_last, flat, periodic, reduced, unflat
 from .rule import COEFFICIENTS, Rule
 from .tape import keeps
 
 State = tuple[Tensor, ...]
-
-
-class Backend(Protocol):
-    """The kernels of one kind. Arrays are (T, N), states (N,), coefficients (8, P).
-
-    What a rule does not need is some array of that dtype, which is left alone.
-    """
-
-    def launch_forward(
-        self,
-        rule: Rule,
-        keep: bool,
-        x: Tensor,
-        i: Tensor,
-        v: Tensor,
-        c: Tensor,
-        out: Tensor,
-        tested: Tensor,
-        beside: Tensor,
-        currents: Tensor,
-        /,
-    ) -> None:
-        """Walk ``i`` and ``v``, in place, through all steps of ``x``; fill ``out``.
-
-        With ``keep``, note what the way back needs: membranes ``tested``; ``beside`` them, carried
-        membranes or those before a hold; and ``currents``.
-        """
-
-    def launch_backward(
-        self,
-        rule: Rule,
-        learning: bool,
-        grads: Tensor,
-        gi: Tensor,
-        gv: Tensor,
-        x: Tensor,
-        i0: Tensor,
-        v0: Tensor,
-        c: Tensor,
-        tested: Tensor,
-        beside: Tensor,
-        currents: Tensor,
-        gx: Tensor,
-        gc: Tensor,
-        /,
-    ) -> None:
-        """Walk ``gi`` and ``gv``, in place, back from the gradients after the last step.
-
-        Fills ``gx``, the gradients of ``x``; with ``learning``, adds those of coefficients to
-        ``gc`` (8, N), in the dtype of the arithmetic.
-        """
-
-
-def backend(name: str) -> Backend:
-    """The kernels that ``choose`` named; imported only where they run."""
-    if name == "triton":
-        from . import triton_launch
-
-        return triton_launch
-    from . import numba_launch
-
-    return numba_launch
 
 
 class Coefficients:
@@ -90,6 +34,7 @@ class Coefficients:
     def __init__(self, tensors: tuple[Tensor, ...]) -> None:
         self.tensors = tensors
         self._laid: dict[tuple[torch.Size, bool], Tensor] = {}
+        self._written: dict[tuple[Rule, bool], Written] = {}
 
     def laid(self, features: torch.Size, last: bool) -> Tensor:
         """As compiled loops take them; see ``layout.periodic``."""
@@ -99,6 +44,17 @@ class Coefficients:
             with torch.no_grad():
                 detached = tuple(c.detach() for c in self.tensors)
                 found = self._laid[key] = periodic(detached, features, last)
+        return found
+
+    def written(self, rule: Rule, told: bool = False) -> Written:
+        """As generated loops take them, with the loop of a neuron that has them.
+
+        With ``told`` one that also writes its state after every step.
+        """
+        key = (rule, told)
+        found = self._written.get(key)
+        if found is None:
+            found = self._written[key] = neuron(rule, self.tensors, told)
         return found
 
     @property
@@ -125,15 +81,18 @@ def scan(
     name = choose(xs, kernels)
     if name == "torch":
         return definition.scan(xs, state, c.tensors, rule)
+    if name == "numba":
+        (out,), after = generated.scan(c.written(rule), [xs], state)
+        return out, after
     grad = torch.is_grad_enabled() and (
         xs.requires_grad or any(s.requires_grad for s in state) or c.learning
     )
     i = state[0] if rule.synapse else None
     v = state[-1]
     if grad:
-        out, i, v = _Scan.apply(xs, i, v, c, rule, name, *c.tensors)  # type: ignore[no-untyped-call]
+        out, i, v = _Scan.apply(xs, i, v, c, rule, *c.tensors)  # type: ignore[no-untyped-call]
     else:
-        out, i, v, *_ = forward(xs, i, v, c, rule, name, keep=False)
+        out, i, v, *_ = forward(xs, i, v, c, rule, keep=False)
     return out, ((v,) if i is None else (i, v))
 
 
@@ -150,8 +109,11 @@ def states(
     flows = (xs.requires_grad, *(s.requires_grad for s in state), c.learning)
     if name == "torch" or not wide or (torch.is_grad_enabled() and any(flows)):
         return None
+    if name == "numba":
+        (_, *after), _ = generated.scan(c.written(rule, told=True), [xs], state)
+        return tuple(after)
     i = state[0] if rule.synapse else None
-    out, _, _, tested, beside, currents = forward(xs, i, state[-1], c, rule, name, keep=True)
+    out, _, _, tested, beside, currents = forward(xs, i, state[-1], c, rule, keep=True)
     last = channels_last(xs)
     if rule.reset == "carry":
         carried = unflat(beside, xs.shape, last)
@@ -162,21 +124,26 @@ def states(
 
 
 def forward(
-    xs: Tensor, i: Tensor | None, v: Tensor, c: Coefficients, rule: Rule, name: str, keep: bool
+    xs: Tensor, i: Tensor | None, v: Tensor, c: Coefficients, rule: Rule, keep: bool
 ) -> tuple[Tensor, Tensor | None, Tensor, Tensor, Tensor, Tensor]:
-    """Outputs, states, and what the way back needs: membranes tested, those beside, currents."""
+    """Outputs, states, and what the way back needs: membranes tested, those beside, currents.
+
+    By the kernels for a GPU.
+    """
+    from . import triton_launch
+
     last = channels_last(xs)
     x = flat(xs.detach(), last)
     first_v = flat(v.detach().unsqueeze(0), last)
-    vs = copied(first_v)
-    cs = copied(flat(i.detach().unsqueeze(0), last)) if i is not None else vs
+    vs = first_v.clone()
+    cs = flat(i.detach().unsqueeze(0), last).clone() if i is not None else vs
     out = torch.empty_like(x)
     empty = x.new_empty((1, 1))
     tested = torch.empty_like(x) if keep else empty
     beside = torch.empty_like(x) if keep and rule.reset in ("hold", "carry") else empty
     currents = torch.empty_like(x) if keep and rule.synapse else empty
     arrays = (x, cs[0], vs[0], c.laid(xs.shape[2:], last), out, tested, beside, currents)
-    backend(name).launch_forward(rule, keep, *arrays)
+    triton_launch.launch_forward(rule, keep, *arrays)
     shape = torch.Size((1, *v.shape))
     after_v = unflat(vs, shape, last)[0]
     after_i = unflat(cs, shape, last)[0] if i is not None else None
@@ -192,16 +159,15 @@ class _Scan(torch.autograd.Function):
         v: Tensor,
         c: Coefficients,
         rule: Rule,
-        name: str,
         *tensors: Tensor,
     ) -> Any:
-        out, after_i, after_v, *kept = forward(xs, i, v, c, rule, name, keep=keeps())
-        ctx.learning = any(ctx.needs_input_grad[6:])
+        out, after_i, after_v, *kept = forward(xs, i, v, c, rule, keep=keeps())
+        ctx.learning = any(ctx.needs_input_grad[5:])
         # The input is needed for the gradients of gain and weight alone.
         x = xs if ctx.learning else xs.new_empty((1, 1))
         learnt = tensors if ctx.learning else ()
         ctx.save_for_backward(x, i, v, *kept, *learnt)
-        ctx.c, ctx.rule, ctx.name, ctx.shape, ctx.last = c, rule, name, xs.shape, channels_last(xs)
+        ctx.c, ctx.rule, ctx.shape, ctx.last = c, rule, xs.shape, channels_last(xs)
         ctx.set_materialize_grads(False)
         return out, after_i, after_v
 
@@ -217,17 +183,16 @@ class _Scan(torch.autograd.Function):
             kept,
             ctx.c,
             ctx.rule,
-            ctx.name,
             (ctx.shape, ctx.last),
         )
-        wanted = ctx.needs_input_grad[6:]
+        wanted = ctx.needs_input_grad[5:]
         coefficients: list[Tensor | None] = [None] * len(wanted)
         if ctx.learning:
             coefficients = [
                 reduced(g, tensor) if needed else None
                 for g, tensor, needed in zip(gc, tensors, wanted, strict=True)
             ]
-        return (gx, gi if ctx.rule.synapse else None, gv, None, None, None, *coefficients)
+        return (gx, gi if ctx.rule.synapse else None, gv, None, None, *coefficients)
 
 
 def backward(
@@ -237,10 +202,11 @@ def backward(
     kept: tuple[Tensor, Tensor, Tensor],
     c: Coefficients,
     rule: Rule,
-    name: str,
     shape: tuple[torch.Size, bool],
 ) -> tuple[Tensor, Tensor, Tensor, list[Tensor]]:
     """Gradients of the input, of both state variables, and of each coefficient (B, *features).
+
+    By the kernels for a GPU.
 
     Args:
         grads: of the outputs, and of i and v after the last step.
@@ -249,9 +215,10 @@ def backward(
         kept: what ``forward`` noted.
         c: the coefficients.
         rule: the options.
-        name: of the kernels.
         shape: of the input, and whether it lies channels last.
     """
+    from . import triton_launch
+
     i, v = state
     size, last = shape
     one = torch.Size((1, *v.shape))
@@ -268,7 +235,7 @@ def backward(
     gc = v.new_zeros(summed, dtype=of_arithmetic(v.dtype))
     first_v = flat(v.detach().unsqueeze(0), last)
     first_i = flat(i.detach().unsqueeze(0), last) if i is not None else first_v
-    backend(name).launch_backward(
+    triton_launch.launch_backward(
         rule,
         learning,
         g_out,
@@ -287,8 +254,3 @@ def backward(
     rows = [*unflat(gc, torch.Size((len(COEFFICIENTS), *v.shape)), last)] if learning else []
     rows += [gc] * (len(COEFFICIENTS) - len(rows))
     return unflat(gx, size, last), unflat(gi, one, last)[0], unflat(gv, one, last)[0], rows
-
-
-def reduced(g: Tensor, like: Tensor) -> Tensor:
-    """A gradient (B, *features) of a coefficient that was broadcast over them."""
-    return g.sum_to_size((1, *g.shape[1:]))[0].sum_to_size(like.shape).to(like.dtype)

@@ -18,9 +18,9 @@ from .arithmetic import SURROGATES, constants
 from .convolution import Behind, ConvolutionLoop, placed
 from .convolution_back import through_convolution
 from .events import packed
-from .layout import flat, unflat
+from .layout import flat, reduced, unflat
 from .rule import COEFFICIENTS, compiled_for
-from .scan import State, reduced
+from .scan import State
 from .threads import share
 from .trained_parts import Trained
 

@@ -23,12 +23,27 @@ OPTIONS = {"num_warps": BLOCK // 32, "enable_fp_fusion": False}
 
 
 def launch_forward(rule: Rule, keep: bool, *arrays: Tensor) -> None:
-    """See ``scan.Backend``."""
+    """Walk ``i`` and ``v``, in place, through all steps of ``x``; fill ``out``.
+
+    Args:
+        rule: the options.
+        keep: note what the way back needs: membranes ``tested``; ``beside`` them, carried membranes
+            or those before a hold; and ``currents``.
+        arrays: x, i, v, c, out, tested, beside, currents: (T, N), states (N,), coefficients (8, P).
+            What a rule does not need is some array of that dtype, which is left alone.
+    """
     _launch(forward, arrays, arrays[3].shape[1], forward_options(rule, keep))
 
 
 def launch_backward(rule: Rule, learning: bool, *arrays: Tensor) -> None:
-    """See ``scan.Backend``."""
+    """Walk ``gi`` and ``gv``, in place, back from the gradients after the last step.
+
+    Args:
+        rule: the options.
+        learning: add gradients of coefficients to ``gc`` (8, N), in the dtype of the arithmetic.
+        arrays: grads, gi, gv, x, i0, v0, c, tested, beside, currents, gx, gc, as above; ``gx`` is
+            filled.
+    """
     numbers = _constants(rule.surrogate, of_arithmetic(arrays[0].dtype), arrays[0].device)
     _launch(backward, (*arrays, numbers), arrays[6].shape[1], backward_options(rule, learning))
 

@@ -4,9 +4,8 @@ Every neuron and every option is the same loop. Options are constants when it is
 what is not asked for is not there. A thread keeps the state of its neuron in registers through all
 steps.
 
-Arrays are those of ``numba_scan``: (T, N), N counting the elements of a batch one sample after
-another, and coefficients (8, P) in the order of ``rule.COEFFICIENTS``: element n has the
-coefficients at n modulo P.
+Arrays are (T, N), N counting the elements of a batch one sample after another, and coefficients
+(8, P) in the order of ``rule.COEFFICIENTS``: element n has the coefficients at n modulo P.
 
 Half types are worked in float32, and each product and sum is rounded to the half type, as torch
 does it: float32 holds more than twice their digits, so that rounding twice is rounding once.

@@ -27,20 +27,27 @@ class Backward:
 
 
 def backward(
-    loop: Loop, wanted: Sequence[int], laid: Sequence[int] = (), single: Sequence[int] = ()
+    loop: Loop,
+    wanted: Sequence[int],
+    laid: Sequence[int] = (),
+    single: Sequence[int] = (),
+    kept: Sequence[int] | None = None,
 ) -> Backward:
-    """The gradient of ``loop``, given the fewest values of its steps.
+    """The gradient of ``loop``, given some values of its steps.
 
     Args:
         loop: what is differentiated.
         wanted: the arrays read whose gradients are wanted, by number.
         laid: the parameters whose gradients are wanted, by number.
         single: likewise, of those that are one number.
+        kept: the entries that are given, by place, of which all others can be computed; None: the
+            fewest.
     """
     asked = {"read": wanted, "laid": laid, "single": single}
-    leaves = [p for p, e in enumerate(loop.entries) if e.op in ("read", "carried")]
-    writer, results = _written(loop, leaves, asked)
-    kept = fewest(loop, _used(writer, len(loop.entries), results))
+    if kept is None:
+        leaves = [p for p, e in enumerate(loop.entries) if e.op in ("read", "carried")]
+        writer, results = _written(loop, leaves, asked)
+        kept = fewest(loop, _used(writer, len(loop.entries), results))
     writer, results = _written(loop, kept, asked)
     return Backward(writer.loop(*results, backwards=True), tuple(kept))
 

@@ -10,13 +10,17 @@ from torch import Tensor
 from ..threads import share
 from .loop import LEAVES, Loop
 from .made import kernel
-from .operations import OPERATIONS
+from .operations import OPERATIONS, Array
 
 
 def launch(loop: Loop, steps: int, size: int, arrays: Sequence[Tensor]) -> None:
     """Work all steps; ``arrays`` as ``numba_source.source`` says."""
-    given = [a.detach().numpy() for a in arrays]
-    share(kernel(loop), size, _cost(loop) * steps * size, steps, *given, multiple=16)
+    work(loop, steps, size, [a.detach().numpy() for a in arrays])
+
+
+def work(loop: Loop, steps: int, size: int, arrays: Sequence[Array]) -> None:
+    """The same with arrays of NumPy."""
+    share(kernel(loop), size, _cost(loop) * steps * size, steps, *arrays, multiple=16)
 
 
 @functools.lru_cache(maxsize=1024)

@@ -13,6 +13,9 @@ from .operations import OPERATIONS
 
 BLOCK = 512
 """Elements of a block."""
+ROW = BLOCK + 16
+"""From one row of a block's own memory to the next: a cache line more, lest all rows begin at the
+same place of a page, where what is written seems to be what is read next."""
 CHECKS = 8
 """Pairs of pieces of memory that the compiler is ready to look at, lest they overlap."""
 
@@ -43,10 +46,10 @@ def source(loop: Loop) -> str:
         "    zero, one = numbers[0], numbers[1]",
         *(f"    number{n} = numbers[{n + 2}]" for n in range(len(loop.numbers))),
         *(f"    single{n} = single[{n}]" for n in single),
-        f"    room = np.empty({BLOCK * max(1, len(rows))}, numbers.dtype)",
+        f"    room = np.empty({ROW * max(1, len(rows))}, numbers.dtype)",
         f"    for a in range(first, last, {BLOCK}):",
         f"        n = min({BLOCK}, last - a)",
-        *(f"        {row} = room[{BLOCK * i} : {BLOCK * i} + n]" for i, row in enumerate(rows)),
+        *(f"        {row} = room[{ROW * i} : {ROW * i} + n]" for i, row in enumerate(rows)),
     ]
     if laid:
         lines += [

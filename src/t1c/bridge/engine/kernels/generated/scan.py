@@ -11,8 +11,8 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from ..arithmetic import of_arithmetic
-from ..layout import channels_last, flat, periodic, unflat
-from ..scan import reduced
+from ..layout import channels_last, flat, periodic, reduced, unflat
+from ..tape import keeps
 from .gradient import Backward, backward
 from .loop import LEAVES, Loop
 from .operations import OPERATIONS
@@ -38,12 +38,12 @@ def scan(
     loop, rank = written.loop, xs[0].ndim - 2
     tensors: tuple[Tensor, ...] = (*xs, *state, *written.laid, *written.single)
     if not (torch.is_grad_enabled() and any(t.requires_grad for t in tensors)):
-        found = _forward(loop, name, xs, state, _arrays(written, xs[0]))
+        found = forward(loop, name, xs, state, _arrays(written, xs[0], *_layout(xs[0])))
         return found[: len(loop.writes)], found[len(loop.writes) :]
     laid = [p[0] if p.ndim > rank else p for p in written.laid]
     single = [p.reshape(()) for p in written.single]
     tensors = (*xs, *state, *laid, *single)
-    found = _Scan.apply(loop, name, len(xs), len(state), len(laid), *tensors)  # type: ignore[no-untyped-call]
+    found = _Scan.apply(written, name, len(xs), len(state), len(laid), *tensors)  # type: ignore[no-untyped-call]
     return found[: len(loop.writes)], found[len(loop.writes) :]
 
 
@@ -51,29 +51,27 @@ Arrays = tuple[Tensor, Tensor]
 """Parameters as kernels take them: laid and single."""
 
 
-def _arrays(written: Written, x: Tensor) -> Arrays:
-    """The parameters of a loop over features that lie as those of ``x`` (T, B, *features)."""
-    key = x.shape[2:], channels_last(x)
+def _layout(x: Tensor) -> tuple[torch.Size, bool]:
+    """The shape of a sequence, and whether it lies channels last."""
+    return x.shape, channels_last(x)
+
+
+def _arrays(written: Written, like: Tensor, shape: torch.Size, last: bool) -> Arrays:
+    """The parameters of a loop over sequences of this shape that lie so, as they were first met."""
+    key = shape[2:], last
     if key not in written.arrays:
-        laid = [p[0] if p.ndim > len(key[0]) else p for p in written.laid]
-        written.arrays[key] = _for_kernels(laid, written.single, x, *key)
+        laid = tuple((p[0] if p.ndim > len(key[0]) else p).detach() for p in written.laid)
+        single = [p.detach().reshape(()) for p in written.single]
+        rows = periodic(laid, *key) if laid else like.new_empty((0, 1))
+        written.arrays[key] = rows, torch.stack(single) if single else like.new_empty(0)
     return written.arrays[key]
 
 
-def _for_kernels(
-    laid: Sequence[Tensor], single: Sequence[Tensor], like: Tensor, features: torch.Size, last: bool
-) -> Arrays:
-    laid = tuple(p.detach() for p in laid)
-    single = [p.detach().reshape(()) for p in single]
-    rows = periodic(laid, features, last) if laid else like.new_empty((0, 1))
-    return rows, torch.stack(single) if single else like.new_empty(0)
-
-
-def _forward(
+def forward(
     loop: Loop, name: str, xs: Sequence[Tensor], state: Sequence[Tensor], arrays: Arrays
 ) -> Tensors:
     """What was written, and what is handed on after the last step."""
-    layout = xs[0].shape, channels_last(xs[0])
+    layout = _layout(xs[0])
     carried = _together(state, xs[0], *layout)
     reads = [flat(xs[n].detach(), layout[1]) for n in loop.reads]
     wrote, _ = _work(loop, name, reads, carried, arrays, *layout)
@@ -89,7 +87,8 @@ def _together(state: Sequence[Tensor], like: Tensor, shape: torch.Size, last: bo
 def _apart(rows: Tensor, shape: torch.Size, last: bool) -> Tensors:
     """The rows of an array as tensors (B, *features), each with memory of its own."""
     one = torch.Size((1, *shape[1:]))
-    return tuple(unflat(row.clone().unsqueeze(0), one, last)[0] for row in rows)
+    own = [*rows] if len(rows) == 1 else [row.clone() for row in rows]
+    return tuple(unflat(row.unsqueeze(0), one, last)[0] for row in own)
 
 
 def _work(
@@ -106,7 +105,7 @@ def _work(
     wide = of_arithmetic(carried.dtype)
     wrote = [carried.new_empty((steps, size)) for _ in loop.writes]
     sums = carried.new_empty((len(loop.sums), size), dtype=wide)
-    numbers = _numbers_of(loop, wide, carried.device)
+    numbers = numbers_of(loop, wide, carried.device)
     rows, alone = arrays
     launch = launcher(name)
     launch(loop, steps, size, [numbers, alone, rows, carried, sums, *reads, *wrote])
@@ -139,12 +138,13 @@ def exact(loop: Loop) -> bool:
 
 
 @functools.lru_cache(maxsize=1024)
-def _numbers_of(loop: Loop, dtype: torch.dtype, device: torch.device) -> Tensor:
+def numbers_of(loop: Loop, dtype: torch.dtype, device: torch.device) -> Tensor:
+    """Zero, one and the numbers of a loop, as kernels take them."""
     return torch.tensor([0.0, 1.0, *loop.numbers], dtype=dtype, device=device)
 
 
 @functools.lru_cache(maxsize=1024)
-def _loops(
+def with_gradient(
     loop: Loop, wanted: tuple[int, ...], laid: tuple[int, ...], single: tuple[int, ...]
 ) -> tuple[Loop, Backward]:
     """(the loop that also writes what its gradient needs and nothing else has, its gradient)."""
@@ -154,45 +154,61 @@ def _loops(
     return Loop(loop.entries, (*loop.writes, *more), loop.carried), back
 
 
+def kept_of(
+    loop: Loop, back: Backward, xs: Sequence[Tensor], places: Sequence[int], wrote: Sequence[Tensor]
+) -> Tensors:
+    """What ``back`` is given, of what was read and what was written at these places.
+
+    Who keeps nothing has not written it; there is something in its place.
+    """
+    values = {place: xs[n] for n, place in loop.leaves("read").items()}
+    values |= dict(zip(places, wrote, strict=False))
+    none = xs[0].new_empty(0)
+    return tuple(values.get(place, none) for place in back.kept)
+
+
 class _Scan(torch.autograd.Function):
     """``tensors``: what is read, what is handed over, parameters laid and single."""
 
     @staticmethod
     def forward(
-        ctx: Any, loop: Loop, name: str, inputs: int, states: int, laid: int, *tensors: Tensor
+        ctx: Any, written: Written, name: str, inputs: int, states: int, laid: int, *tensors: Tensor
     ) -> Tensors:
         ends = [inputs, inputs + states, inputs + states + laid]
         xs, state, own = tensors[:inputs], tensors[inputs : ends[1]], tensors[ends[1] :]
         needed = ctx.needs_input_grad[5:]
         ctx.wanted = _numbers(needed[:inputs])
         ctx.laid, ctx.single = _numbers(needed[ends[1] : ends[2]]), _numbers(needed[ends[2] :])
-        forth, back = _loops(loop, ctx.wanted, ctx.laid, ctx.single)
-        shape, last = ctx.layout = xs[0].shape, channels_last(xs[0])
-        arrays = _for_kernels(own[:laid], own[laid:], xs[0], shape[2:], last)
-        found = _forward(forth, name, xs, state, arrays)
-        wrote, rest = len(loop.writes), len(forth.writes)
-        values = {place: xs[n] for n, place in loop.leaves("read").items()}
-        values |= dict(zip(forth.writes, found, strict=False))
-        ctx.save_for_backward(*own, *(values[place] for place in back.kept))
-        ctx.loop, ctx.name = back.loop, name
-        ctx.counts = (inputs, laid, len(own) - laid, wrote)
+        loop = written.loop
+        forth, back = with_gradient(loop, ctx.wanted, ctx.laid, ctx.single)
+        ctx.layout = _layout(xs[0])
+        walked = forth if keeps() else loop
+        found = forward(walked, name, xs, state, _arrays(written, xs[0], *ctx.layout))
+        wrote, rest = len(loop.writes), len(walked.writes)
+        # Those that learn are saved for torch to tell whether they were written to since.
+        learnt = own if ctx.laid or ctx.single else ()
+        ctx.save_for_backward(*learnt, *kept_of(loop, back, xs, walked.writes, found))
+        ctx.written, ctx.loop, ctx.name = written, back.loop, name
+        ctx.counts = (inputs, laid, len(own) - laid, wrote, len(learnt))
         ctx.set_materialize_grads(False)
         return (*found[:wrote], *found[rest:])
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, *grads: Tensor | None) -> Any:
-        inputs, laid, single, writes = ctx.counts
+        inputs, laid, single, writes, learnt = ctx.counts
         shape, last = ctx.layout
         kept = ctx.saved_tensors  # once: who recomputes them hands each out once
-        own, saved = kept[: laid + single], kept[laid + single :]
-        like = next(g for g in grads if g is not None)
+        own, saved = kept[:learnt], kept[learnt:]
+        like = next((g for g in grads if g is not None), None)
+        if like is None:
+            return (None,) * len(ctx.needs_input_grad)
         given = [like.new_zeros(shape) if g is None else g for g in grads[:writes]]
         arrays = [*saved, *given]
         after = [like.new_zeros(shape[1:]) if g is None else g for g in grads[writes:]]
         carried = _together(after, like, shape, last)
         reads = [flat(arrays[n], last) for n in ctx.loop.reads]
-        parameters = _for_kernels(own[:laid], own[laid:], like, shape[2:], last)
+        parameters = _arrays(ctx.written, like, shape, last)
         wrote, sums = _work(ctx.loop, ctx.name, reads, carried, parameters, shape, last)
         to_xs, to_own = [None] * inputs, [None] * (laid + single)
         for n, g in zip(ctx.wanted, wrote, strict=True):
