@@ -32,7 +32,6 @@ APART = {
     "by hand": (),
     "generated": (
         ("t1c.bridge.engine.stages._block", lambda *_: None),
-        ("t1c.bridge.engine.stages.program_for", lambda *_: None),
         ("t1c.bridge.engine.step.program_for", lambda *_: None),
     ),
 }
