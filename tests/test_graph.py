@@ -118,12 +118,12 @@ def test_a_copy_is_equal_and_independent(graph):
     ("mine", "theirs", "line"),
     [
         ([np.nan], [np.nan], None),
-        ([np.nan], [1.0], "1 of 1 values differ"),
-        ([np.inf], [-np.inf], "1 of 1 values differ, by up to inf"),
+        ([np.nan], [1.0], "nan and 1.0"),
+        ([np.inf], [-np.inf], "inf and -inf"),
         ([np.inf, 1.0], [np.inf, 3.0], "1 of 2 values differ, by up to 2"),
         ([np.nan, 1.0], [0.0, 3.0], "2 of 2 values differ, by up to 2"),
         ([0.0], [-0.0], None),
-        ([2**62], [2**62 + 1], "1 of 1 values differ, by up to 1"),
+        ([2**62], [2**62 + 1], f"{2**62} and {2**62 + 1}"),
         ([True, False], [True, True], None),
     ],
 )

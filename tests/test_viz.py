@@ -279,7 +279,7 @@ def test_a_difference_says_what_was_added_removed_and_changed():
     status = {n["id"]: n["status"] for n in found["nodes"] if "status" in n}
     assert status == {"blocks.0.lif": "changed", "more": "added", "blocks.1.lif": "removed"}
     assert by_id(found["nodes"])["blocks.0.lif"]["changes"] == [
-        "tau: 8 of 8 values differ, by up to 2"
+        "tau: 2.0 and 4.0 in all of 8 places"
     ]
     lines = {(e["source"], e["target"]): e["status"] for e in found["edges"] if "status" in e}
     assert lines == {

@@ -199,7 +199,7 @@ def test_two_graphs_in_one_picture(show):
     for line in ("changed blocks.1.lif", "removed blocks.2.lif", "blocks.2.add: added"):
         assert line in page.panel()
     page.page.evaluate("t1c.select('blocks.1.lif')")
-    assert "tau: 8 of 8 values differ, by up to 3" in page.panel()
+    assert "tau: 2.0 and 5.0 in all of 8 places" in page.panel()
 
 
 def test_two_thousand_nodes_open_at_once(show):

@@ -19,11 +19,15 @@ def verify(
     a: A,
     b: B,
     data: Annotated[
-        Path,
-        typer.Option(
-            "--input", "-i", metavar="DATA", help="The samples, an .npz file.", show_default=False
+        Path | None,
+        typer.Argument(
+            metavar="DATA", help="The samples, an .npz file; or -i DATA.", show_default=False
         ),
-    ],
+    ] = None,
+    given: Annotated[
+        Path | None,
+        typer.Option("--input", "-i", metavar="DATA", help="The samples.", show_default=False),
+    ] = None,
     steps: Steps = None,
     dtype: DType = "float32",
     tolerance: Annotated[
@@ -49,10 +53,13 @@ def verify(
     from t1c import sdk
     from t1c.terminal import print_text
 
+    samples = sources.one_of(data, given)
+    if samples is None:
+        raise typer.BadParameter("no samples to run on: t1c verify A B DATA")
     report = sdk.verify_files(
         sources.network(a),
         sources.network(b),
-        sources.samples(data),
+        samples,
         steps=steps,
         dtype=dtype,
         tolerance=tolerance,

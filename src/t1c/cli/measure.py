@@ -26,6 +26,12 @@ Samples = Annotated[
         show_default=False,
     ),
 ]
+Positional = Annotated[
+    Path | None,
+    typer.Argument(
+        metavar="[DATA]", help="Samples to run on, as for t1c run; or -i DATA.", show_default=False
+    ),
+]
 Energy = Annotated[
     str,
     typer.Option(
@@ -70,7 +76,8 @@ def analyze(
 @verb
 def profile(
     model: Model,
-    data: Samples = None,
+    data: Positional = None,
+    given: Samples = None,
     steps: Steps = None,
     batch_size: BatchSize = 256,
     dtype: DType = "float32",
@@ -97,7 +104,7 @@ def profile(
 
     table = _energy(energy)
     network = sources.network(model)
-    samples = None if data is None else sources.samples(data)
+    samples = sources.one_of(data, given)
     with progress_bar(samples is not None) as bar:
         bar.stage("loading PyTorch, compiling")
         found = sdk.profile_graph(
@@ -120,7 +127,8 @@ def profile(
 def compare(
     a: A,
     b: B,
-    data: Samples = None,
+    data: Positional = None,
+    given: Samples = None,
     steps: Steps = None,
     batch_size: BatchSize = 256,
     dtype: DType = "float32",
@@ -134,7 +142,7 @@ def compare(
     found = sdk.compare_costs(
         sources.network(a),
         sources.network(b),
-        None if data is None else sources.samples(data),
+        sources.one_of(data, given),
         steps=steps,
         dt=dt,
         batch_size=batch_size,

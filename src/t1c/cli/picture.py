@@ -78,6 +78,8 @@ def export_html(
     target = page or Path(f"{'network' if str(model) == '-' else model.stem}.html")
     network = sources.network(model)
     drawn = {".svg": viz.to_svg, ".dot": viz.to_dot}.get(target.suffix)
+    if drawn is None and target.suffix.lower() not in (".html", ".htm"):
+        raise typer.BadParameter(f"a page {target.name!r}; it ends in .html, .svg or .dot")
     if drawn is None:
         activity = _activity(network, data, sample, steps, dt)
         viz.export_html(network, target, _title(model, title), activity=activity, dt=dt)

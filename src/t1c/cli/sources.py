@@ -17,6 +17,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, TypeVar
 
+import typer
+
 R = TypeVar("R", bound=Any)
 
 _folder: str | None = None
@@ -51,6 +53,18 @@ def network(path: Path) -> Path:
 def samples(path: Path) -> Path:
     """The file of samples; of ``-``, what is piped in."""
     return _kept("stdin.npz") if str(path) == "-" else path
+
+
+def one_of(argument: Path | None, option: Path | None) -> Path | None:
+    """The file of samples, given as an argument or as an option; None where it is not given.
+
+    Raises:
+        typer.BadParameter: it is given as both.
+    """
+    if argument is not None and option is not None:
+        raise typer.BadParameter("samples as an argument and as --input, of which one is needed")
+    given = option if argument is None else argument
+    return None if given is None else samples(given)
 
 
 def _kept(name: str) -> Path:

@@ -33,6 +33,13 @@ def same_value(a: Any, b: Any) -> bool:
     return type(a) is type(b) and bool(a == b)
 
 
+def only_value(array: np.ndarray) -> str | None:
+    """The one value that an array holds, wherever one looks, or None if it holds others too."""
+    if not array.size or not same_value(array, np.broadcast_to(array.flat[0], array.shape)):
+        return None
+    return str(array.flat[0])
+
+
 def what_differs(mine: Any, theirs: Any) -> str:
     """What differs between two values, in a few words."""
     if isinstance(mine, np.ndarray) and isinstance(theirs, np.ndarray):
@@ -40,6 +47,9 @@ def what_differs(mine: Any, theirs: Any) -> str:
             return f"shapes {mine.shape} and {theirs.shape}"
         if mine.dtype != theirs.dtype:
             return f"dtypes {mine.dtype} and {theirs.dtype}"
+        if all(only_value(side) is not None for side in (mine, theirs)):
+            of = f" in all of {mine.size} places" if mine.size > 1 else ""
+            return f"{only_value(mine)} and {only_value(theirs)}{of}"
         differs = ~((mine == theirs) | ((mine != mine) & (theirs != theirs)))
         with np.errstate(invalid="ignore"):
             gap = np.abs(mine.astype(np.longdouble) - theirs.astype(np.longdouble))[differs]

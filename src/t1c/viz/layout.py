@@ -80,7 +80,7 @@ def lay_out(graph: Mapping[str, Any]) -> Picture:
         group["id"]: group_box(group, prefixes[group["group"]], sizes[group["id"]])
         for group in graph["groups"]
     }
-    is_open = opened(graph, FEW)
+    is_open = opened(graph, FEW) | _around_changes(graph)
     laid: dict[str | None, Laid] = {}
     seen = {ident: (box.width, box.height) for ident, box in boxes.items()}
     for ident, scope in reversed(scopes.items()):  # what is inside comes first
@@ -103,6 +103,18 @@ def opened(graph: Mapping[str, Any], most: float) -> frozenset[str]:
         if not level or total > most:
             return frozenset(is_open)
         is_open |= set(level)
+
+
+def _around_changes(graph: Mapping[str, Any]) -> frozenset[str]:
+    """The groups that hold what differs from another graph: it must be seen."""
+    home = {group["id"]: group["group"] for group in graph["groups"]}
+    found: set[str] = set()
+    for node in graph["nodes"]:
+        group = node["group"] if node.get("status") else None
+        while group is not None:
+            found.add(group)
+            group = home[group]
+    return frozenset(found)
 
 
 def _sizes(graph: Mapping[str, Any]) -> Counter[str]:

@@ -339,6 +339,9 @@ def _gap(pairs: list[tuple[Tensor, Tensor]]) -> str:
     """How many numbers differ, and by how much."""
     flat = [torch.broadcast_tensors(a.double().flatten(), b.double().flatten()) for a, b in pairs]
     gaps = torch.cat([(a - b).abs() for a, b in flat])
+    if gaps.numel() == 1:
+        (one,) = flat
+        return f"{one[0].item():.9g} and {one[1].item():.9g}"
     count = int((gaps != 0).sum())
     return f"{count:,} of {gaps.numel():,} differ, by up to {float(gaps.max()):.3g}"
 

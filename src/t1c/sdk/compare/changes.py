@@ -11,7 +11,7 @@ import numpy as np
 from t1c import ir
 from t1c.ir.errors import InputError, Problem
 from t1c.ir.fields import Array, show
-from t1c.ir.values import same_value
+from t1c.ir.values import only_value, same_value
 
 from ..report import Part, Report, Table
 
@@ -32,6 +32,7 @@ class FieldChange:
         size: of how many.
         largest: the largest difference; infinite where a number is finite on one side only.
         relative: the largest difference of two numbers, as a share of the larger of the two.
+        single: whether either side holds one value wherever one looks, which a and b then are.
     """
 
     field: str
@@ -42,12 +43,15 @@ class FieldChange:
     size: int = 0
     largest: float = 0.0
     relative: float = 0.0
+    single: bool = False
 
     @property
     def text(self) -> str:
         """The change in a few words."""
         if not self.size:
             return f"{self.a} -> {self.b}"
+        if self.single:
+            return f"{self.a} -> {self.b}" + (f", {self.size:,} numbers" if self.size > 1 else "")
         dtypes = f"{self.a} -> {self.b}, " if self.kind == "dtype" else ""
         return (
             f"{dtypes}{self.differing:,} of {self.size:,} numbers differ, by up to "
@@ -170,6 +174,10 @@ def _array_changes(field: str, a: Array, b: Array, rtol: float, atol: float) -> 
     if not count and a.dtype == b.dtype:
         return []
     kind: Kind = "values" if a.dtype == b.dtype else "dtype"
+    ones = only_value(a), only_value(b)
+    single = kind == "values" and None not in ones
     before, after = (str(a.dtype), str(b.dtype)) if kind == "dtype" else (show(a), show(b))
+    if single:
+        before, after = map(str, ones)
     largest, relative = (float(value[differs].max()) if count else 0.0 for value in (apart, share))
-    return [FieldChange(field, kind, before, after, count, a.size, largest, relative)]
+    return [FieldChange(field, kind, before, after, count, a.size, largest, relative, single)]

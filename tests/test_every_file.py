@@ -1,0 +1,109 @@
+"""Every verb that looks at a network works on every file that opens, and on a spiking transformer.
+
+What each tells is compared elsewhere; here, that it tells something of every node, as text and as
+JSON, and that files said to be equal are.
+"""
+
+import importlib
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from typer.testing import CliRunner
+
+from t1c import ir, nir, sdk, viz
+from t1c.cli import app
+
+from .peers import peer
+from .test_fixture_files import ONLY_OPENS, RUNS, T1CIR
+
+ROOT = Path(__file__).parent.parent
+NIR = sorted((ROOT / "tests" / "data" / "nir").glob("*.nir"))
+FILES = [*RUNS, *(p for p in T1CIR if p.stem in ONLY_OPENS), *NIR, ROOT / "examples" / "digits.t1c"]
+
+# Their time constants need another step than the others'.
+DT = {"if_dt1": 1.0, "lif_tau_is_dt": 1e-2}
+
+pytestmark = [
+    pytest.mark.usefixtures("one_thread"),
+    pytest.mark.filterwarnings("ignore::t1c.ir.GraphWarning"),
+]
+
+
+def told(*arguments):
+    """What a verb tells as JSON; that it tells it as text too."""
+    given = [*map(str, arguments)]
+    result = CliRunner().invoke(app, given)
+    assert result.exit_code == 0, (given, result.output)
+    assert result.stdout.strip()
+    result = CliRunner().invoke(app, [*given, "--json"])
+    assert result.exit_code == 0, (given, result.output)
+    return json.loads(result.stdout)
+
+
+def look_at_everything(path, folder, dt=()):
+    """Run every verb that needs no samples on a file."""
+    graph = nir.read_graph(path, float(dt[1]) if dt else None)
+    names = list(graph.nodes)
+    assert [node["name"] for node in told("info", path, *dt)["nodes"]] == names
+    assert [node["name"] for node in told("analyze", path, *dt)["nodes"]] == names
+    assert [node["name"] for node in told("profile", path, *dt)["nodes"]] == names
+    for name in names:
+        assert told("node", path, name, *dt)["name"] == name
+    assert told("validate", path, *dt)["valid"]
+    assert told("hash", path, *dt)["fingerprint"] == sdk.fingerprint_graph(graph)
+    assert told("diff", path, path, *dt)["equal"]
+    assert told("stats", path, *dt) is not None
+    assert CliRunner().invoke(app, ["lint", str(path), *dt]).exit_code in (0, 1)
+    assert told("export-html", path, folder / "page.html", *dt)["page"]
+    page = (folder / "page.html").read_text(encoding="utf-8")
+    for name in names:
+        assert json.dumps(name)[1:-1] in page or name in page
+    assert viz.to_svg(graph).startswith("<svg")
+    assert viz.to_dot(graph).startswith("digraph")
+    ir.write(folder / "copy.t1c", graph)
+    assert not told("convert", folder / "copy.t1c", folder / "again.t1c").get("losses")
+    sdk.assert_graphs_equal(ir.read(folder / "again.t1c"), graph)
+    return graph
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: f"{path.parent.name}/{path.name}")
+def test_every_verb_on_every_file(path, tmp_path):
+    dt = ("--dt", str(DT.get(path.stem, 1e-4))) if path.suffix == ".nir" else ()
+    look_at_everything(path, tmp_path, dt)
+
+
+def test_every_verb_on_a_spiking_transformer(tmp_path):
+    """Spikformer's block, as ``make zoo`` has it: shown an image, it answers with one value."""
+    sys.path.insert(0, str(ROOT / "benchmarks"))
+    peer("spikingjelly")
+    models: Any = importlib.import_module("zoo.models.papers_attention")
+    entry = next(e for e in models.attention_entries() if e.name.startswith("Spikformer"))
+    torch.manual_seed(0)
+    model = entry.make().eval()
+    generator = torch.Generator().manual_seed(0)
+    bridge = importlib.import_module("t1c.bridge")
+    graph = bridge.to_ir(model, entry.draw((1, *entry.shape), generator), verify=False)
+    ir.write(tmp_path / "spikformer.t1c", graph)
+    look_at_everything(tmp_path / "spikformer.t1c", tmp_path)
+    images = entry.draw((3, *entry.shape), generator)
+    np.savez(tmp_path / "images.npz", x=images.numpy())
+    path, data = tmp_path / "spikformer.t1c", tmp_path / "images.npz"
+    did = told("profile", path, data)["measured"]
+    assert did["spikes"] > 100
+    assert did["samples"] == 3
+    ran = told("run", path, data, "-o", tmp_path / "out.npz")
+    assert ran["samples"] == 3
+    entry.rest(model)
+    with torch.no_grad(), np.load(tmp_path / "out.npz") as results:
+        np.testing.assert_allclose(results["answer"], model(images), atol=1e-4)
+    assert told("plot", path, data, tmp_path / "spikes.png")["figure"]
+    other = graph.replace(
+        nodes={**graph.nodes, "lif": graph.nodes["lif"].replace(v_threshold=np.array([0.5]))}
+    )
+    assert not sdk.compare_graphs(graph, other)
+    assert [change.name for change in sdk.compare_graphs(graph, other).changed] == ["lif"]
