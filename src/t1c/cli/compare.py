@@ -103,6 +103,8 @@ def diff(
     """
     from t1c import sdk
 
+    if page is not None and page.suffix.lower() not in (".html", ".htm", ".svg"):
+        raise typer.BadParameter(f"a page {page.name!r}; it ends in .html or .svg")
     pair = sources.network(a), sources.network(b)
     found = sdk.compare_graphs(
         *pair, rtol=rtol, atol=atol, metadata=not structure, order=not structure, dt=dt
@@ -110,7 +112,11 @@ def diff(
     if page is not None:
         from t1c import viz
 
-        page.write_text(viz.diff_html(*pair, dt=dt), encoding="utf-8")
+        if page.suffix.lower() == ".svg":
+            drawn = viz.to_svg(viz.diff_to_dict(*pair, dt=dt))
+        else:
+            drawn = viz.diff_html(*pair, dt=dt)
+        page.write_text(drawn, encoding="utf-8")
     show(found, as_json)
     answer(found)
 

@@ -51,6 +51,13 @@ def _pyplot() -> Any:
     return pyplot
 
 
+def mark_steps(ax: Axes, dt: float | None) -> None:
+    """Name the axis of time: whole steps, or milliseconds where ``dt`` says how long one is."""
+    ax.set_xlabel("step" if dt is None else "time (ms)")
+    if dt is None:
+        ax.locator_params(axis="x", integer=True)
+
+
 def as_numpy(values: Any) -> Array:
     """An array, or a tensor of whatever device and type, as NumPy has it."""
     if hasattr(values, "detach"):

@@ -7,9 +7,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-from t1c import nir
+from t1c import ir, nir
 from t1c.ir.atomic import replacing
 from t1c.ir.errors import InputError, Problem
+from t1c.ir.fields import Array
 from t1c.nir import GraphSource
 from t1c.sdk.record import record
 
@@ -73,12 +74,28 @@ def draw_run(
         axes = new_grid(len(spikes), 1, (8, 2.6 * len(spikes)))[:, 0]
         found = record(graph, inputs, [f"{name}.v" for name in spikes], **options)
         for ax, (name, each) in zip(axes, spikes.items(), strict=True):
-            plot_membranes(found[f"{name}.v"], ax, spikes=each, title=name)
+            level = _threshold(graph, name, each)
+            plot_membranes(found[f"{name}.v"], ax, spikes=each, threshold=level, title=name)
     else:
         axes = new_grid(1, 1, (8, 5))[0]
-        (plot_raster if kind == "raster" else plot_rates)(spikes, axes[0])
+        title = f"{_name(source)}, sample {sample}"
+        (plot_raster if kind == "raster" else plot_rates)(spikes, axes[0], title=title)
     figure = axes[0].figure
     with replacing(target) as temporary:
         figure.savefig(temporary, format=target.suffix[1:].lower(), dpi=120)
     figure.clear()
     return target
+
+
+def _name(source: GraphSource) -> str:
+    """What a network is called in a title: its file's name."""
+    return Path(source).name if isinstance(source, str | os.PathLike) else "a graph"
+
+
+def _threshold(graph: ir.Graph, name: str, spikes: Array) -> Array | None:
+    """The threshold of a neuron, if it has one for all, or one for each of its values."""
+    level = getattr(graph.flat().nodes.get(name), "v_threshold", None)
+    if level is None or level.size not in (1, spikes[0, 0].size):
+        return None
+    found: Array = level
+    return found

@@ -9,7 +9,7 @@ import numpy as np
 
 from t1c.ir.errors import InputError, Problem
 
-from .arrays import COLOURS, as_numpy, chosen, new_axes, steps_and_neurons
+from .arrays import COLOURS, as_numpy, chosen, mark_steps, new_axes, steps_and_neurons
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -87,7 +87,7 @@ def plot_membranes(
             ax.axhline(limits[number], color=colour, linestyle="--", linewidth=0.9)
     if len(numbers) > 1:
         ax.legend(title="neuron", frameon=False, loc="upper left", bbox_to_anchor=(1.0, 1.0))
-    ax.set_xlabel("step" if dt is None else "time (ms)")
+    mark_steps(ax, dt)
     ax.set_ylabel("membrane potential")
     ax.set_title(title)
     return ax

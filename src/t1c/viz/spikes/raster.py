@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .arrays import COLOURS, chosen, new_axes, populations
+from .arrays import COLOURS, chosen, mark_steps, new_axes, populations
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -71,7 +71,7 @@ def plot_raster(
             ax.axhline(low - 0.5, color="0.8", linewidth=0.8)
     ax.set_xlim(-0.5 * scale, (steps - 0.5) * scale)
     ax.set_ylim(-0.5, max(low, 1) - 0.5)
-    ax.set_xlabel("step" if dt is None else "time (ms)")
+    mark_steps(ax, dt)
     if list(named) == [""]:
         ax.set_ylabel("neuron")
     else:

@@ -8,7 +8,7 @@ import numpy as np
 
 from t1c.ir.errors import InputError, Problem
 
-from .arrays import COLOURS, as_numpy, new_axes
+from .arrays import COLOURS, as_numpy, mark_steps, new_axes
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -77,7 +77,7 @@ def plot_rates(
         steps = np.arange(len(curve)) * (1 if dt is None else 1000 * dt)
         ax.plot(steps, curve, color=colour, linewidth=1.2, label=name)
     if over == "time":
-        ax.set_xlabel("step" if dt is None else "time (ms)")
+        mark_steps(ax, dt)
         ax.set_ylabel(unit)
         ax.set_ylim(bottom=0)
     else:
