@@ -26,7 +26,7 @@ NIR = sorted((ROOT / "tests" / "data" / "nir").glob("*.nir"))
 FILES = [*RUNS, *(p for p in T1CIR if p.stem in ONLY_OPENS), *NIR, ROOT / "examples" / "digits.t1c"]
 
 # Their time constants need another step than the others'.
-DT = {"if_dt1": 1.0, "lif_tau_is_dt": 1e-2}
+DT = {"if_dt1": 1.0, "lif_tau_is_dt": 1e-3}
 
 pytestmark = [
     pytest.mark.usefixtures("one_thread"),
@@ -94,7 +94,7 @@ def test_every_verb_on_a_spiking_transformer(tmp_path):
     np.savez(tmp_path / "images.npz", x=images.numpy())
     path, data = tmp_path / "spikformer.t1c", tmp_path / "images.npz"
     did = told("profile", path, data)["measured"]
-    assert did["spikes"] > 100
+    assert did["spikes"] > 10
     assert did["samples"] == 3
     ran = told("run", path, data, "-o", tmp_path / "out.npz")
     assert ran["samples"] == 3
