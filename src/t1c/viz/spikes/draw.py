@@ -12,6 +12,7 @@ from t1c.ir.atomic import replacing
 from t1c.ir.errors import InputError, Problem
 from t1c.ir.fields import Array
 from t1c.nir import GraphSource
+from t1c.sdk.measure.activity import watched
 from t1c.sdk.record import record
 
 from .arrays import new_grid
@@ -65,14 +66,16 @@ def draw_run(
         )
     graph = nir.read_graph(source, dt)
     options: dict[str, Any] = {"sample": sample, "steps": steps, "dt": dt}
-    spikes = record(graph, inputs, nodes, **options)
-    if not spikes:
+    names = list(nodes) if nodes is not None else [name for name, _ in watched(graph)]
+    if not names:
         raise InputError(
             Problem("a network without spiking nodes", "one", "Name what to draw (nodes=...).")
         )
+    asked = [*names, *(f"{name}.v" for name in names if kind == "membranes")]
+    found = record(graph, inputs, asked, **options)
+    spikes = {name: found[name] for name in names}
     if kind == "membranes":
         axes = new_grid(len(spikes), 1, (8, 2.6 * len(spikes)))[:, 0]
-        found = record(graph, inputs, [f"{name}.v" for name in spikes], **options)
         for ax, (name, each) in zip(axes, spikes.items(), strict=True):
             level = _threshold(graph, name, each)
             plot_membranes(found[f"{name}.v"], ax, spikes=each, threshold=level, title=name)

@@ -95,44 +95,54 @@ def some_never_fire(subject: Subject) -> Iterator[Hit]:
             )
 
 
-def no_memory(subject: Subject) -> Iterator[Hit]:
-    """With beta = 1 - 1/tau = 0 nothing is left of one step in the next."""
+def _time_constants(subject: Subject) -> Iterator[tuple[str, str, Array]]:
+    """The name of each neuron, and each of its time constants by field."""
     for name, node in subject.each(Neuron):
         for field in ("tau", "tau_mem", "tau_syn"):
             tau = node.parameters().get(field)
-            if tau is not None and (tau == 1).all():
-                yield Hit(
-                    name,
-                    f"{field} is 1: it keeps nothing from step to step",
-                    "Use a Threshold where no memory is meant, or check the unit of tau: steps.",
-                )
+            if tau is not None:
+                yield name, field, tau
+
+
+def _at_or_above_threshold(subject: Subject, field: str) -> Iterator[tuple[str, int, int]]:
+    """The neurons of which a field is not below the threshold: how many, and of how many."""
+    for name, node in subject.spiking():
+        if getattr(node, field) is not None:
+            bad = _laid(node, field) >= _laid(node, "v_threshold")
+            if bad.any():
+                yield name, *_share(bad, node)
+
+
+def no_memory(subject: Subject) -> Iterator[Hit]:
+    """With beta = 1 - 1/tau = 0 nothing is left of one step in the next."""
+    for name, field, tau in _time_constants(subject):
+        if (tau == 1).all():
+            yield Hit(
+                name,
+                f"{field} is 1: it keeps nothing from step to step",
+                "Use a Threshold where no memory is meant, or check the unit of tau: steps.",
+            )
 
 
 def huge_tau(subject: Subject) -> Iterator[Hit]:
     """Such a neuron hardly decays while it runs; often a time constant in another unit."""
-    for name, node in subject.each(Neuron):
-        for field in ("tau", "tau_mem", "tau_syn"):
-            tau = node.parameters().get(field)
-            if tau is not None and (tau > LONG).any():
-                yield Hit(
-                    name,
-                    f"{field} is {tau.max():.6g} steps",
-                    "tau counts steps: divide seconds by the time step; without decay use an IF.",
-                )
+    for name, field, tau in _time_constants(subject):
+        if (tau > LONG).any():
+            yield Hit(
+                name,
+                f"{field} is {tau.max():.6g} steps",
+                "tau counts steps: divide seconds by the time step; without decay use an IF.",
+            )
 
 
 def resets_above(subject: Subject) -> Iterator[Hit]:
     """It starts the next step where it fires."""
-    for name, node in subject.spiking():
-        if node.v_reset is not None:
-            bad = _laid(node, "v_reset") >= _laid(node, "v_threshold")
-            if bad.any():
-                count, size = _share(bad, node)
-                yield Hit(
-                    name,
-                    f"{count:,} of its {size:,} neurons are reset to their threshold or above it",
-                    "Choose a v_reset below v_threshold.",
-                )
+    for name, count, size in _at_or_above_threshold(subject, "v_reset"):
+        yield Hit(
+            name,
+            f"{count:,} of its {size:,} neurons are reset to their threshold or above it",
+            "Choose a v_reset below v_threshold.",
+        )
 
 
 def no_reset(subject: Subject) -> Iterator[Hit]:
@@ -146,16 +156,12 @@ def no_reset(subject: Subject) -> Iterator[Hit]:
 
 def clamped_above(subject: Subject) -> Iterator[Hit]:
     """A membrane that never falls below its threshold fires at every step."""
-    for name, node in subject.spiking():
-        if node.v_min is not None:
-            bad = _laid(node, "v_min") >= _laid(node, "v_threshold")
-            if bad.any():
-                count, size = _share(bad, node)
-                yield Hit(
-                    name,
-                    f"v_min is at or above the threshold of {count:,} of its {size:,} neurons",
-                    "Choose a v_min below v_threshold.",
-                )
+    for name, count, size in _at_or_above_threshold(subject, "v_min"):
+        yield Hit(
+            name,
+            f"v_min is at or above the threshold of {count:,} of its {size:,} neurons",
+            "Choose a v_min below v_threshold.",
+        )
 
 
 def fires_alone(subject: Subject) -> Iterator[Hit]:
