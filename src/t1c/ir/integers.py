@@ -85,7 +85,7 @@ def exact_formats(graph: Graph, ranges: Ranges | None = None) -> dict[str, list[
         ranges: as there.
 
     Returns:
-        'float16', 'float32' and 'float64' -> names as in ``flat()``; empty where all are exact.
+        'float32', 'float64' and other formats -> names as in ``flat()``; empty where all are exact.
     """
     ranges = ranges or Ranges(graph)
     flat = graph.flat()

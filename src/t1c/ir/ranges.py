@@ -32,7 +32,7 @@ TRIES_OF_A_GRID = 6
 TIGHTENING = 2
 """Rounds that make doubled bounds tighter again."""
 
-MANTISSA = {"float16": 11, "float32": 24, "float64": 53}
+MANTISSA = {"bfloat16": 8, "float16": 11, "float32": 24, "float64": 53}
 """Float format -> bits of a number that it holds exactly."""
 
 
@@ -122,7 +122,7 @@ class Ranges(Mapping[str, NodeRange]):
         """The nodes whose numbers a float format may not hold exactly, in the order of the graph.
 
         Args:
-            dtype: float16, float32 or float64, of NumPy or torch, or its name.
+            dtype: of NumPy or torch, or its name: one of ``MANTISSA``.
         """
         name = str(dtype).removeprefix("torch.")
         if name not in MANTISSA:

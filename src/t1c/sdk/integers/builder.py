@@ -182,8 +182,7 @@ class Builder:
     def note(self, node: ir.Node, unit: Array, **notes: Any) -> dict[str, Any]:
         """The metadata of what a node became: its own, its unit, and more."""
         kept = {k: v for k, v in node.metadata.items() if k not in ("tied", "copy_of", "bias")}
-        flat = unit.ravel()
-        told = float(flat[0]) if (flat == flat[0]).all() else flat
+        told = float(unit.flat[0]) if (unit == unit.flat[0]).all() else unit
         return {**kept, KEY: {"unit": told, **notes}}
 
 

@@ -36,8 +36,10 @@ class Wire:
 
 
 Rule = Callable[[Any, str, Any, Sequence[Wire]], Sequence[Wire]]
-"""Given a Builder, the name of a node, the node and what reaches it: emits what the node becomes, and
-says what it sends at each output."""
+"""Emits what a node becomes, and says what it sends at each output.
+
+Takes the Builder, the name of the node, the node, and what reaches it.
+"""
 
 RULES: dict[type[ir.Node], Rule] = {}
 """How each primitive is said in integers."""
