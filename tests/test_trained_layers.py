@@ -17,6 +17,7 @@ RESETS: list[dict[str, Any]] = [
     {"reset": "subtract", "fires_at": "gt"},
     {"reset": "value", "v_reset": np.array([-0.25])},
     {"reset": "none"},
+    {"reset": "lower", "v_reset": np.array([-0.25])},
     {"reset": "subtract", "v_min": np.array([-0.125])},
 ]
 LATE: list[dict[str, Any]] = [
