@@ -17,13 +17,13 @@ RESETS: list[dict[str, Any]] = [
     {"reset": "subtract", "fires_at": "gt"},
     {"reset": "value", "v_reset": np.array([-0.25])},
     {"reset": "none"},
-    {"reset": "lower", "v_reset": np.array([-0.25])},
     {"reset": "subtract", "v_min": np.array([-0.125])},
 ]
 LATE: list[dict[str, Any]] = [
     {"reset": "zero", "reset_delay": True},
     {"reset": "subtract", "spikes": "multiple"},
     {"reset": "carry"},
+    {"reset": "lower", "v_reset": np.array([-0.25]), "reset_delay": True},
 ]
 
 pytestmark = pytest.mark.usefixtures("one_thread")

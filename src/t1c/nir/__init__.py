@@ -10,10 +10,11 @@ from .conventions import ConventionError, Conventions
 from .dialects import DIALECTS, Dialect
 from .either import GraphSource, counterpart_dt, is_nir, read_graph, suffix_of
 from .file_read import read_version
-from .losses import Loss, LossReport
+from .losses import Change, Loss, LossReport
 
 __all__ = [
     "DIALECTS",
+    "Change",
     "ConventionError",
     "Conventions",
     "Dialect",
