@@ -20,6 +20,7 @@ from .losses import LossReport
 from .memory import nir_of, raw_of
 from .raw import NirGraph
 from .settle import settle
+from .suspicion import warn_of_reset
 
 
 def read(
@@ -56,12 +57,16 @@ def read(
         ConventionError: dt is not known, or 'auto' cannot tell.
         GraphError: listing every node and field that cannot be imported.
 
+    Warns:
+        ResetWarning: the name of the file or of a neuron, or who wrote it, suggests another reset
+            than the one that it is read with; ``reset`` says which is right.
+
     Example:
         >>> graph = read("model.nir", dt=1e-4)  # doctest: +SKIP
     """
     raw = read_raw(path)
     try:
-        return _imported(raw, dt, reset, integrator, dialect, feedback, allow_nonfinite)
+        return _imported(raw, path, dt, reset, integrator, dialect, feedback, allow_nonfinite)
     except T1CError as error:
         raise type(error)(error.problems, str(path)) from None
 
@@ -82,7 +87,7 @@ def from_nir(
         >>> graph = from_nir(nir.read("model.nir"), dt=1e-4)  # doctest: +SKIP
     """
     raw = raw_of(graph)
-    return _imported(raw, dt, reset, integrator, dialect, feedback, allow_nonfinite)
+    return _imported(raw, None, dt, reset, integrator, dialect, feedback, allow_nonfinite)
 
 
 def write(
@@ -166,6 +171,7 @@ def loss_report(
 
 def _imported(
     raw: NirGraph,
+    path: StrPath | None,
     dt: float | None,
     reset: str | None,
     integrator: str | None,
@@ -175,4 +181,6 @@ def _imported(
 ) -> ir.Graph:
     c = settle(raw, dt=dt, reset=reset, integrator=integrator, dialect=dialect)
     importer = Importer(c, overridden=reset is not None, allow_nonfinite=allow_nonfinite)
-    return importer.run(raw, feedback)
+    graph = importer.run(raw, feedback)
+    warn_of_reset(raw, c, path, told=reset, asked=dialect)
+    return graph

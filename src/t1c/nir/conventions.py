@@ -23,6 +23,10 @@ INTEGRATORS = ("euler", "exponential")
 RESETS = ("zero", "value", "subtract", "none")
 
 
+class ResetWarning(UserWarning):
+    """A file's name, or who wrote it, suggests another reset than the one that it is read with."""
+
+
 class ConventionError(T1CError, ValueError):
     """What a NIR file leaves open was not said, or cannot be told from the file."""
 

@@ -65,7 +65,9 @@ def _options(draft: Draft, name: str, node: Any, how: Neurons) -> Any:
         # At the end of a step or before the decay of the next, it is the same membrane.
         node = node.replace(reset_delay=False)
     late = reader.late and node.primitive in reader.neurons
-    wanted = f"reset={reader.reset!r}" + (", reset_delay=True" if late else "")
+    wanted = f"reset={reader.reset!r}"
+    if late or node.reset_delay:
+        wanted += f", reset_delay={late}"
     if (node.reset_mode, node.reset_delay) != (reader.reset, late):
         said = f"reset={node.reset_mode!r}" + (", reset_delay=True" if node.reset_delay else "")
         draft.refuse(
