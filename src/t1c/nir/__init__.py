@@ -6,20 +6,22 @@ only; the ``nir`` package is needed for graphs in memory alone. Nothing here nee
 """
 
 from .api import from_nir, loss_report, read, to_nir, write
-from .conventions import ConventionError, Conventions
+from .conventions import ConventionError, Conventions, ResetWarning
 from .dialects import DIALECTS, Dialect
 from .either import GraphSource, counterpart_dt, is_nir, read_graph, suffix_of
 from .file_read import read_version
-from .losses import Loss, LossReport
+from .losses import Change, Loss, LossReport
 
 __all__ = [
     "DIALECTS",
+    "Change",
     "ConventionError",
     "Conventions",
     "Dialect",
     "GraphSource",
     "Loss",
     "LossReport",
+    "ResetWarning",
     "counterpart_dt",
     "from_nir",
     "is_nir",

@@ -19,6 +19,7 @@ RESETS = {
     "zero": "reset to zero",
     "value": "reset to v_reset",
     "subtract": "reset by subtraction",
+    "lower": "reset by v_threshold - v_reset",
     "none": "no reset",
 }
 COMPARING = ("greater", "greater_or_equal")
@@ -64,8 +65,8 @@ class NeuronSettings:
 
     Attributes:
         settings: its parameters.
-        reset: what firing does to the membrane: 'zero', 'value', 'subtract', 'none', 'hold' or
-            'carry'; None where nothing fires, or the neuron is a graph.
+        reset: what firing does to the membrane: 'zero', 'value', 'subtract', 'lower', 'none',
+            'hold' or 'carry'; None where nothing fires, or the neuron is a graph.
         reset_delay: the reset takes place at the start of the next step.
         fires_at: 'ge' at the threshold or above, 'gt' above it only; None where nothing fires.
         spikes: 'binary', or 'multiple' where one step may hold several.
