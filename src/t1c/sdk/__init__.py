@@ -17,6 +17,8 @@ from .compare.stamp import FingerprintCheck, Stamp, get_stamp, stamp_graph, veri
 from .convert import ConvertReport, convert
 from .hash_file import FileFingerprint, hash_file
 from .info import FileInfo, file_info
+from .integers.quantize import quantize
+from .integers.report import QuantizationReport, QuantizedNode, quantization_report
 from .measure import (
     TABLES,
     EnergyEstimate,
@@ -103,6 +105,8 @@ __all__ = [
     "PrimitiveInfo",
     "PrimitiveList",
     "Profile",
+    "QuantizationReport",
+    "QuantizedNode",
     "Report",
     "RunReport",
     "RunResult",
@@ -152,6 +156,8 @@ __all__ = [
     "node_infos",
     "profile_graph",
     "prune_disconnected",
+    "quantization_report",
+    "quantize",
     "read_data",
     "read_samples",
     "record",

@@ -12,7 +12,8 @@ import numpy as np
 
 from ..errors import Problem, ShapeError
 from ..fields import Array, array, choice, integer, integers, real
-from ..node import Node, State
+from ..interval import Interval
+from ..node import Bounds, Node, State
 from ..registry import register_node
 from ..shapes import Shape
 from .activation import Featured
@@ -255,4 +256,8 @@ class Dropout(Featured):
 
     def step(self, x: Array, state: State) -> tuple[Array, State]:
         """Pass ``x`` on: inference drops nothing."""
+        return x, state
+
+    def bound(self, x: Interval, state: Bounds) -> tuple[Interval, Bounds]:
+        """What arrives leaves."""
         return x, state

@@ -9,7 +9,8 @@ import numpy as np
 
 from ..errors import Problem, ShapeError
 from ..fields import Array, Pair, boolean, choice, integer, integers
-from ..node import Node, State
+from ..interval import Interval
+from ..node import Bounds, Node, State
 from ..registry import register_node
 from ..shapes import Shape
 from .merge import feature_dim
@@ -57,6 +58,10 @@ class Flatten(Node):
         """Reshape."""
         return x.reshape(x.shape[0], *self.output_shape(x.shape[1:])), state
 
+    def bound(self, x: Interval, state: Bounds) -> tuple[Interval, Bounds]:
+        """What arrives leaves."""
+        return x, state
+
 
 @register_node
 class Upsample(Node):
@@ -99,6 +104,10 @@ class Upsample(Node):
             lower, upper = (np.take(x, index, axis=2 + axis) for index in (low, high))
             x = lower * (1 - share) + upper * share
         return x, state
+
+    def bound(self, x: Interval, state: Bounds) -> tuple[Interval, Bounds]:
+        """Neighbours, or what lies between them."""
+        return (x if self.mode == "nearest" else x.real()), state
 
     def _nearest(self, size: int, target: int) -> Array:
         # torch computes the source index in float32, whatever the dtype of the values.
@@ -155,6 +164,10 @@ class Transpose(Node):
         """Permute."""
         return x.transpose(0, *(1 + axis for axis in self.order)), state
 
+    def bound(self, x: Interval, state: Bounds) -> tuple[Interval, Bounds]:
+        """What arrives leaves."""
+        return x, state
+
 
 @register_node
 class Reshape(Node):
@@ -187,6 +200,10 @@ class Reshape(Node):
     def step(self, x: Array, state: State) -> tuple[Array, State]:
         """Reshape."""
         return x.reshape(x.shape[0], *self.output_shape(x.shape[1:])), state
+
+    def bound(self, x: Interval, state: Bounds) -> tuple[Interval, Bounds]:
+        """What arrives leaves."""
+        return x, state
 
 
 @register_node
@@ -227,3 +244,7 @@ class Slice(Node):
         """Take."""
         axis = feature_dim(self.axis, x.ndim - 1, "axis")
         return x[(slice(None),) * (1 + axis) + (self.taken,)], state
+
+    def bound(self, x: Interval, state: Bounds) -> tuple[Interval, Bounds]:
+        """What arrives leaves."""
+        return x, state
