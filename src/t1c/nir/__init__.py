@@ -11,15 +11,18 @@ from .dialects import DIALECTS, Dialect
 from .either import GraphSource, counterpart_dt, is_nir, read_graph, suffix_of
 from .file_read import read_version
 from .losses import Loss, LossReport
+from .repairs import REPAIRS, Repair
 
 __all__ = [
     "DIALECTS",
+    "REPAIRS",
     "ConventionError",
     "Conventions",
     "Dialect",
     "GraphSource",
     "Loss",
     "LossReport",
+    "Repair",
     "counterpart_dt",
     "from_nir",
     "is_nir",
