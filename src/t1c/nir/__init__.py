@@ -11,9 +11,11 @@ from .dialects import DIALECTS, Dialect
 from .either import GraphSource, counterpart_dt, is_nir, read_graph, suffix_of
 from .file_read import read_version
 from .losses import Change, Loss, LossReport
+from .repairs import REPAIRS, Repair
 
 __all__ = [
     "DIALECTS",
+    "REPAIRS",
     "Change",
     "ConventionError",
     "Conventions",
@@ -21,6 +23,7 @@ __all__ = [
     "GraphSource",
     "Loss",
     "LossReport",
+    "Repair",
     "ResetWarning",
     "counterpart_dt",
     "from_nir",
