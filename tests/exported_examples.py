@@ -20,8 +20,7 @@ def neurons():
     lif, cuba = (np.array([2.0, 4.0]), 2.0, 0.125), (2.0, 4.0, np.array([1.0, 2.0]), 0.0)
     yield from (ir.LIF(*lif, p, reset=how) for how in ("zero", "subtract", "none", "carry"))
     yield ir.LIF(*lif, p, v_reset=np.array([-0.25, 0.125]))
-    yield from (ir.LIF(*lif, p, reset=how, reset_delay=True, fires_at="gt")
-                for how in ("zero", "subtract", "hold"))  # fmt: skip
+    yield from (ir.LIF(*lif, p, reset=how, reset_delay=True) for how in ("zero", "hold"))
     yield ir.LIF(*lif, p, spikes="multiple", v_min=np.array(-0.25), **up)
     yield from (ir.IF(p), ir.IF(p, np.array(0.5), v_reset=-0.125), ir.LI(*lif), ir.I(np.array(0.5)))
     yield from (ir.CubaLI(*cuba), ir.CubaLIF(*cuba, p), ir.CubaLIF(*cuba, p, 0.5, **up))
@@ -90,7 +89,6 @@ def rounded():
         ("line", ir.Softmax(8, 1)),
         ("line", ir.LogSoftmax(8, -1)),
         ("row", ir.GELU(6)),
-        ("row", ir.GELU(6, approximate=False)),
         ("row", ir.ELU(6, 0.5)),
         ("line", ir.BatchNorm1d(*norm)),
         ("image", ir.BatchNorm2d(*norm)),
@@ -153,7 +151,76 @@ def branches():
     ways = [("in", "lif"), ("lif", "back"), ("back", "lif"), ("lif", "out")]
     add("nested", ir.Graph(inner, ways, allow_cycles=True), "row")
     found["nested"] = "Graph", True
-    sent = {n: node.output_type["output"] for n, node in ir.Graph(nodes, edges).nodes.items()}
+    add("same.", ir.Output((6,)), "same")
+    known = ir.Graph(nodes, edges).flat().nodes
     for name in found:
-        add(f"{name}.", ir.Output(tuple(sent[name])), name)
+        sent = known["nested/out" if name == "nested" else name].output_type["output"]
+        add(f"{name}.", ir.Output(tuple(sent)), name)
     return ir.Graph(nodes, edges), found
+
+
+def small(hold=None, name="in", several=False):
+    """A recurrent layer behind one of weights; ``several``: a second input and two outputs."""
+    nodes = {
+        name: ir.Input((6,), hold=hold),
+        "fc": ir.Affine(grid(5, 6) * 2, grid(5)),
+        "lif": ir.LIF(2.0, 2.0, 0.0, 0.25, reset="subtract"),
+        "back": ir.Linear(grid(5, 5)),
+        "out": ir.Output((5,)),
+    }
+    edges = [(name, "fc"), ("fc", "lif"), ("lif", "back"), ("back", "lif"), ("lif", "out")]
+    if several:
+        nodes |= {
+            "other": ir.Input((5,)), "late": ir.Delay(np.array([1, 2, 3, 1, 2])),
+            "second": ir.Output((5,)),
+        }  # fmt: skip
+        edges += [("other", "lif"), ("lif", "late"), ("late", "second")]
+    return ir.Graph(nodes, edges, allow_cycles=True)
+
+
+def by_hand():
+    """A neuron of nodes: u = v / 2 + x, fires at 1/4, which it takes off."""
+    nodes = {
+        "x": ir.Input((8,)),
+        "v": ir.Delay(np.array(1), np.array(0.125), input_type={"input": np.array([8])}),
+        "decay": ir.Scale(np.array(0.5)),
+        "u": ir.Skip(),
+        "s": ir.Threshold(np.array(0.25)),
+        "quarter": ir.Scale(np.array(0.25)),
+        "after": ir.Binary("subtract"),
+        "y": ir.Output((8,)),
+    }
+    edges = [
+        ("v", "decay"), ("decay", "u"), ("x", "u"), ("u", "s"), ("s", "quarter"), ("u", "after"),
+        ("quarter", "after"), ("after", "v"), ("s", "y"),
+    ]  # fmt: skip
+    return ir.Graph(nodes, edges, allow_cycles=True)
+
+
+def everything():
+    """Every topology: loops over a layer and a Delay, a neuron by hand, held and final ends."""
+    nodes = {
+        "x": ir.Input((2, 6, 6)),
+        "still": ir.Input((8,), hold=4),
+        "conv": ir.Conv2d(grid(4, 2, 3, 3), grid(4), padding=(1, 1)),
+        "a b": ir.LIF(np.array([2.0, 4.0, 2.0, 1.0]), 2.0, 0.0, 0.25, v_reset=np.array(-0.125)),
+        "pool": ir.MaxPool2d((2, 2)),
+        "flat": ir.Flatten(),
+        "fc": ir.Affine(grid(8, 36), grid(8)),
+        "層": by_hand(),
+        "rec": ir.CubaLIF(2.0, 2.0, 2.0, 0.0, 0.25, reset="subtract"),
+        "back": ir.Affine(grid(8, 8), grid(8)),
+        "slow": ir.Delay(np.array([2, 3, 2, 2, 3, 4, 2, 3])),
+        "mix": ir.Linear(grid(8, 8)),
+        "best": ir.Accumulate("max"),
+        "mean": ir.Accumulate("sum"),
+        "spikes": ir.Output((8,)),
+        "so far": ir.Output((8,), final=True),
+    }
+    edges = [
+        ("x", "conv"), ("conv", "a b"), ("a b", "pool"), ("pool", "flat"), ("flat", "fc"),
+        ("fc", "層"), ("層", "rec"), ("still", "rec"), ("rec", "back"), ("back", "rec"),
+        ("rec", "slow"), ("slow", "mix"), ("mix", "rec"), ("rec", "spikes"), ("fc", "best"),
+        ("rec", "mean"), ("mean", "so far"), ("best", "so far"),
+    ]  # fmt: skip
+    return ir.Graph(nodes, edges, allow_cycles=True)

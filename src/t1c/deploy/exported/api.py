@@ -73,8 +73,8 @@ def to_exported(
     """Write a graph as a program that torch runs by itself.
 
     ``torch.export.load(path).module()`` is then a function in any process that has torch, with or
-    without t1c: ``output, state = program(x, state)``. It holds operators of torch's core alone, its
-    batch is free, and its numbers are those of ``ir.Reference`` in the same dtype: bit for bit
+    without t1c: ``output, state = program(x, state)``. It holds operators of torch's core alone,
+    its batch is free, and its numbers are those of ``ir.Reference`` in the same dtype: bit for bit
     where sums are exact in any order, and otherwise but for rounding. See docs/exported.md.
 
     x is a tensor, or a dict by Input name where there are several; so is the output. The state is

@@ -44,6 +44,7 @@ class Sequence(nn.Module):
         moving = [n for n in self.inputs if n not in self.held]
         first = given[moving[0] if moving else self.inputs[0]]
         batch = first.shape[1] if moving else first.shape[0]
+        size = (batch, *self.shapes[0])
         # A loop needs something to walk along.
         walked = [given[n] for n in moving] or [first.new_zeros(self.steps, 1)]
 
@@ -53,8 +54,8 @@ class Sequence(nn.Module):
             own = dict(zip(self.states, carried[: len(self.states)], strict=True))
             y, after = self.step(x if len(x) > 1 else x[self.inputs[0]], own)
             ys = list(y.values()) if isinstance(y, dict) else [y]
-            # In the size of the batch by name, which a compiler has to know of what comes out.
-            ys = [v.view(batch, *shape) for v, shape in zip(ys, self.shapes, strict=True)]
+            # Once by its name: a compiler of the loop has to know the size of what comes out.
+            ys[0] = ys[0].view(size)
             last = [v.clone() for v, final in zip(ys, self.final, strict=True) if final]
             each = [v for v, final in zip(ys, self.final, strict=True) if not final]
             return [*after.values(), *last], each
