@@ -150,6 +150,20 @@ class GraphExecutor(nn.Module):
             if isinstance(module, NeuronModule):
                 module.kernels = wanted
 
+    def __prepare_scriptable__(self) -> Any:
+        """Refuse ``torch.jit.script``, which asks here, before it reads any code.
+
+        Raises:
+            UnsupportedError: always.
+        """
+        raise UnsupportedError(
+            Problem(
+                "torch.jit.script cannot read how a network is worked",
+                "torch.export, or torch.jit.trace under torch.no_grad()",
+                "Use t1c.deploy.to_exported or to_onnx, which need no t1c where they run.",
+            )
+        )
+
     def _replicate_for_data_parallel(self) -> Self:
         replica: Self = super()._replicate_for_data_parallel()  # type: ignore[no-untyped-call]
         replica.network = self.network.over(replica._modules)
