@@ -93,7 +93,7 @@ def test_one_wrong_label_is_not_joined_by_none(t1c):
 
 def test_advice_names_verbs_where_a_verb_was_asked(t1c):
     assert "one that t1c primitives lists" in t1c("primitives", "Nothing at all")
-    with pytest.raises(ir.UnknownPrimitiveError, match="ir.list_primitives"):
+    with pytest.raises(ir.UnknownPrimitiveError, match=r"ir\.list_primitives"):
         sdk.describe_primitive("Nothing at all")
     for python in wording.SAME:
         assert "t1c" in wording.advised(python) or "--" in wording.advised(python)

@@ -52,9 +52,8 @@ class Verbs(TyperGroup):
                 raise
             context = getattr(error, "ctx", None)
             path = context.command_path if context is not None else "t1c"
-            said = misunderstood(
-                error.format_message(), getattr(error, "possibilities", None) or ()
-            )
+            near = getattr(error, "possibilities", None) or ()
+            said = misunderstood(error.format_message(), near)
             tell_error("UsageError", f"{said} See: {path} -h", as_json="--json" in own)
             status = NOT_UNDERSTOOD
         if not standalone_mode:
