@@ -26,7 +26,7 @@ from t1c import ir
 from t1c.ir.errors import InputError, Problem
 from t1c.ir.fields import Array, show
 from t1c.ir.file_kinds import HDF5_FILE, found_instead
-from t1c.ir.primitives.border import how_many_steps
+from t1c.ir.primitives.border import how_many_steps, single_step
 from t1c.ir.shapes import Shape
 
 LABEL_NAMES = ("y", "labels")
@@ -150,6 +150,21 @@ def as_samples(
     return Samples(given, labels)
 
 
+def held_otherwise(graph: ir.Graph, samples: Samples) -> tuple[str, ...]:
+    """A line for each Input that could hold one value and was given a sequence, which is taken.
+
+    Args:
+        graph: what is run.
+        samples: what on; what stands still over time is a view of one step.
+    """
+    return tuple(
+        f"{name!r} holds one value for {node.hold} steps; here it is given a sequence of "
+        f"{samples.steps}, which is taken as it is"
+        for name, node in graph.inputs().items()
+        if node.hold is not None and samples.inputs[name].strides[0]
+    )
+
+
 def _over_time(
     arrays: dict[str, Array],
     where: dict[str, str],
@@ -163,6 +178,9 @@ def _over_time(
     if steps is None and not any(moving.values()):
         steps = _stated_steps(stated(), graph)
     length = _length({where[n]: a for n, a in arrays.items() if moving[n]}, steps)
+    for name, node in graph.inputs().items():
+        if moving[name] and length == 1 and steps is None and (node.hold or 1) > 1:
+            warnings.warn(single_step(name, int(node.hold or 1)), stacklevel=4)
     return {
         name: array if moving[name] else np.broadcast_to(array, (length, *array.shape))
         for name, array in arrays.items()

@@ -297,7 +297,7 @@ def _measure(
 
     begin = time.perf_counter()
     for batch in pieces(samples.count, batch_size):
-        state = None
+        state: Any = {}  # rest
         operations.begin(batch.stop - batch.start)
         for times in pieces(samples.steps, STEPS_AT_ONCE):
             xs = {n: piece(x, times, batch, precision) for n, x in samples.inputs.items()}
