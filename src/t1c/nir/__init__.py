@@ -11,6 +11,7 @@ from .dialects import DIALECTS, Dialect
 from .either import GraphSource, counterpart_dt, is_nir, read_graph, suffix_of
 from .file_read import read_version
 from .losses import Loss, LossReport
+from .timeless import Timeless, read_timeless
 
 __all__ = [
     "DIALECTS",
@@ -20,12 +21,14 @@ __all__ = [
     "GraphSource",
     "Loss",
     "LossReport",
+    "Timeless",
     "counterpart_dt",
     "from_nir",
     "is_nir",
     "loss_report",
     "read",
     "read_graph",
+    "read_timeless",
     "read_version",
     "suffix_of",
     "to_nir",

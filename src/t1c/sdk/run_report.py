@@ -60,8 +60,8 @@ class RunReport(Report):
         ``compiling_seconds`` (before that), ``mean_output`` (an object by
         Output name: mean per step and neuron, or per neuron at the last step if it is final),
         ``correct`` and ``accuracy`` (null without labels)
-        ``arrays`` (an object: name in the results -> shape) and ``notes``. Keys may be added in later
-        versions, none will change its meaning.
+        ``arrays`` (an object: name in the results -> shape) and ``notes``. Keys may be added in
+        later versions, none will change its meaning.
         """
         result = self.result
         plain: dict[str, Any] = jsonable(
