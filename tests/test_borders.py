@@ -80,7 +80,7 @@ def test_a_held_value_is_a_sequence_of_equal_steps(make, grad):
                 for name, own in last.items():
                     for v, w in zip(state[name], own, strict=True):
                         assert torch.equal(v, torch.from_numpy(w))
-            sequence, _ = executor.run(held(x, steps or n), {})
+            sequence, _ = executor.run(held(x, steps or n))
             assert torch.equal(sequence, found)
             state = None
             for _ in range(steps or n):
@@ -186,7 +186,7 @@ def test_a_step_gives_the_answer_so_far():
     state = None
     for t, x in enumerate(xs):
         answer, state = executor(x, state)
-        assert torch.equal(answer, executor.run(xs[: t + 1], {})[0])
+        assert torch.equal(answer, executor.run(xs[: t + 1])[0])
     stream, _ = executor.run(iter(xs))
     assert torch.equal(stream, answer)
 

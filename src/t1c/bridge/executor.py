@@ -248,9 +248,8 @@ class GraphExecutor(nn.Module):
         Args:
             xs: tensor (T, B, *shape); a dict by Input name, or a tuple in their order, where there
                 are several. An Input with ``hold`` also takes one value (B, *shape), which it holds
-                for so many steps, or for those of the sequences beside it; a sequence of a single
-                step, from rest, is likely a value with an axis too many, and is warned of unless
-                ``state={}`` or ``steps=1`` says that it is meant. Or an iterator over
+                for so many steps, or for those of the sequences beside it; a sequence of any
+                length, one step too, is taken as it is. Or an iterator over
                 single steps (B, *shape), in any of these forms, of which only one chunk is held at
                 a time. NumPy arrays of real numbers serve in the place of tensors: they are cast
                 to the dtype of the parameters (without any, to torch's default) and moved to where
@@ -306,7 +305,6 @@ class GraphExecutor(nn.Module):
         if record is not None:
             names = [record] if isinstance(record, str) else list(record)
             recording = Recording(self.network, names)
-        unsaid = state is None and steps is None and not is_stream(xs)
         state = self._states(state)
         if steps is not None and is_stream(xs):
             raise InputError(
@@ -314,10 +312,7 @@ class GraphExecutor(nn.Module):
             )
 
         def check(x: Any, lead: int) -> Inputs:
-            inputs = self._sequence(x, steps) if lead == 2 else self._inputs(x, 1)
-            if unsaid and self.borders.holds:
-                self.borders.warn_of_one_step(inputs)
-            return inputs
+            return self._sequence(x, steps) if lead == 2 else self._inputs(x, 1)
 
         # What is captured as a graph is captured whole.
         twice = checkpoint and torch.is_grad_enabled() and not torch.compiler.is_compiling()

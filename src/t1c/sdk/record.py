@@ -66,7 +66,7 @@ def record(
     executor = bridge.ir_to_torch(graph, dtype=kind)
     with torch.no_grad():
         xs = {n: torch.from_numpy(x).to(kind) for n, x in _one(samples, sample).items()}
-        _, _, found = executor.run(xs, {}, record=chosen)
+        _, _, found = executor.run(xs, record=chosen)
     return {name: value.float().numpy() for name, value in found.items()}
 
 

@@ -176,7 +176,7 @@ class Runner:
         tell(0)
         begin = time.perf_counter()
         for batch in pieces(samples.count, self.batch_size):
-            state: Any = {}  # rest
+            state = None
             for times in pieces(samples.steps, STEPS_AT_ONCE):
                 ys, state = self._piece(samples, times, batch, state)
                 results.add(ys, times, batch)
@@ -203,7 +203,7 @@ class Runner:
             return 0.0
         begin = time.perf_counter()
         few = slice(0, min(WARM_UP, samples.count, self.batch_size))
-        self._piece(samples, slice(0, min(2, samples.steps)), few, {})
+        self._piece(samples, slice(0, min(2, samples.steps)), few, None)
         compiling, self._making = self._making + time.perf_counter() - begin, None
         return compiling
 

@@ -26,7 +26,7 @@ from t1c import ir
 from t1c.ir.errors import InputError, Problem
 from t1c.ir.fields import Array, show
 from t1c.ir.file_kinds import HDF5_FILE, found_instead
-from t1c.ir.primitives.border import how_many_steps, single_step
+from t1c.ir.primitives.border import how_many_steps
 from t1c.ir.shapes import Shape
 
 LABEL_NAMES = ("y", "labels")
@@ -79,7 +79,9 @@ def read_samples(
             or shape, or nothing says how many steps to take.
 
     Warns:
-        UserWarning: ``y`` or ``labels`` is there but cannot be labels, and is left alone.
+        UserWarning: ``y`` or ``labels`` is there but cannot be labels, and is left alone; or an
+            Input that holds one value is given a sequence of one step, and nothing says that this
+            is meant (``steps=1``).
     """
     with _opened(path) as file:
         keys = _input_keys(file, graph, str(path))
@@ -90,6 +92,8 @@ def read_samples(
             return _read(file, "steps") if "steps" in file.files else None
 
         inputs = _over_time(arrays, where, graph, steps, stated)
+        if steps is None:
+            _warn_of_single_steps(graph, inputs, where)
         label_key = next((key for key in LABEL_NAMES if key in file.files), None)
         labels = None if label_key is None else _labels(file, label_key)
     count = _count({keys[name]: array.shape[1] for name, array in inputs.items()})
@@ -165,6 +169,19 @@ def held_otherwise(graph: ir.Graph, samples: Samples) -> tuple[str, ...]:
     )
 
 
+def _warn_of_single_steps(graph: ir.Graph, inputs: dict[str, Array], where: dict[str, str]) -> None:
+    """Warn of what is likely a value with an axis of time too many: it is seen once, not held."""
+    for name, node in graph.inputs().items():
+        moving = len(inputs[name]) == 1 and inputs[name].strides[0]
+        if node.hold is not None and node.hold > 1 and moving:
+            warnings.warn(
+                f"{where[name]} is a sequence of one step, and input {name!r} holds one value for "
+                f"{node.hold} steps; it runs for one step. To have it held, save it without the "
+                "axis of time (x[0]); steps=1 (--steps 1) says that one step is meant",
+                stacklevel=4,
+            )
+
+
 def _over_time(
     arrays: dict[str, Array],
     where: dict[str, str],
@@ -178,9 +195,6 @@ def _over_time(
     if steps is None and not any(moving.values()):
         steps = _stated_steps(stated(), graph)
     length = _length({where[n]: a for n, a in arrays.items() if moving[n]}, steps)
-    for name, node in graph.inputs().items():
-        if moving[name] and length == 1 and steps is None and (node.hold or 1) > 1:
-            warnings.warn(single_step(name, int(node.hold or 1)), stacklevel=4)
     return {
         name: array if moving[name] else np.broadcast_to(array, (length, *array.shape))
         for name, array in arrays.items()

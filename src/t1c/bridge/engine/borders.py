@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -10,8 +9,6 @@ import torch
 from torch import Tensor
 
 from t1c import ir
-from t1c.ir.errors import GraphWarning
-from t1c.ir.primitives.border import single_step
 from t1c.ir.shapes import as_shape
 
 from .input_checks import Inputs, Shape, check_inputs, check_sequence
@@ -71,9 +68,3 @@ class Borders:
         if not self.holds and steps is None:
             return self.inputs(xs, 2, dtype)
         return check_sequence(xs, self.shapes, self.holds, steps, dtype)
-
-    def warn_of_one_step(self, inputs: Inputs) -> None:
-        """Warn where what was to be held is a sequence (1, B, *shape)."""
-        for name, hold in self.holds.items():
-            if hold > 1 and len(inputs[name]) == 1 and not torch.compiler.is_compiling():
-                warnings.warn(single_step(name, hold), GraphWarning, stacklevel=4)

@@ -110,7 +110,7 @@ class ExecutorSide:
         """The outputs alone, of the whole sequence run at once as users run it."""
         executor = fresh(self.executor)
         xs = each(xs, lambda x: x.to(device_of(executor)))
-        found, _ = executor.run(xs, {})
+        found, _ = executor.run(xs)
         names = executor.plan.outputs
         outputs = found if isinstance(found, dict) else {names[0]: found}
         steps = len(tensors(xs)[0])

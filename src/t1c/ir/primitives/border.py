@@ -87,19 +87,6 @@ class Output(_Border):
     final: bool = boolean(default=False, since=BORDERS_SINCE)
 
 
-def single_step(name: str, hold: int) -> str:
-    """What to say where an Input that holds its value is given a sequence of one step.
-
-    A sequence of any length is allowed; one of a single step is likely a value with an axis of
-    time too many, which is then seen for one step and not held.
-    """
-    return (
-        f"input {name!r} holds its value for {hold} steps and was given a sequence of one step, "
-        "which runs for one step; to have it held, leave the axis of time out (x[0]); if one step "
-        "is meant, say steps=1, or state={} where a stream begins"
-    )
-
-
 def how_many_steps(sequences: Mapping[str, int], held: Mapping[str, int], steps: int | None) -> int:
     """How many steps a graph takes on sequences, and on values that are held beside them.
 
