@@ -12,6 +12,7 @@ from .either import GraphSource, counterpart_dt, is_nir, read_graph, suffix_of
 from .file_read import read_version
 from .losses import Change, Loss, LossReport
 from .repairs import REPAIRS, Repair
+from .timeless import Timeless, read_timeless
 
 __all__ = [
     "DIALECTS",
@@ -25,19 +26,16 @@ __all__ = [
     "LossReport",
     "Repair",
     "ResetWarning",
+    "Timeless",
     "counterpart_dt",
     "from_nir",
     "is_nir",
     "loss_report",
     "read",
     "read_graph",
+    "read_timeless",
     "read_version",
     "suffix_of",
     "to_nir",
     "write",
 ]
-
-
-def __dir__() -> list[str]:
-    """The interface, without the files that it is made of."""
-    return __all__
