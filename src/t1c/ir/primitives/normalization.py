@@ -64,16 +64,21 @@ class _BatchNorm(Node):
             )
         return shape
 
-    def step(self, x: Array, state: State) -> tuple[Array, State]:
-        """Multiply and add what the stored statistics come to."""
-        axes = (-1, *[1] * (x.ndim - 2))
+    def folded(self, rank: int, dtype: np.dtype[Any]) -> tuple[Array, Array]:
+        """(factor, shift) of y = factor * x + shift, in ``dtype``, for ``rank`` feature axes."""
+        axes = (-1, *[1] * (rank - 1))
         mean, var, weight, bias = (
-            p.astype(x.dtype).astype(np.float64).reshape(axes)
+            p.astype(dtype).astype(np.float64).reshape(axes)
             for p in (self.running_mean, self.running_var, self.weight, self.bias)
         )
         factor = 1 / np.sqrt(var + self.eps) * weight
         shift = -mean * factor + bias
-        return x * factor.astype(x.dtype) + shift.astype(x.dtype), state
+        return factor.astype(dtype), shift.astype(dtype)
+
+    def step(self, x: Array, state: State) -> tuple[Array, State]:
+        """Multiply and add what the stored statistics come to."""
+        factor, shift = self.folded(x.ndim - 1, x.dtype)
+        return x * factor + shift, state
 
 
 @register_node

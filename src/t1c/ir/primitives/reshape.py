@@ -91,23 +91,25 @@ class Upsample(Node):
         """Pick or mix neighbours along H, then along W."""
         target = self.output_shape(x.shape[1:])[1:]
         if self.mode == "nearest":
-            rows, columns = (self._nearest(x.shape[2 + a], target[a]) for a in (0, 1))
+            rows, columns = (self.nearest(x.shape[2 + a], target[a]) for a in (0, 1))
             return x[:, :, rows][:, :, :, columns], state
         for axis in (0, 1):
-            low, high, share = self._linear(x.shape[2 + axis], target[axis])
+            low, high, share = self.between(x.shape[2 + axis], target[axis])
             share = share.astype(x.dtype).reshape(-1, *[1] * (1 - axis))
             lower, upper = (np.take(x, index, axis=2 + axis) for index in (low, high))
             x = lower * (1 - share) + upper * share
         return x, state
 
-    def _nearest(self, size: int, target: int) -> Array:
+    def nearest(self, size: int, target: int) -> Array:
+        """Which of ``size`` places along an axis each of ``target`` takes."""
         # torch computes the source index in float32, whatever the dtype of the values.
         scale = np.float32(size / target)
         index = np.floor(np.arange(target, dtype=np.float32) * scale).astype(np.int64)
         nearest: Array = np.minimum(index, size - 1)
         return nearest
 
-    def _linear(self, size: int, target: int) -> tuple[Array, Array, Array]:
+    def between(self, size: int, target: int) -> tuple[Array, Array, Array]:
+        """Between which two of ``size`` places each of ``target`` lies, and the second's share."""
         at = np.arange(target, dtype=np.float64)
         if self.align_corners:
             source = at * ((size - 1) / (target - 1) if target > 1 else 0.0)
