@@ -70,7 +70,7 @@ def model_of(
         entries,
         [info(p.name, dtype, p.shape) for p in outputs]
         + [info(p.next_name, dtype, ("B", *p.shape)) for p in states],
-        [onnx.numpy_helper.from_array(np.ascontiguousarray(a), n) for n, a in stored.items()],
+        [onnx.numpy_helper.from_array(np.asarray(a, order="C"), n) for n, a in stored.items()],
     )
     model = helper.make_model(
         graph,

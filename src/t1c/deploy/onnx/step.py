@@ -67,7 +67,9 @@ def write_steps(
         if name in plan.early:
             sent[name] = (_early(translation(w, node).emit)(w, node, before[name]),)
         elif node.state_names:
-            y, after[name] = translation(w, node).step(w, node, taken(name), before[name])
+            # A Delay of no steps holds nothing.
+            own = before.get(name, ())
+            y, after[name] = translation(w, node).step(w, node, taken(name), own)
             sent[name] = (y,)
         else:
             sent[name] = stateless(w, node, taken(name))
