@@ -2,5 +2,6 @@
 
 from .c import CReport, to_c
 from .exported import to_exported
+from .onnx import to_onnx
 
-__all__ = ["CReport", "to_c", "to_exported"]
+__all__ = ["CReport", "to_c", "to_exported", "to_onnx"]
