@@ -12,7 +12,14 @@ from .change.prune_disconnected import prune_disconnected
 from .compare.changes import FieldChange, NodeChange, compare_nodes
 from .compare.fingerprint import fingerprint_graph
 from .compare.graphs import GraphComparison, assert_graphs_equal, compare_graphs
-from .compare.lint.lint_graph import Finding, LintReport, LintRules, lint_graph, list_lint_rules
+from .compare.lint.lint_graph import (
+    Finding,
+    FindingGroup,
+    LintReport,
+    LintRules,
+    lint_graph,
+    list_lint_rules,
+)
 from .compare.stamp import FingerprintCheck, Stamp, get_stamp, stamp_graph, verify_fingerprint
 from .convert import ConvertReport, convert
 from .hash_file import FileFingerprint, hash_file
@@ -32,6 +39,7 @@ from .measure import (
     NodeOperations,
     Profile,
     Setting,
+    SilentNode,
     Summary,
     analyze_graph,
     analyze_node,
@@ -82,6 +90,7 @@ __all__ = [
     "FileInfo",
     "FileRun",
     "Finding",
+    "FindingGroup",
     "FingerprintCheck",
     "GraphAnalysis",
     "GraphComparison",
@@ -114,6 +123,7 @@ __all__ = [
     "RunsReport",
     "Samples",
     "Setting",
+    "SilentNode",
     "Source",
     "Stamp",
     "StampReport",

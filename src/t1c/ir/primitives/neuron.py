@@ -23,8 +23,21 @@ from ..shapes import Shape, as_shape
 
 OPTIONS_SINCE = "0.1.0"
 COUNTS_SINCE = "0.2.0"
+LOWER_SINCE = "0.3.0"
 PLAIN = ("v_threshold", "v_reset", "v_min")
 """Parameters that a step takes as they are."""
+
+
+def plain(p: Mapping[str, Any], reset: str | None) -> dict[str, Any]:
+    """The parameters that a step takes unfolded, for a neuron with this reset.
+
+    What reset='lower' takes off, ``v_threshold - v_reset``, is in the place of ``v_reset``: it is
+    folded as all coefficients are.
+    """
+    kept = {name: p[name] for name in PLAIN if name in p}
+    if reset == "lower":
+        kept["v_reset"] = p["v_threshold"] - p["v_reset"]
+    return kept
 
 
 def parameter_shape(shape: Shape, features: Shape) -> Shape:
@@ -96,7 +109,7 @@ class Neuron(Node):
             name: value.astype(np.float64).reshape(parameter_shape(value.shape, x.shape[1:]))
             for name, value in self.parameters().items()
         }
-        kept = {name: p[name] for name in PLAIN if name in p}
+        kept = plain(p, getattr(self, "reset_mode", None))
         return {name: value.astype(x.dtype) for name, value in (self.fold(p) | kept).items()}
 
     def step(self, x: Array, state: State) -> tuple[Array, State]:
@@ -141,22 +154,23 @@ class SpikingNeuron(Neuron):
 
     Attributes:
         v_reset: the value that a reset jumps to; given alone it means ``reset='value'``.
-        reset: 'zero' (the default), 'value', 'subtract' (the threshold), 'none', or one of two
-            that other frameworks have. 'hold', with reset_delay only: the step after a spike ends
+        reset: 'zero' (the default), 'value', 'subtract' (the threshold), 'lower' (by
+            ``v_threshold - v_reset``, so that a membrane at its threshold comes to v_reset and
+            what it had above is kept), 'none', or one of two that other frameworks have. 'hold', with reset_delay only: the step after a spike ends
             at zero, so that its input is lost. 'carry', without reset_delay only: a subtraction
             that takes place once for each spike but for a membrane that its reset left where it
             would fire: that one pays before the next step tests it, and not after it:
             ``u = decay - due * threshold; v = u - (s - due) * threshold``, with due = 1 where the
             stored membrane would fire.
         reset_delay: the reset caused by step t is applied at the start of step t+1: 'zero' and
-            'value' before the decay, 'subtract' and 'hold' after it. The state is then the
+            'value' before the decay, 'subtract', 'lower' and 'hold' after it. The state is then the
             potential as it was when firing was tested, and a stored potential that would fire is
             one that did.
         fires_at: 'ge' fires at u >= v_threshold, 'gt' at u > v_threshold.
         spikes: 'binary' sends one spike at most, 'multiple' several at once:
             ``s = floor(u / v_threshold)``, the quotient rounded, where u >= v_threshold, else 0.
             It goes with fires_at='ge' and thresholds above 0. A subtraction takes off as many
-            thresholds, ``u - s * v_threshold``; every other reset asks only whether s is above 0.
+            thresholds, ``u - s * v_threshold``, and 'lower' as many distances; every other reset asks only whether s is above 0.
         v_min: the membrane never falls below: what a step carries on is raised to it at the end of
             the step, after the resets of that step, ``v = v_min if v < v_min else v``. Spikes are
             those of the membrane before. None: no bound.
@@ -167,7 +181,16 @@ class SpikingNeuron(Neuron):
 
     v_reset: Array | None = array(default=None, since=OPTIONS_SINCE)  # noqa: RUF009 - a field
     reset: str | None = choice(
-        "zero", "value", "subtract", "none", "hold", "carry", default=None, since=OPTIONS_SINCE
+        "zero",
+        "value",
+        "subtract",
+        "none",
+        "hold",
+        "carry",
+        "lower",
+        default=None,
+        since=OPTIONS_SINCE,
+        later={"lower": LOWER_SINCE},
     )
     reset_delay: bool = boolean(default=False, since=OPTIONS_SINCE)
     fires_at: str = choice("ge", "gt", default="ge", since=OPTIONS_SINCE)
@@ -176,7 +199,7 @@ class SpikingNeuron(Neuron):
 
     @property
     def reset_mode(self) -> str:
-        """The reset in force: 'zero', 'value', 'subtract', 'none', 'hold' or 'carry'."""
+        """The reset in force: 'zero', 'value', 'subtract', 'lower', 'none', 'hold' or 'carry'."""
         return self.reset or ("zero" if self.v_reset is None else "value")
 
     def check(self) -> None:
@@ -187,14 +210,16 @@ class SpikingNeuron(Neuron):
         if self.reset_mode == "carry" and self.reset_delay:
             remedy = "With a delay a reset by subtraction is reset='subtract'."
             raise self._error("reset", "carry", "reset_delay=False beside reset='carry'", remedy)
-        if self.reset_mode == "value" and self.v_reset is None:
-            raise self._error("v_reset", None, "a value, because reset='value'")
-        if self.reset_mode != "value" and self.v_reset is not None:
+        uses = self.reset_mode in ("value", "lower")
+        if uses and self.v_reset is None:
+            raise self._error("v_reset", None, f"a value, because reset={self.reset!r}")
+        if not uses and self.v_reset is not None:
             raise self._error(
                 "v_reset",
                 self.v_reset,
                 f"nothing, because reset={self.reset!r} does not use it",
-                "Drop v_reset, or use reset='value'.",
+                "Drop v_reset, or use reset='value', or reset='lower' to subtract "
+                "v_threshold - v_reset.",
             )
         if self.spikes == "multiple":
             self._check_counts()
@@ -237,6 +262,8 @@ class SpikingNeuron(Neuron):
             u = self.decay(c, jump(v, due) if mode in ("zero", "value") else v, drive)
             if mode == "subtract":
                 u = u - due * threshold
+            elif mode == "lower":
+                u = u - due * target
             elif mode == "hold":
                 u = jump(u, due)
             return fire(u), u
@@ -249,6 +276,8 @@ class SpikingNeuron(Neuron):
         spikes = fire(u)
         if mode == "subtract":
             return spikes, u - spikes * threshold
+        if mode == "lower":
+            return spikes, u - spikes * target
         return spikes, jump(u, spikes) if mode in ("zero", "value") else u
 
     def settle_bounds(

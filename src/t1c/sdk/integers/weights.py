@@ -9,7 +9,7 @@ import numpy as np
 from t1c import ir
 from t1c.ir.fields import Array
 
-from ..change.fold_batchnorm import CHANNEL_AXIS, DENSE
+from t1c.ir.norm_folding import CHANNEL_AXIS, DENSE
 from .options import Fit
 from .units import limit
 
