@@ -1,4 +1,4 @@
-"""A network for machines without t1c: ``t1c deploy c model.t1c -o folder/``."""
+"""A network for machines without t1c: one verb for each kind of them."""
 
 from __future__ import annotations
 
@@ -10,21 +10,26 @@ import typer
 from . import sources
 from .app import app
 from .options import Json, Model
-from .usage import Verb, Verbs
-from .verb import show, verb
+from .usage import Verb
+from .verb import NOT_UNDERSTOOD, show, verb
 
-deploy = typer.Typer(
-    cls=Verbs,
+targets = typer.Typer(
+    invoke_without_command=True,
     rich_markup_mode=None,
-    no_args_is_help=True,
-    pretty_exceptions_enable=False,
-    help="Write a network for machines without t1c.",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-app.add_typer(deploy, name="deploy")
+app.add_typer(targets, name="deploy")
 
 
-@deploy.command(cls=Verb)
+@targets.callback()
+def deploy(context: typer.Context) -> None:
+    """Write a network for machines without t1c."""
+    if context.invoked_subcommand is None:
+        typer.echo(context.get_help())
+        raise typer.Exit(NOT_UNDERSTOOD)
+
+
+@targets.command(cls=Verb)
 @verb
 def c(
     model: Model,
