@@ -22,7 +22,7 @@ def upsample(b: Block, node: ir.Upsample) -> None:
         at = place([("c", shape[1] * shape[2]), (f"(size_t){rows}[h]", shape[2]), (f"(size_t){columns}[w]", 1)])
         to = place(list(zip(("c", "h", "w"), steps(sent), strict=True)))
         with b.loops(c=sent[0], h=sent[1], w=sent[2]):
-            b.line(f"{b.y}[{to}] = {b.x}[{at}];")
+            b.put(to, f"{b.x}[{at}]")
         return
     between = (shape[0], sent[1], shape[2])
     part = b.scratch(shape[0] * sent[1] * shape[2])
