@@ -64,7 +64,7 @@ def _line(
     head: Sequence[Term],
     spikes: bool,
 ) -> Term:
-    if not (-LIMIT <= made.low and made.high < LIMIT):
+    if not (made.low >= -LIMIT and made.high < LIMIT):
         raise UnsupportedError(
             Problem("numbers that 64 bits may not hold", "less", "Quantise it with fewer bits.")
         )
@@ -74,8 +74,8 @@ def _line(
     text = TEXTS[name].format(*(term.text for term in head), *texts)
     if made.worked == "int32_t" and "int64_t" in kinds:
         text = f"(int32_t)({text})"
-    bits = name == "where" and 0 <= made.low and made.high <= 1 and made.shift == 0
-    return loop.line((name, text), text, False, spikes and bits or bits, made)
+    bits = name == "where" and made.low >= 0 and made.high <= 1 and made.shift == 0
+    return loop.line((name, text), text, False, (spikes and bits) or bits, made)
 
 
 def _shifted(term: Term, places: int) -> Term:
