@@ -37,7 +37,30 @@ def node_box(node: Mapping[str, Any], prefix: str) -> Box:
 def group_box(group: Mapping[str, Any], prefix: str, size: int) -> Box:
     """A folded group's name; below it what it is and how many nodes it holds."""
     name = without(prefix, group["name"])
-    return _box(name, f"{group_kind(group)}, {size} node{'s' * (size != 1)}")
+    told = [beside(group), group_kind(group), f"{size} node{'s' * (size != 1)}"]
+    return _box(name, ", ".join(filter(None, told)))
+
+
+def beside(group: Mapping[str, Any]) -> str:
+    """What is said beside a group's name: the types of its nodes, unless they are its name."""
+    types: str = group["types"]
+    return "" if group["name"].startswith(types) else types
+
+
+def frame_title(group: Mapping[str, Any], room: float) -> str:
+    """What an open group is called, and of what it is made, where there is room for so much.
+
+    Args:
+        group: of the graph's dictionary.
+        room: the width of the line, in pixels.
+    """
+    kind = "" if group["kind"] in ("part", "repeat") else group_kind(group)
+    name, types = group["name"], beside(group)
+    for words in ([name, kind, types], [name, types], [name, kind], [name]):
+        text = "  ".join(filter(None, words))
+        if letters(text) * SMALL_LETTER <= room:
+            return text
+    return shortened(name, room / SMALL_LETTER)
 
 
 def group_kind(group: Mapping[str, Any]) -> str:
