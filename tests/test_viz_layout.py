@@ -395,3 +395,21 @@ def test_no_line_crosses_the_title_of_a_frame(make):
         low, high = box.y + 7, box.y + 20
         inside = [(x, y) for x, y in points if left < x < right and low < y < high]
         assert not inside, words
+
+
+def test_a_box_tells_the_window_and_the_stride():
+    nodes = {
+        "in": ir.Input((1, 12, 12)),
+        "conv": ir.Conv2d(np.ones((4, 1, 3, 5)), np.ones(4), padding=(1, 2)),
+        "down": ir.Conv2d(np.ones((4, 4, 3, 3)), np.ones(4), stride=(2, 2), padding=(1, 1)),
+        "pool": ir.MaxPool2d(kernel_size=(2, 2)),
+        "flat": ir.Flatten(),
+        "out": ir.Output((36,)),
+    }
+    graph = ir.Graph(nodes, list(itertools.pairwise(nodes)))
+    boxes = lay_out(viz.graph_to_dict(graph)).boxes
+    told = {name: boxes[name].detail for name in nodes}
+    assert told["conv"] == "Conv2d 3×5, 4×12×12"
+    assert told["down"] == "Conv2d 3×3 /2, 4×6×6"
+    assert told["pool"] == "MaxPool2d 2×2 /2, 4×3×3"
+    assert told["flat"] == "Flatten 36"

@@ -155,9 +155,8 @@ def _listed(part: Rows) -> RenderableType:
     lists: list[RenderableType] = []
     total = (part.total[0] or "total", *part.total[1:]) if part.total else None
     for row in (*part.rows, *([total] if total else ())):
-        pairs = [
-            (f"  {h}", cell) for h, cell in zip(part.columns[1:], row[1:], strict=True) if cell
-        ]
+        cells = zip(part.columns[1:], row[1:], strict=True)
+        pairs = [(f"  {heading}", cell) for heading, cell in cells if cell]
         lists += [Text(visible(row[0]), style="bold"), _facts(Facts(tuple(pairs)))]
     return Group(*lists)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -30,8 +30,29 @@ class Box:
 def node_box(node: Mapping[str, Any], prefix: str) -> Box:
     """A node's name, without what the group around it says; its type, and the shape it gives."""
     shapes = list(node["output_type"].values())
-    detail = " ".join([node["label"], *(("×".join(map(str, s)) or "scalar") for s in shapes)])
+    kind = " ".join([node["label"], *_window(node)])
+    sizes = " ".join(_by(shape) or "scalar" for shape in shapes)
+    detail = f"{kind}, {sizes}" if kind != node["label"] else f"{kind} {sizes}".rstrip()
     return _box(without(prefix, node["name"]), detail)
+
+
+def _window(node: Mapping[str, Any]) -> list[str]:
+    """The window that a convolution or pool looks through, and its stride if it is not 1."""
+    if node["family"] not in ("convolution", "pooling"):
+        return []
+    fields, weight = node["fields"], node["parameters"].get("weight")
+    size = fields.get("kernel_size") or (weight["shape"][2:] if weight else None)
+    if size is None:
+        return []
+    stride = fields.get("stride") or size
+    steps = list(stride) if isinstance(stride, list) else [stride]
+    even = f"/{steps[0]}" if len(set(steps)) == 1 else f"/{_by(steps)}"
+    window = _by(size if isinstance(size, list) else [size])
+    return [window, *([even] if set(steps) != {1} else [])]
+
+
+def _by(sizes: Iterable[int]) -> str:
+    return "×".join(map(str, sizes))
 
 
 def group_box(group: Mapping[str, Any], prefix: str, size: int) -> Box:
