@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
 HEIGHT = 44.0
-NARROWEST, WIDEST = 120.0, 260.0
+NARROWEST, WIDEST, WIDEST_GROUP = 120.0, 260.0, 340.0
 LETTER, SMALL_LETTER = 8.3, 6.6
 """Widths of a letter of the name, 13 pixels high, and of the line below it, 11 pixels high."""
 MARGIN = 30.0
@@ -58,8 +58,20 @@ def _by(sizes: Iterable[int]) -> str:
 def group_box(group: Mapping[str, Any], prefix: str, size: int) -> Box:
     """A folded group's name; below it what it is and how many nodes it holds."""
     name = without(prefix, group["name"])
-    told = [beside(group), group_kind(group), f"{size} node{'s' * (size != 1)}"]
-    return _box(name, ", ".join(filter(None, told)))
+    count = f"{group_kind(group)}, {size} node{'s' * (size != 1)}"
+    room = (WIDEST_GROUP - MARGIN) / SMALL_LETTER
+    for types in _fewer(beside(group)):
+        if letters(f"{types}, {count}") <= room:
+            return _box(name, f"{types}, {count}", WIDEST_GROUP)
+    return _box(name, count, WIDEST_GROUP)
+
+
+def _fewer(types: str) -> Iterator[str]:
+    """The types of a group, and what is left of them with the last ones taken off."""
+    parts = types.removesuffix(" …").split(" → ") if types else []
+    for count in range(len(parts), 0, -1):
+        more = " …" * (count < len(parts) or types.endswith("…"))
+        yield " → ".join(parts[:count]) + more
 
 
 def beside(group: Mapping[str, Any]) -> str:
@@ -95,9 +107,9 @@ def without(prefix: str, name: str) -> str:
     return name.removeprefix(f"{prefix}.") if prefix else name
 
 
-def _box(name: str, detail: str) -> Box:
+def _box(name: str, detail: str, widest: float = WIDEST) -> Box:
     wanted = MARGIN + max(letters(name) * LETTER, letters(detail) * SMALL_LETTER)
-    width = min(WIDEST, max(NARROWEST, -(-wanted // ROUND) * ROUND))
+    width = min(widest, max(NARROWEST, -(-wanted // ROUND) * ROUND))
     room = width - MARGIN
     return Box(
         width, HEIGHT, shortened(name, room / LETTER), shortened(detail, room / SMALL_LETTER)
