@@ -172,6 +172,9 @@ class Importer:
             return cls(**values, metadata=metadata)
         metadata = {**metadata, KEY: {**metadata.get(KEY, {}), "stamp": True}}
         noted = dict(stamp.get("fields", {}))
+        at = stamp.get("at")
+        if isinstance(at, Mapping) and (at["dt"], at["integrator"]) != (self.c.dt, self.c.integrator):
+            noted = {}  # at another step it is another decay
         if stamp.get("type", cls.__name__) != cls.__name__:
             kept = values if stamp.get("adds") else {}
             return ir.str_to_node(stamp["type"])(**kept, **noted, metadata=metadata)

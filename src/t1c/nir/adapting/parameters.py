@@ -38,7 +38,11 @@ def laid_for(reader: Reader, dt: float, found: ir.Node, raw: NirNode | NirGraph)
         for name, value in raw.fields.items():
             channels = (slice(None), *[slice(0, 1)] * (len(shape) - 1))
             raw.fields[name] = np.ascontiguousarray(np.asarray(value)[channels])
-    raw.metadata[STAMP] = {**raw.metadata.get(STAMP, {}), "fields": kept}
+    raw.metadata[STAMP] = {
+        **raw.metadata.get(STAMP, {}),
+        "fields": kept,
+        "at": {"dt": dt, "integrator": reader.integrator},
+    }
 
 
 def _over(value: Any, shape: tuple[int, ...]) -> Any:

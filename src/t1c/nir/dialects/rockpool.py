@@ -41,6 +41,7 @@ ROCKPOOL = Dialect(
         wiring="chain",
         tau=of_exponential_in_time,
         whole=True,
-        evidence="rockpool 3.1.0, nn/modules/torch/nir.py: _convert_nir_to_rockpool; lif_torch.py",
+        evidence="rockpool 3.1.0, nn/modules/torch/nir.py: _convert_nir_to_rockpool; lif_torch.py; "
+        "its outputs are recorded in tests/data/nir/readers",
     ),
 )
