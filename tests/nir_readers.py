@@ -128,9 +128,7 @@ def neuron(rng, name, kind, fires_at=None):
     return ir.CubaLIF(tau, tau, gain * tau, 0 * one, 2 * threshold, 2 * tau, **options)
 
 
-def network(
-    rng, name, *, kind=None, maps=False, skip=False, loop=False, norm=False, fires_at=None
-):
+def network(rng, name, *, kind=None, maps=False, skip=False, loop=False, norm=False, fires_at=None):
     """Input, two populations, Output: one number per neuron or feature maps first."""
     kinds = [k for k in ("IF", "LIF", "CubaLIF") if k in nir.DIALECTS[name].reader.neurons]
     kind = kind or rng.choice(kinds)
@@ -143,7 +141,9 @@ def network(
             else ir.SumPool2d
         )
         nodes["in put"] = ir.Input((2, 6, 6))
-        nodes["conv"] = ir.Conv2d(grid(rng, 3, 2, 3, 3), grid(rng, 3), stride=(1, 1), padding=(1, 1))
+        nodes["conv"] = ir.Conv2d(
+            grid(rng, 3, 2, 3, 3), grid(rng, 3), stride=(1, 1), padding=(1, 1)
+        )
         if norm:
             # Its factor is 2, its shift 1/2 - 2 * 1/4.
             four = np.full(3, 0.25, np.float32)

@@ -64,7 +64,7 @@ def test_both_are_recorded():
     assert {p.stem for p in RECORDED} == {"spyx_if", "spyx_lif", "rockpool_cubalif"}
 
 
-@pytest.mark.parametrize("name", set(OWN) - {"lava"})
+@pytest.mark.parametrize("name", sorted(set(OWN) - {"lava"}))
 def test_a_file_says_to_t1c_what_its_reader_runs(name, tmp_path):
     """Read with nothing said, and by the dialect: in the reference, with the spikes of the graph."""
     spikes = []
@@ -113,7 +113,9 @@ def test_the_time_constant_gives_the_decay_to_the_last_bit(steps):
         assert rate == np.float32(1 / steps)
     tau = rates.of_exponential(np.array([steps]), 1.0)
     decay = np.exp((np.float32(-1) / tau).astype(np.float64)).astype(np.float32)
-    assert decay == np.float32(1 - 1 / steps)
+    wanted = np.float32(1 - 1 / steps)
+    # Below 1.44 steps the decay moves faster than the time constant.
+    assert decay == wanted if steps >= 2 else abs(decay - wanted) <= np.spacing(wanted)
 
 
 def test_a_moved_threshold_is_the_next_number_and_met_exactly(tmp_path):
@@ -231,7 +233,9 @@ MAPS: dict[str, tuple[str, Any, str]] = {
 def test_what_an_importer_ignores_on_feature_maps_is_refused(case):
     name, node, said = MAPS[case]
     nodes = {"input": ir.Input((4, 4, 4)), "n0": node}
-    out = ir.Graph(nodes | {"o": ir.Output(node.output_shape((4, 4, 4)))}, [("input", "n0"), ("n0", "o")])
+    out = ir.Graph(
+        nodes | {"o": ir.Output(node.output_shape((4, 4, 4)))}, [("input", "n0"), ("n0", "o")]
+    )
     assert said in refusal(out, name)
 
 
@@ -351,7 +355,7 @@ def test_subtraction_agrees_with_norse(tmp_path):
         )
         given = {"v_reset": v_reset * ONE} if mode == "lower" else {}
         graph = chain(lif(reset=mode, fires_at="gt", r=ONE, **given))
-        xs = torch.from_numpy(np.random.default_rng(0).integers(0, 160, (40, 2, 4)) / 32).float()
+        xs = torch.from_numpy(np.random.default_rng(0).integers(0, 160, (14, 2, 4)) / 32).float()
         state, outs = box.LIFBoxFeedForwardState(torch.zeros(2, 4)), []
         for x in xs:
             out, state = box.lif_box_feed_forward_step(x, state, p, dt=1.0)
@@ -362,7 +366,7 @@ def test_subtraction_agrees_with_norse(tmp_path):
             assert torch.equal(there, outs)
             assert torch.equal(last["n0"][0], state.v)
         steps.append(outs)
-        assert 40 < outs.sum() < outs.numel()
+        assert 20 < outs.sum() < outs.numel()
     assert (steps[0] != steps[1]).any()
 
 
@@ -404,9 +408,10 @@ class TestWarnings:
         import h5py
 
         with h5py.File(path, "r+") as file:
-            tau = file["node/nodes/n0/tau"][...]
-            del file["node/nodes/n0/tau"]
-            file["node/nodes/n0/tau"] = tau.astype(np.float32)
+            for field in ("tau", "r"):
+                value = file[f"node/nodes/n0/{field}"][...]
+                del file[f"node/nodes/n0/{field}"]
+                file[f"node/nodes/n0/{field}"] = value.astype(np.float32)
         with pytest.warns(nir.ResetWarning, match="dialect='snntorch' to read all of it"):
             nir.read(path, dt=1e-4)
         nir.read(path, dialect="snntorch")

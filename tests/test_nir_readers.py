@@ -71,7 +71,9 @@ def test_random_networks_run_there_as_here_or_are_refused(name, tmp_path):
             differing, here = compared(name, graph, xs, tmp_path)
         except ir.UnsupportedError as error:
             # Of these networks only branches and loops can be refused.
-            assert (kinds["skip"] and reader.wiring != "any") or (kinds["loop"] and not reader.loops)
+            assert (kinds["skip"] and reader.wiring != "any") or (
+                kinds["loop"] and not reader.loops
+            )
             assert all(p.expected and p.remedy for p in error.problems)
             counts["refused"] += 1
             return

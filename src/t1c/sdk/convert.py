@@ -85,9 +85,7 @@ def convert(
     kinds = [_suffix(path) for path in (source, target)]
     options: dict[str, Any] = {"reset": reset, "integrator": integrator}
     if kinds[0] == ".nir":
-        graph = nir.read(
-            source, dt=dt, dialect=dialect, allow_nonfinite=allow_nonfinite, **options
-        )
+        graph = nir.read(source, dt=dt, dialect=dialect, allow_nonfinite=allow_nonfinite, **options)
     else:
         _refuse({name: value for name, value in options.items() if value is not None}, kinds[0])
         graph = ir.read(source, allow_nonfinite=allow_nonfinite)

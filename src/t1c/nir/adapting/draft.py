@@ -61,9 +61,7 @@ class Draft:
     def drop(self, name: str) -> None:
         """Take a node out; what led to it leads to where it led, in the same step."""
         into, out = self.sources(name), self.targets(name)
-        late = {
-            (a, b) for a in into for b in out if {(a, name), (name, b)} & self.back
-        }
+        late = {(a, b) for a in into for b in out if {(a, name), (name, b)} & self.back}
         edges: list[Edge] = []
         for a, b in self.edges:
             if b == name:

@@ -82,7 +82,6 @@ class Reader:
         per_channel: parameters of neurons on feature maps are read per channel only.
         borders: the names that Input and Output must have, or nothing.
         lag: by how many steps later each layer of neurons sends what it should.
-        whole: r is written as tau/dt - 1, from which the importer guesses dt.
         remarks: what a user has to know to get the same spikes.
         evidence: where it was read, and how it was proven.
     """
@@ -106,7 +105,6 @@ class Reader:
     per_channel: bool = False
     borders: tuple[str, ...] = ()
     lag: int = 0
-    whole: bool = False
     remarks: tuple[str, ...] = ()
     evidence: str = ""
 

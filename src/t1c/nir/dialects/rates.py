@@ -42,7 +42,7 @@ def of_inverse(steps: Array, dt: float) -> Array:
 def of_exponential_in_time(steps: Array, dt: float) -> Array:
     """For a reader that takes exp(-dt/tau) of seconds."""
     with np.errstate(divide="ignore"):
-        return np.asarray(-dt / np.log1p(-1 / steps))
+        return np.asarray(-1 / np.log1p(-1 / steps) * dt)
 
 
 def of_exponential(steps: Array, dt: float) -> Array:

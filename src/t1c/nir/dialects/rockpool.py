@@ -40,7 +40,8 @@ ROCKPOOL = Dialect(
         otherwise="is refused there, or crashes",
         wiring="chain",
         tau=of_exponential_in_time,
-        whole=True,
+        # From which the importer guesses dt, as tau / (1 + r).
+        gains={"CubaLIF.r": Gain("tau/dt - 1", "unit")},
         evidence="rockpool 3.1.0, nn/modules/torch/nir.py: _convert_nir_to_rockpool; lif_torch.py; "
         "its outputs are recorded in tests/data/nir/readers",
     ),

@@ -25,9 +25,11 @@ def write():
             rng = np.random.default_rng(0)
             nodes = {
                 "input": ir.Input((6,)),
-                "fc1": ir.Affine(*((rng.integers(-12, 24, s) / 32).astype("f4") for s in ((8, 6), 8))),
+                "fc1": ir.Affine(
+                    *((rng.integers(-8, 32, s) / 32).astype("f4") for s in ((8, 6), 8))
+                ),
                 "first": neuron(rng, name, kind),
-                "fc2": ir.Linear((rng.integers(-12, 24, (5, 8)) / 32).astype("f4")),
+                "fc2": ir.Linear((rng.integers(-8, 32, (5, 8)) / 32).astype("f4")),
                 "second": neuron(rng, name, kind),
                 "output": ir.Output((5,)),
             }
