@@ -8,6 +8,7 @@ that it can run. All spikes are compared.
 """
 
 import importlib
+import itertools
 import logging
 import sys
 import tempfile
@@ -53,13 +54,21 @@ def quiet():
             logging.getLogger().setLevel(level)
 
 
-def run(name, path, xs, dt=None):
-    """What a reader's public importer gives, step by step: (T, B, ...)."""
+def run(name, path, xs, call, dt=None):
+    """What a reader's public importer gives, step by step: (T, B, ...).
+
+    Args:
+        name: of the reader.
+        path: of the file.
+        xs: the input.
+        call: how the report of ``nir.write`` says that the file is read there.
+        dt: the step, if not the reader's own.
+    """
     import torch
 
     with quiet(), torch.no_grad():
         package = importlib.import_module(PACKAGES[name])
-        file = importlib.import_module("nir").read(path, type_check=name != "sinabs")
+        file = importlib.import_module("nir").read(path, type_check="type_check=False" not in call)
         at = {} if dt is None else {"dt": dt}
         if name == "sinabs":
             network = package.from_nir(file, batch_size=xs.shape[1])
@@ -166,7 +175,7 @@ def network(rng, name, *, kind=None, maps=False, skip=False, loop=False, norm=Fa
         "output": ir.Output((5,)),
     }
     names = list(nodes)
-    edges = list(zip(names, names[1:], strict=False))
+    edges = list(itertools.pairwise(names))
     if skip:
         nodes["skip"] = ir.Linear(grid(rng, 5, 6))
         edges += [("in put", "skip"), ("skip", "lif.2")]
@@ -191,8 +200,8 @@ def main():
         graph = digits(name)
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / "digits.nir"
-            nir.write(path, graph, dialect=name)
-            there, here = run(name, path, xs), executed(graph, xs)
+            report = nir.write(path, graph, dialect=name)
+            there, here = run(name, path, xs, report.call), executed(graph, xs)
         right = (there.sum(0).argmax(1) == labels).mean()
         print(
             f"| `{name}` | {(there != here).sum()} | {here.size:,} | {int(here.sum()):,} "

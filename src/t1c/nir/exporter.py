@@ -16,7 +16,7 @@ from t1c.ir.shapes import as_shape
 
 from .adapting import adapted, laid_for
 from .conventions import ConventionError, Conventions, checked_dt, checked_word
-from .dialects import DIALECTS
+from .dialects import DIALECTS, Reader
 from .firing import unsaid_options
 from .losses import Loss, LossReport
 from .notes import give_metadata, nir_fields, notes_of
@@ -126,7 +126,25 @@ def _for_reader(
     for node, found in made.nodes.items():
         laid_for(reader, step, found, raw.nodes[node])
     raw.metadata[STAMP] = {**raw.metadata.get(STAMP, {}), "dt": step, "reader": name}
-    return raw, LossReport((), changes, reader.call.format(dt=f"{step:g}"), reader.remarks)
+    read = "nir.read(path, type_check=False)" if _mistyped(made, reader) else "nir.read(path)"
+    call = reader.call.format(dt=f"{step:g}", read=read)
+    return raw, LossReport((), changes, call, reader.remarks)
+
+
+def _mistyped(graph: ir.Graph, reader: Reader) -> bool:
+    """Whether the type check of nir 1.0.8 takes the shapes of a sound graph for wrong.
+
+    It does so with groups and with kernels that are not square; and where parameters on feature
+    maps are per channel, which it takes for the shape of the map.
+    """
+
+    def wrong(node: ir.Node) -> bool:
+        if isinstance(node, ir.Conv1d | ir.Conv2d):
+            return node.groups != 1 or len(set(node.weight.shape[2:])) > 1
+        on_maps = len(as_shape((node.input_type or {}).get("input")) or ()) > 1
+        return reader.per_channel and node.primitive in reader.neurons and on_maps
+
+    return any(map(wrong, graph.nodes.values()))
 
 
 class _Exporter:

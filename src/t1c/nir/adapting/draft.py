@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from t1c import ir
@@ -71,6 +70,6 @@ class Draft:
         self.edges, self.back = edges, self.back.intersection(edges) | late
         del self.nodes[name]
 
-    def each(self, *kinds: type[ir.Node]) -> Iterable[tuple[str, ir.Node]]:
+    def each(self, *kinds: type[ir.Node]) -> list[tuple[str, ir.Node]]:
         """The nodes of these kinds, which may be changed meanwhile."""
         return [(name, node) for name, node in self.nodes.items() if isinstance(node, kinds)]

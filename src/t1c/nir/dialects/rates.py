@@ -13,7 +13,7 @@ import numpy as np
 from t1c.ir.fields import Array
 
 NEAR = 8
-"""How many numbers on each side are tried; one is met within two for every tau of a step or more."""
+"""How many numbers on each side are tried."""
 
 
 def nearest(tau: Array, wanted: Array, rate: Callable[[Array], Array]) -> Array:

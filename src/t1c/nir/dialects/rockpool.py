@@ -27,7 +27,7 @@ ROCKPOOL = Dialect(
     evidence="rockpool 3.1.0, nn/modules/torch/nir.py: _extract_rockpool_module; "
     "nn/modules/torch/lif_torch.py, lif_neuron_torch.py, exp_syn_torch.py",
     reader=Reader(
-        call="rockpool.nn.modules.torch.nir.from_nir(nir.read(path))",
+        call="rockpool.nn.modules.torch.nir.from_nir({read})",
         dt=1e-3,
         any_dt=True,
         integrator="exponential",

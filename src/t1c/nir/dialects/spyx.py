@@ -23,7 +23,7 @@ SPYX = Dialect(
     ),
     evidence="spyx 1.0.0, nir.py: to_nir; nn.py: IF, LIF, CuBaLIF, PSU_LIF",
     reader=Reader(
-        call="spyx.nir.from_nir(nir.read(path), inputs, dt={dt})",
+        call="spyx.nir.from_nir({read}, inputs, dt={dt})",
         dt=1.0,
         any_dt=True,
         reset="subtract",

@@ -7,6 +7,7 @@
 The first writes NAME.t1c, NAME.nir and NAME.npz with the input x; the others add what came out, y.
 """
 
+import itertools
 import sys
 from pathlib import Path
 
@@ -34,7 +35,7 @@ def write():
                 "output": ir.Output((5,)),
             }
             names = list(nodes)
-            graph = ir.Graph(nodes, list(zip(names, names[1:], strict=False)))
+            graph = ir.Graph(nodes, list(itertools.pairwise(names)))
             stem = HERE / f"{name}_{kind.lower()}"
             ir.write(stem.with_suffix(".t1c"), graph)
             nir.write(stem.with_suffix(".nir"), graph, dialect=name)
