@@ -23,6 +23,9 @@ def test_a_snippet_runs(snippet, tmp_path, monkeypatch, capsys):
     if "lossy" in snippet:
         assert "2 problems" in said
         assert "2 things NIR cannot say" in said
+    if "repair" in snippet:
+        assert "t1c convert --repair batch-axis" in said
+        assert "['batch-axis'] LIF '1', 'r': (1, 6) became (6,)." in said
     if "for_norse" in snippet:
         assert "Read it there with norse.torch.from_nir" in said
         assert "sinabs would not run this graph as it is meant: 2 problems" in said

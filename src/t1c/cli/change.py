@@ -60,6 +60,15 @@ def convert(
             show_default=False,
         ),
     ] = None,
+    repair: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME",
+            help="Mend what is wrong with a .nir file: inner-names, flattened-names, batch-axis or "
+            "flatten-batch; may be given several times.",
+            show_default=False,
+        ),
+    ] = None,
     lossy: Annotated[
         bool, typer.Option("--lossy", help="Write what NIR cannot say as metadata.")
     ] = False,
@@ -83,7 +92,14 @@ def convert(
     report: Report
     if several:
         report = sdk.batch_convert(
-            source, target, to=_suffix(to), dt=dt, dialect=dialect, lossy=lossy, overwrite=again
+            source,
+            target,
+            to=_suffix(to),
+            dt=dt,
+            dialect=dialect,
+            repair=repair or (),
+            lossy=lossy,
+            overwrite=again,
         )
     else:
         report = sdk.convert(
@@ -93,6 +109,7 @@ def convert(
             reset=reset,
             integrator=integrator,
             dialect=dialect,
+            repair=repair or (),
             lossy=lossy,
             allow_nonfinite=allow_nonfinite,
         )

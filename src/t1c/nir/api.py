@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import warnings
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from t1c import ir
@@ -12,6 +13,7 @@ from t1c.ir.fields import show
 from t1c.ir.hdf5_guard import StrPath
 from t1c.ir.topology import Edge
 
+from .conventions import KEY
 from .exporter import export
 from .file_read import read_raw
 from .file_write import write_raw
@@ -19,6 +21,7 @@ from .importer import Importer
 from .losses import LossReport
 from .memory import nir_of, raw_of
 from .raw import NirGraph
+from .repairs import REPAIRS, checked, repaired, serving
 from .settle import settle
 from .suspicion import warn_of_reset
 
@@ -31,6 +34,7 @@ def read(
     integrator: str | None = None,
     dialect: str | None = None,
     feedback: Iterable[Edge] = (),
+    repair: Iterable[str] = (),
     allow_nonfinite: bool = False,
 ) -> ir.Graph:
     """Read a ``.nir`` file as NIR defines it, or as its producer meant it.
@@ -46,16 +50,20 @@ def read(
         dialect: 'snntorch', 'norse', 'sinabs', 'spikingjelly', 'rockpool', 'lava' or 'spyx': how
             that producer's files are meant (see ``DIALECTS``); 'auto' to tell it from the file.
         feedback: edges of the graph that run back in time, where the rule cannot decide.
+        repair: what is wrong with the file and to be mended, by name: 'inner-names',
+            'flattened-names', 'batch-axis' or 'flatten-batch' (see ``REPAIRS``). The refusal of a
+            file says which would serve.
         allow_nonfinite: accept NaN and infinite parameters.
 
     Returns:
-        The graph. ``metadata['nir']`` says by which conventions it was read, and remarks.
+        The graph. ``metadata['nir']`` says by which conventions it was read, remarks, and repairs.
 
     Raises:
         FileNotFoundError: there is no such file.
         T1CFormatError: it is not a .nir file, or is damaged; lists all problems found.
         ConventionError: dt is not known, or 'auto' cannot tell.
         GraphError: listing every node and field that cannot be imported.
+        InputError: a repair is unknown, finds nothing to mend, or the file opens without it.
 
     Warns:
         ResetWarning: the name of the file or of a neuron, or who wrote it, suggests another reset
@@ -66,7 +74,9 @@ def read(
     """
     raw = read_raw(path)
     try:
-        return _imported(raw, path, dt, reset, integrator, dialect, feedback, allow_nonfinite)
+        return _imported(
+            raw, path, dt, reset, integrator, dialect, feedback, repair, allow_nonfinite
+        )
     except T1CError as error:
         raise type(error)(error.problems, str(path)) from None
 
@@ -79,6 +89,7 @@ def from_nir(
     integrator: str | None = None,
     dialect: str | None = None,
     feedback: Iterable[Edge] = (),
+    repair: Iterable[str] = (),
     allow_nonfinite: bool = False,
 ) -> ir.Graph:
     """Import a ``nir.NIRGraph`` in memory; everything else as for ``read``.
@@ -87,7 +98,7 @@ def from_nir(
         >>> graph = from_nir(nir.read("model.nir"), dt=1e-4)  # doctest: +SKIP
     """
     raw = raw_of(graph)
-    return _imported(raw, None, dt, reset, integrator, dialect, feedback, allow_nonfinite)
+    return _imported(raw, None, dt, reset, integrator, dialect, feedback, repair, allow_nonfinite)
 
 
 def write(
@@ -177,10 +188,47 @@ def _imported(
     integrator: str | None,
     dialect: str | None,
     feedback: Iterable[Edge],
+    repair: Iterable[str],
     allow_nonfinite: bool,
 ) -> ir.Graph:
     c = settle(raw, dt=dt, reset=reset, integrator=integrator, dialect=dialect)
-    importer = Importer(c, overridden=reset is not None, allow_nonfinite=allow_nonfinite)
-    graph = importer.run(raw, feedback)
+    back = list(feedback)
+
+    def graph_of(raw: NirGraph, remarks: Iterable[str] = ()) -> ir.Graph:
+        told = dataclasses.replace(c, remarks=(*c.remarks, *remarks))
+        importer = Importer(told, overridden=reset is not None, allow_nonfinite=allow_nonfinite)
+        return importer.run(raw, back)
+
+    def opens(raw: NirGraph) -> bool:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            try:
+                graph_of(raw)
+            except T1CError:
+                return False
+        return True
+
+    names = checked(repair)
+    if names:
+        mended, remarks = repaired(raw, names, opens)
+        graph = graph_of(mended, remarks)
+        graph.metadata[KEY]["repairs"] = list(names)
+    else:
+        try:
+            graph = graph_of(raw)
+        except T1CError as error:
+            helpful = serving(raw, opens)
+            if not helpful:
+                raise
+            raise type(error)([*error.problems, _would_serve(helpful)], error.heading) from None
     warn_of_reset(raw, c, path, told=reset, asked=dialect)
     return graph
+
+
+def _would_serve(names: Sequence[str]) -> Problem:
+    asked = " ".join(f"--repair {name}" for name in names)
+    return Problem(
+        "; ".join(REPAIRS[name].slip for name in names),
+        remedy=f"Read it with repair={list(names)}; t1c convert {asked} writes it mended.",
+        where="what is wrong with it",
+    )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import difflib
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -12,6 +11,7 @@ import numpy as np
 from t1c import ir
 from t1c.ir.errors import GraphError, NodeError, Problem, T1CError
 from t1c.ir.fields import show
+from t1c.ir.guess import did_you_mean
 from t1c.ir.metadata import Metadata
 from t1c.ir.shapes import as_shape
 from t1c.ir.topology import Edge, Topology
@@ -310,12 +310,11 @@ def _border(raw: NirNode) -> dict[str, Any]:
 
 
 def _unknown(kind: str, where: str) -> Problem:
-    near = difflib.get_close_matches(kind, [*PRIMITIVES, "NIRGraph"], n=2)
-    guess = f"Did you mean {' or '.join(near)}? " if near else ""
+    known = [*PRIMITIVES, "NIRGraph"]
     return Problem(
         f"unknown NIR type {show(kind)}",
-        f"one of {', '.join([*PRIMITIVES, 'NIRGraph'])}",
-        f"{guess}Export without it.",
+        f"one of {', '.join(known)}",
+        did_you_mean(kind, known, "Export without it.", written=str),
         where,
         "type",
     )

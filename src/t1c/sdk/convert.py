@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from t1c import ir, nir
 from t1c.ir.errors import InputError, Problem
 from t1c.ir.metadata import Metadata
 from t1c.nir.conventions import KEY
+from t1c.nir.repairs import checked
 
 from .report import Facts, Part, Report
 
@@ -57,6 +59,7 @@ def convert(
     reset: str | None = None,
     integrator: str | None = None,
     dialect: str | None = None,
+    repair: Iterable[str] = (),
     lossy: bool = False,
     allow_nonfinite: bool = False,
 ) -> ConvertReport:
@@ -70,11 +73,12 @@ def convert(
         integrator: as of ``t1c.nir.read``.
         dialect: as of ``t1c.nir.read`` where the source is NIR, and else as of
             ``t1c.nir.write``: for whose importer to write.
+        repair: as of ``t1c.nir.read``: what is wrong with the source and to be mended, by name.
         lossy: keep what NIR cannot say in its metadata, as of ``t1c.nir.write``.
         allow_nonfinite: accept NaN and infinite parameters.
 
     Raises:
-        InputError: a suffix is neither, or an option has nothing to act on.
+        InputError: a suffix is neither, or an option or a repair has nothing to act on.
         ConventionError: dt is not known.
         UnsupportedError: NIR cannot say all of the graph.
         T1CFormatError, GraphError: the source is not valid.
@@ -84,6 +88,7 @@ def convert(
     """
     kinds = [_suffix(path) for path in (source, target)]
     options: dict[str, Any] = {"reset": reset, "integrator": integrator}
+    options |= {"repair": checked(repair)} if repair else {}
     if kinds[0] == ".nir":
         graph = nir.read(source, dt=dt, dialect=dialect, allow_nonfinite=allow_nonfinite, **options)
     else:

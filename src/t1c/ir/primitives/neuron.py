@@ -17,8 +17,9 @@ import numpy as np
 
 from ..errors import Problem, ShapeError
 from ..fields import Array, array, boolean, choice
-from ..node import Node, State
-from ..shapes import Shape
+from ..interval import SPIKES, ZERO, Interval
+from ..node import Bounds, Node, State
+from ..shapes import Shape, as_shape
 
 OPTIONS_SINCE = "0.1.0"
 COUNTS_SINCE = "0.2.0"
@@ -122,6 +123,28 @@ class Neuron(Node):
     def settle(self, c: Mapping[str, Array], v: Array, drive: Array) -> tuple[Array, Array]:
         """(output, membrane to carry on)."""
         u: Array = self.decay(c, v, drive)
+        return u, u
+
+    def bound(self, x: Interval, state: Bounds) -> tuple[Interval, Bounds]:
+        """The formulas of a step, on what is known of their numbers."""
+        p = {n: value.astype(np.float64) for n, value in self.parameters().items()}
+        # Where a graph has not told it, the largest parameter stands for the features.
+        features = as_shape((self.input_type or {}).get("input"))
+        if features is None:
+            features = max((value.shape for value in p.values()), key=math.prod)
+        laid = {n: v.reshape(parameter_shape(v.shape, features)) for n, v in p.items()}
+        kept = plain(laid, getattr(self, "reset_mode", None))
+        c = {name: Interval.of(value) for name, value in (self.fold(laid) | kept).items()}
+        *extra, v = state
+        drive, before = self.drive(c, x, tuple(extra))
+        output, v = self.settle_bounds(c, v, drive)
+        return output, (*before, v)
+
+    def settle_bounds(
+        self, c: Mapping[str, Interval], v: Interval, drive: Interval
+    ) -> tuple[Interval, Interval]:
+        """What is known of (output, membrane to carry on)."""
+        u: Interval = self.decay(c, v, drive)
         return u, u
 
 
@@ -258,6 +281,53 @@ class SpikingNeuron(Neuron):
         if mode == "lower":
             return spikes, u - spikes * target
         return spikes, jump(u, spikes) if mode in ("zero", "value") else u
+
+    def settle_bounds(
+        self, c: Mapping[str, Interval], v: Interval, drive: Interval
+    ) -> tuple[Interval, Interval]:
+        """Of spikes, and of the membrane with every reset or without."""
+        threshold, mode = c["v_threshold"], self.reset_mode
+        target = c.get("v_reset", ZERO)
+
+        def jumped(u: Interval) -> Interval:
+            """A membrane that was reset where it fired: what did not lies below the threshold."""
+            return u.minimum(threshold).union(target)
+
+        if self.reset_delay or mode == "carry":
+            due = self._count_bounds(v, threshold)
+            u = self.decay(c, jumped(v) if mode in ("zero", "value") else v, drive)
+            if mode in ("subtract", "carry"):
+                u = u - due * threshold
+            elif mode == "lower":
+                u = u - due * target
+            elif mode == "hold":
+                u = u.union(ZERO)
+            spikes = self._count_bounds(u, threshold)
+            after = u - (spikes - due) * threshold if mode == "carry" else u
+        else:
+            u = self.decay(c, v, drive)
+            spikes, after = self._count_bounds(u, threshold), u
+            if mode == "subtract":
+                after = self._lowered(u, spikes, threshold)
+            elif mode == "lower":
+                after = u.union(u - spikes * target)
+            elif mode != "none":
+                after = jumped(u)
+        return spikes, after.maximum(c["v_min"]) if "v_min" in c else after
+
+    def _lowered(self, u: Interval, spikes: Interval, threshold: Interval) -> Interval:
+        """A membrane that lost its thresholds if it fired, and then at most what is above them."""
+        rest = u - spikes * threshold
+        left = u.high - threshold.low if self.spikes == "binary" else threshold.high
+        high = u.high if u.high < threshold.low else max(min(u.high, threshold.high), left)
+        return Interval(min(u.low, 0.0), high, rest.unit, rest.span)
+
+    def _count_bounds(self, u: Interval, threshold: Interval) -> Interval:
+        """Of the spikes of a membrane."""
+        if self.spikes == "binary":
+            return SPIKES
+        most = np.floor(u.high / threshold.low) if u.high < np.inf else np.inf
+        return Interval(0.0, max(0.0, float(most)), 1.0)
 
 
 def check_tau(node: Node, name: str, tau: Array) -> None:
