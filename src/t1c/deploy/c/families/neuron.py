@@ -55,7 +55,7 @@ def _fire_and_reset(
         if mode == "subtract":
             u = u - due * threshold
         elif mode == "lower":
-            u = u - due * target
+            u = u - due * c["v_reset"]
         elif mode == "hold":
             u = jump(u, due)
         return fire(u), u
@@ -69,5 +69,5 @@ def _fire_and_reset(
     if mode == "subtract":
         return spikes, u - spikes * threshold
     if mode == "lower":
-        return spikes, u - spikes * target
+        return spikes, u - spikes * c["v_reset"]
     return spikes, jump(u, spikes) if mode in ("zero", "value") else u

@@ -59,7 +59,7 @@ def fire_and_reset(
         if mode == "subtract":
             u = u - due * threshold
         elif mode == "lower":
-            u = u - due * target
+            u = u - due * c["v_reset"]
         elif mode == "hold":
             u = jump(u, due)
         return fire(u), u
@@ -73,5 +73,5 @@ def fire_and_reset(
     if mode == "subtract":
         return spikes, u - spikes * threshold
     if mode == "lower":
-        return spikes, u - spikes * target
+        return spikes, u - spikes * c["v_reset"]
     return spikes, jump(u, spikes) if mode in ("zero", "value") else u
