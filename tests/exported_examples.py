@@ -21,6 +21,7 @@ def neurons():
     yield from (ir.LIF(*lif, p, reset=how) for how in ("zero", "subtract", "none", "carry"))
     yield ir.LIF(*lif, p, v_reset=np.array([-0.25, 0.125]))
     yield from (ir.LIF(*lif, p, reset=how, reset_delay=True) for how in ("zero", "hold"))
+    yield ir.LIF(*lif, p, reset="lower", v_reset=np.array([-0.25, 0.125]))
     yield ir.LIF(*lif, p, spikes="multiple", v_min=np.array(-0.25), **up)
     yield from (ir.IF(p), ir.IF(p, np.array(0.5), v_reset=-0.125), ir.LI(*lif), ir.I(np.array(0.5)))
     yield from (ir.CubaLI(*cuba), ir.CubaLIF(*cuba, p), ir.CubaLIF(*cuba, p, 0.5, **up))

@@ -20,7 +20,7 @@ import numpy as np
 
 from t1c import ir
 from t1c.ir.fields import Array
-from t1c.ir.primitives.neuron import SpikingNeuron
+from t1c.ir.primitives.neuron import SpikingNeuron, plain
 
 from .builder import SUM, Builder, clip
 from .rescale import FLOOR, together
@@ -51,7 +51,7 @@ def coefficients(b: Builder, name: str) -> dict[str, Array]:
     node: Any = b.graph.nodes[name]
     shape = b.arriving_shape(name)
     p = {key: laid(value, shape) for key, value in node.parameters().items()}
-    kept = {key: p[key] for key in ("v_threshold", "v_reset", "v_min") if key in p}
+    kept = plain(p, getattr(node, "reset_mode", None))
     return {key: np.asarray(value) for key, value in (node.fold(p) | kept).items()}
 
 
@@ -202,7 +202,9 @@ class _Sketch:
             before = self._jump("started", "v", due, unit)
         fading = self._decayed(before, c["beta"]) if "beta" in c else [before]
         lost = (
-            [self._taken("due_taken", due, unit)] if due and mode in ("subtract", "carry") else []
+            [self._taken("due_taken", due, unit)] 
+            if due and mode in ("subtract", "lower", "carry")
+            else []
         )
         leak = np.rint(counts(c["leak"], unit)) if "leak" in c else np.zeros(())
         drive: ir.Node = ir.Identity()
@@ -263,6 +265,8 @@ class _Sketch:
 
     def _amount(self, unit: Array) -> Array:
         """What a reset by subtraction takes off."""
+        if self.node.reset_mode == "lower":
+            return np.rint(counts(self.c["v_reset"], unit))
         if self.node.spikes == "multiple":
             return self._threshold(unit)
         return np.rint(counts(self.c["v_threshold"], unit))

@@ -58,6 +58,8 @@ def fire_and_reset(
         u = node.decay(c, jump(v, due) if mode in ("zero", "value") else v, drive)
         if mode == "subtract":
             u = u - due * threshold
+        elif mode == "lower":
+            u = u - due * c["v_reset"]
         elif mode == "hold":
             u = jump(u, due)
         return fire(u), u
@@ -70,4 +72,6 @@ def fire_and_reset(
     spikes = fire(u)
     if mode == "subtract":
         return spikes, u - spikes * threshold
+    if mode == "lower":
+        return spikes, u - spikes * c["v_reset"]
     return spikes, jump(u, spikes) if mode in ("zero", "value") else u
