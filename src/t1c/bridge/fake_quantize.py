@@ -36,7 +36,7 @@ class IntegerWeight(nn.Module):
 
     def forward(self, weight: Tensor) -> Tensor:
         """The weight that integers will have, of the same shape and dtype."""
-        rounded: Tensor = _Rounded.apply(weight, self)
+        rounded: Tensor = _Rounded.apply(weight, self)  # type: ignore[no-untyped-call]
         return rounded
 
     def rounded(self, weight: Tensor) -> Tensor:
@@ -63,7 +63,7 @@ class _Rounded(torch.autograd.Function):
         return how.rounded(weight)
 
     @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:  # type: ignore[override]
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
         return gradient, None
 
 
@@ -134,6 +134,6 @@ def settle_weights(model: nn.Module) -> None:
     for module in model.modules():
         if parametrize.is_parametrized(module, "weight") and any(
             isinstance(p, IntegerWeight)
-            for p in module.parametrizations["weight"]  # type: ignore[index,union-attr]
+            for p in module.parametrizations["weight"]  # type: ignore[index]
         ):
             parametrize.remove_parametrizations(module, "weight", leave_parametrized=True)

@@ -21,6 +21,7 @@ import numpy as np
 from t1c import ir
 from t1c.ir.fields import Array
 from t1c.ir.primitives.neuron import SpikingNeuron
+from t1c.ir.topology import Topology
 
 from .builder import SUM, Builder, clip
 from .rescale import FLOOR, at_unit, merged, together
@@ -161,7 +162,11 @@ class _Sketch:
         x, unit = self._raised(x, before * c["gain"], "v")
         sent = self._membrane(x, unit)
         self.add("output", ir.Output(self.shape), sent)
-        return ir.Graph(self.nodes, self.edges, allow_cycles=True), unit
+        # Where nothing is kept from step to step, no reset matters.
+        useful = Topology(self.nodes, self.edges).leading_to(["output"])
+        nodes = {name: node for name, node in self.nodes.items() if name in useful}
+        edges = [(a, b) for a, b in self.edges if b in useful]
+        return ir.Graph(nodes, edges, allow_cycles=True), unit
 
     def _current(self, x: str) -> tuple[str, Array]:
         """The synaptic current of a CubaLIF, and its unit."""
