@@ -1,13 +1,15 @@
 """How well the digits network does in integers of few bits, trained further for them or not.
 
 Run it from the repository: ``python examples/quantize_digits.py``. It prints the table that
-docs/quantize.md shows, in about a minute on two cores.
+docs/quantize.md shows, in some two minutes of processor time.
 """
+
+from typing import Literal
 
 import numpy as np
 import torch
 from digits import MODEL, STEPS, load_split
-from torch import nn
+from torch import Tensor, nn
 
 from t1c import bridge, ir, sdk
 
@@ -15,14 +17,14 @@ BITS = (8, 4, 3, 2)
 EPOCHS = 6
 
 
-def accuracy(graph, images, labels):
+def accuracy(graph: ir.Graph, images: Tensor, labels: Tensor) -> float:
     """The share of test images that a graph of integers gets right."""
     result = sdk.run(graph, sdk.as_samples(images.numpy(), graph, steps=STEPS))
     (prediction,) = result.prediction.values()
     return float((prediction == labels.numpy()).mean())
 
 
-def trained_for(graph, bits, images, labels):
+def trained_for(graph: ir.Graph, bits: int, images: Tensor, labels: Tensor) -> ir.Graph:
     """The graph after a few epochs with weights of so many bits."""
     torch.manual_seed(0)
     executor = bridge.ir_to_torch(graph)
@@ -41,7 +43,7 @@ def trained_for(graph, bits, images, labels):
     return bridge.to_ir(executor, images[:2].expand(STEPS, 2, *images.shape[1:]))
 
 
-def main():
+def main() -> None:
     """Print the table."""
     (images, labels), (test_images, test_labels) = load_split()
     graph = ir.read(MODEL)
@@ -53,7 +55,8 @@ def main():
     print(f"| float32 | {100 * full:.1f} % | | | {size:,} |")
     for bits in BITS:
         row = []
-        for fit in ("largest", "least_squares"):
+        fits: tuple[Literal["largest", "least_squares"], ...] = ("largest", "least_squares")
+        for fit in fits:
             small = sdk.quantize(graph, bits, calibrate=shown, steps=STEPS, fit=fit)
             row.append(accuracy(small, test_images, test_labels))
         tuned = trained_for(graph, bits, images, labels)

@@ -39,13 +39,18 @@ def search_bits(quantizer: Quantizer, options: Options, budget: int) -> dict[str
     """
     if quantizer.seen is None:
         raise InputError(Problem("no calibrate=", "inputs on which to compare", field="search"))
-    compared = _Outputs(quantizer)
     graph = quantizer.graph_of(options)
     bits = {
         name: found
         for name, node in graph.nodes.items()
         if (found := weight_bits_of(node)) is not None and name in quantizer.graph.nodes
     }
+    fewest = dict.fromkeys(bits, WEIGHT_BITS[0])
+    least = weights_bytes(quantizer.graph_of(_with(options, fewest)))
+    if least > budget:
+        expected = f"at least {least}, what {WEIGHT_BITS[0]} bits everywhere take"
+        raise InputError(Problem(f"{budget} bytes", expected, field="search"))
+    compared = _Outputs(quantizer)
     size, error = weights_bytes(graph), compared.error(graph)
     while size > budget:
         tried = {}
@@ -53,9 +58,6 @@ def search_bits(quantizer: Quantizer, options: Options, budget: int) -> dict[str
             if width > WEIGHT_BITS[0]:
                 less = quantizer.graph_of(_with(options, {**bits, name: width - 1}))
                 tried[name] = weights_bytes(less), compared.error(less)
-        if not tried:
-            least = f"at least {size}, what {WEIGHT_BITS[0]} bits everywhere take"
-            raise InputError(Problem(f"{budget} bytes", least, field="search"))
 
         def price(name: str, now: tuple[int, float] = (size, error)) -> float:
             smaller, worse = tried[name]  # noqa: B023 - called in this round only
