@@ -22,6 +22,9 @@ FILES = {
     "measure.md": {
         name: ROOT / name for name in ("examples/digits.t1c", "examples/digits_test.npz")
     },
+    "quantize.md": {
+        name: ROOT / name for name in ("examples/digits.t1c", "examples/digits_test.npz")
+    },
     "sdk.md": {"examples/digits.t1c": ROOT / "examples" / "digits.t1c"},
     "tour.md": {name: ROOT / name for name in ("examples/digits.t1c", "examples/digits_test.npz")},
     "viz.md": {"model.t1c": ROOT / "examples" / "digits.t1c"},

@@ -12,7 +12,7 @@
     run.py        a network at work:       run
     compare.py    is it the same?          verify, diff, hash, stamp
     check.py      is it sound?             validate, lint, rules
-    change.py     another file:            convert
+    change.py     another file:            convert, quantize
     picture.py    pictures:                visualize, export-html, plot
     deploy.py     for other machines:      deploy c
 
