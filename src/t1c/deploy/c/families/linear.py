@@ -15,13 +15,13 @@ from ..stage import Block
 
 @with_loops(ir.Affine, ir.SpikingAffine)
 def affine(b: Block, node: ir.Affine | ir.SpikingAffine) -> None:
-    """y = W x + b."""
+    """Y = W x + b."""
     _dense(b, node.weight, node.bias)
 
 
 @with_loops(ir.Linear)
 def linear(b: Block, node: ir.Linear) -> None:
-    """y = W x."""
+    """Y = W x."""
     _dense(b, node.weight, np.zeros(len(node.weight)))
 
 
