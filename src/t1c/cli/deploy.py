@@ -40,8 +40,12 @@ def c(
         ),
     ],
     numbers: Annotated[
-        Literal["float32", "float64"],
-        typer.Option(metavar="TYPE", help="Of the arithmetic: float32 or float64."),
+        Literal["float32", "float64", "int8", "int16", "int32"],
+        typer.Option(
+            metavar="TYPE",
+            help="Of the arithmetic: float32 or float64; for a graph of integers that of its "
+            "weights: int8, int16 or int32.",
+        ),
     ] = "float32",
     name: Annotated[
         str, typer.Option(metavar="NAME", help="What files and functions begin with.")
