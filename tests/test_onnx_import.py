@@ -1,5 +1,7 @@
 """ONNX models become graphs that compute what onnxruntime computes."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from hypothesis import assume, given, settings
@@ -10,6 +12,7 @@ from t1c import ir
 pytest.importorskip("onnx", reason="needs t1c[onnx]")
 pytest.importorskip("onnxruntime", reason="the runtime that the graphs are compared with")
 
+import onnx
 from onnx import helper
 
 from t1c.onnx import OPERATORS, OPSETS, from_onnx, read
@@ -432,8 +435,6 @@ def test_opsets_and_shapes_that_are_not_known():
 
 
 def test_files(tmp_path):
-    import onnx
-
     path = tmp_path / "model.onnx"
     onnx.save(made([node("Relu")], (3,)), path)
     assert isinstance(read(path).nodes["relu.Relu"], ir.ReLU)
@@ -454,3 +455,21 @@ def test_without_the_package_it_says_what_to_install(monkeypatch, tmp_path):
 
 def test_the_operators_are_listed():
     assert {"Conv", "Gemm", "LayerNormalization", "Pad", "Concat"} <= set(OPERATORS)
+
+
+EXPORTED = sorted((Path(__file__).parent / "data" / "onnx").glob("*.onnx"))
+
+
+@pytest.mark.parametrize("path", EXPORTED, ids=lambda path: path.stem)
+def test_what_torch_exports(path):
+    """By both of its exporters; compared with torch, and with onnxruntime at another batch."""
+    with np.load(path.with_name(path.stem.removesuffix("_dynamo") + ".npz")) as file:
+        x, y = file["x"], file["y"]
+    graph = read(path)
+    found = ir.Reference(graph).run(x[None])[0][0]
+    np.testing.assert_allclose(found, y, rtol=1e-5, atol=1e-5)
+    same(onnx.load(path), np.concatenate([x, -x]))
+
+
+def test_both_exporters_are_covered():
+    assert sum("dynamo" in path.stem for path in EXPORTED) == len(EXPORTED) / 2 == 5
