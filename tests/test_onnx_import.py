@@ -1,5 +1,6 @@
 """ONNX models become graphs that compute what onnxruntime computes."""
 
+import doctest
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +16,7 @@ pytest.importorskip("onnxruntime", reason="the runtime that the graphs are compa
 import onnx
 from onnx import helper
 
-from t1c.onnx import OPERATORS, OPSETS, from_onnx, read
+from t1c.onnx import OPERATORS, OPSETS, api, from_onnx, read
 
 from .onnx_models import made, node, same, signal
 
@@ -304,6 +305,11 @@ def test_the_size_of_the_batch_may_be_asked_for():
     assert sum(isinstance(n, ir.Flatten) for n in graph.nodes.values()) == 1
 
 
+@pytest.mark.parametrize("at", [np.array(1), np.array(-1), np.array([2, 0]), np.array([1])])
+def test_places_of_an_axis(at):
+    same(made([node("Gather", "x i", axis=1)], (3, 4), {"i": at}), signal((3, 4)))
+
+
 def test_constants_are_computed_when_the_model_is_read():
     rng = np.random.default_rng(0)
     nodes = [
@@ -412,6 +418,26 @@ def test_what_a_graph_cannot_say_is_refused_by_name(nodes, said, constants):
     with pytest.raises(ir.UnsupportedError, match=said) as refusal:
         from_onnx(model)
     assert f"node {nodes[-1].name!r}" in str(refusal.value)
+
+
+MISFITS = [
+    ([node("Gemm", "x w b")], {"w": np.eye(4, dtype=np.float32), "b": np.ones(3, np.float32)}),
+    ([node("Conv", "x w", pads=[1])], {"w": np.ones((2, 4, 1), np.float32)}),
+    ([node("Gather", "x w", axis=1)], {"w": np.array(7)}),
+    ([node("ConstantOfShape", "w", "c"), node("Add", "x c")], {"w": np.array([2**20, 2**20])}),
+    ([node("RandomNormalLike", "w", "c"), node("Add", "x c")], {"w": np.ones(4, np.float32)}),
+]
+
+
+@pytest.mark.parametrize(("nodes", "constants"), MISFITS, ids=[m[0][0].op_type for m in MISFITS])
+def test_what_does_not_fit_is_refused_before_it_harms(nodes, constants):
+    shape = (4, 4) if nodes[0].op_type == "Conv" else (4,)
+    with pytest.raises(ir.UnsupportedError, match=nodes[0].name):
+        from_onnx(made(nodes, shape, constants, gives=shape))
+
+
+def test_the_example_of_the_docstring():
+    assert doctest.testmod(api, raise_on_error=True).attempted == 5
 
 
 def test_an_attribute_that_is_not_understood_is_refused():

@@ -103,6 +103,24 @@ def test_thresholds_of_channels():
     np.testing.assert_allclose(ir.Reference(spiking).run(x)[0], clipped, atol=max(heights) / 400)
 
 
+def test_a_relu_that_saturates_is_a_neuron_that_does():
+    rng = np.random.default_rng(5)
+    graph = one_layer(rng, {"relu6": ir.Clip(np.zeros(1), np.array([1.5]))})
+    x = 2 * rng.standard_normal((50, 5))
+    expected = ir.Reference(graph).step(x)[0]
+    assert (expected == 1.5).sum() > 20
+    spiking = sdk.convert_to_spiking(graph, x, steps=50, start=0.5)
+    assert spiking.nodes["relu6"].v_threshold == 1.5
+    found = ir.Reference(spiking).run(x)[0]
+    assert np.abs(found - expected).max() <= 1.5 / 100 * (1 + 1e-9)
+    with pytest.raises(ir.InputError, match=r"at most 1\.5, above which it clips"):
+        sdk.convert_to_spiking(graph, thresholds=2.0)
+    for low, high in ((-1.0, 1.0), (0.0, None)):
+        bounds = (np.array([low]), None if high is None else np.array([high]))
+        with pytest.raises(ir.UnsupportedError):
+            sdk.convert_to_spiking(one_layer(rng, {"clip": ir.Clip(*bounds)}), x)
+
+
 # Activations in steps ----------------------------------------------------------------------------
 
 THETA, LEVELS = 2.5, 4

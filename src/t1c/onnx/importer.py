@@ -17,6 +17,7 @@ from .operators.call import Call
 from .raw import OnnxInput, OnnxModel, OnnxNode
 from .values import Batch, Signal, Sizes, Value
 
+MISFITS = (ValueError, TypeError, IndexError, KeyError, AttributeError, ArithmeticError)
 FLOATS = ("FLOAT", "DOUBLE", "FLOAT16", "BFLOAT16")
 
 
@@ -58,6 +59,10 @@ class Importer:
             except T1CError as error:
                 where = f"node {node.name!r} ({node.op})"
                 raise UnsupportedError([p.at(where) for p in error.problems]) from error
+            except MISFITS as cause:
+                # Files may state weights, axes and sizes that do not belong together.
+                found = f"what arrives does not fit it ({type(cause).__name__}: {cause})"
+                raise UnsupportedError(Problem(found, where=node.name)) from cause
         if self.unknown:
             raise UnsupportedError(self.unknown, "the model cannot be imported")
         for value in self.model.outputs:

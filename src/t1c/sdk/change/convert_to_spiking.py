@@ -69,6 +69,8 @@ def convert_to_spiking(
     of it; over L steps of a still input it sends exactly this on average. ``metadata['converted']``
     says which ``neurons`` were ``read``, and their ``levels`` L.
 
+    A Clip from 0 to a number, such as ReLU6, is a ReLU whose threshold is at most that number.
+
     Preconditions, all of which are checked: nothing in the graph has memory; ReLUs have
     negative_slope 0; all else is linear, so that means over time pass through it, but for a
     Softmax, LogSoftmax, Sigmoid or Tanh at the very end, behind which nothing comes but an Output;
@@ -128,6 +130,7 @@ def convert_to_spiking(
     if thresholds is None or isinstance(thresholds, Mapping):
         given = {**{name: trained[name].threshold for name in read}, **(thresholds or {})}
     chosen = chosen_thresholds(graph, relus, inputs, given, percentile, per_channel)
+    _check_bounds(graph, chosen)
     starts = {n: (0.5 if n in read else 0.0) if start is None else start for n in relus}
     spiking = _converted(graph, _Choice(chosen, starts, neuron, tau), "")
     nodes, edges = dict(spiking.nodes), list(spiking.edges)
@@ -164,7 +167,15 @@ def _check_words(
 
 
 def _relus(graph: ir.Graph) -> list[str]:
-    return [name for name, node in graph.flat().nodes.items() if isinstance(node, ir.ReLU)]
+    flat = graph.flat().nodes
+    return [n for n, node in flat.items() if isinstance(node, ir.ReLU) or _is_bounded(node)]
+
+
+def _is_bounded(node: ir.Node) -> bool:
+    """A Clip from 0 to above it, such as ReLU6: a ReLU that saturates, as a neuron does."""
+    if not isinstance(node, ir.Clip) or node.low is None or node.high is None:
+        return False
+    return not node.low.any() and bool((node.high > 0).all())
 
 
 def _unfit(graph: ir.Graph, allow_max_pool: bool) -> Iterator[Problem]:
@@ -177,11 +188,7 @@ def _unfit(graph: ir.Graph, allow_max_pool: bool) -> Iterator[Problem]:
                 continue
             found = f"negative_slope={node.negative_slope:g}: a neuron sends nothing below 0"
             remedy = "Train with plain ReLUs."
-        elif (
-            isinstance(node, LINEAR)
-            or name in last
-            or (isinstance(node, ir.Reduce) and node.how in ("sum", "mean"))
-        ):
+        elif isinstance(node, LINEAR) or _is_bounded(node) or _adds_up(node) or name in last:
             continue
         elif isinstance(node, MAX_POOLS):
             if allow_max_pool:
@@ -214,6 +221,22 @@ def _last(graph: ir.Graph) -> set[str]:
     }
 
 
+def _check_bounds(graph: ir.Graph, chosen: Mapping[str, Array]) -> None:
+    """A neuron in the place of a Clip must not send more than it."""
+    for name, node in graph.flat().nodes.items():
+        if name in chosen and isinstance(node, ir.Clip) and node.high is not None:
+            highest = float(node.high.min())
+            if chosen[name].max() > highest * (1 + 1e-6):
+                raise InputError(
+                    Problem(
+                        f"a threshold of {chosen[name].max():g}",
+                        f"at most {highest:g}, above which it clips",
+                        "Give a lower one, or calibrate it on inputs.",
+                        f"Clip {name!r}",
+                    )
+                )
+
+
 @dataclasses.dataclass(frozen=True)
 class _Choice:
     """What neurons replace ReLUs, by the ReLU's path."""
@@ -223,7 +246,7 @@ class _Choice:
     neuron: str
     tau: float
 
-    def made(self, name: str, relu: ir.ReLU) -> ir.Node:
+    def made(self, name: str, relu: ir.Node) -> ir.Node:
         """The neuron in the place of a ReLU."""
         threshold = self.thresholds[name]
         if self.neuron == "IF":
@@ -263,7 +286,7 @@ def _converted(graph: ir.Graph, choice: _Choice, path: str) -> ir.Graph:
     for name, node in graph.nodes.items():
         if isinstance(node, ir.Graph):
             nodes[name] = _converted(node, choice, f"{path}{name}/")
-        elif isinstance(node, ir.ReLU):
+        elif isinstance(node, ir.ReLU) or _is_bounded(node):
             pulse = choice.pulse(path + name)
             if pulse is not None:
                 # A membrane starts at 0. What it should start at arrives with the first input: a

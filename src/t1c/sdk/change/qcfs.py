@@ -11,6 +11,7 @@ from __future__ import annotations
 import dataclasses
 import itertools
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 
@@ -131,7 +132,7 @@ def _read(nodes: list[ir.Node], floor: int) -> Steps | None:
         return None
     try:
         levels = np.asarray(out.high / out.scale)
-        checks = [
+        checks: list[tuple[Array, Any]] = [
             (into.shift, 0.5),
             (into.scale * out.scale, 1.0),
             (out.shift, 0.0),
