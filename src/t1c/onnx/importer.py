@@ -12,6 +12,7 @@ from t1c.ir.shapes import Shape
 
 from .building import Building, tidy
 from .folding import folded
+from .gelu import with_gelus
 from .operators import OPERATORS
 from .operators.call import Call
 from .raw import OnnxInput, OnnxModel, OnnxNode
@@ -31,6 +32,7 @@ class Importer:
     """
 
     def __init__(self, model: OnnxModel, opset: int, shapes: Mapping[str, Shape]) -> None:
+        model = with_gelus(model)
         self.model, self.opset, self.shapes = model, opset, shapes
         self.values: dict[str, Value] = dict(model.constants)
         self.nodes = _needed(model)

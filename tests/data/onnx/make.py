@@ -3,8 +3,8 @@
     python make.py
 
 Made with torch 2.13 (CPU), onnx 1.23.2 and onnxscript 0.7.2. ``X.onnx`` is by the exporter that
-traces, ``X_dynamo.onnx`` by the one that follows the program; ``X.npz`` holds an input ``x`` and
-what torch gave for it, ``y``.
+traces, ``X_old.onnx`` by the same in opset 13, ``X_dynamo.onnx`` by the one that follows the
+program; ``X.npz`` holds an input ``x`` and what torch gave for it, ``y``.
 """
 
 import warnings
@@ -96,6 +96,8 @@ def main():
         np.savez_compressed(HERE / f"{name}.npz", x=x.numpy(), y=model(x).detach().numpy())
         traced = {"dynamo": False, "input_names": ["x"], "dynamic_axes": {"x": {0: "batch"}}}
         torch.onnx.export(model, (x,), HERE / f"{name}.onnx", **traced)
+        if name == "attention":  # whose layers are written out there
+            torch.onnx.export(model, (x,), HERE / f"{name}_old.onnx", opset_version=13, **traced)
         open_batch = ({0: torch.export.Dim("batch")},)
         program = torch.onnx.export(model, (x,), dynamo=True, dynamic_shapes=open_batch)
         for node in program.model.graph:
