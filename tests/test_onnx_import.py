@@ -512,6 +512,17 @@ def test_an_attribute_that_is_not_understood_is_refused():
         from_onnx(made([strange], (3,)))
 
 
+def test_a_batch_norm_in_training_is_refused():
+    """Before opset 14 more than one output says so; later an attribute does."""
+    ones = {n: np.ones(3, np.float32) for n in "abcd"}
+    old = node("BatchNormalization", "x a b c d", "y m v s t")
+    with pytest.raises(ir.UnsupportedError, match="5 outputs"):
+        from_onnx(made([old], (3,), ones, opset=9, gives=(3,)))
+    late = node("BatchNormalization", "x a b c d", "y m v", training_mode=1)
+    with pytest.raises(ir.UnsupportedError, match="training_mode=1"):
+        from_onnx(made([late], (3,), ones, opset=15, gives=(3,)))
+
+
 def test_opsets_and_shapes_that_are_not_known():
     with pytest.raises(ir.UnsupportedError, match="opsets 7 to 23"):
         from_onnx(made([node("Relu")], (3,), opset=6))
@@ -546,6 +557,62 @@ def test_without_the_package_it_says_what_to_install(monkeypatch, tmp_path):
 
 def test_the_operators_are_listed():
     assert {"Conv", "Gemm", "LayerNormalization", "Pad", "Concat"} <= set(OPERATORS)
+
+
+SAME_SHAPE = ["Relu", "Sigmoid", "LeakyRelu", "Softmax", "Dropout", "Neg", "Identity", "HardSwish"]
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.data())
+def test_random_networks(data):
+    """Layers behind each other, over shortcuts of every kind, and a head: as onnxruntime has it."""
+    rng = np.random.default_rng(data.draw(st.integers(0, 2**16)))
+    nodes, constants, at, shape = [], {}, "x", (4, 6, 6)
+    seen = {at: shape}
+
+    def put(op, inputs, **attributes):
+        name = f"v{len(nodes)}"
+        nodes.append(node(op, inputs, name, name=f"/{name}/{op}", **attributes))
+        return name
+
+    def constant(value):
+        name = f"c{len(constants)}"
+        constants[name] = value.astype(np.float32) if value.dtype.kind == "f" else value
+        return name
+
+    for _ in range(data.draw(st.integers(2, 6))):
+        kind = data.draw(
+            st.sampled_from(["one", "conv", "add", "mul", "concat", "scale", "norm", "transpose"])
+        )
+        like = [name for name, s in seen.items() if s == shape]
+        other = data.draw(st.sampled_from(like))
+        if kind == "one":
+            at = put(data.draw(st.sampled_from(SAME_SHAPE)), at)
+        elif kind == "conv":
+            weight = constant(rng.normal(0, 0.3, (4, shape[0], 3, 3)))
+            at = put("Conv", f"{at} {weight}", pads=[1, 1, 1, 1])
+            shape = (4, *shape[1:])
+        elif kind in ("add", "mul"):
+            at = put("Add" if kind == "add" else "Mul", f"{at} {other}")
+        elif kind == "concat":
+            at = put("Concat", f"{at} {other}", axis=1)
+            shape = (2 * shape[0], *shape[1:])
+        elif kind == "scale":
+            factor = constant(rng.uniform(0.5, 1.5, data.draw(st.sampled_from([(6,), (6, 6)]))))
+            at = put("Mul", f"{factor} {at}")
+        elif kind == "norm":
+            params = [constant(rng.uniform(0.5, 1.5, shape[0])) for _ in range(4)]
+            at = put("BatchNormalization", " ".join([at, *params]))
+        else:
+            at = put("Transpose", at, perm=[0, 1, 3, 2])
+        seen[at] = shape
+    pooled = put("GlobalAveragePool", at)
+    flat = put("Flatten", pooled)
+    weight, bias = constant(rng.normal(0, 0.5, (shape[0], 5))), constant(rng.normal(0, 1, 5))
+    product = put("MatMul", f"{flat} {weight}")
+    nodes.append(node("Add", f"{bias} {product}"))
+    graph = same(made(nodes, (4, 6, 6), constants), signal((4, 6, 6)), rtol=1e-4, atol=1e-5)
+    assert isinstance(graph.nodes[f"{product}.MatMul"], ir.Affine)
 
 
 EXPORTED = sorted((Path(__file__).parent / "data" / "onnx").glob("*.onnx"))
