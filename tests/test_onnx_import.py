@@ -473,6 +473,22 @@ REFUSED = [
     ([node("Dropout", "x", "t y")], "its output 2, 'y', is used", {}),
     ([node("Cast", to=7)], "a cast to type 7", {}),
     ([node("Slice", "x a b c d")], "backwards", {"a": [3], "b": [0], "c": [1], "d": [-1]}),
+    ([node("Gemm", "x a", transA=1)], "transA=1", {"a": np.eye(4, dtype=np.float32)}),
+    ([node("MatMul", "x a")], "a known factor", {"a": np.ones((1, 4, 4), np.float32)}),
+    ([node("Squeeze")], "the batch would go too", {}),
+    ([node("Squeeze", "x a")], "axes of size 1", {"a": np.array([1])}),
+    ([node("ReduceMax", axes=[1, 2], keepdims=0)], "nothing but the batch", {}),
+    ([node("Concat", "x a", axis=1)], "input 2 is numbers", {"a": np.ones((3, 4, 4), np.float32)}),
+    ([node("Div", "x a")], "a division by 0", {"a": np.float32(0)}),
+    ([node("PRelu", "x a")], "slopes of shape", {"a": np.ones(4, np.float32)}),
+    ([node("Pad", "x a", mode="wrap")], "mode='wrap'", {"a": np.array([0, 0, 1, 0, 0, 1])}),
+    ([node("Pad", "x a", mode="reflect")], "4 mirrored rows", {"a": np.array([0, 0, 4, 0, 0, 0])}),
+    ([node("Shape", "x", "s"), node("Add", "x s")], "a sum with sizes", {}),
+    ([node("MaxPool", kernel_shape=[2], pads=[1, 0])], "different sizes before", {}),
+    ([node("AveragePool", kernel_shape=[2], pads=[1, 0])], "different sizes before", {}),
+    ([node("Conv", "x a", kernel_shape=[2])], "kernel_shape=", {"a": np.ones((4, 4, 3), "f")}),
+    ([node("Conv", "x a", pads=[-1, 0])], "which cut off", {"a": np.ones((4, 4, 3), "f")}),
+    ([node("Gather", "x a", axis=1)], "indices of shape", {"a": np.zeros((2, 2), np.int64)}),
     ([node("ReduceMax", "x", "t", axes=[2], keepdims=0), node("Add", "x t")], "3 and 2 axes", {}),
 ]
 
@@ -545,6 +561,29 @@ def test_files(tmp_path):
         read(path)
     with pytest.raises(FileNotFoundError):
         read(tmp_path / "none.onnx")
+
+
+def test_weights_in_a_file_beside_it(tmp_path):
+    weight = np.eye(64, dtype=np.float32)
+    model = made([node("MatMul", "x w")], (64,), {"w": weight})
+    path = tmp_path / "model.onnx"
+    where = {"save_as_external_data": True, "size_threshold": 0}
+    onnx.save(model, path, location="weights.bin", **where)
+    np.testing.assert_array_equal(read(path).nodes["matmul.MatMul"].weight, weight)
+    (tmp_path / "weights.bin").unlink()
+    with pytest.raises(ir.T1CFormatError, match=r"model\.onnx"):
+        read(path)
+    secret = tmp_path / "secret.bin"
+    secret.write_bytes(weight.tobytes())
+    (tmp_path / "inside").mkdir()
+    for outside in ("../secret.bin", str(secret)):
+        stored = onnx.load(path, load_external_data=False)
+        (tensor,) = stored.graph.initializer
+        (place,) = [entry for entry in tensor.external_data if entry.key == "location"]
+        place.value = outside
+        (tmp_path / "inside" / "model.onnx").write_bytes(stored.SerializeToString())
+        with pytest.raises(ir.T1CFormatError):
+            read(tmp_path / "inside" / "model.onnx")
 
 
 def test_without_the_package_it_says_what_to_install(monkeypatch, tmp_path):
