@@ -5,6 +5,7 @@
     usage.py      help, and what is said of a command line that is not understood
     options.py    arguments and options that several verbs share
     sources.py    standard input as a file
+    wording.py    what the library and the parser say, in the words of the command line
 
     look.py       what is in a file:       info, trace, find, primitives
     measure.py    what it costs and does:  analyze, profile, compare, stats, node
@@ -13,11 +14,12 @@
     check.py      is it sound?             validate, lint, rules
     change.py     another file:            convert
     picture.py    pictures:                visualize, export-html, plot
+    deploy.py     for other machines:      deploy c
 
 What a verb needs is imported when it runs, so that help and version answer at once.
 """
 
-from . import change, check, compare, look, measure, picture, run
+from . import change, check, compare, deploy, look, measure, picture, run
 from .app import app, main
 
-__all__ = ["app", "change", "check", "compare", "look", "main", "measure", "picture", "run"]
+__all__ = ["app", "change", "check", "compare", "deploy", "look", "main", "measure", "picture", "run"]

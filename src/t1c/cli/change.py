@@ -56,7 +56,8 @@ def convert(
     dialect: Annotated[
         str | None,
         typer.Option(
-            help="The habits of a producer, such as snntorch; auto tells it from the file.",
+            help="Of a .nir file to read: its producer, such as snntorch, or auto to tell it from "
+            "the file; of one to write: whose importer is to run it.",
             show_default=False,
         ),
     ] = None,

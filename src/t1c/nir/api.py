@@ -23,6 +23,7 @@ from .memory import nir_of, raw_of
 from .raw import NirGraph
 from .repairs import REPAIRS, checked, repaired, serving
 from .settle import settle
+from .suspicion import warn_of_reset
 
 
 def read(
@@ -64,12 +65,18 @@ def read(
         GraphError: listing every node and field that cannot be imported.
         InputError: a repair is unknown, finds nothing to mend, or the file opens without it.
 
+    Warns:
+        ResetWarning: the name of the file or of a neuron, or who wrote it, suggests another reset
+            than the one that it is read with; ``reset`` says which is right.
+
     Example:
         >>> graph = read("model.nir", dt=1e-4)  # doctest: +SKIP
     """
     raw = read_raw(path)
     try:
-        return _imported(raw, dt, reset, integrator, dialect, feedback, repair, allow_nonfinite)
+        return _imported(
+            raw, path, dt, reset, integrator, dialect, feedback, repair, allow_nonfinite
+        )
     except T1CError as error:
         raise type(error)(error.problems, str(path)) from None
 
@@ -91,33 +98,47 @@ def from_nir(
         >>> graph = from_nir(nir.read("model.nir"), dt=1e-4)  # doctest: +SKIP
     """
     raw = raw_of(graph)
-    return _imported(raw, dt, reset, integrator, dialect, feedback, repair, allow_nonfinite)
+    return _imported(raw, None, dt, reset, integrator, dialect, feedback, repair, allow_nonfinite)
 
 
 def write(
-    path: StrPath, graph: ir.Graph, dt: float | None = None, *, lossy: bool = False
+    path: StrPath,
+    graph: ir.Graph,
+    dt: float | None = None,
+    *,
+    lossy: bool = False,
+    dialect: str | None = None,
 ) -> LossReport:
     """Write a graph to a ``.nir`` file.
 
     A graph that came from NIR becomes what it was: the same names, types, values and edges, but
     for what was changed since.
 
+    With ``dialect`` it becomes what one framework's importer runs with the same spikes: its reset,
+    its comparison, its unit of time, its order of nodes; batch norms are folded, and whatever that
+    importer would drop, ignore or read as something else is refused. docs/nir.md has a table.
+
     Args:
         path: where to; the file appears whole or not at all.
         graph: the graph.
-        dt: seconds in one step; a graph that came from NIR knows it.
+        dt: seconds in one step; a graph that came from NIR knows it, and so does a dialect.
         lossy: keep what NIR cannot say in metadata, where t1c finds it and others do not.
+        dialect: 'snntorch', 'norse', 'sinabs', 'spikingjelly', 'lava', 'rockpool' or 'spyx': for
+            whose importer to write; None for any that keeps to NIR.
 
     Returns:
-        What was lost to other readers; false if nothing was.
+        What was lost to other readers; false if nothing was. For a named reader, what is written
+        otherwise than the graph has it, and how the file is read there.
 
     Raises:
-        ConventionError: dt is not known.
-        UnsupportedError: listing all that NIR cannot say.
+        ConventionError: dt is not known, or not one that the reader takes.
+        UnsupportedError: listing all that NIR cannot say, or that the named reader would not run
+            as it is meant, with the remedies.
         OSError: the place cannot be written to.
 
     Example:
         >>> report = write("model.nir", graph, dt=1e-4)  # doctest: +SKIP
+        >>> report = write("model.nir", graph, dialect="norse")  # doctest: +SKIP
     """
     if not isinstance(graph, ir.Graph):
         raise NodeError(
@@ -127,12 +148,18 @@ def write(
                 "Mind the order: the path comes first.",
             )
         )
-    raw, report = export(graph, dt, lossy=lossy, for_file=True)
+    raw, report = export(graph, dt, lossy=lossy, dialect=dialect, for_file=True)
     write_raw(path, raw)
     return report
 
 
-def to_nir(graph: ir.Graph, dt: float | None = None, *, lossy: bool = False) -> Any:
+def to_nir(
+    graph: ir.Graph,
+    dt: float | None = None,
+    *,
+    lossy: bool = False,
+    dialect: str | None = None,
+) -> Any:
     """Export a graph as a ``nir.NIRGraph``; everything else as for ``write``.
 
     What is lost is warned of with a GraphWarning; ``loss_report`` tells it beforehand.
@@ -140,19 +167,22 @@ def to_nir(graph: ir.Graph, dt: float | None = None, *, lossy: bool = False) -> 
     Raises:
         UnsupportedError: the nir package is not installed, or NIR cannot say all of the graph.
     """
-    raw, report = export(graph, dt, lossy=lossy)
+    raw, report = export(graph, dt, lossy=lossy, dialect=dialect)
     if report:
         warnings.warn(str(report), GraphWarning, stacklevel=2)
     return nir_of(raw)
 
 
-def loss_report(graph: ir.Graph, dt: float | None = None) -> LossReport:
-    """What an export with ``lossy=True`` would lose."""
-    return export(graph, dt, lossy=True)[1]
+def loss_report(
+    graph: ir.Graph, dt: float | None = None, *, dialect: str | None = None
+) -> LossReport:
+    """What an export with ``lossy=True`` would lose, or one for a reader would change."""
+    return export(graph, dt, lossy=not dialect, dialect=dialect)[1]
 
 
 def _imported(
     raw: NirGraph,
+    path: StrPath | None,
     dt: float | None,
     reset: str | None,
     integrator: str | None,
@@ -183,14 +213,16 @@ def _imported(
         mended, remarks = repaired(raw, names, opens)
         graph = graph_of(mended, remarks)
         graph.metadata[KEY]["repairs"] = list(names)
-        return graph
-    try:
-        return graph_of(raw)
-    except T1CError as error:
-        helpful = serving(raw, opens)
-        if not helpful:
-            raise
-        raise type(error)([*error.problems, _would_serve(helpful)], error.heading) from None
+    else:
+        try:
+            graph = graph_of(raw)
+        except T1CError as error:
+            helpful = serving(raw, opens)
+            if not helpful:
+                raise
+            raise type(error)([*error.problems, _would_serve(helpful)], error.heading) from None
+    warn_of_reset(raw, c, path, told=reset, asked=dialect)
+    return graph
 
 
 def _would_serve(names: Sequence[str]) -> Problem:

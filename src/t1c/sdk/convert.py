@@ -30,6 +30,8 @@ class ConvertReport(Report):
         nodes: how many nodes the graph has; a nested graph counts as one.
         conventions: how a NIR file was read: dt, integrator, reset, dialect, remarks; or {}.
         losses: what readers of the target other than t1c will not see, one line each.
+        changes: of a file for a named reader, what is written otherwise than the graph has it.
+        call: of a file for a named reader, how it is read there.
     """
 
     source: str
@@ -37,12 +39,16 @@ class ConvertReport(Report):
     nodes: int
     conventions: Metadata
     losses: tuple[str, ...]
+    changes: tuple[str, ...] = ()
+    call: str = ""
 
     def parts(self) -> list[Part]:
         """What became what, how it was read, and what was lost."""
         told: list[Part] = [f"{self.source} -> {self.target}: {self.nodes} nodes"]
         facts = [(key, str(value)) for key, value in self.conventions.items()]
         facts += [("lost", loss) for loss in self.losses]
+        facts += [("read it with", self.call)] * bool(self.call)
+        facts += [("changed", change) for change in self.changes]
         return [*told, Facts(tuple(facts))] if facts else told
 
 
@@ -67,7 +73,8 @@ def convert(
         dt: seconds in one step, where one of the files is NIR and does not know it.
         reset: as of ``t1c.nir.read``.
         integrator: as of ``t1c.nir.read``.
-        dialect: as of ``t1c.nir.read``.
+        dialect: as of ``t1c.nir.read`` where the source is NIR, and else as of
+            ``t1c.nir.write``: for whose importer to write.
         repair: as of ``t1c.nir.read``: what is wrong with the source and to be mended, by name.
         lossy: keep what NIR cannot say in its metadata, as of ``t1c.nir.write``.
         allow_nonfinite: accept NaN and infinite parameters.
@@ -82,10 +89,10 @@ def convert(
         >>> convert("model.nir", "model.t1c", dt=1e-4)  # doctest: +SKIP
     """
     kinds = [_suffix(source, SOURCES), _suffix(target, SUFFIXES)]
-    options: dict[str, Any] = {"reset": reset, "integrator": integrator, "dialect": dialect}
+    options: dict[str, Any] = {"reset": reset, "integrator": integrator}
     options |= {"repair": checked(repair)} if repair else {}
     if kinds[0] == ".nir":
-        graph = nir.read(source, dt=dt, allow_nonfinite=allow_nonfinite, **options)
+        graph = nir.read(source, dt=dt, dialect=dialect, allow_nonfinite=allow_nonfinite, **options)
     else:
         _refuse({name: value for name, value in options.items() if value is not None}, kinds[0])
         if kinds[0] == ".onnx":
@@ -96,11 +103,19 @@ def convert(
     losses = nir.LossReport()
     if kinds[1] == ".nir":
         # What came from NIR knows its dt; a dt to read it by is not one to change it to.
-        losses = nir.write(target, graph, None if kinds[0] == ".nir" else dt, lossy=lossy)
+        came = kinds[0] == ".nir"
+        losses = nir.write(
+            target,
+            graph,
+            None if came else dt,
+            lossy=lossy,
+            dialect=None if came else dialect,
+        )
     else:
         _refuse({"lossy": lossy} if lossy else {}, kinds[1])
         if kinds[0] != ".nir":
-            _refuse({"dt": dt} if dt is not None else {}, kinds[1])
+            given = {"dt": dt, "dialect": dialect}
+            _refuse({n: v for n, v in given.items() if v is not None}, kinds[1])
         ir.write(target, graph)
     record = graph.metadata.get(KEY, {}) if kinds[0] == ".nir" else {}
     return ConvertReport(
@@ -109,6 +124,8 @@ def convert(
         nodes=len(graph.nodes),
         conventions={k: v for k, v in record.items() if k not in ("metadata", "stamp")},
         losses=tuple(map(str, losses.losses)),
+        changes=(*losses.remarks, *map(str, losses.changes)),
+        call=losses.call,
     )
 
 

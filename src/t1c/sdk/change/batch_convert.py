@@ -103,7 +103,8 @@ def batch_convert(
         to: the suffix of what is written; None: the same as that of the source.
         transforms: functions from a graph to a graph, such as ``sdk.fold_batchnorm``, in order.
         dt: seconds in one step, where one of the files is NIR and does not know it.
-        dialect: as of ``t1c.nir.read``, for sources that are NIR.
+        dialect: as of ``t1c.nir.read`` for sources that are NIR, and of ``t1c.nir.write`` for
+            others that become NIR.
         repair: as of ``t1c.nir.read``, for sources that are NIR; one that does not need all of
             these repairs fails.
         lossy: keep what NIR cannot say in its metadata, as of ``t1c.nir.write``.
@@ -232,5 +233,7 @@ def _convert(
         ir.write(goal, graph)
         return ()
     # What came from NIR knows its dt; a dt to read it by is not one to change it to.
-    losses = nir.write(goal, graph, None if came else dt, lossy=lossy)
+    losses = nir.write(
+        goal, graph, None if came else dt, lossy=lossy, dialect=None if came else dialect
+    )
     return tuple(map(str, losses.losses))

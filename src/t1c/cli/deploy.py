@@ -1,0 +1,66 @@
+"""A network for machines without t1c: one verb for each kind of them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from . import sources
+from .app import app
+from .options import Json, Model
+from .usage import Verb
+from .verb import NOT_UNDERSTOOD, show, verb
+
+targets = typer.Typer(
+    invoke_without_command=True,
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.add_typer(targets, name="deploy")
+
+
+@targets.callback()
+def deploy(context: typer.Context) -> None:
+    """Write a network for machines without t1c."""
+    if context.invoked_subcommand is None:
+        typer.echo(context.get_help())
+        raise typer.Exit(NOT_UNDERSTOOD)
+
+
+@targets.command(cls=Verb)
+@verb
+def c(
+    model: Model,
+    folder: Annotated[
+        Path,
+        typer.Option(
+            "--output", "-o", metavar="FOLDER", help="Where the files go.", show_default=False
+        ),
+    ],
+    numbers: Annotated[
+        Literal["float32", "float64"],
+        typer.Option(metavar="TYPE", help="Of the arithmetic: float32 or float64."),
+    ] = "float32",
+    name: Annotated[
+        str, typer.Option(metavar="NAME", help="What files and functions begin with.")
+    ] = "model",
+    layout: Annotated[
+        Literal["input", "output"],
+        typer.Option(
+            metavar="LAYOUT",
+            help="Of a dense layer's weights: input, so that a zero costs nothing, or output.",
+        ),
+    ] = "input",
+    as_json: Json = False,
+) -> None:
+    """Write plain C99: a header, a source, and what builds and tries them.
+
+    The numbers are those of the reference, bit for bit.
+    """
+    from t1c import deploy as library
+    from t1c.nir import read_graph
+
+    graph = read_graph(sources.network(model))
+    show(library.to_c(graph, folder, numbers, name=name, layout=layout), as_json)
