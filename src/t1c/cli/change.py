@@ -24,7 +24,8 @@ def convert(
         Path,
         typer.Argument(
             metavar="SOURCE",
-            help="A .t1c or .nir file, or - to pipe one in; a folder of them, or a pattern.",
+            help="A .t1c or .nir file, or - to pipe one in; a folder of them, or a pattern. Or a "
+            ".onnx file.",
             show_default=False,
         ),
     ],
@@ -76,6 +77,9 @@ def convert(
     as_json: Json = False,
 ) -> None:
     """Turn a .nir file into a .t1c file, or back; the suffixes say which.
+
+    A .onnx file of a network without memory becomes a graph of its layers, if t1c[onnx] is
+    installed.
 
     Several files, as in t1c convert models/ converted/ --to .t1c, keep their names; what is there
     already is passed over, and a file that fails does not keep the others from being written. The
