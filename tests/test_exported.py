@@ -2,6 +2,7 @@
 
 import io
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -223,6 +224,7 @@ def test_float64_is_the_meaning(tmp_path):
         np.testing.assert_allclose(a.numpy(), b, rtol=1e-12, atol=1e-15)
 
 
+@pytest.mark.skipif("T1C_AOTI" not in os.environ, reason="compiles for 20 s: set T1C_AOTI=1")
 @pytest.mark.skipif(shutil.which("g++") is None, reason="AOTInductor needs g++")
 def test_aotinductor_compiles_it(tmp_path):
     graph = small(name="x", several=True)
