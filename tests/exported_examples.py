@@ -114,7 +114,9 @@ def joined():
     }
     inexact = {"divide", "power"}
     found |= {
-        f"Binary {op}": (("row", "late"), ir.Binary(op)) for op in BINARY if op not in inexact
+        f"Binary {op}": (("row", "size" if op == "equal" else "late"), ir.Binary(op))
+        for op in BINARY
+        if op not in inexact
     }
     return found
 
