@@ -64,10 +64,15 @@ def alike(found: Any, expected: Any, exactly: bool = True) -> None:
             assert torch.allclose(a, b, rtol=1e-9, atol=1e-12)
 
 
+def exact(leaving: list[torch.Tensor]) -> bool:
+    """Sums on the grid are exact in any order, unless a loop without a neuron that fires grows."""
+    return all(float(y.abs().max()) < 2**20 for y in leaving if y.numel())
+
+
 @pytest.mark.parametrize("cyclic", [False, True])
 def test_random_networks_learn_as_without_it(cyclic):
     """Chunks of one length: bit for bit. Its own length: the sums of gradients are rounded anew."""
-    seen = {"spikes": 0, "gradients": 0, "networks": 0}
+    seen = {"spikes": 0, "gradients": 0, "networks": 0, "other lengths": 0}
 
     @settings(max_examples=30, deadline=None)
     @given(st.data())
@@ -87,16 +92,18 @@ def test_random_networks_learn_as_without_it(cyclic):
         again, found = learnt(executor, xs, state, **how, checkpoint=True)
         alike(again, outs)
         alike(found, grads)
-        if not truncate:
+        if not truncate and exact(outs):
             again, found = learnt(executor, xs, state, collect=collect, checkpoint=True)
             alike(again, outs)
             alike(found, grads, exactly=False)
+            seen["other lengths"] += 1
         seen["spikes"] += sum(int(y.count_nonzero()) for y in outs)
         seen["gradients"] += sum(int(g.count_nonzero()) for g in grads if g is not None)
         seen["networks"] += 1
 
     check()
     assert seen["networks"] >= 20
+    assert seen["other lengths"] >= 5
     assert seen["spikes"] > 500
     assert seen["gradients"] > 500
 

@@ -262,7 +262,8 @@ class GraphExecutor(nn.Module):
         Args:
             xs: tensor (T, B, *shape); a dict by Input name, or a tuple in their order, where there
                 are several. An Input with ``hold`` also takes one value (B, *shape), which it holds
-                for so many steps, or for those of the sequences beside it. Or an iterator over
+                for so many steps, or for those of the sequences beside it; a sequence of any
+                length, one step too, is taken as it is. Or an iterator over
                 single steps (B, *shape), in any of these forms, of which only one chunk is held at
                 a time. NumPy arrays of real numbers serve in the place of tensors: they are cast
                 to the dtype of the parameters (without any, to torch's default) and moved to where

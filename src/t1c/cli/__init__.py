@@ -5,6 +5,7 @@
     usage.py      help, and what is said of a command line that is not understood
     options.py    arguments and options that several verbs share
     sources.py    standard input as a file
+    wording.py    what the library and the parser say, in the words of the command line
 
     look.py       what is in a file:       info, trace, find, primitives
     measure.py    what it costs and does:  analyze, profile, compare, stats, node
@@ -12,8 +13,8 @@
     compare.py    is it the same?          verify, diff, hash, stamp
     check.py      is it sound?             validate, lint, rules
     change.py     another file:            convert
-    deploy.py     for other machines:      deploy exported
     picture.py    pictures:                visualize, export-html, plot
+    deploy.py     for other machines:      deploy c, deploy exported
 
 What a verb needs is imported when it runs, so that help and version answer at once.
 """

@@ -17,8 +17,7 @@ from .fields import Array
 from .graph import Graph
 from .node import State
 from .primitives.border import how_many_steps
-from .shapes import as_shape
-from .topology import Topology
+from .step_plan import StepPlan
 
 States = dict[str, State]
 
@@ -55,18 +54,8 @@ class Reference:
     def __init__(self, graph: Graph, dtype: Any = np.float64) -> None:
         self.graph = graph
         self.dtype = np.dtype(dtype)
-        flat = graph.flat()
-        self.nodes, self.ports = flat.nodes, flat.ports()
-        back = flat.feedback_edges()
-        self.feedback = set(back)
-        self.fed_back = list(dict.fromkeys(source for source, _ in back))
-        topology = Topology(flat.nodes, flat.edges)
-        self.before = topology.before
-        # A Delay inside a loop speaks before it listens, so that the loop takes no other step.
-        looped = {name for loop in topology.loops() for name in loop}
-        self.early = [n for n in looped if flat.nodes[n].emits_early]
-        forward = [e for e in flat.edges if e not in self.feedback and e[1] not in self.early]
-        self.order = Topology(flat.nodes, forward).order()
+        self.plan = StepPlan(graph)
+        self.nodes = self.plan.nodes
 
     def step(self, x: Any, state: States | None = None) -> tuple[Any, States]:
         """One time step.
@@ -133,49 +122,48 @@ class Reference:
         before = self._state(state or {}, batch)
         values: dict[str, Any] = dict(inputs)
         after: States = {}
-        for name in self.order:
+        for name in self.plan.order:
             if name in inputs:
                 continue
             node, own = self.nodes[name], self._own(name, before)
-            if name in self.early:
+            if name in self.plan.early:
                 values[name] = node.emit(own)
             else:
                 arriving = self._arriving(name, batch, values, before)
                 values[name], after[name] = node.step(arriving, own)
-        for name in self.early:
+        for name in self.plan.early:
             arriving = self._arriving(name, batch, values, before)
             after[name] = self.nodes[name].absorb(arriving, self._own(name, before))
-        for name in self.fed_back:
+        for name in self.plan.fed_back:
             after[name] = (*after[name], values[name])
         return values, {name: after[name] for name in self.nodes if after.get(name)}
 
     def _arriving(self, name: str, batch: int, values: dict[str, Any], before: States) -> Array:
         """What reaches a node in this step; zeros for a neuron that no edge leads to."""
         sent = []
-        for source in self.before[name]:
-            if (source, name) in self.feedback:
-                sent.append(before[source][-1])
+        for arrival in self.plan.arrivals[name]:
+            if arrival.back:
+                sent.append(before[arrival.source][-1])
             else:
-                value = values[source]
-                several = isinstance(value, tuple)
-                sent.append(value[self.ports[source, name]] if several else value)
+                value = values[arrival.source]
+                sent.append(value[arrival.port] if isinstance(value, tuple) else value)
         node = self.nodes[name]
         if sent:
             return node.merge_values(sent)
-        return np.zeros((batch, *_shape(node.input_type, "input")), self.dtype)
+        return np.zeros((batch, *self.plan.arriving_shape(name)), self.dtype)
 
     def _own(self, name: str, before: States) -> State:
         """The state variables of a node, without what it sent."""
-        return before[name][:-1] if name in self.fed_back else before[name]
+        return before[name][:-1] if name in self.plan.fed_back else before[name]
 
     def _state(self, given: States, batch: int) -> States:
         """The state of every node before a step: what is given, zeros where nothing is."""
         state: States = {}
         for name, node in self.nodes.items():
-            full = (batch, *_shape(node.input_type, "input"))
+            full = (batch, *self.plan.arriving_shape(name))
             rest = node.initial_state(full, self.dtype)
-            if name in self.fed_back:
-                sent = (batch, *_shape(node.output_type, "output"))
+            if name in self.plan.fed_back:
+                sent = (batch, *self.plan.sent_shapes(name)[0])
                 rest = (*rest, np.zeros(sent, self.dtype))
             state[name] = tuple(np.asarray(v, self.dtype) for v in given.get(name, rest))
             found, expected = [v.shape for v in state[name]], [v.shape for v in rest]
@@ -233,10 +221,6 @@ class Reference:
                     )
                 )
         return {name: array.astype(self.dtype) for name, array in arrays.items()}
-
-
-def _shape(types: Any, port: str) -> tuple[int, ...]:
-    return as_shape((types or {}).get(port)) or ()
 
 
 def _single(values: dict[str, Array]) -> Any:

@@ -12,7 +12,8 @@ import numpy as np
 
 from ..errors import Problem, ShapeError
 from ..fields import Array, array, choice, integer, integers, real
-from ..node import Node, State
+from ..interval import Interval
+from ..node import Bounds, Node, State
 from ..registry import register_node
 from ..shapes import Shape
 from .activation import Featured
@@ -64,16 +65,20 @@ class _BatchNorm(Node):
             )
         return shape
 
-    def step(self, x: Array, state: State) -> tuple[Array, State]:
-        """Multiply and add what the stored statistics come to."""
-        axes = (-1, *[1] * (x.ndim - 2))
+    def coefficients(self, dtype: np.dtype[Any]) -> tuple[Array, Array]:
+        """Factor and shift of each channel (C,), in the dtype of the arithmetic."""
         mean, var, weight, bias = (
-            p.astype(x.dtype).astype(np.float64).reshape(axes)
+            p.astype(dtype).astype(np.float64)
             for p in (self.running_mean, self.running_var, self.weight, self.bias)
         )
         factor = 1 / np.sqrt(var + self.eps) * weight
-        shift = -mean * factor + bias
-        return x * factor.astype(x.dtype) + shift.astype(x.dtype), state
+        return factor.astype(dtype), (-mean * factor + bias).astype(dtype)
+
+    def step(self, x: Array, state: State) -> tuple[Array, State]:
+        """Multiply and add what the stored statistics come to."""
+        axes = (-1, *[1] * (x.ndim - 2))
+        factor, shift = (p.reshape(axes) for p in self.coefficients(x.dtype))
+        return x * factor + shift, state
 
 
 @register_node
@@ -255,4 +260,8 @@ class Dropout(Featured):
 
     def step(self, x: Array, state: State) -> tuple[Array, State]:
         """Pass ``x`` on: inference drops nothing."""
+        return x, state
+
+    def bound(self, x: Interval, state: Bounds) -> tuple[Interval, Bounds]:
+        """What arrives leaves."""
         return x, state

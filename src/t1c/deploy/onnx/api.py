@@ -1,0 +1,145 @@
+"""The door: a graph becomes a file that onnxruntime runs where t1c is not installed."""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, get_args
+
+import numpy as np
+
+from t1c import nir
+from t1c.ir.atomic import replacing
+from t1c.ir.errors import InputError, Problem
+from t1c.ir.step_plan import StepPlan
+from t1c.nir.either import GraphSource
+from t1c.sdk.report import Facts, Part, Report
+
+from .model import OPSET, model_of
+from .one_step import write_one_step
+from .package import import_onnx
+from .ports import Port, StatePort, states_of
+from .primitives import TRANSLATIONS
+from .sequence import write_sequence
+from .writer import Shared, Writer
+
+DType = Literal["float32", "float64"]
+"""What a model may compute in."""
+SUFFIX = ".onnx"
+
+
+@dataclass(frozen=True, repr=False)
+class OnnxReport(Report):
+    """What was written.
+
+    Attributes:
+        file: the path as it was given.
+        kind: 'step' or 'sequence'.
+        opset: of the standard operators.
+        inputs: of the model, without states.
+        outputs: of the model, without states.
+        states: each goes in as ``state/<node>/<variable>``, and need not be given at rest, and
+            comes out as ``next/<node>/<variable>``.
+        operators: how many nodes of ONNX the model holds, those in a Scan counted once.
+        bytes: of the file.
+    """
+
+    file: str
+    kind: str
+    opset: int
+    inputs: tuple[Port, ...]
+    outputs: tuple[Port, ...]
+    states: tuple[Port, ...]
+    operators: int
+    bytes: int
+
+    def parts(self) -> list[Part]:
+        """The file, and what goes in and out."""
+        told: list[tuple[str, str]] = []
+        for word, ports in (("in", self.inputs), ("out", self.outputs), ("state", self.states)):
+            told += [(word, f"{p.name} ({', '.join(map(str, p.shape))})") for p in ports]
+        what = "one step" if self.kind == "step" else "a sequence"
+        size = f"opset {self.opset}, {self.operators} operators, {self.bytes:,} bytes"
+        return [f"{self.file}: {what} in ONNX, {size}", Facts(tuple(told))]
+
+
+def to_onnx(
+    graph: GraphSource,
+    path: str | os.PathLike[str],
+    step: bool = True,
+    *,
+    dtype: DType = "float32",
+    dt: float | None = None,
+) -> OnnxReport:
+    """Write a graph as an ONNX model of standard operators.
+
+    onnxruntime, and whatever else reads ONNX, then runs it where neither t1c nor PyTorch is
+    installed. Its batch is free; its numbers are those of ``ir.Reference`` in the same dtype: the
+    same spikes where sums are exact in any order, and otherwise but for rounding. See docs/onnx.md.
+
+    Inputs and outputs are called as in the graph. Each state variable goes in as
+    ``state/<node>/<variable>`` and comes out as ``next/<node>/<variable>``; one that is not given
+    is at rest, and one of a single sample is laid over the batch. What a node whose output runs
+    back in time sent last is its variable ``sent``.
+
+    Args:
+        graph: the graph, or a ``.t1c`` or ``.nir`` file.
+        path: the file to write, ``*.onnx``; it appears whole or not at all.
+        step: one step: inputs (B, *shape). False: a sequence: (T, B, *shape) with T free, or one
+            value (B, *shape) for an Input that holds; outputs of all steps (T, B, ...), but
+            (B, ...) for one that is final. Where all inputs hold, ``run/steps`` says for how many
+            steps, and need not be given where they agree.
+        dtype: of the arithmetic; onnxruntime has no convolutions in float64.
+        dt: of a ``.nir`` file that does not say it: seconds in one step.
+
+    Raises:
+        UnsupportedError: a node cannot be said in ONNX, or the package onnx is missing.
+        InputError: the path does not end in ``.onnx``.
+        GraphError, T1CFormatError, ConventionError: the graph or file is not valid.
+
+    Example:
+        >>> to_onnx("model.t1c", "step.onnx")  # doctest: +SKIP
+        >>> to_onnx("model.t1c", "sequence.onnx", step=False)  # doctest: +SKIP
+    """
+    if Path(path).suffix != SUFFIX:
+        found = f"the suffix {Path(path).suffix!r}"
+        raise InputError(Problem(found, f"{SUFFIX}, as its readers expect", where=str(path)))
+    if dtype not in get_args(DType):
+        raise InputError(Problem(repr(dtype), " or ".join(get_args(DType)), field="dtype"))
+    import_onnx()
+    graph = nir.read_graph(graph, dt)
+    plan = StepPlan(graph)
+    w = Writer(Shared(np.dtype(dtype), TRANSLATIONS))
+    states = states_of(plan, w.dtype)
+    _reserve(w, plan, states)
+    write = write_one_step if step else write_sequence
+    inputs, outputs, given = write(w, graph, plan, states)
+    kind = "step" if step else "sequence"
+    notes = {"t1c.kind": kind, "t1c.states": _states_note(states)}
+    with replacing(path) as temporary:
+        model = model_of(w, inputs, outputs, states, given, notes)
+        temporary.write_bytes(model.SerializeToString())
+    return OnnxReport(
+        file=os.fspath(path),
+        kind=kind,
+        opset=OPSET,
+        inputs=tuple(inputs),
+        outputs=tuple(outputs),
+        states=tuple(Port(p.name, ("B", *p.shape)) for p in states),
+        operators=w.count(),
+        bytes=os.stat(path).st_size,
+    )
+
+
+def _reserve(w: Writer, plan: StepPlan, states: list[StatePort]) -> None:
+    """Names that the model promises are for nothing else."""
+    w.shared.taken |= set(plan.nodes)
+    for port in states:
+        w.shared.taken |= {port.name, port.next_name}
+
+
+def _states_note(states: list[StatePort]) -> str:
+    """Which output becomes which input at the next call, as JSON."""
+    return json.dumps({port.name: port.next_name for port in states})

@@ -1,0 +1,94 @@
+"""Convolutions, which ONNX has as PyTorch has them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from t1c import ir
+from t1c.ir.fields import Array
+from t1c.ir.primitives.convolution import convolved_shape
+from t1c.ir.primitives.window import pads_of
+
+from ..registry import translates
+from ..writer import Value, Writer
+
+
+@translates(ir.Conv1d, ir.Conv2d, ir.Conv3d)
+def convolution(w: Writer, node: ir.Conv2d, x: Value) -> Value:
+    """Convolve."""
+    return convolve(w, x, node.weight, node.bias, *node.options)
+
+
+@translates(ir.SepConv2d)
+def separable(w: Writer, node: ir.SepConv2d, x: Value) -> Value:
+    """Convolve each channel by itself, then across channels."""
+    options = (node.stride, node.padding, node.dilation, len(node.depthwise_weight))
+    y = convolve(w, x, node.depthwise_weight, node.depthwise_bias, *options, part="depthwise_")
+    plain: tuple[Any, ...] = ((1, 1), (0, 0), (1, 1), 1)
+    return convolve(w, y, node.pointwise_weight, node.pointwise_bias, *plain, part="pointwise_")
+
+
+@translates(ir.ConvTranspose1d, ir.ConvTranspose2d)
+def transposed(w: Writer, node: ir.ConvTranspose2d, x: Value) -> Value:
+    """Spread each input over a window of weights."""
+    in_single(w, "ConvTranspose")
+    w.finite(node.weight, "weight")
+    o = node.options
+    return w.op(
+        "ConvTranspose",
+        x,
+        w.parameter(node.weight, "weight"),
+        w.constant(node.bias, "bias"),
+        shape=node.output_shape(x.shape),
+        strides=o["stride"],
+        pads=[*o["padding"], *o["padding"]],
+        output_padding=o["output_padding"],
+        dilations=o["dilation"],
+        group=node.groups,
+    )
+
+
+def convolve(
+    w: Writer,
+    x: Value,
+    weight: Array,
+    bias: Array | None,
+    stride: tuple[int, ...],
+    padding: tuple[int, ...] | str,
+    dilation: tuple[int, ...],
+    groups: int,
+    part: str = "",
+) -> Value:
+    """A Conv; ``part`` is what the names of its fields begin with."""
+    in_single(w, "Conv")
+    w.finite(weight, f"{part}weight")
+    pads = pads_of(padding, weight.shape[2:], dilation)
+    inputs = [x, w.parameter(weight, f"{part}weight")]
+    if bias is not None:
+        inputs.append(w.constant(bias, f"{part}bias"))
+    shape = convolved_shape(x.shape, weight.shape, stride, padding, dilation, groups)
+    return w.op(
+        "Conv",
+        *inputs,
+        shape=shape,
+        strides=stride,
+        pads=flat_pads(pads),
+        dilations=dilation,
+        group=groups,
+    )
+
+
+def flat_pads(pads: Sequence[tuple[int, int]]) -> list[int]:
+    """All that lies before, then all that lies after."""
+    return [before for before, _ in pads] + [after for _, after in pads]
+
+
+def in_single(w: Writer, what: str) -> None:
+    """Refuse what onnxruntime has no kernel for in float64."""
+    if w.dtype == np.float64:
+        w.refuse(
+            f"float64, for which onnxruntime has no {what}", "float32", "Use dtype='float32'."
+        )
