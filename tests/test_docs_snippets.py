@@ -19,6 +19,7 @@ PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 FILES = {
     "README.md": {"examples/digits.t1c": ROOT / "examples" / "digits.t1c"},
     "performance.md": {"examples/digits.t1c": ROOT / "examples" / "digits.t1c"},
+    "exported.md": {"examples/digits.t1c": ROOT / "examples" / "digits.t1c"},
     "measure.md": {
         name: ROOT / name for name in ("examples/digits.t1c", "examples/digits_test.npz")
     },
