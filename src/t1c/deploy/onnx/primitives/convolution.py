@@ -33,22 +33,34 @@ def separable(w: Writer, node: ir.SepConv2d, x: Value) -> Value:
 
 @translates(ir.ConvTranspose1d, ir.ConvTranspose2d)
 def transposed(w: Writer, node: ir.ConvTranspose2d, x: Value) -> Value:
-    """Spread each input over a window of weights."""
+    """Spread each input over a window of weights.
+
+    What output_padding adds is less padding at the end, and beyond that the bias alone: onnxruntime
+    refuses an output_padding of the stride or more.
+    """
     in_single(w, "ConvTranspose")
     w.finite(node.weight, "weight")
     o = node.options
-    return w.op(
+    ends = [p - extra for p, extra in zip(o["padding"], o["output_padding"], strict=True)]
+    beyond = [max(-end, 0) for end in ends]
+    shape = node.output_shape(x.shape)
+    inputs = [x, w.parameter(node.weight, "weight")]
+    if not any(beyond):
+        inputs.append(w.constant(node.bias, "bias"))
+    y = w.op(
         "ConvTranspose",
-        x,
-        w.parameter(node.weight, "weight"),
-        w.constant(node.bias, "bias"),
-        shape=node.output_shape(x.shape),
+        *inputs,
+        shape=(shape[0], *(n - b for n, b in zip(shape[1:], beyond, strict=True))),
         strides=o["stride"],
-        pads=[*o["padding"], *o["padding"]],
-        output_padding=o["output_padding"],
+        pads=[*o["padding"], *(max(end, 0) for end in ends)],
         dilations=o["dilation"],
         group=node.groups,
     )
+    if not any(beyond):
+        return y
+    pads = w.integers(0, 0, *[0] * len(beyond), 0, 0, *beyond)
+    y = w.op("Pad", y, pads, w.number(0), shape=shape)
+    return y + w.constant(node.bias.reshape(-1, *[1] * len(beyond)), "bias")
 
 
 def convolve(
