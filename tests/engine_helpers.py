@@ -25,7 +25,7 @@ from .strategies_executor import chain
 DTYPES = {torch.float32: np.float32, torch.float64: np.float64}
 RULES = [
     ("no_fire", False),
-    *itertools.product(("zero", "value", "subtract", "none"), (False, True)),
+    *itertools.product(("zero", "value", "subtract", "none", "lower"), (False, True)),
     ("hold", True),
     ("carry", False),
 ]

@@ -97,12 +97,12 @@ KINDS = ("scale", "shift", "clip", "power", "unary", "threshold", "sum", "relu",
 def lif(draw: Any, parameter: Any) -> ir.Node:
     """A primitive neuron among them."""
     kind = draw(st.sampled_from(["LIF", "IF", "CubaLIF", "LI"]))
-    reset = draw(st.sampled_from(["zero", "value", "subtract", "none", "hold", "carry"]))
+    reset = draw(st.sampled_from(["zero", "value", "subtract", "lower", "none", "hold", "carry"]))
     late = reset == "hold" or (reset != "carry" and draw(st.booleans()))
     many = draw(st.booleans())
     options: dict[str, Any] = {
         "reset": reset,
-        "v_reset": parameter(-1, 0) if reset == "value" else None,
+        "v_reset": parameter(-1, 0) if reset in ("value", "lower") else None,
         "reset_delay": late,
         "fires_at": "ge" if many else draw(st.sampled_from(["ge", "gt"])),
         "spikes": "multiple" if many else "binary",

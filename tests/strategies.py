@@ -220,8 +220,8 @@ def flatten(n: Numbers, shape: tuple[int, ...]) -> ir.Node:
 def lif(n: Numbers, shape: tuple[int, ...]) -> ir.Node:
     options: dict[str, Any] = {}
     if n.draw(st.booleans()):
-        reset = n.draw(st.sampled_from([None, "zero", "value", "subtract", "none"]))
-        valued = reset == "value" or (reset is None and n.draw(st.booleans()))
+        reset = n.draw(st.sampled_from([None, "zero", "value", "subtract", "lower", "none"]))
+        valued = reset in ("value", "lower") or (reset is None and n.draw(st.booleans()))
         options = {
             "reset": reset,
             "v_reset": n.neuron(shape, (-0.5, 0.0, 0.25)) if valued else None,

@@ -95,11 +95,11 @@ def neuron(
     if not plain and issubclass(kind, SpikingNeuron):
         given["fires_at"] = draw(st.sampled_from(["ge", "gt"]))
         given["reset_delay"] = draw(st.booleans())
-        resets = [None, "zero", "value", "subtract", "none"]
+        resets = [None, "zero", "value", "subtract", "lower", "none"]
         if net.every:
             resets += ["hold"] if given["reset_delay"] else ["carry"]
         reset = draw(st.sampled_from(resets))
-        if reset == "value":
+        if reset in ("value", "lower"):
             given["v_reset"] = pick(-0.25, 0.0, 0.125)
         given["reset"] = reset
         if net.every:

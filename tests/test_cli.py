@@ -177,6 +177,8 @@ def test_info_json_is_all_there_is_and_keeps_its_keys(t1c):
         "nodes",
         "edges",
         "neurons",
+        "dt",
+        "in_steps",
         "parameters",
         "bytes",
         "state",
@@ -316,6 +318,7 @@ def test_run_json_is_all_there_is_and_keeps_its_keys(t1c):
         "correct",
         "accuracy",
         "arrays",
+        "notes",
     ]
     with np.load("out.npz") as written:
         correct = int((written["prediction"] == [0, 3]).sum())

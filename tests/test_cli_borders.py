@@ -96,6 +96,7 @@ def test_run_takes_sequences_and_other_numbers_of_steps_all_the_same(t1c, monkey
         assert (result.exit_code, result.stderr) == (0, "")
         found = json.loads(result.stdout)
         assert found["steps"] == len(every[0])
+        assert len(found["notes"]) == (arguments == ["sequence.npz"])
         assert found["mean_output"]["output"] == pytest.approx(expected[0].mean())
         with np.load("out.npz") as written:
             np.testing.assert_array_equal(written["answer"], expected[0])
@@ -146,3 +147,27 @@ def test_inputs_that_hold_for_different_times_are_asked_about(t1c):
     assert result.exit_code == 1
     assert "'a' holds for 3, 'b' holds for 4" in result.stderr
     assert t1c("run", "two.t1c", "data.npz", "--steps", 2, "-q").exit_code == 0
+
+
+def test_a_sequence_for_an_input_that_holds_is_told_and_one_step_is_warned_of(t1c):
+    xs = np.random.default_rng(2).integers(0, 257, (7, 2, 3)) / 256
+    np.savez("sequence.npz", x=xs)
+    told = t1c("run", "net.t1c", "sequence.npz")
+    assert told.stderr == ""
+    assert "'input' holds one value for 6 steps; here it is given a sequence of 7" in told.stdout
+    several = t1c("run", "net.t1c", "sequence.npz", "-o", "folder/")
+    assert "a sequence of 7, which is taken as it is" in several.stdout
+    np.savez("images.npz", x=images())
+    assert "note" not in t1c("run", "net.t1c", "images.npz").stdout
+
+    np.savez("one.npz", x=xs[:1])
+    told = t1c("run", "net.t1c", "one.npz")
+    assert told.exit_code == 0
+    assert "warning: array 'x' is a sequence of one step, and input 'input' holds one value" in (
+        told.stderr
+    )
+    assert "2, 1 steps each" in told.stdout
+
+    said = t1c("run", "net.t1c", "one.npz", "--steps", 1)
+    assert (said.stderr, "2, 1 steps each" in said.stdout) == ("", True)
+    assert t1c("run", "net.t1c", "images.npz", "--steps", 1).stderr == ""

@@ -184,7 +184,13 @@ def test_stamp_writes_and_checks(t1c):
     assert "no stamp" in t1c("stamp", "net.t1c", "--check", status=1).stdout
     assert "unchanged" in t1c("stamp", "stamped.t1c", "--check").stdout
     assert t1c("hash", "stamped.t1c").stdout == f"{digest}  stamped.t1c\n"
-    t1c("stamp", "net.t1c")
+    told = t1c("stamp", "net.t1c").stdout
+    assert "net.t1c (in place of the file that was there, " in told
+    assert "no stamp" in told
+    assert "the same stamp" in t1c("stamp", "net.t1c").stdout
+    again = json.loads(t1c("stamp", "net.t1c", "-o", "copy.t1c", "--json").stdout)
+    assert (again["in_place"], again["before"]["full"]) == (False, digest)
+    assert again["target_bytes"] == os.path.getsize("copy.t1c")
     assert ir.read("net.t1c").equals(ir.read("stamped.t1c"))
     changed = ir.read("net.t1c")
     changed.nodes["lif"] = lif(0.5)

@@ -39,7 +39,7 @@ pytestmark = pytest.mark.usefixtures("one_thread")
 def make(kind: Any, form: str, seed: int = 0, **options: Any) -> Any:
     rng = np.random.default_rng(seed)
     fields = {n: rng.choice(v, FORMS[form]) for n, v in VALUES.items() if n in kind.kinds}
-    if options.get("reset") == "value":
+    if options.get("reset") in ("value", "lower"):
         options["v_reset"] = rng.choice((-0.25, 0.125), FORMS[form])
     return kind(**fields, **options)
 

@@ -115,7 +115,7 @@ BOUND, SEVERAL = {"v_min": np.array([-0.25])}, {"spikes": "multiple"}
 
 def more(reset, delay):
     """What else neurons may have: both, or one of them where the resets part, as in ``extras``."""
-    if reset in ("hold", "carry"):
+    if reset in ("hold", "carry", "lower"):
         return [{}]
     alone = [BOUND, SEVERAL] if reset in ("zero", "subtract") and not delay else []
     return [{}, BOUND | SEVERAL, *alone]
@@ -128,7 +128,7 @@ def more(reset, delay):
 )
 def test_every_reset_learns(reset, delay, detach, options):
     given = {"reset": reset, "reset_delay": delay, **options}
-    if reset == "value":
+    if reset in ("value", "lower"):
         given["v_reset"] = np.array([0.125])
     rng = np.random.default_rng(0)
     graph = chain(

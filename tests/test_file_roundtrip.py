@@ -238,8 +238,14 @@ def expected_version(graph):
             versions += ["0.1.0", expected_version(node)]
         else:
             versions += [PRIMITIVES_SINCE.get(node.primitive, "0.0.1")]
-            versions += [OPTIONS_SINCE[name] for name in used_options(node)]
+            versions += options_since(node)
     return max(versions)
+
+
+def options_since(node):
+    """The versions that brought the options which a node uses."""
+    lower = ["0.3.0"] if getattr(node, "reset", None) == "lower" else []
+    return [OPTIONS_SINCE[name] for name in used_options(node)] + lower
 
 
 def check_layout(group, graph, kind="Graph"):
@@ -261,7 +267,7 @@ def check_layout(group, graph, kind="Graph"):
         fields = set(stored) - {"type", "metadata", "input_type", "output_type"}
         options = used_options(node)
         if options:
-            assert kind == f"{node.primitive}@{max(OPTIONS_SINCE[name] for name in options)}"
+            assert kind == f"{node.primitive}@{max(options_since(node))}"
         else:
             assert kind == node.primitive
             assert kind in PRIMITIVES_SINCE or fields <= FIRST_VERSION[kind]
@@ -317,13 +323,15 @@ def test_the_layout_is_that_of_the_first_readers(tmp_path_factory, graph):
         {"reset": "zero"},
         {"spikes": "multiple"},
         {"v_min": np.array([-1.0])},
+        {"reset": "lower", "v_reset": np.array([0.25])},
     ],
     ids=str,
 )
 def test_a_lif_option_cannot_be_dropped_by_an_old_reader(tmp_path, options):
     path = tmp_path / "lif.t1c"
     ir.write(path, chain(lif=lif(**options)))
-    assert ir.read_version(path) == ("0.2.0" if {"spikes", "v_min"} & set(options) else "0.1.0")
+    later = "0.2.0" if {"spikes", "v_min"} & set(options) else "0.1.0"
+    assert ir.read_version(path) == ("0.3.0" if options.get("reset") == "lower" else later)
     with h5py.File(path) as file:
         assert file["graph/nodes/lif/type"].asstr()[()] not in FIRST_VERSION
     assert ir.read(path).nodes["lif"].equals(lif(**options))

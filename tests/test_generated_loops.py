@@ -299,7 +299,7 @@ def test_a_gradient_is_given_no_more_than_it_needs():
 
 RESETS = [
     ("no_fire", False),
-    *itertools.product(("zero", "value", "subtract", "none"), (False, True)),
+    *itertools.product(("zero", "value", "subtract", "none", "lower"), (False, True)),
     ("hold", True),
     ("carry", False),
 ]

@@ -1,5 +1,6 @@
 """How seconds become steps: the time step, the integrators, and what is refused."""
 
+import warnings
 from typing import Any
 
 import h5py
@@ -191,7 +192,10 @@ class TestNodes:
             del file["version"]
             if version:
                 file["version"] = version
-        record = nir.read(tmp_path / "a.nir", dt=1e-3).metadata["nir"]
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            record = nir.read(tmp_path / "a.nir", dt=1e-3).metadata["nir"]
+        assert [w.category for w in caught] == [nir.ResetWarning] * subtracts
         assert len(record.get("remarks", ())) == subtracts
         said = nir.read(tmp_path / "a.nir", dt=1e-3, reset="subtract").metadata["nir"]
         assert "remarks" not in said

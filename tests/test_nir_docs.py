@@ -23,12 +23,15 @@ def test_a_snippet_runs(snippet, tmp_path, monkeypatch, capsys):
     if "lossy" in snippet:
         assert "2 problems" in said
         assert "2 things NIR cannot say" in said
+    if "repair" in snippet:
+        assert "t1c convert --repair batch-axis" in said
+        assert "['batch-axis'] LIF '1', 'r': (1, 6) became (6,)." in said
     if "dialect" in snippet:
         assert said == "subtract True\n"
 
 
 def test_all_snippets_are_found():
-    assert len(SNIPPETS) == PAGE.count("```python") == 3
+    assert len(SNIPPETS) == PAGE.count("```python") == 4
 
 
 def test_the_dialect_table_says_what_the_code_does():

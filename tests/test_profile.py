@@ -2,6 +2,7 @@
 
 import doctest
 import importlib
+import itertools
 import json
 import subprocess
 import sys
@@ -360,3 +361,99 @@ def test_a_name_that_would_be_mistaken_is_refused():
     )
     with pytest.raises(ir.UnsupportedError, match=r"'fc\.input' beside 'fc'"):
         sdk.profile_graph(graph, np.ones((1, 1, 2)))
+
+
+def leaky(threshold, tau=2.0, r=2.0):
+    return ir.LIF(*(np.array(x) for x in (tau, r, 0.0, threshold)))
+
+
+@pytest.mark.parametrize("batch_size", [1, 8])
+def test_silence_is_explained_by_what_reached_a_layer_and_how_far_it_got(batch_size):
+    """Against membranes of the float64 reference, and causes that were built in."""
+    nodes = {
+        "input": ir.Input((2,)),
+        "fires": leaky(0.25),
+        "high": leaky(np.array([5.0, 4.0])),
+        "after": leaky(0.5),
+        "minus": ir.Scale(np.array(-1.0)),
+        "down": leaky(1.0),
+        "slow": ir.LIF(*(np.array(x) for x in (400.0, 400.0, 0.0, 12.0))),
+        "weak": leaky(1.0, tau=8.0, r=1.0),
+        "cut": ir.Linear(np.zeros((2, 2))),
+        "deaf": leaky(1.0),
+        "relu": ir.ReLU(2),
+        "bias": ir.Shift(np.array(0.25)),
+        "idle": leaky(1.0),
+        "mark": ir.Threshold(np.array(7.0)),
+        "out": ir.Output((2,)),
+    }
+    ways = "input fires high after out,input minus down out,fires slow out,fires weak out"
+    ways += ",fires cut deaf out,minus relu out,fires mark out"
+    ways += ",high bias idle out"
+    edges = [edge for way in ways.split(",") for edge in itertools.pairwise(way.split())]
+    graph = ir.Graph(nodes, edges)
+    xs = np.random.default_rng(3).integers(64, 257, (9, 5, 2)) / 256
+    did = sdk.profile_graph(graph, xs, batch_size=batch_size, dtype="float64").measured
+    found = {node.name: node for node in did.explained}
+    silent = ("high", "after", "down", "slow", "weak", "deaf", "relu", "mark", "idle")
+    assert set(found) == set(did.silent) == set(silent)
+    assert did.spikes > 0  # of the one that fires
+
+    values, _ = reference_trace(graph, {"input": xs}, torch.float64)
+    alone, state = ir.Reference(graph, np.float64), None
+    membranes = []
+    for x in xs:
+        _, state = alone.step({"input": x}, state)
+        membranes.append(state)
+    for name in ("high", "down", "slow", "weak"):
+        v = np.stack([step[name][0] for step in membranes]).max((0, 1))
+        limits = np.broadcast_to(nodes[name].v_threshold, v.shape)
+        near = (v - limits).argmax()
+        assert (found[name].peak, found[name].threshold) == pytest.approx((v[near], limits[near]))
+        assert not found[name].input_zero
+    assert found["mark"].peak == pytest.approx(float(np.max(values["fires"])))
+    assert found["relu"].peak == pytest.approx(-float(xs.min()))
+    assert (found["after"].peak, found["after"].input_zero) == (0.0, True)
+
+    reasons = {name: node.reason for name, node in found.items()}
+    assert reasons == {
+        "high": "below threshold",
+        "after": "no input",
+        "down": "driven down",
+        "slow": "below threshold",
+        "weak": "below threshold",
+        "deaf": "no input",
+        "relu": "not positive",
+        "mark": "below threshold",
+        "idle": "below threshold",
+    }
+    assert "'high' before it is silent, so that biases alone" in found["idle"].cause
+    assert "'high' before it is silent" in found["after"].cause
+    assert found["after"].remedy == "See to 'high' first."
+    assert found["slow"].rising
+    assert "more steps" in found["slow"].remedy
+    assert "0.125 of its input" in found["weak"].cause
+    assert "weights before it" in found["deaf"].remedy
+    # The remedy is taken at its word.
+    factor = float(found["mark"].remedy.split(" by ")[1].split(" ")[0])
+    louder = graph.replace(nodes={**nodes, "mark": ir.Threshold(np.array(7.0 / factor))})
+    assert "mark" not in sdk.profile_graph(louder, xs, dtype="float64").measured.silent
+
+    text = str(did)
+    assert "Silent layers (highest membrane)" in text
+    told = json.loads(json.dumps(did.to_dict(), allow_nan=False))
+    assert [n["name"] for n in told["explained"]] == list(did.silent)
+
+
+def test_samples_of_zeros_are_found_to_be_so():
+    did = sdk.profile_graph(small(), np.zeros((4, 1, 3))).measured
+    first = did.explained[0]
+    assert (first.name, first.input_zero, first.reason) == ("if", True, "no input")
+    assert "samples" in first.remedy
+
+
+def test_a_neuron_that_is_a_graph_is_told_of_without_a_membrane():
+    graph = chain(("input", ir.Input((3,))), ("cell", adaptive(3)), ("out", ir.Output((3,))))
+    did = sdk.profile_graph(graph, np.zeros((3, 2, 3))).measured
+    (node,) = did.explained
+    assert (node.name, node.peak, node.reason) == ("cell", None, "no input")

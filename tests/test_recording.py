@@ -126,6 +126,7 @@ RULES = [
     {"reset": "subtract", "reset_delay": True, "v_min": np.array(-0.25)},
     {"reset": "hold", "reset_delay": True},
     {"reset": "subtract", "spikes": "multiple"},
+    {"reset": "lower", "v_reset": np.array(0.125)},
     {"spikes": "multiple", "v_min": np.array(-0.125)},
 ]
 

@@ -323,3 +323,27 @@ def test_any_graph_can_be_linted(graph):
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
 def test_no_file_has_an_error(path):
     assert sdk.lint_graph(opened(path)).ok
+
+
+def test_what_is_said_of_many_nodes_is_said_once():
+    count = 13
+    nodes = {"in": ir.Input((4,))}
+    for i in range(count):
+        nodes |= {f"fc{i}": fc(4, 4), f"bn{i}": NORM.replace(), f"lif{i}": lif()}
+    nodes["out"] = ir.Output((4,))
+    graph = ir.Graph(nodes, list(itertools.pairwise(nodes)))
+    found = sdk.lint_graph(graph, select=["T205", "T211"])
+    names = [f"bn{i}" for i in range(count)]
+    assert [f.node for f in found.findings] == [*names, ""]
+    assert [(g.code, g.count) for g in found.groups] == [("T205", count), ("T211", 1)]
+    assert found.groups[0].nodes == tuple(names)
+    told = json.loads(json.dumps(found.to_dict()))
+    assert told["groups"][0]["nodes"] == names
+    assert len(told["findings"]) == count + 1
+    lines = str(found).splitlines()
+    assert lines[0] == f"{count + 1} info"
+    (line,) = [line for line in lines if line.startswith("T205")]
+    assert f"{count} nodes: bn0, bn1, bn2, bn3, ..." in line
+    # What differs in its text is told one by one.
+    few = sdk.lint_graph(CASES["T103"][0], select=["T103"])
+    assert [g.nodes for g in few.groups] == [(f.node,) for f in few.findings]

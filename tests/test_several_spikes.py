@@ -112,7 +112,7 @@ def neurons(draw):
     }  # fmt: skip
     fields = {name: pick(*values) for name, values in ranges.items() if name in kind.kinds}
     reset, delay = draw(st.sampled_from(RULES[1:]))
-    if reset == "value":
+    if reset in ("value", "lower"):
         fields["v_reset"] = pick(-0.25, 0.125)
     several, bounded = extras(draw, reset, delay, [True])
     if bounded:

@@ -23,6 +23,7 @@ LATE: list[dict[str, Any]] = [
     {"reset": "zero", "reset_delay": True},
     {"reset": "subtract", "spikes": "multiple"},
     {"reset": "carry"},
+    {"reset": "lower", "v_reset": np.array([-0.25]), "reset_delay": True},
 ]
 
 pytestmark = pytest.mark.usefixtures("one_thread")

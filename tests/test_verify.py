@@ -2,6 +2,7 @@
 
 import contextlib
 import io
+import itertools
 import json
 import re
 from pathlib import Path
@@ -843,3 +844,27 @@ def test_a_threshold_that_differs_by_a_hair_is_shown_to():
     (cause,) = [cause for cause in report.causes if cause.kind == "threshold"]
     new, old = SIDES.search(cause.text).groups()
     assert (new, old) == ("1.0000000010000001", "1")
+
+
+def test_spikes_are_what_neurons_and_thresholds_send():
+    """A Flatten behind a neuron, and a ReLU that happens to send 0 and 1, send values."""
+    nodes = {
+        "in": ir.Input((2, 3)),
+        "relu": ir.ReLU(6),
+        "lif": lif(threshold=0.5, **PLAIN),
+        "flat": ir.Flatten(),
+        "fire": ir.Threshold(np.array(0.5)),
+        "out": ir.Output((6,)),
+        "spikes": ir.Output((6,)),
+    }
+    edges = [(a, b) for a, b in itertools.pairwise(["in", "relu", "lif", "flat", "out"])]
+    graph = ir.Graph(nodes, [*edges, ("flat", "fire"), ("fire", "spikes")])
+    xs = (torch.rand(7, 2, 2, 3) > 0.5).float()
+    same = verify(graph, graph, xs)
+    count = 7 * 2 * 6
+    assert (same.spikes.compared, same.values.compared) == (2 * count, 2 * count)
+    other = graph.replace(nodes={**nodes, "fire": ir.Threshold(np.array(2.0))})
+    assert verify(graph, other, xs).parting.what == "spike"
+    louder = graph.replace(nodes={**nodes, "relu": ir.ReLU(6, negative_slope=0.5)})
+    parting = verify(graph, louder, xs - 0.5).parting
+    assert (parting.node, parting.what) == ("relu", "value")

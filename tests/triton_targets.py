@@ -17,7 +17,7 @@ from t1c.bridge.engine.kernels.surrogate import SLOPES, Surrogate
 
 RESETS = [
     ("no_fire", False),
-    *itertools.product(("zero", "value", "subtract", "none"), (False, True)),
+    *itertools.product(("zero", "value", "subtract", "none", "lower"), (False, True)),
     ("hold", True),
     ("carry", False),
 ]

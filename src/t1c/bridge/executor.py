@@ -150,6 +150,20 @@ class GraphExecutor(nn.Module):
             if isinstance(module, NeuronModule):
                 module.kernels = wanted
 
+    def __prepare_scriptable__(self) -> Any:
+        """Refuse ``torch.jit.script``, which asks here, before it reads any code.
+
+        Raises:
+            UnsupportedError: always.
+        """
+        raise UnsupportedError(
+            Problem(
+                "torch.jit.script cannot read how a network is worked",
+                "torch.export, or torch.jit.trace under torch.no_grad()",
+                "Use t1c.deploy.to_exported or to_onnx, which need no t1c where they run.",
+            )
+        )
+
     def _replicate_for_data_parallel(self) -> Self:
         replica: Self = super()._replicate_for_data_parallel()  # type: ignore[no-untyped-call]
         replica.network = self.network.over(replica._modules)
@@ -248,7 +262,8 @@ class GraphExecutor(nn.Module):
         Args:
             xs: tensor (T, B, *shape); a dict by Input name, or a tuple in their order, where there
                 are several. An Input with ``hold`` also takes one value (B, *shape), which it holds
-                for so many steps, or for those of the sequences beside it. Or an iterator over
+                for so many steps, or for those of the sequences beside it; a sequence of any
+                length, one step too, is taken as it is. Or an iterator over
                 single steps (B, *shape), in any of these forms, of which only one chunk is held at
                 a time. NumPy arrays of real numbers serve in the place of tensors: they are cast
                 to the dtype of the parameters (without any, to torch's default) and moved to where

@@ -16,6 +16,7 @@ from t1c.ir.errors import InputError, Problem, UnsupportedError
 
 from .custom_map import NodeMap, module_from_map
 from .engine.kernels.surrogate import ATAN, Surrogate
+from .exact import exact_dtype
 from .executor import GraphExecutor
 from .modules import LIFModule, MergeModule, SepConv2dModule, SkipModule
 from .modules.normalization import RECORDED, choose_statistics, mark
@@ -54,6 +55,7 @@ def ir_to_torch(
     events: bool | None = None,
     reproducible: bool = False,
     batchnorm: str = RECORDED,
+    quantized: bool = False,
 ) -> GraphExecutor:
     """Import a graph, or a ``.t1c`` or ``.nir`` file, as an executable module in eval mode.
 
@@ -95,6 +97,7 @@ def ir_to_torch(
         GraphError, T1CFormatError: the graph or file is not valid.
         ConventionError: the dt of a ``.nir`` file is not known.
         UnsupportedError: no module runs a node, or with ``reproducible`` not in a written order.
+            With ``quantized``: nodes whose numbers are not integers, or too large for the dtype.
         InputError: an option that there is not, or parameters are to be learnt of what is not
             trainable.
 
@@ -109,6 +112,8 @@ def ir_to_torch(
     graph = _snapshot(_graph(graph, dt, dialect))
     if validate:
         graph.check()
+    if quantized:
+        dtype = exact_dtype(graph, dtype)
     modules = from_ir(graph, node_map, dtype=dtype)
     flat = graph.flat()
     executor = GraphExecutor(modules, flat.edges, return_state, feedback=flat.feedback_edges())

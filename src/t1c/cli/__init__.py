@@ -5,6 +5,7 @@
     usage.py      help, and what is said of a command line that is not understood
     options.py    arguments and options that several verbs share
     sources.py    standard input as a file
+    wording.py    what the library and the parser say, in the words of the command line
 
     look.py       what is in a file:       info, trace, find, primitives
     measure.py    what it costs and does:  analyze, profile, compare, stats, node

@@ -55,7 +55,17 @@ def convert(
     dialect: Annotated[
         str | None,
         typer.Option(
-            help="The habits of a producer, such as snntorch; auto tells it from the file.",
+            help="Of a .nir file to read: its producer, such as snntorch, or auto to tell it from "
+            "the file; of one to write: whose importer is to run it.",
+            show_default=False,
+        ),
+    ] = None,
+    repair: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME",
+            help="Mend what is wrong with a .nir file: inner-names, flattened-names, batch-axis or "
+            "flatten-batch; may be given several times.",
             show_default=False,
         ),
     ] = None,
@@ -82,7 +92,14 @@ def convert(
     report: Report
     if several:
         report = sdk.batch_convert(
-            source, target, to=_suffix(to), dt=dt, dialect=dialect, lossy=lossy, overwrite=again
+            source,
+            target,
+            to=_suffix(to),
+            dt=dt,
+            dialect=dialect,
+            repair=repair or (),
+            lossy=lossy,
+            overwrite=again,
         )
     else:
         report = sdk.convert(
@@ -92,6 +109,7 @@ def convert(
             reset=reset,
             integrator=integrator,
             dialect=dialect,
+            repair=repair or (),
             lossy=lossy,
             allow_nonfinite=allow_nonfinite,
         )

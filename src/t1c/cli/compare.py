@@ -147,7 +147,7 @@ def stamp(
             "--output",
             "-o",
             metavar="FILE",
-            help="The file to write. Default: MODEL itself.",
+            help="The file to write. Default: MODEL itself, which is replaced.",
             show_default=False,
         ),
     ] = None,
@@ -159,6 +159,8 @@ def stamp(
     as_json: Json = False,
 ) -> None:
     """Write the fingerprint of a network into its file, or check the one that is there.
+
+    Without -o the file itself is replaced, whole or not at all; what was written is said.
 
     With --check, the exit status is 0 if the network is unchanged, 1 if it is not or was never
     stamped, 2 if that cannot be told.

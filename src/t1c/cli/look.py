@@ -23,7 +23,8 @@ def info(
     hold, and in how many bytes; how many numbers of state it carries from step to step for each
     sample; and which nodes its input comes from. (t-1) marks what was sent in the step before,
     (hold=N) an input that is given one value for N steps, (final) an output whose answer is the
-    value at the last step.
+    value at the last step. Of a .nir file that does not say its step, and without --dt, times are
+    told in seconds.
     """
     from t1c import sdk
 

@@ -25,6 +25,8 @@ def seconds(text: str) -> float:
         number, unit = float(match[1]), UNITS[match[2]]
     except ValueError:
         raise typer.BadParameter(f"{text!r} is no time") from None
+    if not number > 0:
+        raise typer.BadParameter(f"{text!r}; a step takes longer than no time")
     # 100us is the 1e-4 that it means, and not the nearest product.
     return number if unit == 1 else float(f"{number * unit:.15g}")
 

@@ -10,6 +10,7 @@ from typing import Any
 from typer.core import TyperCommand, TyperGroup
 
 from .verb import NOT_UNDERSTOOD, tell_error, tracebacks
+from .wording import misunderstood
 
 GROUPS = {
     "Look into a file": ("info", "node", "stats", "trace", "find", "visualize", "export-html"),
@@ -51,9 +52,9 @@ class Verbs(TyperGroup):
                 raise
             context = getattr(error, "ctx", None)
             path = context.command_path if context is not None else "t1c"
-            said = error.format_message().replace("\n", " ").removesuffix(".").replace("?.", "?")
-            end = "" if said.endswith("?") else "."
-            tell_error("UsageError", f"{said}{end} See: {path} -h", as_json="--json" in own)
+            near = getattr(error, "possibilities", None) or ()
+            said = misunderstood(error.format_message(), near)
+            tell_error("UsageError", f"{said} See: {path} -h", as_json="--json" in own)
             status = NOT_UNDERSTOOD
         if not standalone_mode:
             return status

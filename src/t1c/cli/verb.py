@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import typer
 
 from . import sources
+from .wording import advised
 
 if TYPE_CHECKING:
     from t1c.ir import Problem
@@ -101,10 +102,10 @@ def tell_error(
 ) -> None:
     """An error as people read it on standard error, or as programs do on standard output."""
     if not as_json:
-        say("error", message)
+        say("error", advised(message))
         return
-    listed = [{name: getattr(p, name) for name in _PARTS} for p in problems]
-    print_json({"error": {"kind": kind, "message": message, "problems": listed}})
+    listed = [{name: advised(getattr(p, name)) for name in _PARTS} for p in problems]
+    print_json({"error": {"kind": kind, "message": advised(message), "problems": listed}})
 
 
 _PARTS = ("found", "expected", "remedy", "where", "field")

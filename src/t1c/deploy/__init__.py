@@ -1,5 +1,7 @@
 """A graph for machines without t1c. Nothing here imports torch until it is called."""
 
+from .c import CReport, to_c
+from .exported import to_exported
 from .onnx import to_onnx
 
-__all__ = ["to_onnx"]
+__all__ = ["CReport", "to_c", "to_exported", "to_onnx"]

@@ -19,6 +19,7 @@ from .errors import (
 )
 from .graph import Edges, Graph, Nodes
 from .hdf5 import read, read_version, write
+from .interval import Interval
 from .node import Node
 from .primitives import (
     ELU,
@@ -86,6 +87,7 @@ from .primitives import (
     UpsampleMode,
     Where,
 )
+from .ranges import Ranges, integer_type
 from .reference import Reference
 from .registry import list_primitives, register_node, str_to_node
 from .shapes import Types as Shape
@@ -128,6 +130,7 @@ __all__ = [
     "Identity",
     "Input",
     "InputError",
+    "Interval",
     "LayerNorm",
     "Linear",
     "LogSoftmax",
@@ -143,6 +146,7 @@ __all__ = [
     "PReLU",
     "Power",
     "Problem",
+    "Ranges",
     "ReLU",
     "Reduce",
     "Reference",
@@ -172,6 +176,7 @@ __all__ = [
     "UpsampleMode",
     "VersionError",
     "Where",
+    "integer_type",
     "list_primitives",
     "read",
     "read_version",

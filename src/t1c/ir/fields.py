@@ -64,6 +64,10 @@ class Kind:
     optional: bool = False
     since: str = ""
 
+    def since_of(self, value: Any) -> str:
+        """The format version that brought ``value``; ``since`` if it came with the field."""
+        return self.since
+
     def convert(self, value: Any) -> Any:
         """The stored form of ``value``; NodeError if there is none."""
         if value is None and self.optional:
@@ -188,10 +192,19 @@ class BoolKind(Kind):
 
 @dataclasses.dataclass(frozen=True)
 class ChoiceKind(Kind):
-    """One of a few words, stored as plain text; ``aliases`` are older names for them."""
+    """One of a few words, stored as plain text.
+
+    ``aliases`` are older names for them; ``later`` says of words that came after the field which
+    format version brought them.
+    """
 
     words: tuple[str, ...] = ()
     aliases: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    later: Mapping[str, str] = dataclasses.field(default_factory=dict)
+
+    def since_of(self, value: Any) -> str:
+        """That of the word."""
+        return self.later.get(value, self.since)
 
     def _convert(self, value: Any) -> str:
         if isinstance(value, Enum):
@@ -335,9 +348,16 @@ def choice(
     default: Any = dataclasses.MISSING,
     aliases: Mapping[str, str] | None = None,
     since: str = "",
+    later: Mapping[str, str] | None = None,
 ) -> Any:
-    """One of a few words."""
-    kind = ChoiceKind(optional=default is None, since=since, words=words, aliases=aliases or {})
+    """One of a few words; ``later`` are those that came after the field, with their versions."""
+    kind = ChoiceKind(
+        optional=default is None,
+        since=since,
+        words=words,
+        aliases=aliases or {},
+        later=later or {},
+    )
     return _field(kind, default)
 
 

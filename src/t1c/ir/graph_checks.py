@@ -9,6 +9,7 @@ from typing import Any
 
 from .errors import GraphError, NodeError, Problem
 from .fields import show
+from .guess import did_you_mean
 from .metadata import clean_metadata, name_problem
 from .node import Node
 from .primitives.border import Input, Output
@@ -54,7 +55,7 @@ def edge_problems(
                 yield Problem(
                     f"there is no node {name!r}",
                     "an edge between nodes of the graph",
-                    "Add the node, or drop the edge.",
+                    did_you_mean(name, nodes, "Add the node, or drop the edge."),
                     where,
                 )
         if (source, target) in seen:

@@ -10,7 +10,7 @@ from .graph import Graph
 from .node import Node
 from .values import same_value
 
-FORMAT_VERSION = "0.2.0"
+FORMAT_VERSION = "0.3.0"
 """The latest format that this package reads and writes."""
 BASE_VERSION = "0.0.1"
 """The format of the first implementations, still written wherever it says everything."""
@@ -63,7 +63,8 @@ def later_fields(node: Node) -> str:
     if isinstance(node, Graph):
         return FEEDBACK_SINCE if node.feedback else ""
     later = {name for name, kind in node.kinds.items() if kind.since} - unused_fields(node)
-    return max((node.kinds[name].since for name in later), key=numbers, default="")
+    versions = (node.kinds[name].since_of(getattr(node, name)) for name in later)
+    return max(versions, key=numbers, default="")
 
 
 def unused_fields(node: Node) -> set[str]:

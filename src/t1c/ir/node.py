@@ -24,11 +24,14 @@ import numpy as np
 
 from .errors import NodeError, Problem, ShapeError
 from .fields import Array, Kind, show
+from .interval import UNKNOWN, ZERO, Interval
 from .metadata import Metadata, clean_metadata
 from .shapes import Shape, Types, as_shape, as_types, types_of
 from .values import same_value, what_differs
 
 State = tuple[Array, ...]
+Bounds = tuple[Interval, ...]
+"""What is known of each state variable."""
 
 
 @dataclasses.dataclass(eq=False, repr=False)
@@ -192,6 +195,30 @@ class Node:
         Returns (output, state); the output is a tuple of arrays where there are several.
         """
         raise NotImplementedError(f"{type(self).__name__} has no reference step")
+
+    def merge_bounds(self, inputs: Sequence[Interval], shapes: Sequence[Shape]) -> Interval:
+        """What is known of what the incoming edges become, as ``merge_values`` has it.
+
+        Args:
+            inputs: what is known of each, in the order of the edges.
+            shapes: their feature shapes.
+        """
+        total = inputs[0]
+        for value in inputs[1:]:
+            total = total + value
+        return total
+
+    def initial_bounds(self) -> Bounds:
+        """What is known of the state at rest."""
+        return tuple(ZERO for _ in self.state_names)
+
+    def bound(self, x: Interval, state: Bounds) -> tuple[Interval | Bounds, Bounds]:
+        """What is known of the output and of the state after a step, as ``step`` computes them.
+
+        A primitive that says nothing has any real output: that is always right. Where ``emit`` and
+        ``absorb`` take the place of a step, this is both.
+        """
+        return (UNKNOWN,) * self.port_count, (UNKNOWN,) * len(self.state_names)
 
     def macs(self, arriving: Sequence[Shape] = ()) -> int:
         """The multiply-accumulates of one step of one sample, done densely.

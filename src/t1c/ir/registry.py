@@ -8,6 +8,7 @@ from typing import TypeVar, dataclass_transform
 from . import fields
 from .errors import Problem, UnknownPrimitiveError
 from .fields import Kind, show
+from .guess import did_you_mean
 from .node import Node
 
 N = TypeVar("N", bound="type[Node]")
@@ -83,14 +84,11 @@ def str_to_node(name: str) -> type[Node]:
 
 def unknown_primitive(name: str) -> Problem:
     """What to say of a type name that no primitive has."""
-    import difflib  # rarely needed, and every command loads this file
-
-    near = difflib.get_close_matches(str(name), _REGISTRY, n=3)
-    guess = f"Did you mean {' or '.join(near)}? " if near else ""
+    then = "Define it with @ir.register_node, or export without it."
     return Problem(
         f"unknown primitive {show(name)}",
         "one of ir.list_primitives()",
-        f"{guess}Define it with @ir.register_node, or export without it.",
+        did_you_mean(name, _REGISTRY, then, written=str),
         field="type",
     )
 

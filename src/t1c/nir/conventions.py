@@ -23,6 +23,10 @@ INTEGRATORS = ("euler", "exponential")
 RESETS = ("zero", "value", "subtract", "none")
 
 
+class ResetWarning(UserWarning):
+    """A file's name, or who wrote it, suggests another reset than the one that it is read with."""
+
+
 class ConventionError(T1CError, ValueError):
     """What a NIR file leaves open was not said, or cannot be told from the file."""
 
@@ -50,12 +54,15 @@ class Conventions:
         dt: seconds in a step.
         integrator: 'euler' (beta = 1 - dt/tau) or 'exponential' (beta = exp(-dt/tau)).
         reset: 'zero', 'subtract' or 'none' whatever the file says; '' to jump to v_reset, which
-            is NIR.
+            is NIR. What 'subtract' takes off brings a membrane at its threshold to v_reset.
         fires_at: 'gt' as NIR has it, or 'ge'.
         delayed: the types whose reset happens at the start of the next step.
         gains: 'type.field' -> how a weight is to be read; NIR's way where there is none.
         tau_unit: seconds in the unit of the file's time constants; 1 in NIR.
         leading: how many dimensions (batch, time) an Input's shape may have too many.
+        spikes: 'binary', or 'multiple' for as many as the membrane holds thresholds.
+        floors: the types whose membrane is kept from falling below -v_threshold.
+        ignores_v_reset: a v_reset in the file has no meaning.
         dialect: the producer whose conventions these are, or ''.
         remarks: what the reader of the graph should know.
     """
@@ -68,6 +75,9 @@ class Conventions:
     gains: Mapping[str, Gain] = field(default_factory=dict)
     tau_unit: float = 1.0
     leading: int = 0
+    spikes: str = "binary"
+    floors: tuple[str, ...] = ()
+    ignores_v_reset: bool = False
     dialect: str = ""
     remarks: tuple[str, ...] = ()
 
@@ -82,6 +92,9 @@ class Conventions:
             "delayed": list(self.delayed),
             "gains": {name: [gain.written, gain.meant] for name, gain in self.gains.items()},
             "tau_unit": None if self.tau_unit == 1 else self.tau_unit,
+            "spikes": "" if self.spikes == "binary" else self.spikes,
+            "floors": list(self.floors),
+            "ignores_v_reset": self.ignores_v_reset or None,
             "remarks": list(self.remarks),
         }
         return {name: value for name, value in entries.items() if value not in (None, "", [], {})}
@@ -106,6 +119,11 @@ class Conventions:
                 delayed=tuple(entries.get("delayed", ())),
                 gains={n: Gain(*pair) for n, pair in entries.get("gains", {}).items()},
                 tau_unit=float(entries.get("tau_unit", 1.0)),
+                spikes=checked_word(
+                    "spikes", entries.get("spikes", "binary"), ("binary", "multiple")
+                ),
+                floors=tuple(entries.get("floors", ())),
+                ignores_v_reset=bool(entries.get("ignores_v_reset", False)),
                 dialect=str(entries.get("dialect", "")),
                 remarks=tuple(entries.get("remarks", ())),
             )

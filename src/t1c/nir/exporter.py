@@ -13,7 +13,9 @@ from t1c.ir.fields import show
 from t1c.ir.metadata import Metadata
 from t1c.ir.shapes import as_shape
 
-from .conventions import ConventionError, Conventions, checked_dt
+from .adapting import adapted, laid_for
+from .conventions import ConventionError, Conventions, checked_dt, checked_word
+from .dialects import DIALECTS
 from .firing import unsaid_options
 from .losses import Loss, LossReport
 from .notes import give_metadata, nir_fields, notes_of
@@ -27,7 +29,7 @@ PASS_ON = ("Identity", "Skip", "Dropout", "HybridRegion")
 
 INSTEAD = {
     "fires_at": "it with a spike at v > v_threshold",
-    "reset": "it with a reset to v_reset, 0",
+    "reset": "it with a reset to v_reset (0 where there is none)",
     "reset_delay": "it with the reset in the step of the spike",
     "spikes": "it with one spike at most in a step",
     "v_min": "it with a membrane that may fall below",
@@ -41,7 +43,12 @@ INSTEAD = {
 
 
 def export(
-    graph: ir.Graph, dt: float | None, *, lossy: bool, for_file: bool = False
+    graph: ir.Graph,
+    dt: float | None,
+    *,
+    lossy: bool,
+    dialect: str | None = None,
+    for_file: bool = False,
 ) -> tuple[NirGraph, LossReport]:
     """A graph as NIR's plain values, and what NIR could not say of it.
 
@@ -49,15 +56,18 @@ def export(
         graph: what to export.
         dt: seconds in one step; None for the recorded one.
         lossy: note in metadata what NIR cannot say.
+        dialect: for whose importer; '' and None for any that keeps to NIR.
         for_file: a convolution that had no ``input_shape`` in memory gets one: nir writes and
             reads no file without. A file that had none stays as it was.
 
     Raises:
-        ConventionError: no dt is known.
+        ConventionError: no dt is known, or a word is unknown.
         UnsupportedError: listing all that NIR cannot say, if not ``lossy``, and what it can by no
-            means say.
+            means say; or all that the reader would not run as it is meant.
     """
     graph.check()
+    if dialect:
+        return _for_reader(graph, dt, dialect, lossy, for_file)
     recorded = Conventions.recorded(graph.metadata)
     if recorded is None and dt is None:
         raise ConventionError(
@@ -79,6 +89,43 @@ def export(
     if recorded is None or STAMP in raw.metadata:
         raw.metadata[STAMP] = {**raw.metadata.get(STAMP, {}), "dt": c.dt}
     return raw, LossReport(tuple(exporter.losses))
+
+
+def _for_reader(
+    graph: ir.Graph, dt: float | None, name: str, lossy: bool, for_file: bool
+) -> tuple[NirGraph, LossReport]:
+    """A graph as a named reader runs it with the same spikes."""
+    dialect = DIALECTS[checked_word("dialect", name, tuple(DIALECTS))]
+    reader = dialect.reader
+    if lossy:
+        raise ConventionError(
+            Problem(
+                f"lossy=True beside dialect={name!r}",
+                "one of them: nothing may be lost of what a reader is to run",
+                "Leave lossy out.",
+                field="lossy",
+            )
+        )
+    step = reader.dt if dt is None else checked_dt(dt)
+    if step != reader.dt and not reader.any_dt:
+        raise ConventionError(
+            Problem(
+                f"{step:g}: the importer of {name!r} takes no dt",
+                f"{reader.dt:g}, which it has built in",
+                "Leave dt out.",
+                field="dt",
+            )
+        )
+    made, changes = adapted(graph, dialect)
+    c = reader.conventions(name, step)
+    exporter = _Exporter(c, False, for_file)
+    raw = exporter.graph(made, "")
+    if exporter.problems:
+        raise UnsupportedError(exporter.problems, "NIR cannot say all of this graph")
+    for node, found in made.nodes.items():
+        laid_for(reader, step, found, raw.nodes[node])
+    raw.metadata[STAMP] = {**raw.metadata.get(STAMP, {}), "dt": step, "reader": name}
+    return raw, LossReport((), changes, reader.call.format(dt=f"{step:g}"), reader.remarks)
 
 
 class _Exporter:

@@ -26,11 +26,18 @@ def firing_options(kind: str, fields: Fields, c: Conventions) -> dict[str, Any]:
     if kind == "Threshold":
         return options
     options["reset_delay"] = kind in c.delayed and c.reset != "none"
-    v_reset = fields.get("v_reset")
-    if c.reset:
+    v_reset = None if c.ignores_v_reset else fields.get("v_reset")
+    elsewhere = v_reset is not None and bool(numbers(v_reset, "v_reset").any())
+    if c.reset == "subtract" and elsewhere:
+        options |= {"reset": "lower", "v_reset": v_reset}
+    elif c.reset:
         options["reset"] = None if c.reset == "zero" else c.reset
-    elif v_reset is not None and numbers(v_reset, "v_reset").any():
+    elif elsewhere:
         options["v_reset"] = v_reset
+    if c.spikes != "binary":
+        options["spikes"] = c.spikes
+    if kind in c.floors and "v_threshold" in fields:
+        options["v_min"] = -numbers(fields["v_threshold"], "v_threshold")
     return options
 
 
@@ -50,12 +57,16 @@ def unsaid_options(node: ir.Node, c: Conventions) -> dict[str, Any]:
     }
     mode = getattr(node, "reset_mode", None)
     said = (c.reset,) if c.reset else ("zero", "value")
+    if c.reset == "subtract" and not c.ignores_v_reset:
+        said += ("lower",)
     if mode is not None and mode not in said:
         unsaid["reset"] = mode
-        if mode == "value":
+        if mode in ("value", "lower"):
             unsaid["v_reset"] = getattr(node, "v_reset", None)
-    if getattr(node, "spikes", "binary") != "binary":
+    if getattr(node, "spikes", c.spikes) != c.spikes:
         unsaid["spikes"] = getattr(node, "spikes", None)
-    if getattr(node, "v_min", None) is not None:
-        unsaid["v_min"] = getattr(node, "v_min", None)
+    v_min = getattr(node, "v_min", None)
+    floored = node.primitive in c.floors and v_min is not None
+    if v_min is not None and not (floored and (v_min == -node.parameters()["v_threshold"]).all()):
+        unsaid["v_min"] = v_min
     return unsaid

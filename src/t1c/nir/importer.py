@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import difflib
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -12,7 +11,7 @@ import numpy as np
 from t1c import ir
 from t1c.ir.errors import GraphError, NodeError, Problem, T1CError
 from t1c.ir.fields import show
-from t1c.ir.hdf5_layout import numbers
+from t1c.ir.guess import did_you_mean
 from t1c.ir.metadata import Metadata
 from t1c.ir.shapes import as_shape
 from t1c.ir.topology import Edge, Topology
@@ -24,6 +23,7 @@ from .primitives import PRIMITIVES
 from .raw import NirGraph, NirNode
 from .settle import STAMP
 from .shapes import arriving_shapes, own_rank
+from .suspicion import reset_by_subtraction
 
 Problems = list[Problem]
 
@@ -53,7 +53,7 @@ class Importer:
         graph = self._graph(raw, "", list(feedback))
         if graph is None or self.problems:
             raise GraphError(self.problems, "the NIR graph cannot be imported")
-        if not self.c.reset and _reset_by_subtraction(raw):
+        if not self.c.reset and reset_by_subtraction(raw):
             self.remarks.append(
                 f"The file is of NIR {raw.version or '0.1'}, whose neurons reset by subtraction. A "
                 "missing v_reset is read as 0, as nir does now; pass reset='subtract' for what was "
@@ -284,16 +284,6 @@ class _Placed:
         return True
 
 
-def _reset_by_subtraction(raw: NirGraph) -> bool:
-    """Whether NIR meant so when the graph was written: it had no v_reset before 1.0.6."""
-    try:
-        old = numbers(raw.version) < (1, 0, 6)
-    except ValueError:
-        return False
-    firing = [n for _, n in raw.walk() if n.type in ("IF", "LIF", "CubaLIF")]
-    return old and any("v_reset" not in node.fields for node in firing)
-
-
 def _between(nodes: Mapping[str, ir.Node], edges: Iterable[Edge]) -> list[Edge]:
     """The edges whose ends exist; the graph will name the others."""
     return [(a, b) for a, b in edges if a in nodes and b in nodes]
@@ -315,12 +305,11 @@ def _border(raw: NirNode) -> dict[str, Any]:
 
 
 def _unknown(kind: str, where: str) -> Problem:
-    near = difflib.get_close_matches(kind, [*PRIMITIVES, "NIRGraph"], n=2)
-    guess = f"Did you mean {' or '.join(near)}? " if near else ""
+    known = [*PRIMITIVES, "NIRGraph"]
     return Problem(
         f"unknown NIR type {show(kind)}",
-        f"one of {', '.join([*PRIMITIVES, 'NIRGraph'])}",
-        f"{guess}Export without it.",
+        f"one of {', '.join(known)}",
+        did_you_mean(kind, known, "Export without it.", written=str),
         where,
         "type",
     )

@@ -1,4 +1,4 @@
-"""What an export could not say in NIR."""
+"""What an export could not say in NIR, and what it said otherwise for a reader."""
 
 from __future__ import annotations
 
@@ -24,13 +24,37 @@ class Loss:
 
 
 @dataclass(frozen=True)
+class Change:
+    """One thing that is written otherwise than the graph has it, so that a reader gives the same.
+
+    Attributes:
+        where: the node, such as ``node 'bn' (BatchNorm2d)``.
+        what: what was made of it.
+    """
+
+    where: str
+    what: str
+
+    def __str__(self) -> str:
+        return f"{self.where}: {self.what}"
+
+
+@dataclass(frozen=True)
 class LossReport:
     """All that an export could not say in NIR; empty, and false, if NIR says it all.
 
-    What is listed stands in the metadata of the written graph, from where t1c reads it back.
+    Attributes:
+        losses: they stand in the metadata of the written graph, from where t1c reads them back.
+        changes: of a file for a named reader, what is written otherwise so that it gives the same
+            spikes there.
+        call: of a file for a named reader, how it is read there.
+        remarks: of a file for a named reader, what has to be known to get the same spikes.
     """
 
     losses: tuple[Loss, ...] = ()
+    changes: tuple[Change, ...] = ()
+    call: str = ""
+    remarks: tuple[str, ...] = ()
 
     def __bool__(self) -> bool:
         return bool(self.losses)
@@ -39,6 +63,9 @@ class LossReport:
         return len(self.losses)
 
     def __str__(self) -> str:
+        if self.call:
+            told = [f"Read it there with {self.call}", *self.remarks, *map(str, self.changes)]
+            return "\n".join(told)
         if not self.losses:
             return "Nothing was lost: NIR says all that the graph says."
         listed = "\n".join(f"  {i}. {loss}" for i, loss in enumerate(self.losses, 1))

@@ -25,18 +25,57 @@ def raw_of(graph: Any) -> NirGraph:
     Arrays may be those of another library (torch), as some producers leave them.
 
     Raises:
-        InputError: it is not a graph of the nir package.
+        InputError: it is not a graph of the nir package, or holds what is no node of it.
     """
     if not (isinstance(getattr(graph, "nodes", None), Mapping) and hasattr(graph, "edges")):
         raise InputError(
             Problem(show(graph), "a nir.NIRGraph", "Read files with t1c.nir.read(path).")
         )
+    strange = [
+        Problem(
+            _told(node),
+            "a node of the nir package",
+            _remedy(node),
+            f"node {str(name)!r}",
+        )
+        for name, node in graph.nodes.items()
+        if not _is_node(node)
+    ]
+    if strange:
+        raise InputError(strange, "the graph holds what is no node of NIR")
     nodes = {
         str(name): raw_of(node) if type(node).__name__ == "NIRGraph" else _raw_node(node)
         for name, node in graph.nodes.items()
     }
     edges = [(str(source), str(target)) for source, target in graph.edges]
     return NirGraph(nodes, edges, _plain(_metadata(graph)))
+
+
+def _is_node(node: Any) -> bool:
+    """Whether it is an instance of a class that declares fields, as all of NIR's do."""
+    return dataclasses.is_dataclass(node) and not isinstance(node, type)
+
+
+def _told(node: Any) -> str:
+    if node is None:
+        return "None"
+    module = type(node).__module__
+    return f"a {module}.{type(node).__qualname__}" if _is_module(node) else show(node)
+
+
+def _is_module(node: Any) -> bool:
+    return hasattr(node, "state_dict") and callable(getattr(node, "forward", None))
+
+
+def _remedy(node: Any) -> str:
+    if _is_module(node):
+        return (
+            "Export the model with its framework's own exporter, or with t1c.bridge.to_ir, which "
+            "takes torch modules."
+        )
+    if node is None:
+        return "The exporter had no word for it, and left it out: replace the layer, or add a node."
+    return "Replace it with a node, such as nir.Affine."
 
 
 def _raw_node(node: Any) -> NirNode:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -19,7 +20,7 @@ from .conventions import (
     checked_dt,
     checked_word,
 )
-from .dialects import DIALECTS, Dialect
+from .dialects import DIALECTS, Habits
 from .raw import NirGraph, NirNode
 from .recognise import recognise
 
@@ -28,7 +29,7 @@ logger = logging.getLogger(__name__)
 STAMP = "t1c"
 """Where t1c notes in a NIR graph's metadata what NIR has no field for: its dt, among others."""
 
-PLAIN = Dialect(name="", dt=None, units="s")
+PLAIN = Habits(name="", dt=None, units="s")
 """NIR as NIR defines it."""
 
 
@@ -45,13 +46,18 @@ def settle(
     Raises:
         ConventionError: a word is unknown, no dt is known, or 'auto' cannot tell.
     """
-    habits, remarks = _habits(raw, dialect)
     if integrator is not None:
         integrator = checked_word("integrator", integrator, INTEGRATORS)
     if reset is not None:
         reset = checked_word("reset", reset, RESETS)
+    if dialect is not None:
+        checked_word("dialect", dialect, (*DIALECTS, "auto"))
     stamp = raw.metadata.get(STAMP)
     noted = stamp.get("dt") if isinstance(stamp, Mapping) else None
+    written_for = stamp.get("reader") if isinstance(stamp, Mapping) else None
+    if written_for in DIALECTS and dialect in (None, "auto", written_for):
+        return _for_its_reader(written_for, noted, dt, reset, integrator)
+    habits, remarks = _habits(raw, dialect)
     step = dt if dt is not None else habits.dt if habits.dt is not None else noted
     if step is None and habits.name == "rockpool":
         step = rockpool_dt(raw)
@@ -76,15 +82,30 @@ def settle(
         gains=habits.gains,
         tau_unit=unit,
         leading=habits.leading,
+        ignores_v_reset=habits.ignores_v_reset,
         dialect=habits.name,
         remarks=tuple(remarks),
     )
 
 
-def _habits(raw: NirGraph, dialect: str | None) -> tuple[Dialect, list[str]]:
+def _for_its_reader(
+    name: str, noted: Any, dt: float | None, reset: str | None, integrator: str | None
+) -> Conventions:
+    """The conventions of a file that t1c wrote for a reader: what that reader runs."""
+    step = checked_dt(dt if dt is not None else noted)
+    c = DIALECTS[name].reader.conventions(name, step)
+    remark = f"The file was written for the importer of {name}, and is read as that does."
+    return dataclasses.replace(
+        c,
+        integrator=integrator or c.integrator,
+        reset=("" if reset == "value" else reset) if reset is not None else c.reset,
+        remarks=(remark,),
+    )
+
+
+def _habits(raw: NirGraph, dialect: str | None) -> tuple[Habits, list[str]]:
     if dialect is None:
         return PLAIN, []
-    checked_word("dialect", dialect, (*DIALECTS, "auto"))
     if dialect != "auto":
         return DIALECTS[dialect], []
     name, why = recognise(raw)

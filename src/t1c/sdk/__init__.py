@@ -12,11 +12,20 @@ from .change.prune_disconnected import prune_disconnected
 from .compare.changes import FieldChange, NodeChange, compare_nodes
 from .compare.fingerprint import fingerprint_graph
 from .compare.graphs import GraphComparison, assert_graphs_equal, compare_graphs
-from .compare.lint.lint_graph import Finding, LintReport, LintRules, lint_graph, list_lint_rules
+from .compare.lint.lint_graph import (
+    Finding,
+    FindingGroup,
+    LintReport,
+    LintRules,
+    lint_graph,
+    list_lint_rules,
+)
 from .compare.stamp import FingerprintCheck, Stamp, get_stamp, stamp_graph, verify_fingerprint
 from .convert import ConvertReport, convert
 from .hash_file import FileFingerprint, hash_file
 from .info import FileInfo, file_info
+from .integers.quantize import quantize
+from .integers.report import QuantizationReport, QuantizedNode, quantization_report
 from .measure import (
     TABLES,
     EnergyEstimate,
@@ -30,6 +39,7 @@ from .measure import (
     NodeOperations,
     Profile,
     Setting,
+    SilentNode,
     Summary,
     analyze_graph,
     analyze_node,
@@ -80,6 +90,7 @@ __all__ = [
     "FileInfo",
     "FileRun",
     "Finding",
+    "FindingGroup",
     "FingerprintCheck",
     "GraphAnalysis",
     "GraphComparison",
@@ -103,6 +114,8 @@ __all__ = [
     "PrimitiveInfo",
     "PrimitiveList",
     "Profile",
+    "QuantizationReport",
+    "QuantizedNode",
     "Report",
     "RunReport",
     "RunResult",
@@ -110,6 +123,7 @@ __all__ = [
     "RunsReport",
     "Samples",
     "Setting",
+    "SilentNode",
     "Source",
     "Stamp",
     "StampReport",
@@ -152,6 +166,8 @@ __all__ = [
     "node_infos",
     "profile_graph",
     "prune_disconnected",
+    "quantization_report",
+    "quantize",
     "read_data",
     "read_samples",
     "record",

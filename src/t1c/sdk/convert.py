@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from t1c import ir, nir
 from t1c.ir.errors import InputError, Problem
 from t1c.ir.metadata import Metadata
 from t1c.nir.conventions import KEY
+from t1c.nir.repairs import checked
 
 from .report import Facts, Part, Report
 
@@ -27,6 +29,8 @@ class ConvertReport(Report):
         nodes: how many nodes the graph has; a nested graph counts as one.
         conventions: how a NIR file was read: dt, integrator, reset, dialect, remarks; or {}.
         losses: what readers of the target other than t1c will not see, one line each.
+        changes: of a file for a named reader, what is written otherwise than the graph has it.
+        call: of a file for a named reader, how it is read there.
     """
 
     source: str
@@ -34,12 +38,16 @@ class ConvertReport(Report):
     nodes: int
     conventions: Metadata
     losses: tuple[str, ...]
+    changes: tuple[str, ...] = ()
+    call: str = ""
 
     def parts(self) -> list[Part]:
         """What became what, how it was read, and what was lost."""
         told: list[Part] = [f"{self.source} -> {self.target}: {self.nodes} nodes"]
         facts = [(key, str(value)) for key, value in self.conventions.items()]
         facts += [("lost", loss) for loss in self.losses]
+        facts += [("read it with", self.call)] * bool(self.call)
+        facts += [("changed", change) for change in self.changes]
         return [*told, Facts(tuple(facts))] if facts else told
 
 
@@ -51,6 +59,7 @@ def convert(
     reset: str | None = None,
     integrator: str | None = None,
     dialect: str | None = None,
+    repair: Iterable[str] = (),
     lossy: bool = False,
     allow_nonfinite: bool = False,
 ) -> ConvertReport:
@@ -62,12 +71,14 @@ def convert(
         dt: seconds in one step, where one of the files is NIR and does not know it.
         reset: as of ``t1c.nir.read``.
         integrator: as of ``t1c.nir.read``.
-        dialect: as of ``t1c.nir.read``.
+        dialect: as of ``t1c.nir.read`` where the source is NIR, and else as of
+            ``t1c.nir.write``: for whose importer to write.
+        repair: as of ``t1c.nir.read``: what is wrong with the source and to be mended, by name.
         lossy: keep what NIR cannot say in its metadata, as of ``t1c.nir.write``.
         allow_nonfinite: accept NaN and infinite parameters.
 
     Raises:
-        InputError: a suffix is neither, or an option has nothing to act on.
+        InputError: a suffix is neither, or an option or a repair has nothing to act on.
         ConventionError: dt is not known.
         UnsupportedError: NIR cannot say all of the graph.
         T1CFormatError, GraphError: the source is not valid.
@@ -76,20 +87,29 @@ def convert(
         >>> convert("model.nir", "model.t1c", dt=1e-4)  # doctest: +SKIP
     """
     kinds = [_suffix(path) for path in (source, target)]
-    options: dict[str, Any] = {"reset": reset, "integrator": integrator, "dialect": dialect}
+    options: dict[str, Any] = {"reset": reset, "integrator": integrator}
+    options |= {"repair": checked(repair)} if repair else {}
     if kinds[0] == ".nir":
-        graph = nir.read(source, dt=dt, allow_nonfinite=allow_nonfinite, **options)
+        graph = nir.read(source, dt=dt, dialect=dialect, allow_nonfinite=allow_nonfinite, **options)
     else:
         _refuse({name: value for name, value in options.items() if value is not None}, kinds[0])
         graph = ir.read(source, allow_nonfinite=allow_nonfinite)
     losses = nir.LossReport()
     if kinds[1] == ".nir":
         # What came from NIR knows its dt; a dt to read it by is not one to change it to.
-        losses = nir.write(target, graph, None if kinds[0] == ".nir" else dt, lossy=lossy)
+        came = kinds[0] == ".nir"
+        losses = nir.write(
+            target,
+            graph,
+            None if came else dt,
+            lossy=lossy,
+            dialect=None if came else dialect,
+        )
     else:
         _refuse({"lossy": lossy} if lossy else {}, kinds[1])
         if kinds[0] == ".t1c":
-            _refuse({"dt": dt} if dt is not None else {}, kinds[1])
+            given = {"dt": dt, "dialect": dialect}
+            _refuse({n: v for n, v in given.items() if v is not None}, kinds[1])
         ir.write(target, graph)
     record = graph.metadata.get(KEY, {}) if kinds[0] == ".nir" else {}
     return ConvertReport(
@@ -98,6 +118,8 @@ def convert(
         nodes=len(graph.nodes),
         conventions={k: v for k, v in record.items() if k not in ("metadata", "stamp")},
         losses=tuple(map(str, losses.losses)),
+        changes=(*losses.remarks, *map(str, losses.changes)),
+        call=losses.call,
     )
 
 

@@ -16,10 +16,15 @@ from t1c.ir.topology import Edge
 
 from .jsonable import jsonable
 from .measure.costs import seconds_in_step
-from .measure.neurons import NeuronSettings, neuron_settings
+from .measure.neurons import NeuronSettings, neuron_settings, stated_settings
 from .nodes import NodeInfo, node_infos
 from .numbers import format_bytes
 from .report import Facts, Part, Report, Table
+
+TIMELESS = (
+    "The file does not say how long a step is: times are told in seconds, as it has them. "
+    "With dt=1e-4 (--dt 100us) they are told in steps; whatever runs it needs that."
+)
 
 
 @dataclass(frozen=True, repr=False)
@@ -37,6 +42,10 @@ class FileInfo(Report):
         neurons: what neurons, Thresholds and Delays are set to, by name; those of a nested graph
             ``g`` are named ``g/node``.
         metadata: the graph's notes.
+        dt: seconds in one step; None where nothing says it.
+        in_steps: times and delays count steps; if not, the file is a NIR file that does not say
+            its step, ``neurons`` holds what it says itself, times in seconds, and ``state`` counts
+            a delay as one step.
     """
 
     file: str
@@ -47,6 +56,8 @@ class FileInfo(Report):
     edges: int
     neurons: dict[str, NeuronSettings]
     metadata: Metadata
+    dt: float | None = None
+    in_steps: bool = True
 
     @property
     def parameters(self) -> int:
@@ -78,6 +89,9 @@ class FileInfo(Report):
         if self.neurons:
             rows = tuple((name, neuron.text) for name, neuron in self.neurons.items())
             told.append(Table(("neuron", "set to"), rows))
+        if not self.in_steps:
+            names = {s.name for neuron in self.neurons.values() for s in neuron.settings}
+            told.append(TIMELESS + " State counts each delay as one step." * ("delay" in names))
         if self.feedback:
             edges = "\n".join(f"{source} -> {target}" for source, target in self.feedback)
             told.append(f"Feedback, one step late (t-1)\n{edges}")
@@ -115,8 +129,9 @@ class FileInfo(Report):
         objects with the attributes of ``NodeInfo``; ``sources`` holds objects with ``node`` and
         ``feedback``), ``edges``, ``neurons`` (an object by name), ``parameters``, ``bytes``,
         ``state`` (totals), ``feedback`` (pairs of names) and ``metadata``. Shapes and arrays are
-        lists; numbers that are not finite are text such as ``"nan"``. Keys may be added in later
-        versions, none will change its meaning.
+        lists; numbers that are not finite are text such as ``"nan"``. ``dt`` and ``in_steps``
+        say what times are told in. Keys may be added in later versions, none will change its
+        meaning.
         """
         totals = {"parameters": self.parameters, "bytes": self.bytes, "state": self.state}
         everything = {**asdict(self), **totals, "feedback": self.feedback}
@@ -132,21 +147,30 @@ def file_info(
 
     Args:
         path: the file.
-        dt: seconds in one step, for a ``.nir`` file that does not say it.
+        dt: seconds in one step, for a ``.nir`` file that does not say it; without, times are told
+            in seconds, as the file has them.
         allow_nonfinite: accept NaN and infinite parameters.
 
     Raises:
         FileNotFoundError: there is no such file.
         T1CFormatError: it is neither, or is damaged.
-        ConventionError: its dt is not known.
         GraphError: its nodes and edges do not make a valid graph.
 
     Example:
         >>> file_info("model.t1c").parameters  # doctest: +SKIP
         6102
     """
-    graph = nir.read_graph(path, dt, allow_nonfinite=allow_nonfinite)
-    of_nir = nir.is_nir(path)
+    of_nir, in_steps = nir.is_nir(path), True
+    try:
+        graph = nir.read_graph(path, dt, allow_nonfinite=allow_nonfinite)
+        seconds = _step(graph, dt)
+        neurons = dict(_neurons(graph, seconds))
+    except nir.ConventionError as error:
+        if dt is not None or [problem.field for problem in error.problems] != ["dt"]:
+            raise
+        found = nir.read_timeless(path, allow_nonfinite=allow_nonfinite)
+        graph, seconds, in_steps = found.graph, None, False
+        neurons = {name: stated_settings(fields) for name, fields in found.stated.items()}
     return FileInfo(
         file=os.fspath(path),
         format="nir" if of_nir else "t1c",
@@ -154,8 +178,10 @@ def file_info(
         file_bytes=Path(path).stat().st_size,
         nodes=node_infos(graph),
         edges=len(graph.edges),
-        neurons=dict(_neurons(graph, _step(graph, dt))),
+        neurons=neurons,
         metadata=graph.metadata,
+        dt=seconds,
+        in_steps=in_steps,
     )
 
 

@@ -7,7 +7,9 @@ import inspect
 from typing import Any
 
 from t1c import ir
+from t1c.ir.errors import Problem
 from t1c.ir.fields import show
+from t1c.ir.guess import did_you_mean
 
 from .report import Facts, Part, Report, Table
 
@@ -108,7 +110,16 @@ def describe_primitive(name: str) -> PrimitiveInfo:
         >>> describe_primitive("LIF").state
         ('v',)
     """
-    primitive = ir.str_to_node(name)
+    try:
+        primitive = ir.str_to_node(name)
+    except ir.UnknownPrimitiveError:
+        raise ir.UnknownPrimitiveError(
+            Problem(
+                f"there is no primitive {name!r}",
+                "one of ir.list_primitives()",
+                did_you_mean(name, ir.list_primitives(), written=str),
+            )
+        ) from None
     defaults = {f.name: f for f in dataclasses.fields(primitive)}
     return PrimitiveInfo(
         name=name,

@@ -28,6 +28,7 @@ from .recordings import DATA_SUFFIXES, read_data
 from .report import Facts, Part, Report, Table
 from .run_report import Stage, StrPath, format_duration, refuse_to_replace, write_results
 from .runner import DType, Runner, RunResult, import_bridge
+from .samples import held_otherwise
 
 
 @dataclass(frozen=True)
@@ -40,6 +41,7 @@ class FileRun:
         status: 'done' in this run, 'finished' in an earlier one, or 'failed'.
         samples, steps, correct, seconds: as of ``RunResult``; None where not known.
         error: why it failed.
+        notes: as of ``RunReport``.
     """
 
     data: str
@@ -50,6 +52,7 @@ class FileRun:
     correct: int | None = None
     seconds: float | None = None
     error: str = ""
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, repr=False)
@@ -116,6 +119,8 @@ class RunsReport(Report):
             facts[0] = ("files", f"{facts[0][1]}, {len(failed):,} failed")
         if self.accuracy is not None:
             facts.insert(1, ("accuracy", f"{self.accuracy:.2%}"))
+        notes = dict.fromkeys(note for file in self.files for note in file.notes)
+        facts += (("note", note) for note in notes)
         return [*told, Facts(tuple(facts))]
 
 
@@ -226,7 +231,10 @@ def run_files(
         compiling += result.compiling
         _write(target, result, record)
         counts = (result.samples, result.steps, result.correct)
-        entries.append(FileRun(str(path), str(target), "done", *counts, result.seconds))
+        notes = held_otherwise(graph, samples)
+        entries.append(
+            FileRun(str(path), str(target), "done", *counts, result.seconds, notes=notes)
+        )
     tell(len(files), len(files))
     return RunsReport(os.fspath(model), os.fspath(folder), dtype, tuple(entries), compiling)
 

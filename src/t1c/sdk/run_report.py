@@ -20,6 +20,7 @@ from .jsonable import jsonable
 from .recordings import read_data
 from .report import Facts, Part, Report
 from .runner import DType, Runner, RunResult, import_bridge
+from .samples import held_otherwise
 
 StrPath = str | os.PathLike[str]
 Stage = Callable[[str], object]
@@ -38,6 +39,8 @@ class RunReport(Report):
         dtype: of the arithmetic.
         result: the results themselves.
         loading: how many seconds it took to load PyTorch and the two files.
+        notes: what was done though one might expect something else: sequences for Inputs that
+            hold one value.
     """
 
     model: str
@@ -47,6 +50,7 @@ class RunReport(Report):
     dtype: DType
     result: RunResult
     loading: float = 0.0
+    notes: tuple[str, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         """The report as JSON can hold it.
@@ -56,8 +60,8 @@ class RunReport(Report):
         ``compiling_seconds`` (before that), ``mean_output`` (an object by
         Output name: mean per step and neuron, or per neuron at the last step if it is final),
         ``correct`` and ``accuracy`` (null without labels)
-        and ``arrays`` (an object: name in the results -> shape). Keys may be added in later
-        versions, none will change its meaning.
+        ``arrays`` (an object: name in the results -> shape) and ``notes``. Keys may be added in
+        later versions, none will change its meaning.
         """
         result = self.result
         plain: dict[str, Any] = jsonable(
@@ -77,6 +81,7 @@ class RunReport(Report):
                 "correct": result.correct,
                 "accuracy": result.accuracy,
                 "arrays": {name: array.shape for name, array in result.arrays().items()},
+                "notes": self.notes,
             }
         )
         return plain
@@ -98,6 +103,7 @@ class RunReport(Report):
         facts += [
             ("mean output", f"{_means(result)} {_per(result)}"),
             ("results", f"{self.results}: {arrays}"),
+            *(("note", note) for note in self.notes),
         ]
         return [Facts(tuple(facts))]
 
@@ -189,7 +195,14 @@ def run_file(
         at("writing")
         write_results(temporary, result)
     return RunReport(
-        os.fspath(model), os.fspath(data), str(target), batch_size, dtype, result, loading
+        model=os.fspath(model),
+        data=os.fspath(data),
+        results=str(target),
+        batch_size=batch_size,
+        dtype=dtype,
+        result=result,
+        loading=loading,
+        notes=held_otherwise(graph, samples),
     )
 
 

@@ -342,9 +342,10 @@ def _check_labels(graph: ir.Graph, samples: Samples) -> None:
     (classes,) = choices.values()
     wrong = samples.labels[(samples.labels < 0) | (samples.labels >= classes)]
     if len(wrong):
+        more = f" (and {len(wrong) - 1} more like it)" if len(wrong) > 1 else ""
         raise InputError(
             Problem(
-                f"the label {wrong[0]} (and {len(wrong) - 1} more like it)",
+                f"the label {wrong[0]}{more}",
                 f"classes from 0 to {classes - 1}, as many as the output has neurons",
                 where="labels",
             )

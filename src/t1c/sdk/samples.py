@@ -79,7 +79,9 @@ def read_samples(
             or shape, or nothing says how many steps to take.
 
     Warns:
-        UserWarning: ``y`` or ``labels`` is there but cannot be labels, and is left alone.
+        UserWarning: ``y`` or ``labels`` is there but cannot be labels, and is left alone; or an
+            Input that holds one value is given a sequence of one step, and nothing says that this
+            is meant (``steps=1``).
     """
     with _opened(path) as file:
         keys = _input_keys(file, graph, str(path))
@@ -90,6 +92,8 @@ def read_samples(
             return _read(file, "steps") if "steps" in file.files else None
 
         inputs = _over_time(arrays, where, graph, steps, stated)
+        if steps is None:
+            _warn_of_single_steps(graph, inputs, where)
         label_key = next((key for key in LABEL_NAMES if key in file.files), None)
         labels = None if label_key is None else _labels(file, label_key)
     count = _count({keys[name]: array.shape[1] for name, array in inputs.items()})
@@ -148,6 +152,34 @@ def as_samples(
     given = _over_time(arrays, where, graph, steps, lambda: None)
     _count({name: array.shape[1] for name, array in given.items()})
     return Samples(given, labels)
+
+
+def held_otherwise(graph: ir.Graph, samples: Samples) -> tuple[str, ...]:
+    """A line for each Input that could hold one value and was given a sequence, which is taken.
+
+    Args:
+        graph: what is run.
+        samples: what on; what stands still over time is a view of one step.
+    """
+    return tuple(
+        f"{name!r} holds one value for {node.hold} steps; here it is given a sequence of "
+        f"{samples.steps}, which is taken as it is"
+        for name, node in graph.inputs().items()
+        if node.hold is not None and samples.inputs[name].strides[0]
+    )
+
+
+def _warn_of_single_steps(graph: ir.Graph, inputs: dict[str, Array], where: dict[str, str]) -> None:
+    """Warn of what is likely a value with an axis of time too many: it is seen once, not held."""
+    for name, node in graph.inputs().items():
+        moving = len(inputs[name]) == 1 and inputs[name].strides[0]
+        if node.hold is not None and node.hold > 1 and moving:
+            warnings.warn(
+                f"{where[name]} is a sequence of one step, and input {name!r} holds one value for "
+                f"{node.hold} steps; it runs for one step. To have it held, save it without the "
+                "axis of time (x[0]); steps=1 (--steps 1) says that one step is meant",
+                stacklevel=4,
+            )
 
 
 def _over_time(

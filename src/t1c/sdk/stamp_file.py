@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from t1c import ir, nir
 
 from .compare.stamp import Stamp, get_stamp, stamp_graph
+from .numbers import format_bytes
 from .report import Facts, Part, Report
 
 
@@ -19,16 +20,30 @@ class StampReport(Report):
         source: the file that was read.
         target: the file that was written.
         stamp: what stands in it now.
+        before: the stamp that stood in the source; None if it had none.
+        in_place: the target is the source, which was replaced.
+        target_bytes: the size of the target on disk.
     """
 
     source: str
     target: str
     stamp: Stamp
+    before: Stamp | None
+    in_place: bool
+    target_bytes: int
 
     def parts(self) -> list[Part]:
-        """The file and its two fingerprints."""
-        pairs = (("stamped", self.target), ("full", self.stamp.full))
-        return [Facts((*pairs, ("structure", self.stamp.structure)))]
+        """The file that was written, what stamp there was, and the two fingerprints."""
+        size = format_bytes(self.target_bytes)
+        where = f"in place of the file that was there, {size}" if self.in_place else size
+        known = {None: "no stamp", self.stamp: "the same stamp"}.get(self.before, "another stamp")
+        pairs = (
+            ("written", f"{self.target} ({where})"),
+            ("before", known),
+            ("full", self.stamp.full),
+            ("structure", self.stamp.structure),
+        )
+        return [Facts(pairs)]
 
 
 def stamp_file(
@@ -53,11 +68,20 @@ def stamp_file(
         >>> stamp_file("model.t1c").stamp.full  # doctest: +SKIP
     """
     target = source if target is None else target
-    stamped = stamp_graph(nir.read_graph(source, dt))
+    in_place = os.path.realpath(source) == os.path.realpath(target)
+    graph = nir.read_graph(source, dt)
+    stamped = stamp_graph(graph)
     if nir.is_nir(target):
         nir.write(target, stamped, dt)
     else:
         ir.write(target, stamped)
     stamp = get_stamp(stamped)
     assert stamp is not None
-    return StampReport(os.fspath(source), os.fspath(target), stamp)
+    return StampReport(
+        source=os.fspath(source),
+        target=os.fspath(target),
+        stamp=stamp,
+        before=get_stamp(graph),
+        in_place=in_place,
+        target_bytes=os.path.getsize(target),
+    )

@@ -10,6 +10,7 @@ import numpy as np
 
 from t1c.ir import InputError
 from t1c.ir.errors import Problem
+from t1c.ir.guess import did_you_mean
 
 Activity = Mapping[str, Any]
 """Name of a node -> what it gave: an array (T, ...), or what NumPy makes one of."""
@@ -38,7 +39,7 @@ def levels(activity: Activity, names: Collection[str]) -> dict[str, Any]:
                 Problem(
                     f"there is no node {name!r}",
                     "names of the graph's nodes",
-                    "A node n of a nested graph g is named g/n.",
+                    did_you_mean(name, number, "A node n of a nested graph g is named g/n."),
                     field="activity",
                 )
             )

@@ -17,6 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from t1c.ir.errors import InputError, Problem
+from t1c.ir.guess import did_you_mean
 
 from .arrivals import reached, state_of
 from .input_checks import Inputs
@@ -217,6 +218,6 @@ def _unknown(name: str, known: dict[str, Place]) -> Problem:
     return Problem(
         f"there is nothing of the name {name!r} to record",
         f"the name of a node, or of a state variable: {listed}",
-        "What reaches a node is its name with '.input'.",
+        did_you_mean(name, known, "What reaches a node is its name with '.input'."),
         field="record",
     )

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from t1c import ir
 from t1c.ir.errors import ShapeError
-from t1c.ir.primitives.neuron import PLAIN, Neuron, SpikingNeuron, parameter_shape
+from t1c.ir.primitives.neuron import Neuron, SpikingNeuron, parameter_shape, plain
 
 from ..engine.kernels.neuron import scan, states
 from ..engine.kernels.observed import is_observed
@@ -88,10 +88,9 @@ class NeuronModule(ScannedModule):
         self, features: torch.Size, dtype: torch.dtype, device: torch.device
     ) -> Coefficients:
         p = {name: self._over(name, tuple(features)) for name in self.exact}
-        plain = {name: p[name] for name in PLAIN if name in p}
+        kept = plain(p, self.reset_mode)
         return {
-            name: value.to(device, dtype)
-            for name, value in (self.node_type.fold(p) | plain).items()
+            name: value.to(device, dtype) for name, value in (self.node_type.fold(p) | kept).items()
         }
 
     def learn(self, names: Sequence[str], dtype: torch.dtype) -> None:
@@ -200,7 +199,7 @@ class LIFModule(NeuronModule):
         v_leak: leak potential.
         v_threshold: firing threshold.
         v_reset: value to reset to; given alone it means ``reset='value'``.
-        reset: 'zero', 'value', 'subtract', 'none', 'hold' or 'carry'; see ``ir.LIF``.
+        reset: 'zero', 'value', 'subtract', 'lower', 'none', 'hold' or 'carry'; see ``ir.LIF``.
         reset_delay: apply a reset at the start of the next step.
         fires_at: 'ge' or 'gt'.
         spikes: 'binary' or 'multiple'.

@@ -160,24 +160,26 @@ def _differing(side: ExecutorSide, other: Side) -> dict[str, dict[str, tuple[Ten
 
 
 def value_changes(side: ExecutorSide, other: Side) -> Iterator[Change]:
-    """A reset to the value that the other side's neurons jump to, where these have none."""
-    found = {}
+    """A reset by the value that the other side's neurons have for it, where these have none."""
+    found: dict[str, tuple[str, Tensor]] = {}
     for name in side.neurons():
         mine, theirs = side.executor.node(name), other.module(name)
         if isinstance(mine, NeuronModule) and isinstance(theirs, NeuronModule):
-            value = theirs.v_reset if theirs.reset_mode == "value" else None
-            if isinstance(value, Tensor) and mine.reset_mode != "value":
-                found[name] = value
+            mode = str(theirs.reset_mode)
+            value = theirs.v_reset if mode in ("value", "lower") else None
+            if isinstance(value, Tensor) and mine.reset_mode != mode:
+                found[name] = mode, value
     if not found:
         return
 
     def apply(executor: GraphExecutor) -> None:
-        for name, value in found.items():
-            _replace(executor, name, {"reset": "value", "v_reset": value})
+        for name, (mode, value) in found.items():
+            _replace(executor, name, {"reset": mode, "v_reset": value})
 
     nodes = tuple(found)
     old = _options(side.executor.node(nodes[0]))["reset"]
-    new = f"{_named(nodes)} had reset='value', v_reset={_brief(next(iter(found.values())))}"
+    mode, value = next(iter(found.values()))
+    new = f"{_named(nodes)} had reset={mode!r}, v_reset={_brief(value)}"
     yield Change("reset", nodes, 1, new, f"reset={old!r}", apply)
 
 

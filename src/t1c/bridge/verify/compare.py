@@ -46,8 +46,8 @@ class Place:
         step, node, sample: where. ``node`` is an output's name if ``is_output``.
         rank: orders the nodes; a node comes after those it needs.
         is_output: no node that both sides show differs yet, but an output does.
-        what: 'spike' (of a node that sends only 0 and 1, or of a neuron that sends several at
-            once), 'value' or 'potential'.
+        what: 'spike' (of a neuron that fires or a Threshold, on either side, or of an output that
+            passes them on), 'value' (of any other node) or 'potential'.
         elements: which features differ, a boolean tensor (*features).
     """
 
@@ -65,7 +65,8 @@ class Comparison:
     """All that was compared.
 
     Attributes:
-        outputs, spikes, values, potentials: the counts; spikes and values are those of nodes.
+        outputs, spikes, values, potentials: the counts; spikes and values are those of nodes that
+            fire and of all others.
         nodes: the nodes that both sides show, in order.
         places: where each differing sample first parts, the earliest first.
     """
@@ -109,8 +110,7 @@ def compare(a: Trace, b: Trace, tolerance: float, order: Sequence[str]) -> Compa
     for node in nodes:
         mine, theirs = a.potentials.get(node), b.potentials.get(node)
         mask, count = _differing(a.values[node], b.values[node], tolerance)
-        neuron = node in a.thresholds or node in b.thresholds
-        fires = all(_fires(side.values[node], neuron) for side in (a, b))
+        fires = node in a.fired or node in b.fired
         spikes, values = (spikes + count, values) if fires else (spikes, values + count)
         masks.append(_Mask(node, False, "spike" if fires else "value", mask))
         if mine is not None and theirs is not None and mine.shape == theirs.shape:
@@ -120,7 +120,7 @@ def compare(a: Trace, b: Trace, tolerance: float, order: Sequence[str]) -> Compa
     for name, (mine, theirs) in pairs.items():
         mask, count = _differing(mine, theirs, tolerance)
         outputs += count
-        kind = "spike" if all(_fires(side, False) for side in (mine, theirs)) else "value"
+        kind = "spike" if name in a.spiking | b.spiking else "value"
         masks.append(_Mask(name, True, kind, mask, a.last.get(name, 0)))
     return Comparison(outputs, spikes, values, potentials, tuple(nodes), _places(masks))
 
@@ -163,13 +163,6 @@ def _differing(a: Tensor, b: Tensor, tolerance: float) -> tuple[Tensor, Count]:
     mask = ~(apart <= tolerance * scale)
     largest = float(apart.max()) if apart.numel() else 0.0
     return mask, Count(mask.numel(), int(mask.sum()), largest)
-
-
-def _fires(value: Tensor, neuron: bool) -> bool:
-    """Whether all values are spikes: 0 and 1, of a neuron with a threshold any number of them."""
-    if neuron:
-        return bool(((value >= 0) & (value == value.floor())).all())
-    return bool(((value == 0) | (value == 1)).all())
 
 
 @dataclass(frozen=True)

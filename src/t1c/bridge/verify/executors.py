@@ -102,6 +102,7 @@ class ExecutorSide:
             fired={
                 name: bool(values[name].any()) for name in executor.plan.order if name in spiking
             },
+            spiking=frozenset(o for o in executor.plan.outputs if self.origin(o) in spiking),
         )
 
     @torch.no_grad()

@@ -31,8 +31,8 @@ class Parting:
             batch, and the index of the neuron in the node.
         is_output: ``node`` is the name of an output, because no node that both sides show parts
             before it.
-        what: 'spike' (of a node that sends only 0 and 1, or of a neuron that sends several at
-            once), 'value' or 'potential'.
+        what: 'spike' (of a neuron that fires or a Threshold, on either side, or of an output that
+            passes them on), 'value' (of any other node) or 'potential'.
         values: what a and b sent there.
         potentials: their membranes when firing was tested, before a reset in the same step; None
             where not seen.
@@ -88,7 +88,7 @@ class Report:
         tolerance: how far apart two numbers may be that count as equal, relative to the largest
             of their node; spikes that differ always count.
         outputs: outputs compared.
-        spikes: numbers compared of the nodes that both sides show and that send spikes.
+        spikes: numbers compared of the neurons and Thresholds that both sides show.
         values: the same for all other nodes.
         potentials: membranes compared, of the nodes that both sides show.
         nodes: the nodes that both sides show.

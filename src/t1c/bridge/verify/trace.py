@@ -26,7 +26,8 @@ class Trace:
             in the same step).
         thresholds: node name -> what the potentials are compared with, without time.
         last: outputs that are final -> the number of the last step.
-        fired: neuron -> whether it fired at all.
+        fired: neuron or Threshold -> whether it fired at all.
+        spiking: the outputs that pass on what one of these sends.
     """
 
     outputs: dict[str, Tensor]
@@ -35,6 +36,7 @@ class Trace:
     thresholds: dict[str, Tensor] = field(default_factory=dict)
     last: dict[str, int] = field(default_factory=dict)
     fired: dict[str, bool] = field(default_factory=dict)
+    spiking: frozenset[str] = frozenset()
 
 
 class Side(Protocol):

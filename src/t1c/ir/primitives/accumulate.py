@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 
 from ..fields import Array, choice
-from ..node import Node, State
+from ..interval import EMPTY, SPIKES, ZERO, Interval
+from ..node import Bounds, Node, State
 from ..registry import register_node
 from .delay import MEMORY_SINCE
 
@@ -58,6 +59,20 @@ class Accumulate(Node):
             return total, (total,)
         count = state[1] + x.dtype.type(1)
         return total / count, (total, count)
+
+    def initial_bounds(self) -> Bounds:
+        """Nothing was added yet."""
+        return {"sum": (ZERO,), "mean": (ZERO, ZERO)}.get(self.how, (EMPTY,))
+
+    def bound(self, x: Interval, state: Bounds) -> tuple[Interval, Bounds]:
+        """A sum grows without end; the best so far is one of what arrived."""
+        if self.how in ("max", "min"):
+            best = state[0].union(x)
+            return best, (best,)
+        total = state[0] + x
+        if self.how == "sum":
+            return total, (total,)
+        return x.real(), (total, state[1] + SPIKES)
 
 
 def state_names(how: str) -> tuple[str, ...]:

@@ -11,7 +11,8 @@ import numpy as np
 
 from ..errors import Problem, ShapeError
 from ..fields import Array, array, boolean, integer, real
-from ..node import Node, State
+from ..interval import ZERO, Interval
+from ..node import Bounds, Node, State
 from ..registry import register_node
 from ..shapes import Shape
 from . import functions
@@ -56,6 +57,13 @@ class ReLU(Featured):
             return np.maximum(x, 0), state  # 0 * -inf would be NaN
         return np.where(x > 0, x, x * x.dtype.type(self.negative_slope)), state
 
+    def bound(self, x: Interval, state: Bounds) -> tuple[Interval, Bounds]:
+        """Nothing below zero, or a share of it."""
+        above = x.maximum(ZERO)
+        if not self.negative_slope:
+            return above, state
+        return above.union(x.minimum(ZERO) * Interval.of(self.negative_slope)), state
+
 
 @register_node
 class Sigmoid(Featured):
@@ -68,6 +76,10 @@ class Sigmoid(Featured):
         e = functions.exp(-np.abs(x))
         return (np.where(x >= 0, 1, e) / (1 + e)).astype(x.dtype), state
 
+    def bound(self, x: Interval, state: Bounds) -> tuple[Interval, Bounds]:
+        """Real numbers of that range."""
+        return Interval(0.0, 1.0), state
+
 
 @register_node
 class Tanh(Featured):
@@ -78,6 +90,10 @@ class Tanh(Featured):
     def step(self, x: Array, state: State) -> tuple[Array, State]:
         """Squash to (-1, 1)."""
         return functions.tanh(x), state
+
+    def bound(self, x: Interval, state: Bounds) -> tuple[Interval, Bounds]:
+        """Real numbers of that range."""
+        return Interval(-1.0, 1.0), state
 
 
 class _AlongAxis(Featured):
@@ -131,6 +147,10 @@ class Softmax(_AlongAxis):
         """Normalise, shifted by the maximum so that nothing overflows."""
         e = functions.exp(x - x.max(axis=self.dim, keepdims=True))
         return e / sum_along(e, (self.dim,)), state
+
+    def bound(self, x: Interval, state: Bounds) -> tuple[Interval, Bounds]:
+        """Real numbers of that range."""
+        return Interval(0.0, 1.0), state
 
 
 @register_node

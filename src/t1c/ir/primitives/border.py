@@ -7,7 +7,8 @@ from typing import Any, ClassVar
 
 from ..errors import InputError, Problem, ShapeError
 from ..fields import Array, boolean, integer, integers
-from ..node import Node, State
+from ..interval import Interval
+from ..node import Bounds, Node, State
 from ..registry import register_node
 from ..shapes import Shape
 
@@ -57,6 +58,10 @@ class _Border(Node):
 
     def step(self, x: Array, state: State) -> tuple[Array, State]:
         """Pass ``x`` on."""
+        return x, state
+
+    def bound(self, x: Interval, state: Bounds) -> tuple[Interval, Bounds]:
+        """What arrives leaves."""
         return x, state
 
 

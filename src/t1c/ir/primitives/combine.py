@@ -9,7 +9,8 @@ import numpy as np
 
 from ..errors import Problem, ShapeError
 from ..fields import Array, choice
-from ..node import Node, State
+from ..interval import SPIKES, UNKNOWN, Interval
+from ..node import Bounds, Node, State
 from ..registry import register_node
 from ..shapes import Shape
 
@@ -25,6 +26,14 @@ BINARY: dict[str, Callable[[Array, Array], Array]] = {
     "equal": lambda a, b: (a == b).astype(a.dtype),
 }
 """What ``Binary`` computes of its first and second input."""
+
+BOUNDS: dict[str, Callable[[Interval, Interval], Interval]] = {
+    "subtract": Interval.__sub__,
+    "multiply": Interval.__mul__,
+    "minimum": Interval.minimum,
+    "maximum": Interval.maximum,
+}
+"""What is known of the results of those that keep to a grid, but for comparisons."""
 
 
 class _Combination(Node):
@@ -68,6 +77,10 @@ class _Combination(Node):
         """Pass the value on."""
         return x, state
 
+    def bound(self, x: Interval, state: Bounds) -> tuple[Interval, Bounds]:
+        """What arrives leaves."""
+        return x, state
+
 
 @register_node
 class Binary(_Combination):
@@ -88,6 +101,13 @@ class Binary(_Combination):
         with np.errstate(all="ignore"):
             return BINARY[self.op](a, b)
 
+    def merge_bounds(self, inputs: Sequence[Interval], shapes: Sequence[Shape]) -> Interval:
+        """1 or 0 of a comparison; a quotient or a power is any real number."""
+        if self.op in ("greater", "greater_or_equal", "equal"):
+            return SPIKES
+        rule = BOUNDS.get(self.op)
+        return UNKNOWN if rule is None else rule(*inputs)
+
 
 @register_node
 class Where(_Combination):
@@ -103,6 +123,11 @@ class Where(_Combination):
         """Choose."""
         condition, a, b = inputs
         return np.where(condition != 0, a, b)
+
+    def merge_bounds(self, inputs: Sequence[Interval], shapes: Sequence[Shape]) -> Interval:
+        """Either."""
+        _, a, b = inputs
+        return a.union(b)
 
 
 @register_node
@@ -144,6 +169,11 @@ class MatMul(_Combination):
         for k in range(a.shape[-1]):
             total += a[..., :, k : k + 1] * b[..., k : k + 1, :]
         return total
+
+    def merge_bounds(self, inputs: Sequence[Interval], shapes: Sequence[Shape]) -> Interval:
+        """As many products as the first matrix has columns, added up."""
+        a, b = inputs
+        return (a * b).summed(shapes[0][-1])
 
 
 def broadcast_shape(inputs: Sequence[Shape]) -> Shape:

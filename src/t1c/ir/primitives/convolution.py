@@ -11,7 +11,8 @@ import numpy as np
 
 from ..errors import Problem, ShapeError
 from ..fields import Array, Pair, Triple, array, integer, integers
-from ..node import Node, State
+from ..interval import Interval, weighted_sums
+from ..node import Bounds, Node, State
 from ..registry import register_node
 from ..shapes import Shape
 from .sums import weighted_sum
@@ -137,6 +138,11 @@ class _Plain(_Convolution):
         """Convolve, in the dtype of ``x``."""
         return convolve(x, self.weight, self.bias, *self.options), state
 
+    def bound(self, x: Interval, state: Bounds) -> tuple[Interval, Bounds]:
+        """Every window of weights against its worst inputs; some hang over the border."""
+        rows = self.weight.reshape(len(self.weight), -1)
+        return weighted_sums(x, rows, self.bias, partly=True), state
+
 
 def each_axis(value: int | tuple[int, ...]) -> tuple[int, ...]:
     """An option of one axis, or of several, as a tuple."""
@@ -209,6 +215,12 @@ class SepConv2d(_Convolution):
         return convolve(
             y, self.pointwise_weight, self.pointwise_bias, (1, 1), (0, 0), (1, 1), 1
         ), state
+
+    def bound(self, x: Interval, state: Bounds) -> tuple[Interval, Bounds]:
+        """Of the one convolution, and then of the other."""
+        deep, point = self.depthwise_weight, self.pointwise_weight
+        y = weighted_sums(x, deep.reshape(len(deep), -1), self.depthwise_bias, partly=True)
+        return weighted_sums(y, point.reshape(len(point), -1), self.pointwise_bias), state
 
 
 @register_node
@@ -337,6 +349,13 @@ class _Transposed(_Convolution):
         turned = np.flip(forwards, tuple(range(2, forwards.ndim)))
         once, nothing = (1,) * len(kernel), (0,) * len(kernel)
         return convolve(framed, turned, self.bias, once, nothing, dilation, self.groups), state
+
+    def bound(self, x: Interval, state: Bounds) -> tuple[Interval, Bounds]:
+        """Of the most weights that can meet in one value of the output."""
+        channels, outputs, *kernel = self.weight.shape
+        grouped = self.weight.reshape(self.groups, channels // self.groups, outputs, *kernel)
+        rows = grouped.swapaxes(1, 2).reshape(self.groups * outputs, -1)
+        return weighted_sums(x, rows, self.bias, partly=True), state
 
 
 @register_node

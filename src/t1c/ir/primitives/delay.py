@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 
 from ..fields import Array, array
-from ..node import Node, State
+from ..interval import Interval
+from ..node import Bounds, Node, State
 from ..registry import register_node
 from ..shapes import Shape
 from .neuron import check_parameters, natural_shape, parameter_shape
@@ -81,6 +82,15 @@ class Delay(Node):
         """Read the line, which ends in the present input."""
         (line,) = state
         return self._read(np.concatenate([line, x[:, None]], axis=1)), self.absorb(x, state)
+
+    def initial_bounds(self) -> Bounds:
+        """A line of ``initial``."""
+        return (Interval.of(self.initial),)
+
+    def bound(self, x: Interval, state: Bounds) -> tuple[Interval, Bounds]:
+        """Anything that is in the line, or was put into it in this step."""
+        both = state[0].union(x)
+        return (state[0] if self.emits_early else both), (x if self.longest == 1 else both,)
 
     def _read(self, line: Array) -> Array:
         """Each element from ``delay`` steps before the present, which is at index D."""

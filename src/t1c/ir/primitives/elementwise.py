@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 import numpy as np
 
 from ..fields import Array, array, choice
-from ..node import Node, State
+from ..interval import UNKNOWN, Interval
+from ..node import Bounds, Node, State
 from ..registry import register_node
 from ..shapes import Shape
 from . import functions
@@ -26,6 +28,15 @@ UNARY: dict[str, Callable[[Array], Array]] = {
     "reciprocal": np.reciprocal,
 }
 """What ``Unary`` computes; 'round' takes halves to the even neighbour."""
+
+BOUNDS: dict[str, Callable[[Interval], Interval]] = {
+    "abs": Interval.absolute,
+    "neg": lambda x: -x,
+    "floor": lambda x: x.rounded(math.floor),
+    "round": lambda x: x.rounded(np.rint),
+    "sign": lambda x: Interval(-1.0 if x.low < 0 else 0.0, 1.0 if x.high > 0 else 0.0, 1.0),
+}
+"""What is known of the results of those that keep to a grid."""
 
 POWERS: dict[float, Callable[[Array], Array]] = {
     0.5: np.sqrt,
@@ -74,6 +85,11 @@ class Unary(Node):
         with np.errstate(all="ignore"):
             return UNARY[self.op](x), state
 
+    def bound(self, x: Interval, state: Bounds) -> tuple[Interval, Bounds]:
+        """Of those that keep to a grid; the others give real numbers."""
+        rule = BOUNDS.get(self.op)
+        return (UNKNOWN if rule is None else rule(x)), state
+
 
 @register_node
 class Shift(_Laid):
@@ -88,6 +104,10 @@ class Shift(_Laid):
     def step(self, x: Array, state: State) -> tuple[Array, State]:
         """Add, in the dtype of ``x``."""
         return x + self.laid("shift", x), state
+
+    def bound(self, x: Interval, state: Bounds) -> tuple[Interval, Bounds]:
+        """The sum."""
+        return x + Interval.of(self.shift), state
 
 
 @register_node
@@ -115,6 +135,14 @@ class Clip(_Laid):
             x = np.minimum(x, self.laid("high", x))
         return x, state
 
+    def bound(self, x: Interval, state: Bounds) -> tuple[Interval, Bounds]:
+        """Within the bounds; on the old grid where neither is ever met."""
+        if self.low is not None and x.low < self.low.max():
+            x = x.maximum(Interval.of(self.low))
+        if self.high is not None and x.high > self.high.min():
+            x = x.minimum(Interval.of(self.high))
+        return x, state
+
 
 @register_node
 class Power(_Laid):
@@ -135,3 +163,11 @@ class Power(_Laid):
             if exponent.ndim == 0 and float(exponent) in POWERS:
                 return POWERS[float(exponent)](x), state
             return np.asarray(np.power(x, exponent)), state
+
+    def bound(self, x: Interval, state: Bounds) -> tuple[Interval, Bounds]:
+        """Squares and cubes are products; other powers are real."""
+        exponent = float(self.exponent.flat[0]) if self.exponent.size == 1 else 0.0
+        if exponent not in (2.0, 3.0):
+            return UNKNOWN, state
+        square = x.absolute() * x.absolute()
+        return (square if exponent == 2 else square * x), state

@@ -10,7 +10,8 @@ import numpy as np
 
 from ..errors import Problem, ShapeError
 from ..fields import Array, array, choice, integer
-from ..node import Node, State
+from ..interval import Interval, weighted_sums
+from ..node import Bounds, Node, State
 from ..registry import register_node
 from ..shapes import Shape
 from .neuron import check_parameters, parameter_shape
@@ -73,6 +74,10 @@ class _Dense(Node):
     def step(self, x: Array, state: State) -> tuple[Array, State]:
         """Multiply and add, in the dtype of ``x``."""
         return dense(x, self.weight, self.bias), state
+
+    def bound(self, x: Interval, state: Bounds) -> tuple[Interval, Bounds]:
+        """Every row of weights against its worst inputs."""
+        return weighted_sums(x, self.weight, self.bias), state
 
 
 class SpikeMode(StrEnum):
@@ -145,6 +150,10 @@ class Linear(Node):
         """Multiply, in the dtype of ``x``."""
         return dense(x, self.weight, np.zeros(len(self.weight))), state
 
+    def bound(self, x: Interval, state: Bounds) -> tuple[Interval, Bounds]:
+        """Every row of weights against its worst inputs."""
+        return weighted_sums(x, self.weight, None), state
+
 
 @register_node
 class Scale(Node):
@@ -170,3 +179,7 @@ class Scale(Node):
         """Multiply, in the dtype of ``x``."""
         laid = self.scale.reshape(parameter_shape(self.scale.shape, x.shape[1:]))
         return laid.astype(x.dtype) * x, state
+
+    def bound(self, x: Interval, state: Bounds) -> tuple[Interval, Bounds]:
+        """The product."""
+        return Interval.of(self.scale) * x, state

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from enum import StrEnum
 
@@ -9,7 +10,8 @@ import numpy as np
 
 from ..errors import Problem, ShapeError
 from ..fields import Array, choice, integer
-from ..node import Node, State
+from ..interval import Interval
+from ..node import Bounds, Node, State
 from ..registry import register_node
 from ..shapes import Shape
 
@@ -62,8 +64,16 @@ class Skip(Node):
             return np.concatenate(list(inputs), axis=1)
         return super().merge_values(inputs)
 
+    def merge_bounds(self, inputs: Sequence[Interval], shapes: Sequence[Shape]) -> Interval:
+        """What is in any of what is joined; else their sum."""
+        return super().merge_bounds(inputs, shapes) if self.adds_inputs else joined_bounds(inputs)
+
     def step(self, x: Array, state: State) -> tuple[Array, State]:
         """Pass the joined value on."""
+        return x, state
+
+    def bound(self, x: Interval, state: Bounds) -> tuple[Interval, Bounds]:
+        """What arrives leaves."""
         return x, state
 
 
@@ -101,8 +111,16 @@ class Concat(Node):
         dim = feature_dim(self.dim, inputs[0].ndim - 1)
         return np.concatenate(list(inputs), axis=1 + dim)
 
+    def merge_bounds(self, inputs: Sequence[Interval], shapes: Sequence[Shape]) -> Interval:
+        """What is in any of them."""
+        return joined_bounds(inputs)
+
     def step(self, x: Array, state: State) -> tuple[Array, State]:
         """Pass the joined value on."""
+        return x, state
+
+    def bound(self, x: Interval, state: Bounds) -> tuple[Interval, Bounds]:
+        """What arrives leaves."""
         return x, state
 
 
@@ -131,3 +149,8 @@ def joined_shape(inputs: Sequence[Shape], dim: int) -> Shape:
                 )
             )
     return (*first[:dim], sum(shape[dim] for shape in inputs), *first[dim + 1 :])
+
+
+def joined_bounds(inputs: Sequence[Interval]) -> Interval:
+    """What is known of values that are joined."""
+    return functools.reduce(Interval.union, inputs)

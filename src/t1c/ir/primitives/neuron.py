@@ -17,13 +17,27 @@ import numpy as np
 
 from ..errors import Problem, ShapeError
 from ..fields import Array, array, boolean, choice
-from ..node import Node, State
-from ..shapes import Shape
+from ..interval import SPIKES, ZERO, Interval
+from ..node import Bounds, Node, State
+from ..shapes import Shape, as_shape
 
 OPTIONS_SINCE = "0.1.0"
 COUNTS_SINCE = "0.2.0"
+LOWER_SINCE = "0.3.0"
 PLAIN = ("v_threshold", "v_reset", "v_min")
 """Parameters that a step takes as they are."""
+
+
+def plain(p: Mapping[str, Any], reset: str | None) -> dict[str, Any]:
+    """The parameters that a step takes unfolded, for a neuron with this reset.
+
+    What reset='lower' takes off, ``v_threshold - v_reset``, is in the place of ``v_reset``: it is
+    folded as all coefficients are.
+    """
+    kept = {name: p[name] for name in PLAIN if name in p}
+    if reset == "lower":
+        kept["v_reset"] = p["v_threshold"] - p["v_reset"]
+    return kept
 
 
 def parameter_shape(shape: Shape, features: Shape) -> Shape:
@@ -95,7 +109,7 @@ class Neuron(Node):
             name: value.astype(np.float64).reshape(parameter_shape(value.shape, x.shape[1:]))
             for name, value in self.parameters().items()
         }
-        kept = {name: p[name] for name in PLAIN if name in p}
+        kept = plain(p, getattr(self, "reset_mode", None))
         return {name: value.astype(x.dtype) for name, value in (self.fold(p) | kept).items()}
 
     def step(self, x: Array, state: State) -> tuple[Array, State]:
@@ -111,6 +125,28 @@ class Neuron(Node):
         u: Array = self.decay(c, v, drive)
         return u, u
 
+    def bound(self, x: Interval, state: Bounds) -> tuple[Interval, Bounds]:
+        """The formulas of a step, on what is known of their numbers."""
+        p = {n: value.astype(np.float64) for n, value in self.parameters().items()}
+        # Where a graph has not told it, the largest parameter stands for the features.
+        features = as_shape((self.input_type or {}).get("input"))
+        if features is None:
+            features = max((value.shape for value in p.values()), key=math.prod)
+        laid = {n: v.reshape(parameter_shape(v.shape, features)) for n, v in p.items()}
+        kept = {name: laid[name] for name in PLAIN if name in laid}
+        c = {name: Interval.of(value) for name, value in (self.fold(laid) | kept).items()}
+        *extra, v = state
+        drive, before = self.drive(c, x, tuple(extra))
+        output, v = self.settle_bounds(c, v, drive)
+        return output, (*before, v)
+
+    def settle_bounds(
+        self, c: Mapping[str, Interval], v: Interval, drive: Interval
+    ) -> tuple[Interval, Interval]:
+        """What is known of (output, membrane to carry on)."""
+        u: Interval = self.decay(c, v, drive)
+        return u, u
+
 
 @dataclasses.dataclass(eq=False, repr=False, kw_only=True)
 class SpikingNeuron(Neuron):
@@ -118,22 +154,23 @@ class SpikingNeuron(Neuron):
 
     Attributes:
         v_reset: the value that a reset jumps to; given alone it means ``reset='value'``.
-        reset: 'zero' (the default), 'value', 'subtract' (the threshold), 'none', or one of two
-            that other frameworks have. 'hold', with reset_delay only: the step after a spike ends
+        reset: 'zero' (the default), 'value', 'subtract' (the threshold), 'lower' (by
+            ``v_threshold - v_reset``, so that a membrane at its threshold comes to v_reset and
+            what it had above is kept), 'none', or one of two that other frameworks have. 'hold', with reset_delay only: the step after a spike ends
             at zero, so that its input is lost. 'carry', without reset_delay only: a subtraction
             that takes place once for each spike but for a membrane that its reset left where it
             would fire: that one pays before the next step tests it, and not after it:
             ``u = decay - due * threshold; v = u - (s - due) * threshold``, with due = 1 where the
             stored membrane would fire.
         reset_delay: the reset caused by step t is applied at the start of step t+1: 'zero' and
-            'value' before the decay, 'subtract' and 'hold' after it. The state is then the
+            'value' before the decay, 'subtract', 'lower' and 'hold' after it. The state is then the
             potential as it was when firing was tested, and a stored potential that would fire is
             one that did.
         fires_at: 'ge' fires at u >= v_threshold, 'gt' at u > v_threshold.
         spikes: 'binary' sends one spike at most, 'multiple' several at once:
             ``s = floor(u / v_threshold)``, the quotient rounded, where u >= v_threshold, else 0.
             It goes with fires_at='ge' and thresholds above 0. A subtraction takes off as many
-            thresholds, ``u - s * v_threshold``; every other reset asks only whether s is above 0.
+            thresholds, ``u - s * v_threshold``, and 'lower' as many distances; every other reset asks only whether s is above 0.
         v_min: the membrane never falls below: what a step carries on is raised to it at the end of
             the step, after the resets of that step, ``v = v_min if v < v_min else v``. Spikes are
             those of the membrane before. None: no bound.
@@ -144,7 +181,16 @@ class SpikingNeuron(Neuron):
 
     v_reset: Array | None = array(default=None, since=OPTIONS_SINCE)  # noqa: RUF009 - a field
     reset: str | None = choice(
-        "zero", "value", "subtract", "none", "hold", "carry", default=None, since=OPTIONS_SINCE
+        "zero",
+        "value",
+        "subtract",
+        "none",
+        "hold",
+        "carry",
+        "lower",
+        default=None,
+        since=OPTIONS_SINCE,
+        later={"lower": LOWER_SINCE},
     )
     reset_delay: bool = boolean(default=False, since=OPTIONS_SINCE)
     fires_at: str = choice("ge", "gt", default="ge", since=OPTIONS_SINCE)
@@ -153,7 +199,7 @@ class SpikingNeuron(Neuron):
 
     @property
     def reset_mode(self) -> str:
-        """The reset in force: 'zero', 'value', 'subtract', 'none', 'hold' or 'carry'."""
+        """The reset in force: 'zero', 'value', 'subtract', 'lower', 'none', 'hold' or 'carry'."""
         return self.reset or ("zero" if self.v_reset is None else "value")
 
     def check(self) -> None:
@@ -164,14 +210,16 @@ class SpikingNeuron(Neuron):
         if self.reset_mode == "carry" and self.reset_delay:
             remedy = "With a delay a reset by subtraction is reset='subtract'."
             raise self._error("reset", "carry", "reset_delay=False beside reset='carry'", remedy)
-        if self.reset_mode == "value" and self.v_reset is None:
-            raise self._error("v_reset", None, "a value, because reset='value'")
-        if self.reset_mode != "value" and self.v_reset is not None:
+        uses = self.reset_mode in ("value", "lower")
+        if uses and self.v_reset is None:
+            raise self._error("v_reset", None, f"a value, because reset={self.reset!r}")
+        if not uses and self.v_reset is not None:
             raise self._error(
                 "v_reset",
                 self.v_reset,
                 f"nothing, because reset={self.reset!r} does not use it",
-                "Drop v_reset, or use reset='value'.",
+                "Drop v_reset, or use reset='value', or reset='lower' to subtract "
+                "v_threshold - v_reset.",
             )
         if self.spikes == "multiple":
             self._check_counts()
@@ -214,6 +262,8 @@ class SpikingNeuron(Neuron):
             u = self.decay(c, jump(v, due) if mode in ("zero", "value") else v, drive)
             if mode == "subtract":
                 u = u - due * threshold
+            elif mode == "lower":
+                u = u - due * target
             elif mode == "hold":
                 u = jump(u, due)
             return fire(u), u
@@ -226,7 +276,52 @@ class SpikingNeuron(Neuron):
         spikes = fire(u)
         if mode == "subtract":
             return spikes, u - spikes * threshold
+        if mode == "lower":
+            return spikes, u - spikes * target
         return spikes, jump(u, spikes) if mode in ("zero", "value") else u
+
+    def settle_bounds(
+        self, c: Mapping[str, Interval], v: Interval, drive: Interval
+    ) -> tuple[Interval, Interval]:
+        """Of spikes, and of the membrane with every reset or without."""
+        threshold, mode = c["v_threshold"], self.reset_mode
+        target = c.get("v_reset", ZERO)
+
+        def jumped(u: Interval) -> Interval:
+            """A membrane that was reset where it fired: what did not lies below the threshold."""
+            return u.minimum(threshold).union(target)
+
+        if self.reset_delay or mode == "carry":
+            due = self._count_bounds(v, threshold)
+            u = self.decay(c, jumped(v) if mode in ("zero", "value") else v, drive)
+            if mode in ("subtract", "carry"):
+                u = u - due * threshold
+            elif mode == "hold":
+                u = u.union(ZERO)
+            spikes = self._count_bounds(u, threshold)
+            after = u - (spikes - due) * threshold if mode == "carry" else u
+        else:
+            u = self.decay(c, v, drive)
+            spikes, after = self._count_bounds(u, threshold), u
+            if mode == "subtract":
+                after = self._lowered(u, spikes, threshold)
+            elif mode != "none":
+                after = jumped(u)
+        return spikes, after.maximum(c["v_min"]) if "v_min" in c else after
+
+    def _lowered(self, u: Interval, spikes: Interval, threshold: Interval) -> Interval:
+        """A membrane that lost its thresholds if it fired, and then at most what is above them."""
+        rest = u - spikes * threshold
+        left = u.high - threshold.low if self.spikes == "binary" else threshold.high
+        high = u.high if u.high < threshold.low else max(min(u.high, threshold.high), left)
+        return Interval(min(u.low, 0.0), high, rest.unit, rest.span)
+
+    def _count_bounds(self, u: Interval, threshold: Interval) -> Interval:
+        """Of the spikes of a membrane."""
+        if self.spikes == "binary":
+            return SPIKES
+        most = np.floor(u.high / threshold.low) if u.high < np.inf else np.inf
+        return Interval(0.0, max(0.0, float(most)), 1.0)
 
 
 def check_tau(node: Node, name: str, tau: Array) -> None:

@@ -12,7 +12,8 @@ import numpy as np
 
 from ..errors import Problem, ShapeError
 from ..fields import Array, array, choice, integer, integers, real
-from ..node import Node, State
+from ..interval import Interval
+from ..node import Bounds, Node, State
 from ..registry import register_node
 from ..shapes import Shape
 from .activation import Featured
@@ -64,20 +65,19 @@ class _BatchNorm(Node):
             )
         return shape
 
-    def folded(self, rank: int, dtype: np.dtype[Any]) -> tuple[Array, Array]:
-        """(factor, shift) of y = factor * x + shift, in ``dtype``, for ``rank`` feature axes."""
-        axes = (-1, *[1] * (rank - 1))
+    def coefficients(self, dtype: np.dtype[Any]) -> tuple[Array, Array]:
+        """Factor and shift of each channel (C,), in the dtype of the arithmetic."""
         mean, var, weight, bias = (
-            p.astype(dtype).astype(np.float64).reshape(axes)
+            p.astype(dtype).astype(np.float64)
             for p in (self.running_mean, self.running_var, self.weight, self.bias)
         )
         factor = 1 / np.sqrt(var + self.eps) * weight
-        shift = -mean * factor + bias
-        return factor.astype(dtype), shift.astype(dtype)
+        return factor.astype(dtype), (-mean * factor + bias).astype(dtype)
 
     def step(self, x: Array, state: State) -> tuple[Array, State]:
         """Multiply and add what the stored statistics come to."""
-        factor, shift = self.folded(x.ndim - 1, x.dtype)
+        axes = (-1, *[1] * (x.ndim - 2))
+        factor, shift = (p.reshape(axes) for p in self.coefficients(x.dtype))
         return x * factor + shift, state
 
 
@@ -260,4 +260,8 @@ class Dropout(Featured):
 
     def step(self, x: Array, state: State) -> tuple[Array, State]:
         """Pass ``x`` on: inference drops nothing."""
+        return x, state
+
+    def bound(self, x: Interval, state: Bounds) -> tuple[Interval, Bounds]:
+        """What arrives leaves."""
         return x, state

@@ -10,7 +10,8 @@ import numpy as np
 
 from ..errors import Problem, ShapeError
 from ..fields import Array, Pair, Triple, boolean, integer, integers
-from ..node import Node, State
+from ..interval import ZERO, Interval
+from ..node import Bounds, Node, State
 from ..registry import register_node
 from ..shapes import Shape
 from .window import pads_of, window_counts, windows
@@ -85,6 +86,10 @@ class _MaxPool(_Pool):
         """Take the maximum of every window."""
         return self.patches(x, -np.inf).max(axis=-1), state
 
+    def bound(self, x: Interval, state: Bounds) -> tuple[Interval, Bounds]:
+        """One of what arrives."""
+        return x, state
+
 
 class _AvgPool(_Pool):
     """The mean of each window."""
@@ -94,6 +99,21 @@ class _AvgPool(_Pool):
     def step(self, x: Array, state: State) -> tuple[Array, State]:
         """Sum every window and divide by how many elements it holds."""
         return self.sums(x) / self.elements(x.shape[2:]).astype(x.dtype), state
+
+    def bound(self, x: Interval, state: Bounds) -> tuple[Interval, Bounds]:
+        """Between what arrives and the padding; on a grid where all windows hold as many."""
+        size = math.prod(self.window[0])
+        if self.holds_alike:
+            mean = x.summed(size) * Interval.of(1 / size)
+            some = x.union(ZERO)
+            return Interval(some.low, some.high, mean.unit, mean.span), state
+        return x.union(ZERO).real(), state
+
+    @property
+    def holds_alike(self) -> bool:
+        """Every window holds as many elements."""
+        padded = any(self.window[2])
+        return not self.ceil_mode and (self.count_include_pad or not padded)
 
     def elements(self, size: Shape) -> Array:
         """How many elements each window on a map of this size holds."""
@@ -160,6 +180,10 @@ class SumPool2d(_Pool):
     def step(self, x: Array, state: State) -> tuple[Array, State]:
         """Sum every window."""
         return self.sums(x), state
+
+    def bound(self, x: Interval, state: Bounds) -> tuple[Interval, Bounds]:
+        """The sum of a whole window, or of a part of one."""
+        return x.summed(math.prod(self.window[0])), state
 
 
 @register_node

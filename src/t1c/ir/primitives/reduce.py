@@ -8,9 +8,10 @@ import numpy as np
 
 from ..errors import Problem, ShapeError
 from ..fields import Array, boolean, choice, integers
-from ..node import Node, State
+from ..interval import UNKNOWN, Interval
+from ..node import Bounds, Node, State
 from ..registry import register_node
-from ..shapes import Shape
+from ..shapes import Shape, as_shape
 
 
 @register_node
@@ -70,3 +71,17 @@ class Reduce(Node):
             if self.how == "mean":
                 y = y / x.dtype.type(count)
         return y.reshape(x.shape[0], *self.output_shape(x.shape[1:])), state
+
+    def bound(self, x: Interval, state: Bounds) -> tuple[Interval, Bounds]:
+        """One of what arrives, or a sum of as many as there are."""
+        if self.how in ("max", "min"):
+            return x, state
+        shape = as_shape((self.input_type or {}).get("input"))
+        if shape is None:
+            return UNKNOWN, state
+        count = math.prod(shape[axis] for axis in self.along(len(shape)))
+        total = x * Interval(count, count, 1.0)
+        if self.how == "sum":
+            return Interval(total.low, total.high, x.unit, x.summed(count).span), state
+        mean = x.summed(count) * Interval.of(1 / count)
+        return Interval(x.low, x.high, mean.unit, mean.span), state

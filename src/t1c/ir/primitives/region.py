@@ -5,7 +5,8 @@ from __future__ import annotations
 from enum import StrEnum
 
 from ..fields import Array, choice, integer, text
-from ..node import Node, State
+from ..interval import Interval
+from ..node import Bounds, Node, State
 from ..registry import register_node
 from .activation import Featured
 
@@ -29,6 +30,10 @@ class HybridRegion(Featured):
         """Pass ``x`` on."""
         return x, state
 
+    def bound(self, x: Interval, state: Bounds) -> tuple[Interval, Bounds]:
+        """What arrives leaves."""
+        return x, state
+
 
 @register_node
 class Identity(Node):
@@ -38,4 +43,8 @@ class Identity(Node):
 
     def step(self, x: Array, state: State) -> tuple[Array, State]:
         """Pass ``x`` on."""
+        return x, state
+
+    def bound(self, x: Interval, state: Bounds) -> tuple[Interval, Bounds]:
+        """What arrives leaves."""
         return x, state

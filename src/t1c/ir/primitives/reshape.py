@@ -9,7 +9,8 @@ import numpy as np
 
 from ..errors import Problem, ShapeError
 from ..fields import Array, Pair, boolean, choice, integer, integers
-from ..node import Node, State
+from ..interval import Interval
+from ..node import Bounds, Node, State
 from ..registry import register_node
 from ..shapes import Shape
 from .merge import feature_dim
@@ -57,6 +58,10 @@ class Flatten(Node):
         """Reshape."""
         return x.reshape(x.shape[0], *self.output_shape(x.shape[1:])), state
 
+    def bound(self, x: Interval, state: Bounds) -> tuple[Interval, Bounds]:
+        """What arrives leaves."""
+        return x, state
+
 
 @register_node
 class Upsample(Node):
@@ -94,22 +99,26 @@ class Upsample(Node):
             rows, columns = (self.nearest(x.shape[2 + a], target[a]) for a in (0, 1))
             return x[:, :, rows][:, :, :, columns], state
         for axis in (0, 1):
-            low, high, share = self.between(x.shape[2 + axis], target[axis])
+            low, high, share = self.linear(x.shape[2 + axis], target[axis])
             share = share.astype(x.dtype).reshape(-1, *[1] * (1 - axis))
             lower, upper = (np.take(x, index, axis=2 + axis) for index in (low, high))
             x = lower * (1 - share) + upper * share
         return x, state
 
+    def bound(self, x: Interval, state: Bounds) -> tuple[Interval, Bounds]:
+        """Neighbours, or what lies between them."""
+        return (x if self.mode == "nearest" else x.real()), state
+
     def nearest(self, size: int, target: int) -> Array:
-        """Which of ``size`` places along an axis each of ``target`` takes."""
+        """Of each place along an axis of ``target``, the place that it takes its value from."""
         # torch computes the source index in float32, whatever the dtype of the values.
         scale = np.float32(size / target)
         index = np.floor(np.arange(target, dtype=np.float32) * scale).astype(np.int64)
         nearest: Array = np.minimum(index, size - 1)
         return nearest
 
-    def between(self, size: int, target: int) -> tuple[Array, Array, Array]:
-        """Between which two of ``size`` places each of ``target`` lies, and the second's share."""
+    def linear(self, size: int, target: int) -> tuple[Array, Array, Array]:
+        """Of each place along an axis of ``target``, its two neighbours and the second's share."""
         at = np.arange(target, dtype=np.float64)
         if self.align_corners:
             source = at * ((size - 1) / (target - 1) if target > 1 else 0.0)
@@ -157,6 +166,10 @@ class Transpose(Node):
         """Permute."""
         return x.transpose(0, *(1 + axis for axis in self.order)), state
 
+    def bound(self, x: Interval, state: Bounds) -> tuple[Interval, Bounds]:
+        """What arrives leaves."""
+        return x, state
+
 
 @register_node
 class Reshape(Node):
@@ -189,6 +202,10 @@ class Reshape(Node):
     def step(self, x: Array, state: State) -> tuple[Array, State]:
         """Reshape."""
         return x.reshape(x.shape[0], *self.output_shape(x.shape[1:])), state
+
+    def bound(self, x: Interval, state: Bounds) -> tuple[Interval, Bounds]:
+        """What arrives leaves."""
+        return x, state
 
 
 @register_node
@@ -229,3 +246,7 @@ class Slice(Node):
         """Take."""
         axis = feature_dim(self.axis, x.ndim - 1, "axis")
         return x[(slice(None),) * (1 + axis) + (self.taken,)], state
+
+    def bound(self, x: Interval, state: Bounds) -> tuple[Interval, Bounds]:
+        """What arrives leaves."""
+        return x, state

@@ -6,7 +6,8 @@ import numpy as np
 
 from ..errors import Problem, ShapeError
 from ..fields import Array, integer, integers
-from ..node import Node, State
+from ..interval import Interval
+from ..node import Bounds, Node, State
 from ..registry import register_node
 from ..shapes import Shape
 from .merge import feature_dim
@@ -47,3 +48,7 @@ class ChannelSplit(Node):
         dim = feature_dim(self.dim, x.ndim - 1)
         places = np.cumsum(self.split_sections)[:-1]
         return tuple(np.split(x, places, axis=1 + dim)), state
+
+    def bound(self, x: Interval, state: Bounds) -> tuple[Bounds, Bounds]:
+        """What arrives leaves at every output."""
+        return (x,) * self.port_count, state

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from ..fields import Array, array, choice
-from ..node import Node, State
+from ..interval import SPIKES, Interval
+from ..node import Bounds, Node, State
 from ..registry import register_node
 from ..shapes import Shape
 from .neuron import check_parameters, parameter_shape
@@ -35,3 +36,7 @@ class Threshold(Node):
         laid = self.threshold.reshape(parameter_shape(self.threshold.shape, x.shape[1:]))
         threshold = laid.astype(x.dtype)
         return (x >= threshold if self.fires_at == "ge" else x > threshold).astype(x.dtype), state
+
+    def bound(self, x: Interval, state: Bounds) -> tuple[Interval, Bounds]:
+        """Spikes."""
+        return SPIKES, state

@@ -13,6 +13,7 @@ from typing import Any, Literal
 
 from t1c import ir, nir
 from t1c.ir.errors import InputError, Problem
+from t1c.nir.repairs import checked
 
 from ..report import Part, Report, Table
 
@@ -84,6 +85,7 @@ def batch_convert(
     transforms: Iterable[Transform] = (),
     dt: float | None = None,
     dialect: str | None = None,
+    repair: Iterable[str] = (),
     lossy: bool = False,
     overwrite: bool = False,
     progress: Callable[[int, int], object] | None = None,
@@ -101,7 +103,10 @@ def batch_convert(
         to: the suffix of what is written; None: the same as that of the source.
         transforms: functions from a graph to a graph, such as ``sdk.fold_batchnorm``, in order.
         dt: seconds in one step, where one of the files is NIR and does not know it.
-        dialect: as of ``t1c.nir.read``, for sources that are NIR.
+        dialect: as of ``t1c.nir.read`` for sources that are NIR, and of ``t1c.nir.write`` for
+            others that become NIR.
+        repair: as of ``t1c.nir.read``, for sources that are NIR; one that does not need all of
+            these repairs fails.
         lossy: keep what NIR cannot say in its metadata, as of ``t1c.nir.write``.
         overwrite: write files anew that are there already.
         progress: called with how many files are done, and how many there are.
@@ -119,6 +124,7 @@ def batch_convert(
     if to not in (None, *SUFFIXES):
         raise InputError(Problem(f"to={to!r}", " or ".join(map(repr, SUFFIXES))))
     found = _found(sources)
+    repairs = checked(repair)
     chain = tuple(transforms)
     entries: list[BatchEntry] = []
     taken: dict[Path, str] = {}
@@ -133,7 +139,7 @@ def batch_convert(
                 if goal.exists() and not overwrite:
                     entry = dataclasses.replace(entry, status="skipped")
                 else:
-                    losses = _convert(source, goal, chain, dt, dialect, lossy)
+                    losses = _convert(source, goal, chain, dt, dialect, repairs, lossy)
                     entry = dataclasses.replace(entry, status="written", losses=losses)
             except Exception as error:  # a file and a transform may fail in any way
                 kind = "" if isinstance(error, ir.T1CError) else f"{type(error).__name__}: "
@@ -214,11 +220,12 @@ def _convert(
     chain: Sequence[Transform],
     dt: float | None,
     dialect: str | None,
+    repair: Sequence[str],
     lossy: bool,
 ) -> tuple[str, ...]:
     """Read, change, write; what NIR cannot say."""
     came = source.suffix == ".nir"
-    graph = nir.read(source, dt=dt, dialect=dialect) if came else ir.read(source)
+    graph = nir.read(source, dt=dt, dialect=dialect, repair=repair) if came else ir.read(source)
     for transform in chain:
         graph = transform(graph)
     goal.parent.mkdir(parents=True, exist_ok=True)
@@ -226,5 +233,7 @@ def _convert(
         ir.write(goal, graph)
         return ()
     # What came from NIR knows its dt; a dt to read it by is not one to change it to.
-    losses = nir.write(goal, graph, None if came else dt, lossy=lossy)
+    losses = nir.write(
+        goal, graph, None if came else dt, lossy=lossy, dialect=None if came else dialect
+    )
     return tuple(map(str, losses.losses))

@@ -14,6 +14,7 @@ from .energy import (
 from .neurons import NeuronSettings, Setting, neuron_settings
 from .operations import NodeOperations, connection_sparsity
 from .profile import Measurement, NodeMemory, Profile, profile_graph
+from .silent import SilentNode
 from .summarize import Summary, summarize
 
 __all__ = [
@@ -33,6 +34,7 @@ __all__ = [
     "NodeOperations",
     "Profile",
     "Setting",
+    "SilentNode",
     "Summary",
     "analyze_graph",
     "analyze_node",

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from t1c import ir, nir
-from t1c.ir.errors import InputError, Problem
+from t1c.ir.errors import InputError
 from t1c.ir.metadata import Metadata
 from t1c.ir.shapes import Shape
 from t1c.ir.table import border_kind
@@ -16,6 +16,7 @@ from t1c.nir import GraphSource
 
 from ..nodes import NodeInfo, Source, node_infos
 from ..numbers import format_bytes, format_number, format_seconds
+from ..query.named import no_such_node
 from ..report import Facts, Part, Report, Table
 from .costs import depth_of, seconds_in_step, sent_by, weighted
 from .neurons import NeuronSettings, neuron_settings
@@ -232,9 +233,7 @@ def analyze_node(
     analysis = analyze_graph(source, dt=dt, allow_nonfinite=allow_nonfinite)
     found = {inner.name: inner for node in analysis.nodes for inner in node.walk()}
     if name not in found:
-        raise InputError(
-            Problem(f"there is no node {name!r}", f"one of {', '.join(map(repr, found))}")
-        )
+        raise InputError(no_such_node(name, found))
     return found[name]
 
 

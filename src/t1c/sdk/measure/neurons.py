@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,6 +19,7 @@ RESETS = {
     "zero": "reset to zero",
     "value": "reset to v_reset",
     "subtract": "reset by subtraction",
+    "lower": "reset by v_threshold - v_reset",
     "none": "no reset",
 }
 COMPARING = ("greater", "greater_or_equal")
@@ -33,7 +34,7 @@ class Setting:
         low: the smallest value.
         high: the largest.
         count: how many numbers it holds: 1 is one for all.
-        unit: 'steps' for times; empty for others.
+        unit: 'steps' for times, 's' for those that are told in seconds alone; empty for others.
         seconds: of low and high, where the length of a step is known.
     """
 
@@ -52,6 +53,8 @@ class Setting:
             >>> Setting("tau", 4.0, 12.0, 100, "steps", (0.0004, 0.0012)).text
             'tau 4 to 12 steps (400 µs to 1.2 ms)'
         """
+        if self.unit == "s":
+            return f"{self.name} {_range(format_seconds(self.low), format_seconds(self.high))}"
         both = f"{self.low:.6g}", f"{self.high:.6g}"
         unit = f" {self.unit.removesuffix('s') if both == ('1', '1') else self.unit}".rstrip()
         real = "" if self.seconds is None else f" ({_range(*map(format_seconds, self.seconds))})"
@@ -64,8 +67,8 @@ class NeuronSettings:
 
     Attributes:
         settings: its parameters.
-        reset: what firing does to the membrane: 'zero', 'value', 'subtract', 'none', 'hold' or
-            'carry'; None where nothing fires, or the neuron is a graph.
+        reset: what firing does to the membrane: 'zero', 'value', 'subtract', 'lower', 'none',
+            'hold' or 'carry'; None where nothing fires, or the neuron is a graph.
         reset_delay: the reset takes place at the start of the next step.
         fires_at: 'ge' at the threshold or above, 'gt' above it only; None where nothing fires.
         spikes: 'binary', or 'multiple' where one step may hold several.
@@ -121,6 +124,31 @@ def neuron_settings(node: ir.Node, dt: float | None = None) -> NeuronSettings | 
     )
 
 
+def stated_settings(fields: Mapping[str, Array]) -> NeuronSettings:
+    """What a NIR file says of a neuron or Delay, where no step is known: times in seconds.
+
+    Args:
+        fields: name -> numbers, as ``t1c.nir.read_timeless`` gives them.
+
+    Example:
+        >>> stated_settings({"r": np.ones(2), "tau": np.array([0.005, 0.02])}).text
+        'tau 5 ms to 20 ms, r 1'
+    """
+    return NeuronSettings(
+        tuple(
+            Setting(
+                name,
+                float(fields[name].min()),
+                float(fields[name].max()),
+                fields[name].size,
+                "s" if name.startswith("tau") or name == "delay" else "",
+            )
+            for name in _in_order(fields)
+            if fields[name].size
+        )
+    )
+
+
 def fires(node: ir.Node) -> bool:
     """Whether a node's output is spikes: of a neuron that fires, or of a Threshold."""
     if isinstance(node, ir.Graph):
@@ -152,8 +180,13 @@ def _settings(node: ir.Node, dt: float | None, prefix: str = "") -> Iterator[Set
     arrays = node.parameters()
     if isinstance(node, ir.Delay) and not node.initial.any():
         arrays.pop("initial")
-    for name in sorted(arrays, key=lambda n: FIRST.index(n) if n in FIRST else len(FIRST)):
+    for name in _in_order(arrays):
         yield _setting(node, name, arrays[name], dt, prefix)
+
+
+def _in_order(names: Iterable[str]) -> list[str]:
+    """What people ask for first comes first."""
+    return sorted(names, key=lambda n: FIRST.index(n) if n in FIRST else len(FIRST))
 
 
 def _setting(node: ir.Node, name: str, values: Array, dt: float | None, prefix: str) -> Setting:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -22,6 +23,7 @@ from .activity import ActivityCounter, NodeActivity, sparsity_of, watched
 from .costs import seconds_in_step, sent_by
 from .energy import FLOAT32_45NM, EnergyEstimate, EnergyTable
 from .operations import NodeOperations, OperationsCounter, connection_sparsity
+from .silent import SilenceWatch, SilentNode
 
 SATURATED = 0.95
 """A neuron that fires in so large a share of all steps is saturated."""
@@ -69,6 +71,7 @@ class Measurement(Report):
         effective_macs: multiply-accumulates per sample, likewise.
         effective_acs: accumulates per sample, likewise.
         energy: what the operations of a sample take: an estimate.
+        explained: why each node of ``silent`` was.
     """
 
     samples: int
@@ -84,6 +87,7 @@ class Measurement(Report):
     effective_macs: float
     effective_acs: float
     energy: EnergyEstimate
+    explained: tuple[SilentNode, ...] = ()
 
     @property
     def spikes(self) -> float:
@@ -288,25 +292,42 @@ def _measure(
 
     precision = getattr(import_torch(), dtype)
     executor = bridge.ir_to_torch(graph, dtype=precision, trainable=False)
-    activity, operations = ActivityCounter(dict(watched(graph))), OperationsCounter(graph)
+    nodes = dict(watched(graph))
+    activity, operations = ActivityCounter(nodes), OperationsCounter(graph)
     names = [*activity.names, *operations.names]
 
-    def take(first: int, outputs: Any, recorded: Mapping[str, Any]) -> None:
+    def take(first: int, recorded: Mapping[str, Any]) -> None:
         activity.take(recorded)
         operations.take(recorded)
 
+    def run(
+        names: list[str],
+        take: Callable[[int, Mapping[str, Any]], None],
+        begin: Callable[[int], object] = lambda _: None,
+    ) -> None:
+        for batch in pieces(samples.count, batch_size):
+            state = None
+            begin(batch.stop - batch.start)
+            for times in pieces(samples.steps, STEPS_AT_ONCE):
+                xs = {n: piece(x, times, batch, precision) for n, x in samples.inputs.items()}
+
+                def handed(first: int, _: Any, recorded: Mapping[str, Any], at: int) -> None:
+                    take(at + first, recorded)
+
+                # What is recorded is handed on in the engine's own chunks: little is held.
+                collect = functools.partial(handed, at=times.start)
+                _, state, _ = executor.run(xs, state, record=names, collect=collect)
+                if progress is not None:
+                    share = times.stop / samples.steps
+                    progress(batch.start + share * (batch.stop - batch.start), samples.count)
+
     begin = time.perf_counter()
-    for batch in pieces(samples.count, batch_size):
-        state = None
-        operations.begin(batch.stop - batch.start)
-        for times in pieces(samples.steps, STEPS_AT_ONCE):
-            xs = {n: piece(x, times, batch, precision) for n, x in samples.inputs.items()}
-            # What is recorded is handed on in the engine's own chunks, so that little is held.
-            _, state, _ = executor.run(xs, state, record=names, collect=take)
-            if progress is not None:
-                share = times.stop / samples.steps
-                progress(batch.start + share * (batch.stop - batch.start), samples.count)
+    run(names, take, operations.begin)
     found, counts = activity.result(saturated), operations.result()
+    silent = {n.name: nodes[n.name] for n in found if n.dead == n.neurons}
+    watch = SilenceWatch(silent, samples.steps)
+    if silent:
+        run(watch.names, watch.take)
     dense, macs, acs = operations.totals()
     return Measurement(
         samples=samples.count,
@@ -326,6 +347,7 @@ def _measure(
             energy.joules(sum(n.macs for n in counts), sum(n.acs for n in counts)),
             energy.joules(sum(n.dense for n in counts)),
         ),
+        explained=watch.result(graph),
     )
 
 
@@ -367,6 +389,8 @@ def _measured(measured: Measurement) -> list[Part]:
     found: list[Part] = [Facts(tuple((k, v) for k, v in pairs if v), "What it did")]
     if measured.activity:
         found.append(_activity(measured))
+    if measured.explained:
+        found.append(_silent(measured))
     if measured.operations:
         found.append(_operations(measured))
     table = energy.table
@@ -402,6 +426,23 @@ def _activity(measured: Measurement) -> Table:
         )
     title = "Activity (spikes per sample, rate per neuron and step)"
     return Table(tuple(columns), tuple(rows), title, right=tuple(columns[2:]))
+
+
+def _silent(measured: Measurement) -> Table:
+    rows = tuple(
+        (
+            node.name,
+            node.type,
+            "" if node.peak is None else f"{node.peak:.4g}",
+            "" if node.threshold is None else f"{node.threshold:.4g}",
+            "all zero" if node.input_zero else "not zero",
+            node.cause,
+            node.remedy,
+        )
+        for node in measured.explained
+    )
+    columns = ("node", "type", "peak", "threshold", "input", "likely cause", "what to do")
+    return Table(columns, rows, "Silent layers (highest membrane)", right=columns[2:4])
 
 
 def _some(count: int, total: int) -> str:

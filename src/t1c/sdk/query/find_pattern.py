@@ -8,6 +8,7 @@ from fnmatch import fnmatchcase
 
 from t1c import ir
 from t1c.ir.errors import InputError, Problem
+from t1c.ir.guess import did_you_mean
 from t1c.ir.registry import list_primitives
 from t1c.ir.topology import Topology
 from t1c.nir import GraphSource, read_graph
@@ -101,7 +102,7 @@ def _parsed(pattern: str) -> list[Step]:
                 Problem(
                     found,
                     "primitives with '->' between them, such as 'Conv2d->LIF|IF->*'",
-                    "ir.list_primitives() names them all.",
+                    did_you_mean(word, known, "ir.list_primitives() names them all.", written=str),
                 )
             )
     return steps

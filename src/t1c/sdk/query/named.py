@@ -2,8 +2,15 @@
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Collection
+
 from t1c import ir
 from t1c.ir.errors import InputError, Problem
+from t1c.ir.guess import did_you_mean
+
+FEW = 12
+"""So many names are listed where one is not known."""
 
 
 def find_node(graph: ir.Graph, name: str) -> ir.Node:
@@ -34,9 +41,15 @@ def home_of(graph: ir.Graph, name: str) -> ir.Graph:
 
 
 def _unknown(graph: ir.Graph, name: str) -> Problem:
-    import difflib  # rarely needed, and every command loads this file
+    return no_such_node(name, dict.fromkeys([*graph.nodes, *graph.flat().nodes]))
 
-    names = [*graph.nodes, *graph.flat().nodes]
-    near = difflib.get_close_matches(name, names, n=3) or list(graph.nodes)[:5]
-    listed = ", ".join(map(repr, dict.fromkeys(near)))
-    return Problem(f"there is no node {name!r}", f"a node of the graph, such as {listed}")
+
+def no_such_node(name: str, known: Collection[str]) -> Problem:
+    """What to say of a name that no node has; ``known`` are those that there are."""
+    listed = ", ".join(map(repr, itertools.islice(known, FEW)))
+    more = len(known) - FEW
+    return Problem(
+        f"there is no node {name!r}",
+        f"one of {listed}{f' and {more} more' if more > 0 else ''}",
+        did_you_mean(name, known),
+    )

@@ -56,8 +56,8 @@ def carried(u: Tensor, fired: Tensor, c: Sequence[Tensor], rule: Rule) -> Tensor
     Of every reset but 'carry', which needs to know more.
     """
     _, _, _, threshold, target, _, _, v_min = c
-    if rule.reset == "subtract" and not rule.delay:
-        u = u - fired * threshold
+    if rule.reset in ("subtract", "lower") and not rule.delay:
+        u = u - fired * (target if rule.reset == "lower" else threshold)
     elif rule.reset != "no_fire" and not rule.delay:
         u = _jump(u, fired, target, rule)
     return _bounded(u, v_min, rule)
@@ -85,6 +85,8 @@ def _settle(v: Tensor, drive: Tensor, c: Sequence[Tensor], rule: Rule) -> tuple[
         u = beta * _jump(v, due, target, rule) + drive
         if mode == "subtract":
             u = u - due * threshold
+        elif mode == "lower":
+            u = u - due * target
         elif mode == "hold":
             u = u * (1 - _once(due, rule))
         return fire(u, threshold), u
@@ -97,6 +99,8 @@ def _settle(v: Tensor, drive: Tensor, c: Sequence[Tensor], rule: Rule) -> tuple[
         return fired, u - (resets - due) * threshold
     if mode == "subtract":
         return fired, u - resets * threshold
+    if mode == "lower":
+        return fired, u - resets * target
     return fired, _jump(u, resets, target, rule)
 
 

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from . import definition
 from . import scan as called
-from .observed import is_observed
+from .observed import is_observed, takes_operators
 from .rule import Rule
 from .scan import Coefficients, State
 
@@ -16,11 +16,11 @@ def scan(
     xs: Tensor, state: State, c: Coefficients, rule: Rule, kernels: str | None = None
 ) -> tuple[Tensor, State]:
     """All steps; arguments and results as of ``scan.scan``."""
-    if torch.compiler.is_compiling():
+    if takes_operators():
         from .op import scan_in_graph  # declares operators, which takes long
 
         return scan_in_graph(xs, state, c.tensors, rule, kernels)
-    if is_observed(xs, *state):
+    if torch.compiler.is_compiling() or is_observed(xs, *state):
         return definition.scan(xs, state, c.tensors, rule)
     return called.scan(xs, state, c, rule, kernels)
 

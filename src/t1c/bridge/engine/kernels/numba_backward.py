@@ -10,6 +10,7 @@ from .compiled import compiled, inlined
 from .numba_scan import (
     CARRY,
     HOLD,
+    LOWER,
     NO_FIRE,
     SUBTRACT,
     VALUE,
@@ -76,7 +77,7 @@ def stored(
     one: Any,
 ) -> Any:
     """What a step carries on before it is bounded, given the membrane that it tested."""
-    if early or reset not in (ZERO, VALUE, SUBTRACT, CARRY):
+    if early or reset not in (ZERO, VALUE, SUBTRACT, CARRY, LOWER):
         return u
     s = sent(u, threshold, strict, many, zero, one)
     if reset == ZERO:
@@ -85,6 +86,8 @@ def stored(
         return target if s > zero else u
     if reset == SUBTRACT:
         return u - s * threshold
+    if reset == LOWER:
+        return u - s * target
     return u - (s - due) * threshold
 
 
@@ -141,6 +144,9 @@ def through_membrane(
         elif reset == SUBTRACT:
             g_threshold = -(g_after * s)
             g_spike = g_spike - attached * (g_after * threshold)
+        elif reset == LOWER:
+            g_target = -(g_after * s)
+            g_spike = g_spike - attached * (g_after * target)
         elif reset == CARRY:
             g_threshold = -(g_after * (s - due))
             g_spike = g_spike - attached * (g_after * threshold)
@@ -151,6 +157,9 @@ def through_membrane(
     if (early and reset == SUBTRACT) or reset == CARRY:
         g_threshold = g_threshold - g * due
         g_due = g_due - attached * (g * threshold)
+    if early and reset == LOWER:
+        g_target = -(g * due)
+        g_due = g_due - attached * (g * target)
     if reset == HOLD:
         g_due = g_due - attached * (g * held)
         g = g * (one - once_due)

@@ -20,7 +20,7 @@ from .rule import RESETS
 
 Array = npt.NDArray[Any]
 
-NO_FIRE, ZERO, VALUE, SUBTRACT, NONE, HOLD, CARRY = range(len(RESETS))
+NO_FIRE, ZERO, VALUE, SUBTRACT, NONE, HOLD, CARRY, LOWER = range(len(RESETS))
 
 
 @compiled
@@ -77,6 +77,8 @@ def membrane(
     held = u
     if (early and reset == SUBTRACT) or reset == CARRY:
         u = u - due * threshold
+    if early and reset == LOWER:
+        u = u - due * target
     if reset == HOLD:
         u = u * (one - at_most(due, many, one))
     s = sent(u, threshold, strict, many, zero, one)
@@ -88,6 +90,8 @@ def membrane(
             after = target if s > zero else u
         elif reset == SUBTRACT:
             after = u - s * threshold
+        elif reset == LOWER:
+            after = u - s * target
         elif reset == CARRY:
             after = u - (s - due) * threshold
     if bounded and after < v_min:

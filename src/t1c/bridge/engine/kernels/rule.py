@@ -7,9 +7,12 @@ from dataclasses import dataclass
 from .surrogate import Surrogate
 
 COEFFICIENTS = ("beta", "gain", "leak", "v_threshold", "v_reset", "alpha", "weight", "v_min")
-"""The order in which kernels take coefficients; alpha and weight are those of a synapse."""
+"""The order in which kernels take coefficients; alpha and weight are those of a synapse.
 
-RESETS = ("no_fire", "zero", "value", "subtract", "none", "hold", "carry")
+In the place of v_reset is what a reset to a value sets, or what 'lower' takes off.
+"""
+
+RESETS = ("no_fire", "zero", "value", "subtract", "none", "hold", "carry", "lower")
 """Resets by number; 'no_fire' is a neuron whose output is its membrane."""
 
 

@@ -12,6 +12,8 @@ from torch.overrides import handle_torch_function, has_torch_function
 
 from t1c.ir.errors import InputError, Problem
 
+from .observed import keeps_gradients
+
 SLOPES = {
     "atan": 2.0,
     "fast_sigmoid": 25.0,
@@ -100,7 +102,7 @@ def spike(u: Tensor, threshold: Tensor, fires_at: str, surrogate: Surrogate = AT
     """
     if has_torch_function((u, threshold)):
         return _told(spike, u, threshold, fires_at, surrogate)
-    if torch.is_grad_enabled() and (u.requires_grad or threshold.requires_grad):
+    if _learns(u, threshold):
         fired: Tensor = _Spike.apply(u, threshold, fires_at, surrogate)  # type: ignore[no-untyped-call]
         return fired
     return _fires(u, threshold, fires_at)
@@ -114,7 +116,7 @@ def spikes(u: Tensor, threshold: Tensor, surrogate: Surrogate = ATAN) -> Tensor:
     """
     if has_torch_function((u, threshold)):
         return _told(spikes, u, threshold, surrogate)
-    if torch.is_grad_enabled() and (u.requires_grad or threshold.requires_grad):
+    if _learns(u, threshold):
         fired: Tensor = _Spikes.apply(u, threshold, surrogate)  # type: ignore[no-untyped-call]
         return fired
     return _counted(u, threshold)
@@ -135,6 +137,11 @@ def jump(fired: Tensor, target: Tensor, u: Tensor) -> Tensor:
     jumped = torch.where(fired > 0, target, u)
     # Adds nothing but a gradient.
     return jumped + (fired - fired.detach()) * (target - u).detach()
+
+
+def _learns(u: Tensor, threshold: Tensor) -> bool:
+    flows = torch.is_grad_enabled() and (u.requires_grad or threshold.requires_grad)
+    return flows and keeps_gradients()
 
 
 def _told(function: Any, *arguments: Any) -> Tensor:

@@ -63,6 +63,8 @@ def stored(
             u = tl.where(s > 0, target, u)
         elif RESET == "subtract":
             u = less(u, s, threshold, dtype)
+        elif RESET == "lower":
+            u = less(u, s, target, dtype)
         elif RESET == "carry":
             u = less(u, rounded(s - due, dtype), threshold, dtype)
     return u
@@ -131,6 +133,10 @@ def through_membrane(
                 g_threshold = -(g_after * s)
                 if not DETACH:
                     g_spike = g_spike - g_after * threshold
+            elif RESET == "lower":
+                g_target = -(g_after * s)
+                if not DETACH:
+                    g_spike = g_spike - g_after * target
             elif RESET == "carry":
                 g_threshold = -(g_after * (s - due))
                 if not DETACH:
@@ -143,6 +149,9 @@ def through_membrane(
         if (EARLY and RESET == "subtract") or RESET == "carry":
             g_threshold = g_threshold - g * due
             g_due = g_due - g * threshold
+        if EARLY and RESET == "lower":
+            g_target = -(g * due)
+            g_due = g_due - g * target
         if RESET == "hold":
             g_due = g_due - g * held
             g = g * (1 - once_due)

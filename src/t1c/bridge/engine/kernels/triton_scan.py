@@ -94,7 +94,10 @@ def weighed(a, x, b, dtype: tl.constexpr):  # pragma: no cover
 
 @triton.jit
 def less(u, s, threshold, dtype: tl.constexpr):  # pragma: no cover
-    """The threshold subtracted ``s`` times; the product and the difference are rounded."""
+    """The threshold, or what else a reset takes off, subtracted ``s`` times.
+
+    The product and the difference are rounded.
+    """
     return rounded(u - rounded(s * threshold, dtype), dtype)
 
 
@@ -139,6 +142,8 @@ def membrane(
         held = u
         if (EARLY and RESET == "subtract") or RESET == "carry":
             u = less(u, due, threshold, dtype)
+        if EARLY and RESET == "lower":
+            u = less(u, due, target, dtype)
         if RESET == "hold":
             u = u * (1 - at_most(due, MANY))
         s = sent(u, threshold, STRICT, MANY, dtype)
@@ -150,6 +155,8 @@ def membrane(
                 after = tl.where(s > 0, target, u)
             elif RESET == "subtract":
                 after = less(u, s, threshold, dtype)
+            elif RESET == "lower":
+                after = less(u, s, target, dtype)
             elif RESET == "carry":
                 after = less(u, rounded(s - due, dtype), threshold, dtype)
         after = raised(after, v_min, BOUNDED)

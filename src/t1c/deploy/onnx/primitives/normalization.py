@@ -16,7 +16,8 @@ from ..writer import Value, Writer, size
 @translates(ir.BatchNorm1d, ir.BatchNorm2d, ir.BatchNorm3d)
 def batch_norm(w: Writer, node: ir.BatchNorm2d, x: Value) -> Value:
     """Multiply and add what the stored statistics come to."""
-    factor, shift = node.folded(len(x.shape), w.dtype)
+    axes = (-1, *[1] * (len(x.shape) - 1))
+    factor, shift = (p.reshape(axes) for p in node.coefficients(w.dtype))
     return x * w.constant(factor, "factor") + w.constant(shift, "shift")
 
 

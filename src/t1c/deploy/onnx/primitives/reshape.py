@@ -39,7 +39,7 @@ def upsample(w: Writer, node: ir.Upsample, x: Value) -> Value:
         if node.mode == "nearest":
             x = _picked(w, x, node.nearest(size, target).tolist(), axis)
             continue
-        low, high, share = node.between(size, target)
+        low, high, share = node.linear(size, target)
         over = share.astype(w.dtype).reshape(-1, *[1] * (1 - axis))
         lower, upper = (_picked(w, x, index.tolist(), axis) for index in (low, high))
         x = lower * w.constant(1 - over, "rest") + upper * w.constant(over, "share")

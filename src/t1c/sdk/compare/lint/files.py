@@ -82,5 +82,5 @@ def stale_stamp(subject: Subject) -> Iterator[Hit]:
             yield Hit(
                 "",
                 f"its stamp does not fit: {check.verdict}",
-                "Find out what changed (sdk.compare_graphs), then sdk.stamp_graph it again.",
+                "Find out what changed (t1c diff, sdk.compare_graphs), then stamp it again.",
             )

@@ -10,9 +10,13 @@ from typing import Any
 from t1c.ir.errors import GraphWarning, InputError, Problem
 from t1c.nir import GraphSource, read_graph
 
+from ...jsonable import jsonable
 from ...report import Part, Report, Table
 from .subject import Subject
 from .table import RULES, SEVERITIES, Rule, Severity
+
+FEW = 4
+"""So many nodes of a group are named for people; programs are told all."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -34,12 +38,30 @@ class Finding:
     suggestion: str
 
 
+@dataclasses.dataclass(frozen=True)
+class FindingGroup:
+    """Findings of one rule that say the same of several nodes.
+
+    Attributes:
+        code, severity, message, suggestion: as of each of them.
+        count: how many there are.
+        nodes: where, in the order of the findings.
+    """
+
+    code: str
+    severity: Severity
+    count: int
+    nodes: tuple[str, ...]
+    message: str
+    suggestion: str
+
+
 @dataclasses.dataclass(frozen=True, repr=False)
 class LintReport(Report):
     """All that is odd about a graph; errors first.
 
     Attributes:
-        findings: the places.
+        findings: the places, one by one.
         checked: the codes of the rules that were asked.
     """
 
@@ -55,21 +77,30 @@ class LintReport(Report):
         """The findings of one severity."""
         return tuple(f for f in self.findings if f.severity == severity)
 
+    @property
+    def groups(self) -> tuple[FindingGroup, ...]:
+        """The findings, those of one code and one text as one, in the order of the first."""
+        alike: dict[tuple[str, Severity, str, str], list[str]] = {}
+        for f in self.findings:
+            alike.setdefault((f.code, f.severity, f.message, f.suggestion), []).append(f.node)
+        return tuple(
+            FindingGroup(code, severity, len(nodes), tuple(nodes), message, suggestion)
+            for (code, severity, message, suggestion), nodes in alike.items()
+        )
+
     def to_dict(self) -> dict[str, Any]:
-        """``ok``, how many of each severity, and the attributes."""
+        """``ok``, how many of each severity, the attributes, and ``groups``."""
         counts = {f"{severity}s": len(self.of(severity)) for severity in SEVERITIES}
-        return {"ok": self.ok, **counts, **super().to_dict()}
+        groups = [jsonable(dataclasses.asdict(group)) for group in self.groups]
+        return {"ok": self.ok, **counts, **super().to_dict(), "groups": groups}
 
     def parts(self) -> Sequence[Part]:
-        """A row for each finding."""
+        """A row for each group of findings that say the same."""
         if not self.findings:
             return [f"nothing found by {len(self.checked)} rules"]
         counts = [(len(self.of(s)), s) for s in SEVERITIES]
         told = ", ".join(f"{n} {s}{'s' * (n != 1 and s != 'info')}" for n, s in counts if n)
-        rows = tuple(
-            (f.code, f.severity, f.node or "(graph)", f.message, f.suggestion)
-            for f in self.findings
-        )
+        rows = tuple((g.code, g.severity, _where(g), g.message, g.suggestion) for g in self.groups)
         return [told, Table(("code", "severity", "node", "found", "what to do"), rows)]
 
 
@@ -141,6 +172,14 @@ class LintRules(Report):
 def list_lint_rules() -> LintRules:
     """All rules of ``lint_graph``."""
     return LintRules(RULES)
+
+
+def _where(group: FindingGroup) -> str:
+    """The nodes of a group; of many, how many there are and the first few."""
+    if group.count == 1:
+        return group.nodes[0] or "(graph)"
+    shown = ", ".join(group.nodes[:FEW])
+    return f"{group.count} nodes: {shown}{', ...' if group.count > FEW else ''}"
 
 
 def _named(rule: Rule, codes: Collection[str]) -> bool:

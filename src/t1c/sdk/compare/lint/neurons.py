@@ -193,9 +193,9 @@ def unlike_neurons(subject: Subject) -> Iterator[Hit]:
 
 
 def rare_reset(subject: Subject) -> Iterator[Hit]:
-    """Resets that one framework has: other readers and chips may not know them."""
+    """Resets that few frameworks have: other readers and chips may not know them."""
     for name, node in subject.spiking():
-        if node.reset_mode in ("hold", "carry"):
+        if node.reset_mode in ("hold", "carry", "lower"):
             yield Hit(
                 name,
                 f"reset={node.reset_mode!r}",

@@ -60,7 +60,7 @@ def unfused_norm(subject: Subject) -> Iterator[Hit]:
             if isinstance(layer, WEIGHTED):
                 yield Hit(
                     name,
-                    f"it could be part of {before[0]!r} ({layer.primitive})",
+                    f"it could be part of the {layer.primitive} before it",
                     "sdk.fold_batchnorm folds it, once training is over.",
                 )
 
@@ -95,7 +95,7 @@ def pools_numbers(subject: Subject) -> Iterator[Hit]:
             if not spikes:
                 yield Hit(
                     name,
-                    f"{node.primitive} takes numbers of {source!r} ({other.primitive}), not spikes",
+                    f"{node.primitive} takes the numbers of a {other.primitive}, not spikes",
                     "Put it behind the neuron, or use an average pool, if the target needs spikes.",
                 )
 
@@ -109,8 +109,8 @@ def linear_twice(subject: Subject) -> Iterator[Hit]:
             if isinstance(other, WEIGHTED) and alone and (source, name) not in subject.back:
                 yield Hit(
                     name,
-                    f"{node.primitive} follows {source!r} ({other.primitive}) with no neuron or "
-                    "activation between",
+                    "no neuron or activation stands between this "
+                    f"{node.primitive} and the {other.primitive} before it",
                     "Put one between them, or multiply the two.",
                 )
 

@@ -1,0 +1,148 @@
+"""The door: a graph as plain C99."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+
+from t1c import ir
+from t1c.ir.errors import InputError, Problem
+from t1c.sdk import Facts, Part, Report, format_bytes
+
+from .names import identifier
+from .program import Program
+from .project import project
+from .source import Memory, body, header, needs_libm
+
+Numbers = Literal["float32", "float64"]
+Layout = Literal["input", "output"]
+
+
+@dataclass(frozen=True, repr=False)
+class CReport(Report):
+    """What was written, and what it takes.
+
+    Attributes:
+        folder: where the files are.
+        name: what the functions and the struct begin with.
+        numbers: the type of the arithmetic.
+        files: their names.
+        weights: bytes of constant arrays.
+        state: bytes that last from step to step.
+        scratch: bytes that a step needs beside these, in the same struct.
+        needs_libm: whether it is linked with the C library's mathematics.
+    """
+
+    folder: str
+    name: str
+    numbers: str
+    files: tuple[str, ...]
+    weights: int
+    state: int
+    scratch: int
+    needs_libm: bool
+
+    def parts(self) -> Sequence[Part]:
+        """The files, and the memory."""
+        return [
+            Facts(
+                (
+                    ("Folder", self.folder),
+                    ("Files", ", ".join(self.files)),
+                    ("Functions", f"{self.name}_reset, {self.name}_step"),
+                    ("Numbers", self.numbers),
+                    ("Weights", format_bytes(self.weights)),
+                    ("State", format_bytes(self.state)),
+                    ("Scratch", format_bytes(self.scratch)),
+                    ("Mathematics", "libm (-lm)" if self.needs_libm else "none needed"),
+                )
+            )
+        ]
+
+
+def to_c(
+    graph: ir.Graph | str | Path,
+    folder: str | Path,
+    numbers: Numbers = "float32",
+    *,
+    name: str = "model",
+    layout: Layout = "input",
+) -> CReport:
+    """Write a graph as plain C99: a header, a source, and what builds and tries them.
+
+    The state is a struct that the caller owns; nothing is allocated. ``NAME_reset(&state)`` puts it
+    at rest, ``NAME_step(&state, inputs..., outputs...)`` works one step of one sample. Every sum
+    and every neuron keeps the written order of operations, so that the numbers are those of
+    ``ir.Reference(graph, dtype=numbers)``, bit for bit, on any weights; the exact form of GELU and
+    powers that are no product or root take the C library's ``erf`` and ``pow``, and are its own
+    within rounding.
+
+    Args:
+        graph: a graph, or the path of its file.
+        folder: is made if it is not there; files of these names are replaced.
+        numbers: the type of the arithmetic.
+        name: what files, functions and the struct begin with; letters, digits, underscores.
+        layout: how a weight of an Affine or Linear lies: 'input', a row for each input, so that an
+            input of zero costs nothing; 'output', a row for each output. The numbers are the same.
+
+    Raises:
+        UnsupportedError: a node has no form in C; it is named.
+        InputError: an option is none of these.
+
+    Example:
+        >>> import tempfile
+        >>> import numpy as np
+        >>> from t1c import deploy, ir
+        >>> one = np.ones(1)
+        >>> graph = ir.Graph(
+        ...     {"in": ir.Input((2,)), "fc": ir.Affine(np.eye(2), np.zeros(2)),
+        ...      "lif": ir.LIF(2 * one, 2 * one, 0 * one, one), "out": ir.Output((2,))},
+        ...     [("in", "fc"), ("fc", "lif"), ("lif", "out")],
+        ... )
+        >>> report = deploy.to_c(graph, tempfile.mkdtemp(), name="two")
+        >>> report.files[:2], report.state, report.needs_libm
+        (('two.h', 'two.c'), 8, False)
+    """
+    graph = ir.read(graph) if isinstance(graph, str | Path) else graph
+    _check_options(numbers, name, layout)
+    program = Program(graph, np.dtype(numbers), layout)
+    texts = {f"{name}.c": body(program, name)}
+    texts = {f"{name}.h": header(program, name, f"{name}, a spiking neural network"), **texts}
+    libm = needs_libm(program)
+    texts |= project(program, name, libm)
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    for file, text in texts.items():
+        path = folder / file
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    memory = Memory.of(program)
+    return CReport(
+        str(folder),
+        name,
+        numbers,
+        tuple(texts),
+        memory.weights,
+        memory.state,
+        memory.scratch,
+        libm,
+    )
+
+
+def _check_options(numbers: str, name: str, layout: str) -> None:
+    if numbers not in ("float32", "float64"):
+        raise InputError(Problem(repr(numbers), "'float32' or 'float64'", field="numbers"))
+    if layout not in ("input", "output"):
+        raise InputError(Problem(repr(layout), "'input' or 'output'", field="layout"))
+    if identifier(name) != name:
+        raise InputError(
+            Problem(
+                repr(name),
+                "a name of C: letters, digits and single underscores, a letter first",
+                field="name",
+            )
+        )

@@ -1,0 +1,78 @@
+"""A graph while it is made over for a reader."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from t1c import ir
+from t1c.ir.errors import Problem
+from t1c.ir.shapes import Shape
+from t1c.ir.topology import Edge
+
+from ..dialects import Reader
+from ..losses import Change
+
+
+@dataclass
+class Draft:
+    """Plain nodes and edges, what stands against them, and what was changed.
+
+    Attributes:
+        reader: for whom.
+        title: how the reader is called.
+        nodes: by name, none of them a graph.
+        edges: in order.
+        shapes: of what arrives at each node; () where it has no one input.
+        back: those of the edges that run back in time.
+        problems: why the reader would not give the same spikes.
+        changes: what is written otherwise than the graph has it.
+    """
+
+    reader: Reader
+    title: str
+    nodes: dict[str, ir.Node]
+    edges: list[Edge]
+    shapes: dict[str, Shape]
+    back: set[Edge]
+    problems: list[Problem] = field(default_factory=list)
+    changes: list[Change] = field(default_factory=list)
+
+    def where(self, name: str) -> str:
+        """The place of a node, as errors name it."""
+        return f"node {name!r} ({self.nodes[name].primitive})"
+
+    def refuse(self, name: str, *problems: Problem) -> None:
+        """Note what is wrong with a node."""
+        self.problems += [problem.at(self.where(name)) for problem in problems]
+
+    def change(self, name: str, what: str) -> None:
+        """Note what is written of a node."""
+        self.changes.append(Change(self.where(name), what))
+
+    def sources(self, name: str) -> list[str]:
+        """What leads to a node, in order."""
+        return [a for a, b in self.edges if b == name]
+
+    def targets(self, name: str) -> list[str]:
+        """Where a node leads to, in order."""
+        return [b for a, b in self.edges if a == name]
+
+    def drop(self, name: str) -> None:
+        """Take a node out; what led to it leads to where it led, in the same step."""
+        into, out = self.sources(name), self.targets(name)
+        late = {
+            (a, b) for a in into for b in out if {(a, name), (name, b)} & self.back
+        }
+        edges: list[Edge] = []
+        for a, b in self.edges:
+            if b == name:
+                edges += [(a, target) for target in out]
+            elif a != name:
+                edges.append((a, b))
+        self.edges, self.back = edges, self.back.intersection(edges) | late
+        del self.nodes[name]
+
+    def each(self, *kinds: type[ir.Node]) -> Iterable[tuple[str, ir.Node]]:
+        """The nodes of these kinds, which may be changed meanwhile."""
+        return [(name, node) for name, node in self.nodes.items() if isinstance(node, kinds)]

@@ -1,0 +1,1 @@
+"""Graphs of integers: made from graphs of real numbers, searched, and compared with them."""

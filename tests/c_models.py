@@ -1,0 +1,109 @@
+"""Many graphs as C in one library, and what a step of each gives."""
+
+import ctypes
+import math
+import shutil
+import subprocess
+
+import numpy as np
+import pytest
+
+from t1c import deploy, ir
+
+STRICT = ["-std=c99", "-Wall", "-Wextra", "-Wpedantic", "-Wconversion", "-Wdouble-promotion",
+          "-Werror", "-ffp-contract=off"]  # fmt: skip
+
+
+def compiler(name):
+    """The path of a compiler, or the test is skipped with a message."""
+    found = shutil.which(name)
+    if found is None:
+        pytest.skip(f"{name} is not installed: C is not compiled with it")
+    return found
+
+
+class Models:
+    """Graphs as C, compiled together and loaded.
+
+    Args:
+        graphs: what is written.
+        folder: for the files.
+        numbers: the type of the arithmetic.
+        cc: the compiler.
+        flags: more for it.
+        options: more for ``to_c``.
+    """
+
+    def __init__(self, graphs, folder, numbers="float32", cc="gcc", flags=("-O1",), **options):
+        self.graphs, self.numbers = graphs, np.dtype(numbers)
+        self.reports = [
+            deploy.to_c(graph, folder, numbers, name=f"m{n}", **options)
+            for n, graph in enumerate(graphs)
+        ]
+        every = folder / "every.c"
+        lines = [f'#include "m{n}.c"' for n in range(len(graphs))]
+        # Each source has helpers of the same names, so each is compiled by itself.
+        sizes = ", ".join(f"sizeof(m{n}_state)" for n in range(len(graphs)))
+        heads = "\n".join(line.replace(".c", ".h") for line in lines)
+        every.write_text(f"{heads}\nextern const size_t sizes[];\n"
+                         f"const size_t sizes[] = {{{sizes}}};\n")  # fmt: skip
+        sources = ["every.c", *(f"m{n}.c" for n in range(len(graphs)))]
+        subprocess.run(
+            [compiler(cc), *STRICT, *flags, "-fPIC", "-shared", "-o", "every.so", *sources, "-lm"],
+            cwd=folder,
+            check=True,
+        )
+        self.library = ctypes.CDLL(str(folder / "every.so"))
+        self.sizes = (ctypes.c_size_t * len(graphs)).in_dll(self.library, "sizes")
+
+    def run(self, number, xs):
+        """The outputs (T, *shape) by name, from rest, of inputs (T, *shape) by name."""
+        return Running(self, number).run(xs)
+
+
+class Running:
+    """One network and its state."""
+
+    def __init__(self, models, number):
+        self.graph, self.dtype = models.graphs[number], models.numbers
+        self.state = np.full(models.sizes[number] // 8 + 8, np.nan)
+        library = models.library
+        self._reset, self._step = (getattr(library, f"m{number}_{n}") for n in ("reset", "step"))
+        self._reset.restype = self._step.restype = None
+        self.reset()
+
+    def reset(self):
+        self._reset(_pointer(self.state))
+
+    def run(self, xs):
+        steps = len(next(iter(xs.values())))
+        outputs = {
+            name: np.full((steps, *node.shape), np.nan, self.dtype)
+            for name, node in self.graph.outputs().items()
+        }
+        given = [np.ascontiguousarray(xs[name], self.dtype) for name in self.graph.inputs()]
+        for t in range(steps):
+            self._step(
+                _pointer(self.state),
+                *(_pointer(x[t]) for x in given),
+                *(_pointer(y[t]) for y in outputs.values()),
+            )
+        return outputs
+
+
+def _pointer(array):
+    return ctypes.c_void_p(array.ctypes.data)
+
+
+def reference(graph, xs, numbers="float32"):
+    """What the reference gives for inputs (T, *shape) of one sample, by Output name."""
+    given = {name: x[:, None] for name, x in xs.items()}
+    with np.errstate(all="ignore"):
+        outputs, _ = ir.Reference(graph, np.dtype(numbers)).run(given, collect="stack")
+    if not isinstance(outputs, dict):
+        outputs = {next(iter(graph.outputs())): outputs}
+    return {name: y[:, 0] for name, y in outputs.items()}
+
+
+def count(graph):
+    return sum(math.prod(node.shape) for node in graph.outputs().values())
