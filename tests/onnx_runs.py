@@ -8,8 +8,7 @@ from t1c import deploy, ir
 
 from .peers import peer
 
-ort = peer("onnxruntime")
-peer("onnx")
+onnx, ort = peer("onnx", "onnxruntime")
 
 
 class Model:
