@@ -1,26 +1,29 @@
 """Graphs as ONNX models in onnxruntime, beside the reference: every primitive, every option.
 
-On the grid k/256 float32 holds every sum exactly, so that not one number may differ; what is no sum,
-product or comparison is compared within rounding, and its spikes all the same.
+On the grid k/256 float32 holds every sum exactly, so that not one number may differ; what is no
+sum, product or comparison is compared within rounding, and its spikes all the same.
 """
 
 import collections
 import itertools
 import json
 import sys
+from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from typer.testing import CliRunner
 
 from t1c import deploy, ir
+from t1c.cli import app
 from t1c.deploy.onnx.registry import TRANSLATIONS, translates
 from t1c.ir.primitives.combine import BINARY
 from t1c.ir.primitives.elementwise import UNARY
 
 from . import neuron_examples
-from .onnx_runs import Model, differing, onnx, ort, reference, session
+from .onnx_runs import Model, differing, onnx, reference, session
 from .strategies import grid_graphs
 from .strategies_executor import chain, networks
 
@@ -65,12 +68,12 @@ def norm(n):
     return grid(n) + 1, grid(n), grid(n), np.abs(grid(n)) + 1
 
 
-NEURON = {"tau": np.array(2.0), "r": np.array(2.0), "v_leak": np.array(0.125)}
-CUBA = {"tau_syn": np.array(2.0), "tau_mem": np.array(4.0), "r": np.array(4.0),
+NEURON: Any = {"tau": np.array(2.0), "r": np.array(2.0), "v_leak": np.array(0.125)}
+CUBA: Any = {"tau_syn": np.array(2.0), "tau_mem": np.array(4.0), "r": np.array(4.0),
         "v_leak": np.array(0.0), "w_in": np.array(2.0)}  # fmt: skip
-LEVEL = {"v_threshold": np.array(0.25)}
+LEVEL: Any = {"v_threshold": np.array(0.25)}
 MAP = (3, 6, 5)
-EXAMPLES = {
+EXAMPLES: dict[str, Any] = {
     "Affine": [(ir.Affine(grid(4, 6), grid(4)), (6,)), (ir.Affine(grid(4, 5), grid(4)), MAP)],
     "SpikingAffine": [(ir.SpikingAffine(grid(4, 6), grid(4)), (6,))],
     "Linear": [(ir.Linear(grid(4, 6)), (6,)), (ir.Linear(grid(4, 5)), MAP)],
@@ -244,9 +247,8 @@ def test_every_option_of_a_neuron(tmp_path):
     graph = ir.Graph(nodes, edges)
     xs = drawn(graph)
     want, states = reference(graph, xs)
-    assert all(0 < value.sum() for value in want.values())
-    for model, given in ((Model(graph, tmp_path), None), (Model(graph, tmp_path, step=False), xs)):
-        outs, last = model.steps(xs) if given is None else model(given)
+    assert all(value.sum() > 0 for value in want.values())
+    for outs, last in (Model(graph, tmp_path).steps(xs), Model(graph, tmp_path, step=False)(xs)):
         assert agree(outs, want) > 120 * T
         assert not differing(last, states)
 
@@ -317,3 +319,174 @@ def test_random_graphs_are_the_reference_within_rounding(tmp_path):
 
     run()
     assert counted["numbers"] > 5_000
+
+
+# The door ---------------------------------------------------------------------------------------
+
+
+def small(**options):
+    rng = np.random.default_rng(3)
+    weight = (rng.integers(-64, 65, (5, 6)) / 256).astype("float32")
+    return chain(
+        ("in", ir.Input((6,), **options)),
+        ("fc", ir.Affine(weight, np.full(5, 0.125))),
+        ("lif", ir.LIF(**NEURON, **LEVEL)),
+        ("spikes", ir.Output((5,))),
+    )
+
+
+def test_a_model_says_what_goes_in_and_out(tmp_path):
+    model = Model(small(), tmp_path)
+    assert [(i.name, i.shape) for i in model.session.get_inputs()] == [("in", ["B", 6])]
+    given = [(i.name, i.shape) for i in model.session.get_overridable_initializers()]
+    assert given == [("state/lif/v", [None, 5])]
+    outputs = [(o.name, o.shape) for o in model.session.get_outputs()]
+    assert outputs == [("spikes", ["B", 5]), ("next/lif/v", ["B", 5])]
+    notes = model.session.get_modelmeta().custom_metadata_map
+    assert json.loads(notes["t1c.states"]) == {"state/lif/v": "next/lif/v"}
+    assert notes["t1c.kind"] == "step"
+    loaded = onnx.load(tmp_path / "model.onnx")
+    assert [(o.domain, o.version) for o in loaded.opset_import] == [("", 18)]
+    assert {node.domain for node in loaded.graph.node} == {""}
+    assert model.report.to_dict()["states"] == [{"name": "state/lif/v", "shape": ["B", 5]}]
+    assert "one step in ONNX, opset 18" in str(model.report)
+
+
+def test_a_sequence_goes_on_from_the_states_of_another(tmp_path):
+    graph = small()
+    model, xs = Model(graph, tmp_path, step=False), drawn(graph)
+    first, states = model({"in": xs["in"][:70]})
+    second, states = model({"in": xs["in"][70:]}, states)
+    want, last = reference(graph, xs)
+    both = {"spikes": np.concatenate([first["spikes"], second["spikes"]])}
+    assert agree(both, want) > T
+    assert not differing(states, last)
+
+
+def test_a_state_of_one_sample_is_for_all_and_of_another_batch_for_none(tmp_path):
+    graph = small()
+    model, xs = Model(graph, tmp_path), drawn(graph)
+    one = {"state/lif/v": np.full((1, 5), 0.2, "float32")}
+    each = {"state/lif/v": np.full((3, 5), 0.2, "float32")}
+    x = {"in": xs["in"][0]}
+    assert not differing(model(x, one)[1], model(x, each)[1])
+    for batch in (1, 2, 6):
+        with pytest.raises(Exception, match=r"Reshape|Expand"):
+            model({"in": np.zeros((batch, 6), "float32")}, each)
+    sequence = Model(graph, tmp_path, step=False)
+    with pytest.raises(Exception, match=r"Reshape|Expand"):
+        sequence({"in": np.zeros((4, 1, 6), "float32")}, each)
+
+
+def test_inputs_of_other_sizes_are_refused(tmp_path):
+    nodes = {"a": ir.Input((3,)), "b": ir.Input((3,)), "spikes": ir.Output((3,))}
+    graph = ir.Graph(nodes, [("a", "spikes"), ("b", "spikes")])
+    step, sequence = Model(graph, tmp_path), Model(graph, tmp_path, step=False)
+    zeros = {n: np.zeros(n, "float32") for n in ((1, 3), (2, 3), (4, 2, 3), (2, 4, 3), (1, 1, 3))}
+    assert step({"a": zeros[2, 3], "b": zeros[2, 3]})[0]["spikes"].shape == (2, 3)
+    with pytest.raises(Exception, match="Reshape"):
+        step({"a": zeros[2, 3], "b": zeros[1, 3]})
+    for other in ((2, 4, 3), (1, 1, 3)):
+        with pytest.raises(Exception, match="Reshape"):
+            sequence({"a": zeros[4, 2, 3], "b": zeros[other]})
+
+
+def test_held_inputs_say_for_how_long_and_a_call_may_say_otherwise(tmp_path):
+    graph = small(hold=7)
+    model = Model(graph, tmp_path, step=False)
+    x = drawn(graph)["in"][0]
+    for steps in (None, 4):
+        given = {} if steps is None else {"run/steps": np.array(steps)}
+        want, _ = reference(graph, {"in": x}, steps=steps)
+        outs, _ = model({"in": x} | given)
+        assert outs["spikes"].shape == (steps or 7, 3, 5)
+        assert agree(outs, want) > 0
+
+
+def test_float64_is_the_reference_in_float64_or_refused(tmp_path):
+    graph = small()
+    xs = {name: x.astype("float64") for name, x in drawn(graph).items()}
+    want, states = reference(graph, xs, "float64")
+    outs, last = Model(graph, tmp_path, step=False, dtype="float64")(xs)
+    assert agree(outs, want) > T
+    assert not differing(last, states)
+    for primitive in ("Conv2d", "ConvTranspose2d"):
+        node, shape = EXAMPLES[primitive][0]
+        with pytest.raises(ir.UnsupportedError, match=r"node 'node': float64.*dtype='float32'"):
+            deploy.to_onnx(one_of(node, shape), tmp_path / "m.onnx", dtype="float64")
+
+
+def one_of(node, shape):
+    return chain(
+        ("in", ir.Input(shape)), ("node", node), ("out", ir.Output(node.output_shape(shape)))
+    )
+
+
+def test_weights_of_few_bits_stay_so_in_the_file(tmp_path):
+    weight = RNG.integers(-128, 128, (64, 128)).astype("int8")
+    sizes = {}
+    for kind in ("int8", "float32"):
+        graph = one_of(ir.Affine(weight.astype(kind), np.zeros(64)), (128,))
+        model = Model(graph, tmp_path, step=False)
+        xs = drawn(graph, 4)
+        assert not differing(model(xs)[0], reference(graph, xs)[0])
+        sizes[kind] = model.report.bytes
+    assert sizes["float32"] - sizes["int8"] == pytest.approx(3 * weight.size, abs=200)
+
+
+def test_what_onnx_cannot_say_is_refused_by_name(tmp_path):
+    endless = np.full((2, 3), 1e300)
+    graph = one_of(ir.Affine(endless, np.zeros(2)), (3,))
+    with pytest.raises(ir.UnsupportedError, match=r"node 'node', field 'weight'.*finite"):
+        deploy.to_onnx(graph, tmp_path / "m.onnx")
+    with pytest.raises(ir.T1CError, match=r"'.pb'; expected .onnx"):
+        deploy.to_onnx(small(), tmp_path / "m.pb")
+    with pytest.raises(ir.T1CError, match="field 'dtype': 'int8'"):
+        deploy.to_onnx(small(), tmp_path / "m.onnx", dtype="int8")
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_primitive_of_ones_own_is_refused_until_it_is_translated(tmp_path):
+    @ir.register_node
+    class HalvedForOnnx(ir.Node):
+        """y = x / 2."""
+
+        def step(self, x, state):
+            return x / 2, state
+
+    graph = one_of(HalvedForOnnx(), (3,))
+    with pytest.raises(ir.UnsupportedError, match=r"node 'node': a HalvedForOnnx.*@t1c.deploy"):
+        deploy.to_onnx(graph, tmp_path / "m.onnx")
+
+    @translates(HalvedForOnnx)
+    def halve(w, node, x):
+        return x / 2
+
+    try:
+        xs = drawn(graph, 3)
+        assert not differing(Model(graph, tmp_path).steps(xs)[0], reference(graph, xs)[0])
+    finally:
+        del TRANSLATIONS[HalvedForOnnx]
+
+
+def test_without_the_package_it_says_how_to_install_it(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "onnx", None)
+    with pytest.raises(ir.UnsupportedError, match=r"pip install 't1c\[onnx\]'"):
+        deploy.to_onnx(small(), tmp_path / "m.onnx")
+
+
+def test_the_command_writes_a_sequence_or_a_step(tmp_path):
+    ir.write(tmp_path / "model.t1c", small())
+    target = tmp_path / "model.onnx"
+    arguments = ["deploy", "onnx", str(tmp_path / "model.t1c"), "-o", str(target)]
+    told = CliRunner().invoke(app, arguments)
+    assert told.exit_code == 0
+    assert "a sequence in ONNX" in told.output
+    xs = drawn(small())
+    (found,) = session(target).run(["spikes"], xs)
+    np.testing.assert_array_equal(found, reference(small(), xs)[0]["spikes"])
+    told = json.loads(CliRunner().invoke(app, [*arguments, "--step", "--json"]).output)
+    assert told["kind"] == "step"
+    assert told["states"] == [{"name": "state/lif/v", "shape": ["B", 5]}]
+    (found,) = session(target).run(["spikes"], {"in": xs["in"][0]})
+    assert found.shape == (3, 5)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 
@@ -27,8 +26,8 @@ def separable(w: Writer, node: ir.SepConv2d, x: Value) -> Value:
     """Convolve each channel by itself, then across channels."""
     options = (node.stride, node.padding, node.dilation, len(node.depthwise_weight))
     y = convolve(w, x, node.depthwise_weight, node.depthwise_bias, *options, part="depthwise_")
-    plain: tuple[Any, ...] = ((1, 1), (0, 0), (1, 1), 1)
-    return convolve(w, y, node.pointwise_weight, node.pointwise_bias, *plain, part="pointwise_")
+    weight, bias = node.pointwise_weight, node.pointwise_bias
+    return convolve(w, y, weight, bias, (1, 1), (0, 0), (1, 1), 1, part="pointwise_")
 
 
 @translates(ir.ConvTranspose1d, ir.ConvTranspose2d)
@@ -101,6 +100,4 @@ def flat_pads(pads: Sequence[tuple[int, int]]) -> list[int]:
 def in_single(w: Writer, what: str) -> None:
     """Refuse what onnxruntime has no kernel for in float64."""
     if w.dtype == np.float64:
-        w.refuse(
-            f"float64, for which onnxruntime has no {what}", "float32", "Use dtype='float32'."
-        )
+        w.refuse(f"float64, for which onnxruntime has no {what}", "float32", "Use dtype='float32'.")
