@@ -106,8 +106,8 @@ def _neuron(b: Builder, name: str, node: Any, wires: Sequence[Wire]) -> Sequence
     for key in ("gain", "weight"):
         if key in c and not (c[key] > 0).all():
             raise b.refusal(name, f"a {key} of {c[key].min():g} turns its input around")
-    made = together(b, name, wires, shape) if wires else []
-    unit = made[0].integer_unit if made else one(shape)
+    made = together(b, name, wires, shape) if wires else [_nothing(b, name)]
+    unit = made[0].integer_unit
     sketch = _Sketch(b, name, c, unit)
     graph, state_unit = sketch.graph()
     fires = isinstance(node, SpikingNeuron)
@@ -115,6 +115,13 @@ def _neuron(b: Builder, name: str, node: Any, wires: Sequence[Wire]) -> Sequence
     b.emit(name, graph.replace(metadata=notes), made)
     sent = one(shape) if fires else narrowest(state_unit)
     return [Wire(name, sent, wide=not fires)]
+
+
+def _nothing(b: Builder, name: str) -> Wire:
+    """Zeros for a neuron that no edge leads to, and that runs on its leak."""
+    shape = b.arriving_shape(name)
+    silent = ir.I(r=np.array(0, np.int8), input_type={"input": np.array(shape)})
+    return Wire(b.emit(f"{name}.nothing", silent, []), one(shape))
 
 
 class _Sketch:

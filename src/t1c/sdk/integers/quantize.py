@@ -13,12 +13,12 @@ from t1c.nir import GraphSource, read_graph
 
 from ..change.fold_batchnorm import fold_batchnorm
 from ..change.prune_disconnected import prune_disconnected
-from ..change.rebuild import rebuilt, unique
 from . import rules
 from .borders import extent
 from .builder import SUM, Builder
 from .calibrate import Calibration
 from .options import Fit, Options, Scales
+from .prepare import inlined, parted
 
 
 def quantize(
@@ -121,7 +121,7 @@ class Quantizer:
     """
 
     def __init__(self, graph: ir.Graph, calibrate: Any = None, steps: int | None = None) -> None:
-        self.graph = inlined(fold_batchnorm(prune_disconnected(graph)))
+        self.graph = parted(inlined(fold_batchnorm(prune_disconnected(graph))))
         self.seen = None if calibrate is None else Calibration(self.graph, calibrate, steps)
 
     def graph_of(self, options: Options) -> ir.Graph:
@@ -160,7 +160,6 @@ class Quantizer:
                 builder.edges,
                 {**self.graph.metadata, KEY: note},
                 allow_cycles=self.graph.allow_cycles,
-                feedback=builder.back,
                 allow_nonfinite=self.graph.allow_nonfinite,
             )
 
@@ -186,15 +185,3 @@ def _needless(graph: ir.Graph) -> frozenset[str]:
         if node.low.max() <= told.arriving.low and told.arriving.high <= node.high.min():
             found.add(name)
     return frozenset(found)
-
-
-def inlined(graph: ir.Graph) -> ir.Graph:
-    """The graph without nested graphs, ``g/n`` named ``g.n``, every edge that runs back stated."""
-    flat = graph.flat()
-    names: dict[str, str] = {}
-    for name in flat.nodes:
-        names[name] = unique(name.replace("/", "."), set(names.values()))
-    edges = [(names[a], names[b]) for a, b in flat.edges]
-    back = [(names[a], names[b]) for a, b in flat.feedback_edges()]
-    nodes = {names[name]: node for name, node in flat.nodes.items()}
-    return rebuilt(graph, nodes, edges, back, stated=back)

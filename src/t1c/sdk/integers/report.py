@@ -20,7 +20,7 @@ from ..report import Facts, Part, Report, Table
 from ..runner import import_bridge, import_torch
 from ..samples import as_samples
 from .calibrate import AT_ONCE
-from .quantize import inlined
+from .prepare import inlined, parted
 from .sizes import layer_bytes, parameter_bytes, weight_bits_of
 
 
@@ -93,10 +93,9 @@ class QuantizationReport(Report):
             text = f"{100 * share:.2f} % of numbers equal"
             answer = "" if same is None else f", {100 * same:.2f} % of answers"
             facts.append((f"output {name}", text + answer))
-        columns = ("node", "was", "bits", "unit", "error", "same spikes", "spikes", "saturated")
-        columns = (*columns, "bytes")
+        numbers = ("bits", "unit", "error", "same spikes", "spikes", "saturated", "bytes")
         rows = tuple(_row(node) for node in self.nodes)
-        return [Facts(tuple(facts)), Table(columns, rows, right=columns[2:])]
+        return [Facts(tuple(facts)), Table(("node", "was", *numbers), rows, right=numbers)]
 
 
 def _row(n: QuantizedNode) -> tuple[str, ...]:
@@ -143,7 +142,7 @@ def quantization_report(
         >>> report.saturated  # doctest: +SKIP
         0
     """
-    real, whole = inlined(read_graph(source, dt)), read_graph(quantized)
+    real, whole = parted(inlined(read_graph(source, dt))), read_graph(quantized)
     return _Comparison(real, whole).run(inputs, steps)
 
 
