@@ -7,7 +7,9 @@ sum, product or comparison is compared within rounding, and its spikes all the s
 import collections
 import itertools
 import json
+import os
 import sys
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,9 +18,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from typer.testing import CliRunner
 
-from t1c import deploy, ir
+from t1c import deploy, ir, sdk
 from t1c.cli import app
 from t1c.deploy.onnx.registry import TRANSLATIONS, translates
+from t1c.ir.integers import exact_formats
 from t1c.ir.primitives.combine import BINARY
 from t1c.ir.primitives.elementwise import UNARY
 
@@ -28,6 +31,7 @@ from .strategies import grid_graphs
 from .strategies_executor import chain, networks
 
 T = 200
+ROOT = Path(__file__).parent.parent
 RNG = np.random.default_rng(0)
 
 
@@ -410,10 +414,17 @@ def test_float64_is_the_reference_in_float64_or_refused(tmp_path):
     outs, last = Model(graph, tmp_path, step=False, dtype="float64")(xs)
     assert agree(outs, want) > T
     assert not differing(last, states)
-    for primitive in ("Conv2d", "ConvTranspose2d"):
-        node, shape = EXAMPLES[primitive][0]
-        with pytest.raises(ir.UnsupportedError, match=r"node 'node': float64.*dtype='float32'"):
-            deploy.to_onnx(one_of(node, shape), tmp_path / "m.onnx", dtype="float64")
+    node, shape = EXAMPLES["ConvTranspose2d"][0]
+    with pytest.raises(ir.UnsupportedError, match=r"node 'node': float64.*dtype='float32'"):
+        deploy.to_onnx(one_of(node, shape), tmp_path / "m.onnx", dtype="float64")
+    fired = 0
+    for primitive in ("Conv1d", "Conv2d", "Conv3d", "SepConv2d", "AvgPool2d", "MaxPool2d"):
+        for node, shape in EXAMPLES[primitive]:
+            graph = one(node, shape)
+            xs = {name: x.astype("float64") for name, x in drawn(graph, 20).items()}
+            outs, _ = Model(graph, tmp_path, step=False, dtype="float64")(xs)
+            fired += agree(outs, reference(graph, xs, "float64")[0])
+    assert fired > T
 
 
 def one_of(node, shape):
@@ -432,6 +443,33 @@ def test_weights_of_few_bits_stay_so_in_the_file(tmp_path):
         assert not differing(model(xs)[0], reference(graph, xs)[0])
         sizes[kind] = model.report.bytes
     assert sizes["float32"] - sizes["int8"] == pytest.approx(3 * weight.size, abs=200)
+
+
+@pytest.mark.parametrize("bits", [16, 32])
+def test_graphs_of_integers_are_exact(bits, tmp_path):
+    """The demo's network in integers, of which float32 holds sums of 16 bits, but not of 32."""
+    samples = np.load(ROOT / "examples" / "digits_test.npz")
+    x, steps = samples["x"][:3], int(samples["steps"])
+    given = {"weight_bits": 8, "accumulator_bits": bits, "state_bits": bits}
+    graph = sdk.quantize(ROOT / "examples" / "digits.t1c", **given, calibrate=x, steps=steps)
+    xs = {"input": np.repeat(x[None], T, 0).astype("float64")}
+    want, states = reference(graph, xs, "float64")
+    kinds = [k for k in ("float32", "float64") if not exact_formats(graph)[k]]
+    assert "float64" in kinds
+    for kind in kinds:
+        model = Model(graph, tmp_path, step=False, dtype=kind)
+        outs, last = model({"input": xs["input"].astype(kind)})
+        assert sum(v.sum() for v in outs.values()) > T
+        assert not differing(wide(outs), want)
+        assert not differing(wide(last), states)
+        assert model.report.bytes < os.stat(ROOT / "examples" / "digits.t1c").st_size
+    if "float32" not in kinds:
+        with pytest.raises(ir.UnsupportedError, match="dtype='float64'"):
+            deploy.to_onnx(graph, tmp_path / "m.onnx")
+
+
+def wide(values):
+    return {name: value.astype("float64") for name, value in values.items()}
 
 
 def test_what_onnx_cannot_say_is_refused_by_name(tmp_path):

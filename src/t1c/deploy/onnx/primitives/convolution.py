@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -13,6 +14,7 @@ from t1c.ir.primitives.window import pads_of
 
 from ..registry import translates
 from ..writer import Value, Writer
+from .window import places
 
 
 @translates(ir.Conv1d, ir.Conv2d, ir.Conv3d)
@@ -37,7 +39,9 @@ def transposed(w: Writer, node: ir.ConvTranspose2d, x: Value) -> Value:
     What output_padding adds is less padding at the end, and beyond that the bias alone: onnxruntime
     refuses an output_padding of the stride or more.
     """
-    in_single(w, "ConvTranspose")
+    if w.dtype == np.float64:
+        found = "float64, for which onnxruntime has no ConvTranspose"
+        w.refuse(found, "float32", "Use dtype='float32'.")
     w.finite(node.weight, "weight")
     o = node.options
     ends = [p - extra for p, extra in zip(o["padding"], o["output_padding"], strict=True)]
@@ -45,7 +49,7 @@ def transposed(w: Writer, node: ir.ConvTranspose2d, x: Value) -> Value:
     shape = node.output_shape(x.shape)
     inputs = [x, w.parameter(node.weight, "weight")]
     if not any(beyond):
-        inputs.append(w.constant(node.bias, "bias"))
+        inputs.append(w.parameter(node.bias, "bias"))
     y = w.op(
         "ConvTranspose",
         *inputs,
@@ -73,14 +77,22 @@ def convolve(
     groups: int,
     part: str = "",
 ) -> Value:
-    """A Conv; ``part`` is what the names of its fields begin with."""
-    in_single(w, "Conv")
+    """A Conv; ``part`` is what the names of its fields begin with.
+
+    In float64, for which onnxruntime has no Conv, a product of matrices.
+    """
     w.finite(weight, f"{part}weight")
     pads = pads_of(padding, weight.shape[2:], dilation)
+    shape = convolved_shape(x.shape, weight.shape, stride, padding, dilation, groups)
+    if w.dtype == np.float64:
+        around = places(w, x, shape[1:], weight.shape[2:], stride, pads, dilation, 0.0)
+        y = _multiplied(w, around, weight, groups, part)
+        over = (-1, *[1] * (len(shape) - 1))
+        y = w.reshape(y, shape)
+        return y if bias is None else y + w.parameter(bias.reshape(over), f"{part}bias")
     inputs = [x, w.parameter(weight, f"{part}weight")]
     if bias is not None:
-        inputs.append(w.constant(bias, f"{part}bias"))
-    shape = convolved_shape(x.shape, weight.shape, stride, padding, dilation, groups)
+        inputs.append(w.parameter(bias, f"{part}bias"))
     return w.op(
         "Conv",
         *inputs,
@@ -92,12 +104,20 @@ def convolve(
     )
 
 
+def _multiplied(w: Writer, around: Sequence[Value], weight: Array, groups: int, part: str) -> Value:
+    """(groups, out/groups, places): each group's weights by all that lies around its places."""
+    channels, *counts = around[0].shape
+    each, count = channels // groups, math.prod(counts)
+    rows = [w.reshape(value, (groups, each, count)) for value in around]
+    shape = (groups, each * len(rows), count)
+    columns = w.op("Concat", *rows, shape=shape, axis=2)
+    # In the order of the columns: place by place, channel by channel.
+    laid = weight.reshape(groups, len(weight) // groups, each, -1).swapaxes(2, 3)
+    laid = laid.reshape(groups, len(weight) // groups, -1)
+    shape = (groups, len(weight) // groups, count)
+    return w.op("MatMul", w.parameter(laid, f"{part}weight"), columns, shape=shape)
+
+
 def flat_pads(pads: Sequence[tuple[int, int]]) -> list[int]:
     """All that lies before, then all that lies after."""
     return [before for before, _ in pads] + [after for _, after in pads]
-
-
-def in_single(w: Writer, what: str) -> None:
-    """Refuse what onnxruntime has no kernel for in float64."""
-    if w.dtype == np.float64:
-        w.refuse(f"float64, for which onnxruntime has no {what}", "float32", "Use dtype='float32'.")
