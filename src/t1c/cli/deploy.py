@@ -109,3 +109,27 @@ def exported(
 
     model = sources.network(model)
     show(library.to_exported(model, out, step, steps=steps, dtype=dtype, dt=dt), as_json)
+
+
+@targets.command(cls=Verb)
+@verb
+def onnx(
+    model: Model,
+    output: Annotated[
+        Path,
+        typer.Option("-o", "--output", metavar="FILE", help="What to write: FILE.onnx."),
+    ],
+    step: Annotated[
+        bool, typer.Option("--step", help="One step, not a whole sequence: states in and out.")
+    ] = False,
+    dtype: Annotated[
+        Literal["float32", "float64"],
+        typer.Option(metavar="TYPE", help="Of the arithmetic: float32 or float64."),
+    ] = "float32",
+    dt: Dt = None,
+    as_json: Json = False,
+) -> None:
+    """Write an ONNX model of standard operators, for onnxruntime and others."""
+    from t1c import deploy as library
+
+    show(library.to_onnx(sources.network(model), output, step, dtype=dtype, dt=dt), as_json)
