@@ -352,6 +352,25 @@ def sequences(draw: Any, graph: ir.Graph, grid: bool = True) -> dict[str, Array]
     }
 
 
+EXACT = 2.0**10
+"""Counts of spikes up to here, times weights k/256, add up exactly in float32 in any order."""
+
+
+def sums_are_exact(graph: ir.Graph, values: dict[str, Array]) -> bool:
+    """Whether sums over what the neurons sent are exact, in whatever order they are taken.
+
+    On the grid they are, unless neurons of several spikes drive themselves: their counts grow
+    from step to step, beyond what float32 adds up exactly. Neurons that do not fire grow
+    likewise, and whatever is behind them.
+
+    Args:
+        graph: on the grid.
+        values: what each node of its reference sent.
+    """
+    neurons = [n for n, node in graph.nodes.items() if isinstance(node, Neuron)]
+    return all(float(np.abs(values[n]).max(initial=0)) <= EXACT for n in neurons)
+
+
 def chain(*nodes: tuple[str, ir.Node]) -> ir.Graph:
     """Nodes one after another."""
     names = [name for name, _ in nodes]
