@@ -9,9 +9,9 @@ import numpy as np
 
 from t1c import ir
 from t1c.ir.fields import Array
+from t1c.ir.norm_folding import DENSE
 from t1c.ir.shapes import Shape
 
-from t1c.ir.norm_folding import DENSE
 from .builder import Builder
 from .neurons import gain_of, needs
 from .rescale import at_unit, merged, narrowed

@@ -238,7 +238,7 @@ class _Sketch:
             before = self._jump("started", "v", due, unit)
         fading = self._decayed("v", before, c["beta"]) if "beta" in c else [before]
         lost = (
-            [self._taken("due_taken", due, unit)] 
+            [self._taken("due_taken", due, unit)]
             if due and mode in ("subtract", "lower", "carry")
             else []
         )
