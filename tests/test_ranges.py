@@ -14,7 +14,7 @@ SEEN = {"bounded": 0, "on a grid": 0, "numbers": 0}
 
 
 @given(st.data())
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25, deadline=None, derandomize=True)
 def test_every_number_of_a_run_lies_in_its_range(data):
     graph = data.draw(networks(every=True, cyclic=data.draw(st.booleans())))
     xs = data.draw(sequences(graph))

@@ -82,7 +82,7 @@ def quantize(
         ... )
         >>> small = quantize(graph, inputs="spikes")
         >>> small.nodes["fc"].weight, small.nodes["fc"].bias
-        (array([[127, -64]], dtype=int8), array([25], dtype=int16))
+        (array([[126, -63]], dtype=int8), array([25], dtype=int16))
     """
     options = Options(
         weight_bits=weight_bits,
