@@ -103,16 +103,16 @@ def test_a_repair_gives_the_sibling_that_needs_none(name, sibling, broken, tmp_p
     path = tmp_path / "broken.nir"
     write_raw(path, broken(good))
     with pytest.raises(ir.T1CError) as refusal:
-        nir.read(path, dt=1e-4)
+        nir.read(path, dt=1e-4, reset="value")
     assert f"--repair {name}" in str(refusal.value)
     assert f"repair=['{name}']" in str(refusal.value)
 
-    graph = nir.read(path, dt=1e-4, repair=[name])
+    graph = nir.read(path, dt=1e-4, reset="value", repair=[name])
     record = graph.metadata["nir"]
     assert record["repairs"] == [name]
     assert record["remarks"]  # what was changed, and to what
 
-    right = nir.read(DATA / f"{sibling}.nir", dt=1e-4)
+    right = nir.read(DATA / f"{sibling}.nir", dt=1e-4, reset="value")
     assert sorted(graph.edges) == sorted(right.edges) or name == "inner-names"
     inputs = right.inputs()
     (shape,) = [node.shape for node in inputs.values()]
@@ -186,7 +186,7 @@ def test_two_slips_need_two_repairs(tmp_path):
 def test_a_mended_graph_is_written_as_the_sibling(tmp_path):
     good = read_raw(DATA / f"{RECURRENT}.nir")
     write_raw(tmp_path / "broken.nir", apart(good))
-    graph = nir.read(tmp_path / "broken.nir", dt=1e-4, repair=["flattened-names"])
+    graph = nir.read(tmp_path / "broken.nir", dt=1e-4, reset="value", repair=["flattened-names"])
     nir.write(tmp_path / "mended.nir", graph)
     assert difference(read_raw(tmp_path / "mended.nir"), good) == []
 
