@@ -8,8 +8,8 @@ import numpy as np
 
 from t1c import ir
 from t1c.ir.fields import Array
-
 from t1c.ir.norm_folding import CHANNEL_AXIS, DENSE
+
 from .options import Fit
 from .units import limit
 
