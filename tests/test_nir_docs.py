@@ -34,7 +34,7 @@ def test_a_snippet_runs(snippet, tmp_path, monkeypatch, capsys):
 
 
 def test_all_snippets_are_found():
-    assert len(SNIPPETS) == PAGE.count("```python") == 4
+    assert len(SNIPPETS) == PAGE.count("```python") == 5
 
 
 def test_the_dialect_table_says_what_the_code_does():
