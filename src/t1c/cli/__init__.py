@@ -13,8 +13,8 @@
     compare.py    is it the same?          verify, diff, hash, stamp
     check.py      is it sound?             validate, lint, rules
     change.py     another file:            convert
-    deploy.py     for other machines:      deploy onnx
     picture.py    pictures:                visualize, export-html, plot
+    deploy.py     for other machines:      deploy c, deploy onnx
 
 What a verb needs is imported when it runs, so that help and version answer at once.
 """

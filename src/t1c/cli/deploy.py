@@ -31,11 +31,50 @@ def deploy(context: typer.Context) -> None:
 
 @targets.command(cls=Verb)
 @verb
+def c(
+    model: Model,
+    folder: Annotated[
+        Path,
+        typer.Option(
+            "--output", "-o", metavar="FOLDER", help="Where the files go.", show_default=False
+        ),
+    ],
+    numbers: Annotated[
+        Literal["float32", "float64"],
+        typer.Option(metavar="TYPE", help="Of the arithmetic: float32 or float64."),
+    ] = "float32",
+    name: Annotated[
+        str, typer.Option(metavar="NAME", help="What files and functions begin with.")
+    ] = "model",
+    layout: Annotated[
+        Literal["input", "output"],
+        typer.Option(
+            metavar="LAYOUT",
+            help="Of a dense layer's weights: input, so that a zero costs nothing, or output.",
+        ),
+    ] = "input",
+    as_json: Json = False,
+) -> None:
+    """Write plain C99: a header, a source, and what builds and tries them.
+
+    The numbers are those of the reference, bit for bit.
+    """
+    from t1c import deploy as library
+    from t1c.nir import read_graph
+
+    graph = read_graph(sources.network(model))
+    show(library.to_c(graph, folder, numbers, name=name, layout=layout), as_json)
+
+
+@targets.command(cls=Verb)
+@verb
 def onnx(
     model: Model,
     output: Annotated[
         Path,
-        typer.Option("-o", "--output", metavar="FILE", help="What to write: FILE.onnx."),
+        typer.Option(
+            "--output", "-o", metavar="FILE", help="What to write: FILE.onnx.", show_default=False
+        ),
     ],
     step: Annotated[
         bool, typer.Option("--step", help="One step, not a whole sequence: states in and out.")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -55,11 +55,9 @@ class Constants:
 
     Attributes:
         names: gives each its name.
-        bytes: how many the arrays take.
     """
 
     names: Names
-    bytes: int = 0
     _known: dict[tuple[str, bytes], str] = field(default_factory=dict)
     _arrays: dict[str, Array] = field(default_factory=dict)
 
@@ -70,8 +68,16 @@ class Constants:
         if key not in self._known:
             self._known[key] = self.names.unique(name)
             self._arrays[self._known[key]] = flat
-            self.bytes += flat.nbytes
         return self._known[key]
+
+    def keep(self, used: Collection[str]) -> None:
+        """Drop the arrays that nothing names."""
+        self._arrays = {name: each for name, each in self._arrays.items() if name in used}
+
+    @property
+    def bytes(self) -> int:
+        """How many the arrays take."""
+        return sum(each.nbytes for each in self._arrays.values())
 
     def lines(self) -> Iterator[str]:
         """Their definitions."""

@@ -5,12 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-import numpy as np
-
 from t1c import __version__
 
 from .constants import TYPES, literal
-from .functions import LIBM, source
+from .functions import LIBM
 from .program import Program
 from .storage import Storage
 
@@ -120,8 +118,7 @@ def body(program: Program, name: str) -> str:
 
 
 def _body(program: Program, name: str) -> Iterator[str]:
-    wide = program.dtype == np.float64
-    functions = [source(each, wide) for each in program.functions]
+    functions = list(program.functions.values())
     stages = [(title, list(lines)) for title, lines in program.stages]
     arrays = list(program.constants.lines())
     resets = [line for each in program.states for line in _reset(program, each)]

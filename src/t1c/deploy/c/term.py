@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .loop import Loop
+    from .whole import Whole
 
 Operand = Any
 """A term, or a number that is known."""
@@ -24,12 +25,16 @@ class Term:
         text: what stands for the number.
         spikes: it is 0 or 1, whatever comes.
         condition: it is the outcome of a comparison.
+        whole: it is an integer, in a program of integers; None: a real number.
+        value: it is this number, whatever comes.
     """
 
     loop: Loop = field(repr=False)
     text: str
     spikes: bool = False
     condition: bool = False
+    whole: Whole | None = None
+    value: float | None = None
 
     def __add__(self, other: Operand) -> Term:
         return self.loop.operation("add", self, other)

@@ -21,7 +21,7 @@ Pool = MaxPool | AvgPool | ir.SumPool2d
 def max_pool(b: Block, node: MaxPool) -> None:
     """The largest of each window; padding never wins."""
     b.moves = True
-    with _windows(b, "-INFINITY"), _elements(b, node) as x:
+    with _windows(b, b.least), _elements(b, node) as x:
         b.line(f"most = ({x} > most || {x} != {x}) ? {x} : most;")
 
 
@@ -56,7 +56,7 @@ def _windows(b: Block, start: str, end: str = "") -> Iterator[None]:
     with b.loops(c=b.sent[0][0], **outputs):
         b.line(f"{b.real} most = {start};")
         yield
-        b.line(f"{b.y}[{at}] = most{' ' + end if end else ''};")
+        b.put(at, f"most{' ' + end if end else ''}")
 
 
 @contextlib.contextmanager

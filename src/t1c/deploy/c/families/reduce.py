@@ -39,4 +39,4 @@ def reduce(b: Block, node: ir.Reduce) -> None:
             b.line(f"found = begun ? {taken} : {x};")
             b.line("begun = 1;")
         end = f" / {b.literal(count)}" if node.how == "mean" else ""
-        b.line(f"{b.y}[{to}] = found{end};")
+        b.put(to, f"found{end}")
