@@ -40,8 +40,12 @@ def c(
         ),
     ],
     numbers: Annotated[
-        Literal["float32", "float64"],
-        typer.Option(metavar="TYPE", help="Of the arithmetic: float32 or float64."),
+        Literal["float32", "float64", "int8", "int16", "int32"],
+        typer.Option(
+            metavar="TYPE",
+            help="Of the arithmetic: float32 or float64; for a graph of integers that of its "
+            "weights: int8, int16 or int32.",
+        ),
     ] = "float32",
     name: Annotated[
         str, typer.Option(metavar="NAME", help="What files and functions begin with.")
@@ -64,6 +68,47 @@ def c(
 
     graph = read_graph(sources.network(model))
     show(library.to_c(graph, folder, numbers, name=name, layout=layout), as_json)
+
+
+@targets.command(cls=Verb)
+@verb
+def exported(
+    model: Model,
+    out: Annotated[
+        Path,
+        typer.Option(
+            "--output", "-o", metavar="FILE", help="The program, .pt2.", show_default=False
+        ),
+    ],
+    step: Annotated[
+        bool, typer.Option("--step", help="One step, states in and out; else a sequence.")
+    ] = False,
+    steps: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            metavar="T",
+            help="Of a sequence whose inputs are all held: for how many steps. Default: as the "
+            "network says.",
+            show_default=False,
+        ),
+    ] = None,
+    dtype: Annotated[
+        Literal["float32", "float64"],
+        typer.Option(metavar="TYPE", help="Of the arithmetic: float32 or float64."),
+    ] = "float32",
+    dt: Dt = None,
+    as_json: Json = False,
+) -> None:
+    """Write a program that torch.export.load opens where t1c is not installed.
+
+    Batch and, of a sequence, the number of steps are free. docs/exported.md tells how to call it,
+    from Python and, compiled, from C++.
+    """
+    from t1c import deploy as library
+
+    model = sources.network(model)
+    show(library.to_exported(model, out, step, steps=steps, dtype=dtype, dt=dt), as_json)
 
 
 @targets.command(cls=Verb)

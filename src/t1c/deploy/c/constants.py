@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
@@ -26,14 +27,14 @@ TYPES = {
 WIDTH = 96
 
 
-def literal(value: object, dtype: np.dtype[np.generic]) -> str:
+def literal(value: Any, dtype: np.dtype[Any]) -> str:
     """A number in C: the shortest decimal fraction that is read back as it, or an integer.
 
     Example:
         >>> literal(0.1, np.dtype("float32")), literal(-3, np.dtype("int8"))
         ('0.1f', '-3')
     """
-    number = dtype.type(value)  # type: ignore[call-overload]
+    number = dtype.type(value)
     if dtype.kind != "f":
         whole = int(number)
         if whole == -(2**63):
@@ -89,7 +90,8 @@ class Constants:
 
 
 def _rows(values: Array) -> Iterator[str]:
-    row, length = [], 3
+    row: list[str] = []
+    length = 3
     for value in values:
         text = literal(value, values.dtype)
         if length + len(text) + 2 > WIDTH:

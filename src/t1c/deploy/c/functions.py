@@ -1,7 +1,6 @@
-"""Helper functions in C: the functions of ``t1c.ir.primitives.functions``, line by line, and others.
+"""Helper functions in C, those of ``t1c.ir.primitives.functions`` line by line among them.
 
-Only what a source calls is written into it. REAL stands for the type of the arithmetic, R for the
-suffix of its literals.
+Only what a source calls is written into it. REAL stands for the type of the arithmetic.
 """
 
 from __future__ import annotations
@@ -16,17 +15,14 @@ _PER = functions._PER_LN2
 
 
 def _grown() -> str:
-    lines = ["    double series = 0.0;"]
-    for factor in reversed(functions._INVERSE_FACTORIALS):
-        lines.append(f"    series = (series + {factor!r}) * r;")
-    return "\n".join(lines)
+    factors = reversed(functions._INVERSE_FACTORIALS)
+    lines = [f"    series = (series + {factor!r}) * r;" for factor in factors]
+    return "\n".join(["    double series = 0.0;", *lines])
 
 
 def _series() -> str:
-    lines = ["    double series = 0.0;"]
-    for n in range(11, -1, -1):
-        lines.append(f"    series = series * z + {1 / (2 * n + 1)!r};")
-    return "\n".join(lines)
+    lines = [f"    series = series * z + {1 / (2 * n + 1)!r};" for n in range(11, -1, -1)]
+    return "\n".join(["    double series = 0.0;", *lines])
 
 
 SOURCES: dict[str, tuple[tuple[str, ...], str]] = {
@@ -273,7 +269,8 @@ DENSE = """static void NAME(const WEIGHT *restrict w, const INPUT *restrict x, S
     }
 }"""
 
-DENSE_SPIKES = """static void NAME(const WEIGHT *restrict w, const INPUT *restrict x, SUM *restrict y,
+DENSE_SPIKES = """\
+static void NAME(const WEIGHT *restrict w, const INPUT *restrict x, SUM *restrict y,
                  size_t inputs, size_t outputs) {
     /* Adds w[j], a row of outputs, for each j in ascending order where x[j] is 1 and not 0. */
     size_t held[4];

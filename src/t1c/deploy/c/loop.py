@@ -6,7 +6,7 @@ import math
 import re
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -16,13 +16,10 @@ from t1c.ir.shapes import Shape
 
 from .constants import TYPES, literal
 from .operations import CONDITIONS, OPERATIONS
+from .stage import Stage
 from .term import Operand, Term
 from .whole import Whole
 from .whole_operations import integer_call, integer_operation, placed
-
-if TYPE_CHECKING:
-    from .stage import Stage
-
 
 WORD = re.compile(r"\w+")
 
@@ -97,9 +94,7 @@ class Loop:
         """An element of an array, read once."""
         return self.line((array, index), f"{array}[{index}]", False, spikes, whole)
 
-    def store(
-        self, array: str, index: str, term: Term, dtype: np.dtype[Any] | None = None
-    ) -> None:
+    def store(self, array: str, index: str, term: Term, dtype: np.dtype[Any] | None = None) -> None:
         """Write an element when everything was read; ``dtype``: of the array, if that is whole."""
         text = term.text
         if dtype is not None and dtype.kind == "i":
@@ -199,6 +194,10 @@ class Loop:
         called = self.stage.function(function)
         text = f"{called}({', '.join(self.term(each).text for each in operands)})"
         return self.line((text,), text)
+
+    def function(self, name: str) -> str:
+        """Note that a helper function is called."""
+        return self.stage.function(name)
 
     def condition(self, text: str) -> Term:
         """A line that asks something of whole numbers."""

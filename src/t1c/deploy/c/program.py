@@ -14,7 +14,6 @@ from t1c.ir.fields import Array
 from t1c.ir.ranges import Ranges
 from t1c.ir.step_plan import StepPlan
 
-from . import families
 from .constants import Constants
 from .element import Element
 from .functions import dense, needed, source
@@ -414,7 +413,6 @@ def _printable(name: str) -> str:
 
 def _check(plan: StepPlan) -> None:
     """Every node can be said in C."""
-    families.load()
     problems = [
         Problem(
             "it has no form in C",
@@ -427,5 +425,3 @@ def _check(plan: StepPlan) -> None:
     ]
     if problems:
         raise UnsupportedError(problems)
-
-

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -13,13 +13,57 @@ from t1c.ir.fields import Array
 from t1c.ir.interval import Interval
 from t1c.ir.shapes import Shape
 
-from .constants import TYPES, literal
+from .constants import TYPES, Constants, literal
 from .names import identifier
 from .storage import Storage
 from .whole import Whole
 
-if TYPE_CHECKING:
-    from .program import Program
+
+class Program(Protocol):
+    """What a stage asks of the program that it belongs to."""
+
+    dtype: np.dtype[Any]
+    layout: str
+    ranges: Any
+    constants: Constants
+
+    def called(self, function: str) -> str:
+        """Note that a helper function is needed; its name."""
+        ...
+
+    def dense(self, weight: str, inputs: str, sums: str, spikes: bool) -> str:
+        """The name of the helper that adds up rows of weights, for these types."""
+        ...
+
+    def state(
+        self, name: str, variable: str, size: int, rest: Array, form: Whole | None = None
+    ) -> Storage:
+        """The array of a state variable of a node."""
+        ...
+
+    def counter(self, name: str, variable: str) -> Storage:
+        """A state that counts, in whole numbers."""
+        ...
+
+    def state_form(self, name: str, variable: str) -> Whole | None:
+        """What is known of the integers of a state variable."""
+        ...
+
+    def scratch(self, name: str, size: int, dtype: np.dtype[Any] | None = None) -> Storage:
+        """An array that does not last."""
+        ...
+
+    def scratch_name(self, dtype: np.dtype[Any]) -> str:
+        """What the shared array of a type is called in the state."""
+        ...
+
+    def is_whole(self, name: str) -> bool:
+        """Whether a node works with integers alone."""
+        ...
+
+    def sum_dtype(self, name: str) -> np.dtype[Any]:
+        """The type in which a node adds up."""
+        ...
 
 
 class Stage:
@@ -144,6 +188,12 @@ class Block:
         cast = f"({TYPES[to.name]})" if to.kind == "i" else ""
         text = f"({text})" if cast and " " in text else text
         self.line(f"{self.outputs[port]}[{index}] = {cast}{text};")
+
+    def extreme(self, a: str, b: str, sign: str = ">") -> str:
+        """The greater of two numbers, or with '<' the lesser; NaN if one of them is."""
+        if self.whole:
+            return f"{a} {sign} {b} ? {a} : {b}"
+        return f"({a} {sign} {b} || {a} != {a}) ? {a} : {b}"
 
     @property
     def least(self) -> str:

@@ -15,6 +15,7 @@ from t1c.ir.integers import integer_problems
 from t1c.ir.ranges import Ranges
 from t1c.sdk import Facts, Part, Report, format_bytes
 
+from . import families
 from .constants import TYPES
 from .names import identifier
 from .program import Program
@@ -111,10 +112,10 @@ def to_c(
     Args:
         graph: a graph, or the path of its file.
         folder: is made if it is not there; files of these names are replaced.
-        numbers: the type of the arithmetic, 'float32' or 'float64'; or that of the weights of a graph
-            of integers, as ``sdk.quantize`` makes them, 'int8', 'int16' or 'int32': then every
-            number has the least type that provably holds it, arithmetic is that of integers, and
-            floats are met at the Inputs and Outputs alone, and in nodes that were kept real.
+        numbers: the type of the arithmetic, 'float32' or 'float64'; or that of the weights of a
+            graph of integers, as ``sdk.quantize`` makes them, 'int8', 'int16' or 'int32': then
+            every array has the least type that provably holds it, arithmetic is that of integers,
+            and floats are met at the Inputs and Outputs alone, and in nodes that were kept real.
         name: what files, functions and the struct begin with; letters, digits, underscores.
         layout: how a weight of an Affine or Linear lies: 'input', a row for each input, so that an
             input of zero costs nothing; 'output', a row for each output. The numbers are the same.
@@ -139,6 +140,7 @@ def to_c(
     """
     graph = ir.read(graph) if isinstance(graph, str | Path) else graph
     _check_options(numbers, name, layout)
+    families.load()
     if numbers in WIDTHS:
         program = Program(graph, np.dtype("float32"), layout, _integers(graph, WIDTHS[numbers]))
     else:

@@ -37,7 +37,8 @@ class Whole:
         if shift > MOST_PLACES:
             return None
         scaled = [int(end * 2.0**shift) for end in (interval.low, interval.high)]
-        return Whole(*scaled, shift) if max(map(abs, scaled)) < 2**62 else None
+        low, high = scaled
+        return Whole(low, high, shift) if max(-low, high) < 2**62 else None
 
     @property
     def dtype(self) -> np.dtype[Any]:

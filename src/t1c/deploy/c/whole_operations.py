@@ -4,16 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 from t1c.ir.errors import Problem, UnsupportedError
 
 from .operations import CONDITIONS
+from .term import Term, Writer
 from .whole import Whole, result
-
-if TYPE_CHECKING:
-    from .loop import Loop
-    from .term import Term
 
 TEXTS = {
     "add": "{0} + {1}",
@@ -32,7 +28,7 @@ TEXTS = {
 LIMIT = 2**63
 
 
-def integer_operation(loop: Loop, name: str, terms: Sequence[Term]) -> Term:
+def integer_operation(loop: Writer, name: str, terms: Sequence[Term]) -> Term:
     """A line that works one operation: on integers if all operands are, else on real numbers."""
     head = list(terms[:1]) if name == "where" else []
     numbers = list(terms[len(head) :])
@@ -56,7 +52,7 @@ def integer_operation(loop: Loop, name: str, terms: Sequence[Term]) -> Term:
 
 
 def _line(
-    loop: Loop,
+    loop: Writer,
     name: str,
     made: Whole,
     wholes: Sequence[Whole],
@@ -86,7 +82,7 @@ def _shifted(term: Term, places: int) -> Term:
     return replace(term, whole=whole, value=value, spikes=term.spikes and not places)
 
 
-def placed(loop: Loop, term: Term, shift: int) -> Term:
+def placed(loop: Writer, term: Term, shift: int) -> Term:
     """The same number, with so many places behind the point."""
     assert term.whole is not None
     if term.whole.shift == shift:
@@ -104,7 +100,7 @@ def placed(loop: Loop, term: Term, shift: int) -> Term:
     return loop.line((text,), text, whole=whole)
 
 
-def integer_call(loop: Loop, function: str, term: Term) -> Term | None:
+def integer_call(loop: Writer, function: str, term: Term) -> Term | None:
     """A function of an integer; None if it gives none."""
     whole = term.whole
     assert whole is not None
@@ -121,13 +117,13 @@ def integer_call(loop: Loop, function: str, term: Term) -> Term | None:
     return None
 
 
-def _lowered(loop: Loop, function: str, term: Term, places: int, shift: int) -> Term:
+def _lowered(loop: Writer, function: str, term: Term, places: int, shift: int) -> Term:
     """Rounded to fewer places, down or to the nearest."""
     whole = term.whole
     assert whole is not None
     made = Whole(whole.low >> places, (whole.high >> places) + (function == "t1c_round"), shift)
     wide = "_wide" if whole.worked == "int64_t" else ""
-    called = loop.stage.function(f"{function}_shift{wide}")
+    called = loop.function(f"{function}_shift{wide}")
     text = f"{called}({term.text}, {places})"
     if wide and made.worked == "int32_t":
         text = f"(int32_t){text}"

@@ -52,9 +52,7 @@ class Builder:
     ) -> None:
         self.graph, self.options, self.seen, self.ranges = graph, options, seen, ranges
         self.rules, self.needless = rules, needless
-        self.whole = {
-            n for n, found in ranges.items() if all(s.whole and s.bounded for s in found.sent)
-        }
+        self.whole = {name for name, found in ranges.items() if found.whole}
         self.shared = Shared(graph, self.whole)
         self.scales: dict[str, tuple[Array, Array]] = {}
         """Of each layer, as soon as it is chosen: its scale, and the largest weights it is for."""
@@ -67,7 +65,7 @@ class Builder:
         self._taken: dict[Edge, int] = {}
         self._ports = graph.ports()
         self._late = set(graph.feedback)
-        self._supposed: dict[str, Array] = {}
+        self._supposed: dict[str, Array | None] = {}
         self._before: dict[str, str] = {}
 
     # The walk ---------------------------------------------------------------------------------
@@ -88,14 +86,17 @@ class Builder:
             self.sent[name] = self._said(name)
         for name, unit in self._supposed.items():
             (wire,) = self.sent[name]
-            if wire.unit is None or not same(wire.unit, unit):
+            kept = wire.unit is None and unit is None
+            if not kept and (wire.unit is None or unit is None or not same(wire.unit, unit)):
                 raise self.refusal(name, "what it sends runs back in a loop, and is no count")
             if name in self._before:
                 self.edges.append((wire.node, self._before[name]))
         self._put_in_place()
 
-    def _count(self, name: str) -> Array:
+    def _count(self, name: str) -> Array | None:
         """The unit of what is read before it is known: of counts, or it cannot be told."""
+        if name not in self.whole and is_kept(name, tuple(self.options.keep)):
+            return None
         if name not in self.whole:
             reason = "what it sends runs back in a loop, and is no count of spikes: what one of it "
             raise self.refusal(name, reason + "stands for would follow from itself")
@@ -152,6 +153,10 @@ class Builder:
     def arriving_shape(self, name: str) -> Shape:
         """The features that reach a node of the old graph."""
         return as_shape((self.graph.nodes[name].input_type or {}).get("input")) or ()
+
+    def seen_as(self, name: str) -> str:
+        """Under which name was recorded what a node sends."""
+        return next((old for old, new in self._before.items() if new == name), name)
 
     def most_seen(self, name: str) -> Array | None:
         """The largest magnitude of what was recorded under a name, if anything was shown."""

@@ -66,9 +66,7 @@ def separable(b: Block, node: ir.SepConv2d) -> None:
     part = b.scratch(math.prod(between))
     _started(b, part, between, node.depthwise_bias, "depthwise_bias")
     weight = np.moveaxis(depth, 1, -1)
-    _scattered(
-        b, b.x, part, b.arriving[0], between, weight, "depthwise_weight", window, channels
-    )
+    _scattered(b, b.x, part, b.arriving[0], between, weight, "depthwise_weight", window, channels)
     _started(b, b.y, b.sent[0], node.pointwise_bias, "pointwise_bias")
     w = b.parameter(point.reshape(out, channels).T, "pointwise_weight")
     called = b.dense(point, b.number, False)

@@ -22,7 +22,7 @@ def max_pool(b: Block, node: MaxPool) -> None:
     """The largest of each window; padding never wins."""
     b.moves = True
     with _windows(b, b.least), _elements(b, node) as x:
-        b.line(f"most = ({x} > most || {x} != {x}) ? {x} : most;")
+        b.line(f"most = {b.extreme(x, 'most')};")
 
 
 @with_loops(ir.SumPool2d)

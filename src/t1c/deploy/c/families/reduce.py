@@ -31,12 +31,12 @@ def reduce(b: Block, node: ir.Reduce) -> None:
         with b.loops(**inner):
             x = b.let("x", f"{b.x}[first + {rest}]")
             if node.how == "max":
-                taken = f"(found > {x} || found != found) ? found : {x}"
+                taken = b.extreme("found", x)
             elif node.how == "min":
-                taken = f"(found < {x} || found != found) ? found : {x}"
+                taken = b.extreme("found", x, "<")
             else:
                 taken = f"found + {x}"
-            b.line(f"found = begun ? {taken} : {x};")
+            b.line(f"found = begun ? ({taken}) : {x};")
             b.line("begun = 1;")
         end = f" / {b.literal(count)}" if node.how == "mean" else ""
         b.put(to, f"found{end}")

@@ -43,7 +43,7 @@ def split(b: Block, node: ir.ChannelSplit) -> None:
 
 
 def copied(b: Block, port: int, shape: Shape, each: Sequence[int], start: int) -> None:
-    """Fill the output of a port, of ``shape``, from places that lie ``each`` apart along its axes."""
+    """Fill an output of ``shape`` from places that lie ``each`` apart along its axes."""
     variables = {f"q{axis}": size for axis, size in enumerate(shape)}
     to = place(list(zip(variables, steps(shape), strict=True)))
     at = place(list(zip(variables, each, strict=True)))

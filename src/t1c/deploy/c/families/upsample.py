@@ -19,7 +19,13 @@ def upsample(b: Block, node: ir.Upsample) -> None:
             b.constant(node.nearest(shape[1 + a], sent[1 + a]).astype(np.uint16), f"source{a}")
             for a in (0, 1)
         )
-        at = place([("c", shape[1] * shape[2]), (f"(size_t){rows}[h]", shape[2]), (f"(size_t){columns}[w]", 1)])
+        at = place(
+            [
+                ("c", shape[1] * shape[2]),
+                (f"(size_t){rows}[h]", shape[2]),
+                (f"(size_t){columns}[w]", 1),
+            ]
+        )
         to = place(list(zip(("c", "h", "w"), steps(sent), strict=True)))
         with b.loops(c=sent[0], h=sent[1], w=sent[2]):
             b.put(to, f"{b.x}[{at}]")
