@@ -78,8 +78,8 @@ def main() -> None:
         f"{sum(f.spikes for f in flipped):,}). Of {len(every)} models {len(done) - len(graphs)} "
         f"have no graph, {len(found) - len(done)} took longer than {options.limit:.0f} s, and "
         f"{len(every) - len(found)} were not tried (`--without {options.without}`). "
-        f"Measured by `{COMMAND}` on {machine['cpu']}, {options.threads} threads, "
-        f"with torch {torch.__version__} and onnxruntime {onnxruntime.__version__}."
+        f"Measured by `{COMMAND}` on {machine['cpu']}, {options.threads} threads, with torch "
+        f"{torch.__version__} and onnxruntime {onnxruntime.__version__}."
     )
     sys.stdout.write(f"\n{text}\n")
     if options.page and not options.only:

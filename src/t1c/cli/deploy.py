@@ -117,7 +117,9 @@ def onnx(
     model: Model,
     output: Annotated[
         Path,
-        typer.Option("-o", "--output", metavar="FILE", help="What to write: FILE.onnx."),
+        typer.Option(
+            "--output", "-o", metavar="FILE", help="What to write: FILE.onnx.", show_default=False
+        ),
     ],
     step: Annotated[
         bool, typer.Option("--step", help="One step, not a whole sequence: states in and out.")

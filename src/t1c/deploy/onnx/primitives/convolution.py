@@ -112,8 +112,8 @@ def _multiplied(w: Writer, around: Sequence[Value], weight: Array, groups: int, 
     shape = (groups, each * len(rows), count)
     columns = w.op("Concat", *rows, shape=shape, axis=2)
     # In the order of the columns: place by place, channel by channel.
-    by_place = weight.reshape(groups, len(weight) // groups, each, -1).swapaxes(2, 3)
-    laid = by_place.reshape(groups, len(weight) // groups, -1)
+    split = weight.reshape(groups, len(weight) // groups, each, -1)
+    laid = split.swapaxes(2, 3).reshape(groups, len(weight) // groups, -1)
     shape = (groups, len(weight) // groups, count)
     return w.op("MatMul", w.parameter(laid, f"{part}weight"), columns, shape=shape)
 
