@@ -17,6 +17,7 @@ ROOT = Path(__file__).parent.parent
 DATA = Path(__file__).parent / "data"
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 FILES = {
+    "c.md": {"examples/digits.t1c": ROOT / "examples" / "digits.t1c"},
     "README.md": {"examples/digits.t1c": ROOT / "examples" / "digits.t1c"},
     "performance.md": {"examples/digits.t1c": ROOT / "examples" / "digits.t1c"},
     "exported.md": {"examples/digits.t1c": ROOT / "examples" / "digits.t1c"},

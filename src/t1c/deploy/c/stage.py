@@ -191,7 +191,7 @@ class Block:
 
     def extreme(self, a: str, b: str, sign: str = ">") -> str:
         """The greater of two numbers, or with '<' the lesser; NaN if one of them is."""
-        if self.whole:
+        if self.whole or all(self.spikes):
             return f"{a} {sign} {b} ? {a} : {b}"
         return f"({a} {sign} {b} || {a} != {a}) ? {a} : {b}"
 

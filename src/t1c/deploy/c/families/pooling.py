@@ -76,6 +76,8 @@ def _elements(b: Block, node: Pool) -> Iterator[str]:
                 b.line(f"if (t{a} < {pads[n]}) {{ continue; }}")
                 inside = f"t{a} - {pads[n]}"
             b.line(f"const size_t i{a} = {inside};")
-            b.line(f"if (i{a} >= {shape[1 + n]}) {{ break; }}")
+            reach = (b.sent[0][1 + n] - 1) * stride[n] + (kernel[n] - 1) * dilation[n] - pads[n]
+            if reach >= shape[1 + n]:
+                b.line(f"if (i{a} >= {shape[1 + n]}) {{ break; }}")
         at = place(list(zip(("c", *(f"i{a}" for a in axes)), steps(shape), strict=True)))
         yield b.let("x", f"{b.x}[{at}]")

@@ -21,7 +21,7 @@ def reduce(b: Block, node: ir.Reduce) -> None:
     sizes = tuple(shape[axis] for axis in kept)
     outer = {f"q{axis}": shape[axis] for axis in kept}
     inner = {f"r{axis}": shape[axis] for axis in axes}
-    to = place(list(zip(outer, steps(sizes), strict=True)))
+    to = place(list(zip(outer, steps(tuple(sizes)), strict=True)))
     start = place([(f"q{axis}", step[axis]) for axis in kept])
     rest = place([(f"r{axis}", step[axis]) for axis in axes])
     with b.loops(**outer):
