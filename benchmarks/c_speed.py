@@ -4,10 +4,11 @@ Both are given one processor and the same spikes, 10 % of the inputs; outputs mu
 times are of this process on its processor, the least of several turns taken in alternation.
 """
 
-from __future__ import itertools
+from __future__ import annotations
 
 import argparse
 import ctypes
+import itertools
 import shutil
 import subprocess
 import sys
