@@ -72,10 +72,11 @@ def main() -> None:
     flipped = [f for f in graphs if f.verdict == "ROUNDED" and f.spikes_off]
     machine = describe(torch.device("cpu"))
     text += (
-        f"\n\n{sum(f.spikes for f in graphs):,} spikes or silences and "
-        f"{sum(f.values for f in graphs):,} values compared; in {len(flipped)} models rounding "
-        f"moved a spike in float32 ({sum(f.spikes_off for f in flipped):,} of "
-        f"{sum(f.spikes for f in flipped):,}). Of {len(every)} models {len(done) - len(graphs)} "
+        f"\n\n{sum(f.spikes for f in graphs):,} spikes or silences "
+        f"({sum(f.fired for f in graphs):,} spikes) and "
+        f"{sum(f.values for f in graphs):,} values compared; rounding moved a spike in "
+        f"{len(flipped)} of the models, {sum(f.spikes_off for f in flipped):,} spikes in all. Of "
+        f"{len(every)} models {len(done) - len(graphs)} "
         f"have no graph, {len(found) - len(done)} took longer than {options.limit:.0f} s, and "
         f"{len(every) - len(found)} were not tried (`--without {options.without}`). "
         f"Measured by `{COMMAND}` on {machine['cpu']}, {options.threads} threads, with torch "

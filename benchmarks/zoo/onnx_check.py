@@ -94,7 +94,7 @@ def _compared(
     began = time.perf_counter()
     sent = run.run(list(named), feeds)
     found.model_seconds = time.perf_counter() - began
-    bits, spikes, values = 0, Count(), Count()
+    bits, spikes, values, found.fired = 0, Count(), Count(), 0
     for (name, mine), other in zip(named.items(), sent, strict=True):
         got = torch.from_numpy(np.asarray(other))
         if got.shape != mine.shape:
@@ -102,6 +102,7 @@ def _compared(
         bits += int(((mine != got) & ~(mine.isnan() & got.isnan())).sum())
         if is_spikes(mine):
             spikes += count(mine, got)
+            found.fired += int((mine != 0).sum())
         else:
             values += count(mine, got)
     return bits, spikes, values
