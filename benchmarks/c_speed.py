@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import ctypes
+import itertools
 import shutil
 import subprocess
 import sys
@@ -101,7 +102,7 @@ def lif() -> ir.LIF:
 def chained(nodes: dict[str, ir.Node], out: tuple[int, ...]) -> ir.Graph:
     """Nodes one behind another, and an Output."""
     names = [*nodes, "out"]
-    return ir.Graph(nodes | {"out": ir.Output(out)}, list(zip(names, names[1:], strict=False)))
+    return ir.Graph(nodes | {"out": ir.Output(out)}, list(itertools.pairwise(names)))
 
 
 def row(name: str, graph: ir.Graph, folder: Path) -> str:

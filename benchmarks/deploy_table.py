@@ -28,6 +28,7 @@ TARGETS: dict[str, targets.Target | None] = {
     "C": targets.c_for("gcc"),
     "C, ARM": targets.c_for("arm-linux-gnueabihf-gcc", "qemu-arm", flags=("-static",)),
     "C, RISC-V": targets.c_for("riscv64-linux-gnu-gcc", "qemu-riscv64", flags=("-static",)),
+    "WebAssembly": targets.wasm if all(map(shutil.which, ("clang", "wasm-ld", "node"))) else None,
     "ONNX": targets.onnx_step,
     "torch program": targets.exported_step,
 }

@@ -19,6 +19,8 @@ from t1c.ir.primitives.combine import BINARY
 from t1c.ir.primitives.elementwise import UNARY
 from t1c.ir.primitives.window import pads_of, window_counts
 
+from . import neuron_catalogue
+
 FLOATS = ("float16", "float32", "float64")
 DTYPES = (*FLOATS, "int8", "int32", "int64", "uint8")
 
@@ -105,13 +107,22 @@ class Numbers:
         return (rng.integers(-64, 65, shape) / 256).astype(dtype)
 
     def neuron(
-        self, features: tuple[int, ...], dyadic: tuple[float, ...], low: float = -4.0
+        self,
+        features: tuple[int, ...],
+        dyadic: tuple[float, ...],
+        low: float = -4.0,
+        laid: bool | None = None,
     ) -> Any:
-        """A neuron's parameter, in any of the forms that lie over ``features``."""
+        """A neuron's parameter, in any of the forms that lie over ``features``.
+
+        ``laid``: one number for each of several neurons, or one in all; None: either.
+        """
         channels = features[0]
-        forms = [(), (1,), (channels,), features, (math.prod(features),)]
-        if len(features) > 1:
-            forms.append((channels, *[1] * (len(features) - 1)))
+        forms = [] if laid else [(), (1,)]
+        if laid is not False:
+            forms += [(channels,), features, (math.prod(features),)]
+            if len(features) > 1:
+                forms.append((channels, *[1] * (len(features) - 1)))
         shape = self.draw(st.sampled_from(forms))
         rng = np.random.default_rng(self.draw(st.integers(0, 2**32 - 1)))
         if self.grid:
@@ -217,7 +228,29 @@ def flatten(n: Numbers, shape: tuple[int, ...]) -> ir.Node:
     return ir.Flatten(*(dim - rank * n.draw(st.booleans()) for dim in (start, end)))
 
 
+def grid_lif(n: Numbers, shape: tuple[int, ...]) -> ir.Node:
+    """One on the grid, which engines run: of each combination of options a loop is compiled."""
+    row = n.draw(neuron_catalogue.rows("LIF", ("zero", "value", "subtract", "lower", "none")))
+    values: dict[str, tuple[float, ...]] = {
+        "tau": (1.0, 2.0, 4.0, 8.0),
+        "r": (1.0, 2.0, 4.0, 8.0),
+        "v_leak": (-0.25, 0.0, 0.5),
+        "v_threshold": (0.25, 0.5, 1.0),
+    }
+    if row["reset"] in ("value", "lower"):
+        values["v_reset"] = (-0.5, 0.0, 0.25)
+    if row["bounded"]:
+        values["v_min"] = (-1.0, -0.25, 0.0)
+    fields = {
+        name: n.neuron(shape, dyadic, laid=neuron_catalogue.over(row["form"], name))
+        for name, dyadic in values.items()
+    }
+    return ir.LIF(**fields, **neuron_catalogue.options_of(n.draw, row))
+
+
 def lif(n: Numbers, shape: tuple[int, ...]) -> ir.Node:
+    if n.grid:
+        return grid_lif(n, shape)
     options: dict[str, Any] = {}
     if n.draw(st.booleans()):
         reset = n.draw(st.sampled_from([None, "zero", "value", "subtract", "lower", "none"]))

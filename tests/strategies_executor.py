@@ -18,6 +18,9 @@ from t1c import ir
 from t1c.ir.fields import Array
 from t1c.ir.primitives.neuron import Neuron, SpikingNeuron
 
+from .neuron_catalogue import Row, options_of, over
+from .neuron_catalogue import rows as catalogue_rows
+
 Shape = tuple[int, ...]
 # Names as users write them: as attributes, with dots, blanks, and as a module's own methods.
 NAMES = ("fc{}", "layers.{}.fc", "layers_{}_fc", "block {}", "层{}")
@@ -69,17 +72,24 @@ class Network:
 def neuron(
     draw: Any, net: Network, shape: Shape, leaks: bool = False, plain: bool = False
 ) -> Neuron:
-    """A neuron with parameters of any form; dyadic, so that spikes at the very threshold occur."""
-    kinds: list[type[Neuron]] = [ir.LIF]
+    """A neuron with parameters of any form; dyadic, so that spikes at the very threshold occur.
+
+    Its options are those of a row of the catalogue: of each other combination a loop is compiled.
+    """
+    spiking = draw(st.booleans()) if net.every and not leaks else True
     if net.every:
-        kinds += [ir.CubaLIF] if leaks else [ir.LI, ir.IF, ir.I, ir.CubaLIF, ir.CubaLI]
-    kind = draw(st.sampled_from(kinds))
-    shapes = [(), (1,), shape]
+        row = draw(catalogue_rows(draw(st.sampled_from(["LIF", "CubaLIF"])) if leaks else None))
+    else:
+        row = draw(catalogue_rows("LIF", ("zero", "value", "subtract", "lower", "none")))
+    kinds = [row["kind"]] if spiking else ["LI", "I", "CubaLI"]
+    kind: Any = ir.str_to_node(draw(st.sampled_from(kinds)))
+    shapes = [shape]
     if len(shape) == 3:
         shapes += [shape[:1], (shape[0], 1, 1), (math.prod(shape),)]
 
-    def pick(*options: float) -> Array:
-        drawn: Array = net.rng.choice(options, draw(st.sampled_from(shapes)))
+    def pick(name: str, *options: float) -> Array:
+        forms = shapes if over(row["form"], name) else [(), (1,)]
+        drawn: Array = net.rng.choice(options, draw(st.sampled_from(forms)))
         return drawn
 
     ranges = {
@@ -91,43 +101,18 @@ def neuron(
         "v_threshold": (0.125, 0.25, 0.5),
         "w_in": (0.5, 1.0, 2.0),
     }
-    given: dict[str, Any] = {n: pick(*values) for n, values in ranges.items() if n in kind.kinds}
-    if not plain and issubclass(kind, SpikingNeuron):
-        given["fires_at"] = draw(st.sampled_from(["ge", "gt"]))
-        given["reset_delay"] = draw(st.booleans())
-        resets = [None, "zero", "value", "subtract", "lower", "none"]
-        if net.every:
-            resets += ["hold"] if given["reset_delay"] else ["carry"]
-        reset = draw(st.sampled_from(resets))
-        if reset in ("value", "lower"):
-            given["v_reset"] = pick(-0.25, 0.0, 0.125)
-        given["reset"] = reset
-        if net.every:
-            several, bounded = extras(draw, reset, given["reset_delay"], [False, True])
-            # A membrane that meets a threshold holds it.
-            given |= {"spikes": "multiple", "fires_at": "ge"} if several else {}
-            given |= {"v_min": pick(-0.5, -0.125, 0.0)} if bounded else {}
+    given: Row = {n: pick(n, *values) for n, values in ranges.items() if n in kind.kinds}
+    if not plain and spiking:
+        given |= options_of(draw, row)
+        if row["reset"] in ("value", "lower"):
+            given["v_reset"] = pick("v_reset", -0.25, 0.0, 0.125)
+        if not net.every:
+            given["spikes"] = "binary"
+        elif row["bounded"]:
+            given["v_min"] = pick("v_min", -0.5, -0.125, 0.0)
     given["input_type"] = {"input": np.array(shape)} if leaks else None
     made: Neuron = kind(**given)
     return made
-
-
-def extras(draw: Any, reset: str | None, delay: bool, both: list[bool]) -> tuple[bool, bool]:
-    """Whether a neuron sends several spikes at once, and whether its membrane is bounded.
-
-    Loops are compiled for each reset and these two. What one does to a reset shows with the other
-    beside it too, so one of them alone is tried with two of the resets, with which they part.
-
-    Args:
-        draw: of the strategy.
-        reset: which one.
-        delay: whether it is delayed.
-        both: what they may be together.
-    """
-    together = [(flag, flag) for flag in both]
-    alone = [(True, False), (False, True)] if reset in ("zero", "subtract") and not delay else []
-    several, bounded = draw(st.sampled_from([*together, *alone]))
-    return several, bounded
 
 
 def summing(draw: Any, net: Network, source: Value) -> tuple[ir.Node, Shape]:
@@ -350,6 +335,25 @@ def sequences(draw: Any, graph: ir.Graph, grid: bool = True) -> dict[str, Array]
         else rng.normal(0.3, 1, (*lead, *node.shape))
         for name, node in graph.inputs().items()
     }
+
+
+EXACT = 2.0**10
+"""Counts of spikes up to here, times weights k/256, add up exactly in float32 in any order."""
+
+
+def sums_are_exact(graph: ir.Graph, values: dict[str, Array]) -> bool:
+    """Whether sums over what the neurons sent are exact, in whatever order they are taken.
+
+    On the grid they are, unless neurons of several spikes drive themselves: their counts grow
+    from step to step, beyond what float32 adds up exactly. Neurons that do not fire grow
+    likewise, and whatever is behind them.
+
+    Args:
+        graph: on the grid.
+        values: what each node of its reference sent.
+    """
+    neurons = [n for n, node in graph.nodes.items() if isinstance(node, Neuron)]
+    return all(float(np.abs(values[n]).max(initial=0)) <= EXACT for n in neurons)
 
 
 def chain(*nodes: tuple[str, ir.Node]) -> ir.Graph:

@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 import textwrap
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from t1c.bridge.engine.kernels import compiled
 from t1c.bridge.engine.kernels import threads as room
 from t1c.bridge.engine.kernels.numba_columns import sums_of_columns
 from t1c.bridge.engine.kernels.numba_events import (
@@ -322,3 +324,27 @@ def test_torch_and_the_engine_use_the_same_threads():
     if sys.platform != "linux" or "OpenMP" not in torch.__config__.parallel_info():
         pytest.skip("torch has other threads here")
     assert room._openmp() is not None
+
+
+def test_a_kernel_is_compiled_again_when_one_that_it_calls_in_another_file_changes(tmp_path):
+    """Numba looks at the file of the caller only, and keeps what is called with it."""
+    package = tmp_path / "kernels"
+    package.mkdir()
+    (package / "__init__.py").write_text("")
+    (package / "compiled.py").write_text(Path(compiled.__file__).read_text())
+    of = "from .compiled import compiled\n"
+    first = f"{of}\n\n@compiled\ndef step(x):\n    return x + 1\n"
+    (package / "called.py").write_text(first)
+    caller = "from .called import step\n\n\n@compiled\ndef run(x):\n    return step(x) * 2\n"
+    (package / "caller.py").write_text(of + caller)
+    code = "from kernels.caller import run; print(run(3), sum(run.stats.cache_hits.values()))"
+
+    def found():
+        run = [sys.executable, "-c", code]
+        told = subprocess.run(run, cwd=tmp_path, capture_output=True, text=True, check=True)
+        return told.stdout.split()
+
+    assert found() == ["8", "0"]
+    assert found() == ["8", "1"]
+    (package / "called.py").write_text(first.replace("x + 1", "x + 5"))
+    assert found() == ["16", "0"]

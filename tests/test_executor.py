@@ -12,7 +12,7 @@ from t1c import bridge, ir
 from t1c.ir.shapes import as_shape
 
 from .strategies import grid_graphs
-from .strategies_executor import chain, networks, sequences
+from .strategies_executor import chain, networks, sequences, sums_are_exact
 
 DTYPES = {torch.float32: np.float32, torch.float64: np.float64}
 many = settings(max_examples=100, deadline=None, suppress_health_check=list(HealthCheck))
@@ -84,6 +84,7 @@ def reference_trace(graph, xs, dtype):
 def assert_every_way_agrees(graph, xs, dtype, cut):
     executor = bridge.ir_to_torch(graph, return_state=True, dtype=dtype)
     expected, last = reference_trace(graph, xs, dtype)
+    assume(sums_are_exact(graph, expected))
     inputs = tensors(xs, dtype)
     spikes = sum(expected[n].sum() for n, node in graph.nodes.items() if isinstance(node, ir.LIF))
     event(f"spikes: {spikes > 0}")

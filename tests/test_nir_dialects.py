@@ -100,8 +100,12 @@ def test_auto_says_whom_it_recognises_and_why(path, caplog):
         with pytest.raises(nir.ConventionError, match="cannot tell who wrote the graph"):
             read(path, dialect="auto")
         return
-    zero = path.stem == "snntorch_leaky_zero"  # which snnTorch's files cannot say, but its name does
-    doubt = pytest.warns(nir.ResetWarning, match="says 'zero'") if zero else contextlib.nullcontext()
+    zero = (
+        path.stem == "snntorch_leaky_zero"
+    )  # which snnTorch's files cannot say, but its name does
+    doubt = (
+        pytest.warns(nir.ResetWarning, match="says 'zero'") if zero else contextlib.nullcontext()
+    )
     with caplog.at_level(logging.WARNING, logger="t1c.nir"), doubt:
         graph = read(path, dialect="auto")
     record = graph.metadata["nir"]

@@ -13,9 +13,10 @@ from t1c import nir
 from t1c.bridge.engine.kernels.surrogate import Surrogate
 from t1c.ir.errors import NodeError, UnsupportedError
 
-from .engine_helpers import RULES, assert_equal, every_way, imported, referred
+from .engine_helpers import assert_equal, every_way, imported, referred
 from .export_helpers import bridge, ir, written
-from .strategies_executor import chain, extras
+from .neuron_catalogue import catalogue, options_of, over
+from .strategies_executor import chain
 
 FEATURES = 3
 
@@ -97,34 +98,32 @@ def test_a_bound_is_applied_after_firing_and_reset():
 # In every engine ---------------------------------------------------------------------------------
 
 
+SEVERAL = [row for row in catalogue() if row["spikes"] == "multiple" or row["bounded"]]
+"""Those that have one of the two, or both."""
+
+
 @st.composite
 def neurons(draw):
     """A neuron of any kind with every option that goes with these two, on a grid of k/256."""
     rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
+    row = draw(st.sampled_from(SEVERAL))
+    several, kind = row["spikes"] == "multiple", ir.str_to_node(row["kind"])
 
-    def pick(*options: float) -> Any:
-        return rng.choice(options, draw(st.sampled_from([(), (1,), (FEATURES,)])))
+    def pick(name: str, *options: float) -> Any:
+        forms = [(FEATURES,)] if over(row["form"], name) else [(), (1,)]
+        return rng.choice(options, draw(st.sampled_from(forms)))
 
-    kind = draw(st.sampled_from([ir.LIF, ir.IF, ir.CubaLIF]))
     ranges = {
         "tau": (1.0, 2.0, 4.0), "tau_mem": (1.0, 2.0), "tau_syn": (1.0, 2.0), "r": (1.0, 2.0),
         "v_leak": (-0.25, 0.0, 0.25), "w_in": (0.5, 1.0, 2.0),
+        "v_threshold": (0.125, 0.25, 0.375) if several else (0.5, 1.0),
     }  # fmt: skip
-    fields = {name: pick(*values) for name, values in ranges.items() if name in kind.kinds}
-    reset, delay = draw(st.sampled_from(RULES[1:]))
-    if reset in ("value", "lower"):
-        fields["v_reset"] = pick(-0.25, 0.125)
-    several, bounded = extras(draw, reset, delay, [True])
-    if bounded:
-        fields["v_min"] = pick(-0.5, -0.0625, 0.0)
-    thresholds = (0.125, 0.25, 0.375) if several else (0.5, 1.0)
-    return kind(
-        **fields,
-        v_threshold=pick(*thresholds),
-        reset=reset,
-        reset_delay=delay,
-        spikes="multiple" if several else "binary",
-    )
+    fields = {name: pick(name, *values) for name, values in ranges.items() if name in kind.kinds}
+    if row["reset"] in ("value", "lower"):
+        fields["v_reset"] = pick("v_reset", -0.25, 0.125)
+    if row["bounded"]:
+        fields["v_min"] = pick("v_min", -0.5, -0.0625, 0.0)
+    return kind(**fields, **options_of(draw, row))
 
 
 @settings(max_examples=60, suppress_health_check=list(HealthCheck))

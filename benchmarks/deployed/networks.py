@@ -28,7 +28,7 @@ def demo_in_integers(images: int = 40) -> Sample:
     """The same with weights of 8 bits and integer states."""
     graph = ir.read(ROOT / "examples" / "digits.t1c")
     small = sdk.quantize(graph, weight_bits=8, calibrate=_digits(images))
-    return Sample.of("digits, 8 bits", small, _digits(images), True)
+    return Sample.of("digits, 8 bits", small, _digits(images), True, "int8")
 
 
 def recurrent(batch: int = 4) -> Sample:

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from t1c import ir
+from t1c.deploy.c import Numbers
 
 Arrays = dict[str, Any]
 
@@ -22,6 +23,7 @@ class Sample:
         xs: by Input name, sequences (T, B, *shape) of float32.
         expected: by Output name, the reference's outputs of all steps (T, B, *shape), in float32.
         exact: whether sums are exact in any order, so that no bit may differ.
+        numbers: of its weights in C.
     """
 
     name: str
@@ -29,15 +31,18 @@ class Sample:
     xs: Arrays
     expected: Arrays
     exact: bool
+    numbers: Numbers = "float32"
 
     @classmethod
-    def of(cls, name: str, graph: ir.Graph, xs: Arrays, exact: bool) -> Sample:
+    def of(
+        cls, name: str, graph: ir.Graph, xs: Arrays, exact: bool, numbers: Numbers = "float32"
+    ) -> Sample:
         """Run the reference in float32, step by step: what is held is given at every step."""
         xs = {n: np.array(x, np.float32) for n, x in xs.items()}
         graph = _stepped(graph)
         with np.errstate(all="ignore"):
             found, _ = ir.Reference(graph, np.float32).run(xs, collect="stack")
-        return cls(name, graph, xs, named(graph, found), exact)
+        return cls(name, graph, xs, named(graph, found), exact, numbers)
 
     @property
     def steps(self) -> int:

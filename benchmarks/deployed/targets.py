@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import shutil
 import subprocess
 from collections.abc import Callable
@@ -15,6 +16,7 @@ from t1c import bridge, deploy, ir
 from .sample import Arrays, Sample, named
 
 Target = Callable[[Sample, Path], Arrays]
+RUNNER = Path(__file__).parents[2] / "tests" / "wasm_steps.mjs"
 STRICT = ["-std=c99", "-O2", "-ffp-contract=off"]
 
 
@@ -71,34 +73,46 @@ def c_for(compiler: str, *emulator: str, flags: tuple[str, ...] = ()) -> Target 
 
     def target(sample: Sample, folder: Path) -> Arrays:
         folder = folder / compiler
-        report = deploy.to_c(sample.graph, folder)
+        report = deploy.to_c(sample.graph, folder, sample.numbers)
         sources = [str(folder / name) for name in ("main.c", f"{report.name}.c")]
         program = folder / report.name
         libraries = ["-lm"] if report.needs_libm else []
         subprocess.run(
             [compiler, *STRICT, *flags, "-o", str(program), *sources, *libraries], check=True
         )
-        outputs = {n: np.zeros_like(y) for n, y in sample.expected.items()}
-        for b in range(sample.batch):
-            steps = [
-                np.concatenate([x[t, b].ravel() for x in sample.xs.values()])
-                for t in range(sample.steps)
-            ]
-            ran = subprocess.run(
-                [*emulator, str(program), "-b"],
-                input=np.stack(steps).tobytes(),
-                capture_output=True,
-                check=True,
-            )
-            flat = np.frombuffer(ran.stdout, np.float32).reshape(sample.steps, -1)
-            start = 0
-            for y in outputs.values():
-                size = y[0, b].size
-                y[:, b] = flat[:, start : start + size].reshape(y[:, b].shape)
-                start += size
-        return outputs
+        return _streamed(sample, [*emulator, str(program), "-b"])
 
     return target
+
+
+def wasm(sample: Sample, folder: Path) -> Arrays:
+    """A module of WebAssembly in Node.js."""
+    path = folder / "model.wasm"
+    report = deploy.to_wasm(sample.graph, path, sample.numbers)
+    sizes = [
+        ",".join(str(math.prod(port.shape)) for port in ports)
+        for ports in (report.inputs, report.outputs)
+    ]
+    return _streamed(sample, ["node", str(RUNNER), str(path), *sizes])
+
+
+def _streamed(sample: Sample, command: list[str]) -> Arrays:
+    """What a program gives, to which the inputs of each sample are written step by step."""
+    outputs = {n: np.zeros_like(y) for n, y in sample.expected.items()}
+    for b in range(sample.batch):
+        steps = [
+            np.concatenate([x[t, b].ravel() for x in sample.xs.values()])
+            for t in range(sample.steps)
+        ]
+        given = np.stack(steps).tobytes()
+        ran = subprocess.run(command, input=given, capture_output=True, check=True)
+        flat = np.frombuffer(ran.stdout, np.float32).reshape(sample.steps, -1)
+        start = 0
+        for y in outputs.values():
+            size = y[0, b].size
+            y[:, b] = flat[:, start : start + size].reshape(y[:, b].shape)
+            start += size
+    return outputs
 
 
 def _at(sample: Sample, t: int) -> Arrays:

@@ -12,9 +12,9 @@
     run.py        a network at work:       run
     compare.py    is it the same?          verify, diff, hash, stamp
     check.py      is it sound?             validate, lint, rules
-    change.py     another file:            convert
+    change.py     another file:            convert, quantize
     picture.py    pictures:                visualize, export-html, plot
-    deploy.py     for other machines:      deploy c
+    deploy.py     for other machines:      deploy c, exported, onnx
 
 What a verb needs is imported when it runs, so that help and version answer at once.
 """
@@ -22,4 +22,15 @@ What a verb needs is imported when it runs, so that help and version answer at o
 from . import change, check, compare, deploy, look, measure, picture, run
 from .app import app, main
 
-__all__ = ["app", "change", "check", "compare", "deploy", "look", "main", "measure", "picture", "run"]
+__all__ = [
+    "app",
+    "change",
+    "check",
+    "compare",
+    "deploy",
+    "look",
+    "main",
+    "measure",
+    "picture",
+    "run",
+]

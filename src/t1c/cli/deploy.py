@@ -9,7 +9,7 @@ import typer
 
 from . import sources
 from .app import app
-from .options import Json, Model
+from .options import Dt, Json, Model
 from .usage import Verb
 from .verb import NOT_UNDERSTOOD, show, verb
 
@@ -68,3 +68,70 @@ def c(
 
     graph = read_graph(sources.network(model))
     show(library.to_c(graph, folder, numbers, name=name, layout=layout), as_json)
+
+
+@targets.command(cls=Verb)
+@verb
+def exported(
+    model: Model,
+    out: Annotated[
+        Path,
+        typer.Option(
+            "--output", "-o", metavar="FILE", help="The program, .pt2.", show_default=False
+        ),
+    ],
+    step: Annotated[
+        bool, typer.Option("--step", help="One step, states in and out; else a sequence.")
+    ] = False,
+    steps: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            metavar="T",
+            help="Of a sequence whose inputs are all held: for how many steps. Default: as the "
+            "network says.",
+            show_default=False,
+        ),
+    ] = None,
+    dtype: Annotated[
+        Literal["float32", "float64"],
+        typer.Option(metavar="TYPE", help="Of the arithmetic: float32 or float64."),
+    ] = "float32",
+    dt: Dt = None,
+    as_json: Json = False,
+) -> None:
+    """Write a program that torch.export.load opens where t1c is not installed.
+
+    Batch and, of a sequence, the number of steps are free. docs/exported.md tells how to call it,
+    from Python and, compiled, from C++.
+    """
+    from t1c import deploy as library
+
+    model = sources.network(model)
+    show(library.to_exported(model, out, step, steps=steps, dtype=dtype, dt=dt), as_json)
+
+
+@targets.command(cls=Verb)
+@verb
+def onnx(
+    model: Model,
+    output: Annotated[
+        Path,
+        typer.Option(
+            "--output", "-o", metavar="FILE", help="What to write: FILE.onnx.", show_default=False
+        ),
+    ],
+    step: Annotated[
+        bool, typer.Option("--step", help="One step, not a whole sequence: states in and out.")
+    ] = False,
+    dtype: Annotated[
+        Literal["float32", "float64"],
+        typer.Option(metavar="TYPE", help="Of the arithmetic: float32 or float64."),
+    ] = "float32",
+    dt: Dt = None,
+    as_json: Json = False,
+) -> None:
+    """Write an ONNX model of standard operators, for onnxruntime and others."""
+    from t1c import deploy as library
+
+    show(library.to_onnx(sources.network(model), output, step, dtype=dtype, dt=dt), as_json)

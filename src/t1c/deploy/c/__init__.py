@@ -15,6 +15,6 @@ source.py       header and source
 project.py      main.c, Makefile, CMakeLists.txt, an Arduino example
 """
 
-from .to_c import CReport, to_c
+from .to_c import CPort, CReport, Numbers, to_c
 
-__all__ = ["CReport", "to_c"]
+__all__ = ["CPort", "CReport", "Numbers", "to_c"]

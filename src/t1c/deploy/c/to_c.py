@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, get_args
@@ -16,15 +16,34 @@ from t1c.ir.ranges import Ranges
 from t1c.sdk import Facts, Part, Report, format_bytes
 
 from . import families
+from .constants import TYPES
 from .names import identifier
 from .program import Program
 from .project import project
 from .source import Memory, body, header, needs_libm
+from .storage import Storage
 
 Numbers = Literal["float32", "float64", "int8", "int16", "int32"]
 WIDTHS = {"int8": 8, "int16": 16, "int32": 32}
 """Types of weights in a program of integers."""
 Layout = Literal["input", "output"]
+
+
+@dataclass(frozen=True)
+class CPort:
+    """An argument of the step function.
+
+    Attributes:
+        name: of the Input or Output in the graph.
+        called: in C.
+        type: of its numbers in C.
+        size: how many they are.
+    """
+
+    name: str
+    called: str
+    type: str
+    size: int
 
 
 @dataclass(frozen=True, repr=False)
@@ -36,6 +55,8 @@ class CReport(Report):
         name: what the functions and the struct begin with.
         numbers: the type of the arithmetic.
         files: their names.
+        inputs: arguments of the step function behind the state, in this order.
+        outputs: those that follow.
         weights: bytes of constant arrays.
         state: bytes that last from step to step.
         scratch: bytes that a step needs beside these, in the same struct.
@@ -46,6 +67,8 @@ class CReport(Report):
     name: str
     numbers: str
     files: tuple[str, ...]
+    inputs: tuple[CPort, ...]
+    outputs: tuple[CPort, ...]
     weights: int
     state: int
     scratch: int
@@ -138,10 +161,19 @@ def to_c(
         name,
         numbers,
         tuple(texts),
+        _ports(program.inputs),
+        _ports(program.outputs),
         memory.weights,
         memory.state,
         memory.scratch,
         libm,
+    )
+
+
+def _ports(arguments: Mapping[str, Storage]) -> tuple[CPort, ...]:
+    return tuple(
+        CPort(name, each.name, TYPES[each.dtype.name], each.size)
+        for name, each in arguments.items()
     )
 
 

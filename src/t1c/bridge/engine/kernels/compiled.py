@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import functools
+import hashlib
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, TypeVar, cast
 
 import numba
@@ -14,19 +17,30 @@ HOW: dict[str, Any] = {"nogil": True, "error_model": "numpy", "fastmath": False}
 """What is said to Numba of every loop."""
 
 
+@functools.cache
+def sources(folder: Path = Path(__file__).parent) -> str:
+    """A short name for the text of all kernels: another as soon as one of them changes."""
+    text = hashlib.sha256()
+    for path in sorted(folder.glob("*.py")):
+        text.update(path.read_bytes())
+    return text.hexdigest()[:16]
+
+
 def compiled(function: F) -> F:
     """Compile at first use, keep the machine code on disk, let go of Python's lock.
 
     Neither reordering nor fused multiply-add: numbers are those of the definition.
+
+    Numba keeps machine code for a file as long as that file stays as it is, what it calls in other
+    files compiled in. So the name that it keeps it under says what all of them hold: where one
+    changes, as in a checkout that is updated, all are compiled again.
     """
+    function.__qualname__ = f"{function.__name__}_{sources()}"
     return cast(F, numba.njit(cache=True, **HOW)(function))
 
 
 def inlined(function: F) -> F:
-    """Compile into each function that calls it, because a call would take longer than it does.
-
-    What is kept on disk goes by the file of the caller: remove its ``*.nbi`` after a change here.
-    """
+    """Compile into each function that calls it, because a call would take longer than it does."""
     return cast(F, numba.njit(inline="always", **HOW)(function))
 
 

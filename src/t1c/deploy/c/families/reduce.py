@@ -18,7 +18,7 @@ def reduce(b: Block, node: ir.Reduce) -> None:
     kept = [axis for axis in range(len(shape)) if axis not in axes]
     step = steps(shape)
     count = math.prod(shape[axis] for axis in axes)
-    sizes = [shape[axis] for axis in kept]
+    sizes = tuple(shape[axis] for axis in kept)
     outer = {f"q{axis}": shape[axis] for axis in kept}
     inner = {f"r{axis}": shape[axis] for axis in axes}
     to = place(list(zip(outer, steps(tuple(sizes)), strict=True)))
