@@ -61,8 +61,8 @@ def mlp() -> ir.Graph:
     """Three dense layers of LIF neurons."""
     rng = np.random.default_rng(0)
     nodes: dict[str, ir.Node] = {"in": ir.Input((784,))}
-    for n, (a, b) in enumerate(((784, 512), (512, 512), (512, 10)), 1):
-        weight = np.round(rng.normal(0.01, 1.2 / np.sqrt(a), (b, a)) * 256) / 256
+    for n, (a, b, gain) in enumerate(((784, 512, 3.5), (512, 512, 3.5), (512, 10, 3.5)), 1):
+        weight = np.round(rng.normal(0, gain / np.sqrt(a), (b, a)) * 256) / 256
         nodes[f"fc{n}"] = ir.Affine(weight.astype("float32"), np.zeros(b, "float32"))
         nodes[f"lif{n}"] = lif()
     return chained(nodes, (10,))
