@@ -69,6 +69,8 @@ def exact(leaving: list[torch.Tensor]) -> bool:
     return all(float(y.abs().max()) < 2**20 for y in leaving if y.numel())
 
 
+# What is taken again is what was worked, compiled or not.
+@pytest.mark.usefixtures("uncompiled")
 @pytest.mark.parametrize("cyclic", [False, True])
 def test_random_networks_learn_as_without_it(cyclic):
     """Chunks of one length: bit for bit. Its own length: the sums of gradients are rounded anew."""

@@ -114,7 +114,7 @@ BOUND, SEVERAL = {"v_min": np.array([-0.25])}, {"spikes": "multiple"}
 
 
 def more(reset, delay):
-    """What else neurons may have: both, or one of them where the resets part, as in ``extras``."""
+    """What else neurons may have: both, or one of them where the resets part."""
     if reset in ("hold", "carry", "lower"):
         return [{}]
     alone = [BOUND, SEVERAL] if reset in ("zero", "subtract") and not delay else []
@@ -126,7 +126,7 @@ def more(reset, delay):
     ("reset", "delay", "options"),
     [(reset, delay, options) for reset, delay in RULES[1:] for options in more(reset, delay)],
 )
-def test_every_reset_learns(reset, delay, detach, options):
+def test_every_reset_learns(reset, delay, detach, options, request):
     given = {"reset": reset, "reset_delay": delay, **options}
     if reset in ("value", "lower"):
         given["v_reset"] = np.array([0.125])
@@ -139,6 +139,9 @@ def test_every_reset_learns(reset, delay, detach, options):
     )
     xs = inputs(12, 3, dtype=torch.float64)
     assert stepped(imported(graph, torch.float64), xs)[0].sum() > 10
+    if options or not detach:
+        # As plain Python: each is another loop to compile. Compiled there is one of each reset.
+        request.getfixturevalue("uncompiled")
     assert_learns_alike(graph, xs, learn=("tau", "v_threshold"), detach_reset=detach)
 
 

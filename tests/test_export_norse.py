@@ -252,6 +252,8 @@ class InLoop(nn.Module):
         return torch.stack(out)
 
 
+# What is followed is compared, not what a compiler makes of it, for half a minute.
+@pytest.mark.usefixtures("uncompiled")
 @pytest.mark.parametrize("how", ["steps", "loop"])
 @pytest.mark.parametrize("name", [*FOLLOWED, *FOLLOWED_VALUES, *RECURRENT, *RECURRENT_VALUES])
 def test_a_cell_is_followed_through_its_own_code(name, how, tmp_path):

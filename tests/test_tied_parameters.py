@@ -300,6 +300,8 @@ def doubled(graph, name, **notes):
         raise
 
 
+# Two executors of the same loops, compiled or not.
+@pytest.mark.usefixtures("uncompiled")
 @settings(max_examples=25, suppress_health_check=list(HealthCheck))
 @given(data=st.data())
 def test_a_neuron_used_twice_is_one_in_any_graph(data, tmp_path_factory):
