@@ -176,8 +176,8 @@ def test_random_networks_give_the_numbers_of_the_reference(tmp_path):
     )
     models = Models(drawn_graphs, tmp_path, flags=("-O0",))
     values, spikes = compared(models)
-    assert values > 10_000
-    assert spikes > 1_500
+    assert values > 8_000
+    assert spikes > 500
     assert sum(bool(g.topology().loops()) for g in drawn_graphs) >= 10
     assert any(isinstance(n, ir.Graph) for g in drawn_graphs for n in g.nodes.values())
     assert any(len(g.inputs()) > 1 and len(g.outputs()) > 1 for g in drawn_graphs)
