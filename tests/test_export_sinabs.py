@@ -184,6 +184,8 @@ def at_rest(model):
             module.reset_states()
 
 
+# What is followed is compared, not what a compiler makes of it.
+@pytest.mark.usefixtures("uncompiled")
 @pytest.mark.parametrize("name", [*FOLLOWED, *VALUES])
 def test_a_neuron_is_followed_through_its_own_code(name, tmp_path):
     make = FOLLOWED.get(name) or VALUES[name]

@@ -473,6 +473,8 @@ class Kept(Loop):
 
 # The gate that would reset a membrane once more, where its reset already was, never opens.
 @pytest.mark.filterwarnings("ignore:the proof could not drive")
+# What is followed is compared, not what a compiler makes of it.
+@pytest.mark.usefixtures("uncompiled")
 @pytest.mark.parametrize("name", [*FOLLOWED, *ANALOG, *SEVERAL])
 def test_a_neuron_is_followed_through_its_own_code(name, tmp_path):
     states, make = SEVERAL.get(name, (1, FOLLOWED.get(name) or ANALOG.get(name)))

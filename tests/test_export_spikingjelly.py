@@ -245,6 +245,8 @@ def behind_a_layer(module, mode, scale=4.0):
     return dyadic(nn.Sequential(layer.Linear(IN, HIDDEN, step_mode=mode), module), scale)
 
 
+# What is followed is compared, not what a compiler makes of it.
+@pytest.mark.usefixtures("uncompiled")
 @pytest.mark.parametrize("mode", "sm")
 @pytest.mark.parametrize("name", [*FOLLOWED, *GRADED])
 def test_a_neuron_is_followed_through_its_own_code(name, mode, tmp_path):

@@ -174,6 +174,7 @@ def test_weights_without_neurons_take_what_neurobench_says():
     )
 
 
+@pytest.mark.usefixtures("uncompiled")
 @some
 @given(st.data())
 def test_layers_of_random_networks_count_as_neurobench_counts(data):

@@ -19,7 +19,9 @@ def inlined(graph: ir.Graph) -> ir.Graph:
     edges = [(names[a], names[b]) for a, b in flat.edges]
     back = [(names[a], names[b]) for a, b in flat.feedback_edges()]
     nodes = {names[name]: node for name, node in flat.nodes.items()}
-    return rebuilt(graph, nodes, edges, back, stated=back)
+    # A loop within a nested graph is one of the whole now.
+    loops = graph.allow_cycles or bool(back)
+    return rebuilt(graph, nodes, edges, back, stated=back, allow_cycles=loops)
 
 
 def parted(graph: ir.Graph) -> ir.Graph:
