@@ -15,7 +15,7 @@ PEER_LISTS := benchmarks/peers.txt benchmarks/peers-no-deps.txt
 
 # Both stamps install into the same .venv, so never at once.
 .NOTPARALLEL:
-.PHONY: help demo test coverage format peers bench zoo clean
+.PHONY: help demo test coverage format peers bench zoo deploy clean
 
 help: ## list the targets (the default)
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' Makefile
@@ -54,6 +54,10 @@ bench: $(PEERS)/.done $(JAX)/.done ## measure speed and memory beside other fram
 # The models come from the frameworks that the tests use.
 zoo: $(VENV)/.dev ## export public models, run them beside their graphs (ONLY=norse: some)
 	@OMP_WAIT_POLICY=passive $(BIN)/python benchmarks/model_zoo.py --only '$(ONLY)' --page docs/zoo.md
+
+# Compilers for other processors are Debian's; what is not installed is said in the table.
+deploy: $(VENV)/.dev ## run networks in C, ONNX and torch programs beside the reference
+	@OMP_WAIT_POLICY=passive $(BIN)/python benchmarks/deploy_table.py --page docs/deploy.md
 
 clean: ## remove the environment and everything generated
 	@rm -rf $(VENV) $(PEERS) $(JAX) build dist htmlcov .coverage .coverage.* \

@@ -35,7 +35,9 @@ class Models:
     """
 
     def __init__(self, graphs, folder, numbers="float32", cc="gcc", flags=("-O1",), **options):
-        self.graphs, self.numbers = graphs, np.dtype(numbers)
+        self.graphs = graphs
+        # Integers meet the world as floats.
+        self.numbers = np.dtype("float32" if numbers.startswith("int") else numbers)
         self.reports = [
             deploy.to_c(graph, folder, numbers, name=f"m{n}", **options)
             for n, graph in enumerate(graphs)

@@ -78,12 +78,16 @@ def t1c(tmp_path, monkeypatch):
 def test_every_verb_is_listed_and_helps(t1c):
     listed = t1c("-h").stdout
     assert t1c("--help").stdout == listed
-    assert sorted(VERBS) == sorted(c.name or c.callback.__name__ for c in app.registered_commands)
+    named = [c.name or c.callback.__name__ for c in app.registered_commands]
+    assert sorted(VERBS) == sorted([*named, *(g.name for g in app.registered_groups)])
     for verb in VERBS:
         assert f"\n  {verb} " in listed
         told = t1c(verb, "-h")
         assert told.exit_code == 0
         assert told.stdout.startswith(f"Usage: t1c {verb} ")
+        if verb == "deploy":
+            # Its options are those of its own verbs.
+            told = t1c(verb, "onnx", "-h")
         assert "--json" in told.stdout
         assert "<bool>" not in told.stdout
         assert max(map(len, told.stdout.splitlines())) <= 80
@@ -269,8 +273,11 @@ def test_nir_files_are_looked_into_and_run(t1c):
         dt, x, y = known["dt"].item(), known["x"], known["y"]
     np.savez("x.npz", x=x)
     told = t1c("info", source)
-    assert told.exit_code == 1
-    assert "--dt" in told.stderr
+    assert told.exit_code == 0
+    assert "times are told in seconds" in " ".join(told.stdout.split())
+    asked = t1c("analyze", source)
+    assert asked.exit_code == 1
+    assert "--dt" in asked.stderr
     found = json.loads(t1c("info", source, "--dt", f"{1e6 * dt:g}us", "--json").stdout)
     assert (found["format"], found["format_version"]) == ("nir", nir.read_version(source))
     assert found["metadata"]["nir"]["dt"] == dt
@@ -581,6 +588,24 @@ def test_a_narrow_terminal_is_kept_to_and_nothing_is_lost(t1c):
     assert told.count("x") >= 150
     # In a pipe no line is broken.
     assert f"note  {note}" in t1c("info", "net.t1c").stdout
+
+
+@pytest.mark.parametrize("columns", [50, 40])
+def test_no_word_is_split_on_a_very_narrow_terminal(t1c, columns):
+    names = ["convolution1", "lif_after_it", "flatten"]
+    nodes = (ir.Conv2d(np.ones((16, 1, 3, 3)), np.ones(16)), lif(0.5), ir.Flatten())
+    inner = zip(names, nodes, strict=True)
+    graph = chain(("input", ir.Input((1, 8, 8))), *inner, ("output", ir.Output((576,))))
+    ir.write("net.t1c", graph)
+    for verb in ("info", "analyze"):
+        told = on_terminal(verb, "net.t1c", columns=columns, NO_COLOR="1")
+        assert max(map(len, told.splitlines())) <= columns
+        for name, shape in zip(names, ("(16, 6, 6)", "(16, 6, 6)", "(576,)"), strict=True):
+            assert name in told.split()
+            assert shape in told
+    wide = on_terminal("info", "net.t1c", columns=100, NO_COLOR="1")
+    (row,) = [line for line in wide.splitlines() if line.startswith("flatten")]
+    assert row.split()[:3] == ["flatten", "Flatten", "(576,)"]  # a table where there is room
 
 
 def test_long_lines_go_on_below_their_beginning():

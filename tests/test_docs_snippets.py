@@ -17,14 +17,23 @@ ROOT = Path(__file__).parent.parent
 DATA = Path(__file__).parent / "data"
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 FILES = {
+    "c.md": {"examples/digits.t1c": ROOT / "examples" / "digits.t1c"},
     "README.md": {"examples/digits.t1c": ROOT / "examples" / "digits.t1c"},
     "performance.md": {"examples/digits.t1c": ROOT / "examples" / "digits.t1c"},
+    "exported.md": {"examples/digits.t1c": ROOT / "examples" / "digits.t1c"},
     "measure.md": {
+        name: ROOT / name for name in ("examples/digits.t1c", "examples/digits_test.npz")
+    },
+    "quantize.md": {
         name: ROOT / name for name in ("examples/digits.t1c", "examples/digits_test.npz")
     },
     "sdk.md": {"examples/digits.t1c": ROOT / "examples" / "digits.t1c"},
     "tour.md": {name: ROOT / name for name in ("examples/digits.t1c", "examples/digits_test.npz")},
     "viz.md": {"model.t1c": ROOT / "examples" / "digits.t1c"},
+    "onnx-import.md": {
+        f"examples/digits_{name}.onnx": ROOT / "examples" / f"digits_{name}.onnx"
+        for name in ("relu", "qcfs")
+    },
     "nir.md": {
         "model.nir": DATA / "nir" / "lif.nir",
         "snntorch.nir": DATA / "nir" / "producers" / "snntorch_leaky_subtract.nir",
@@ -35,6 +44,7 @@ NEEDS = {
     "README.md": ["snntorch", *JELLY],
     "export.md": ["snntorch", *JELLY],
     "verify.md": ["snntorch"],
+    "onnx-import.md": ["onnx"],
 }
 SNIPPET = re.compile(
     r"^```python\n(.*?)^```$(?:\n\n^```text\n(.*?)^```$)?", re.DOTALL | re.MULTILINE

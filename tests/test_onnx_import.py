@@ -1,5 +1,8 @@
 """ONNX models become graphs that compute what onnxruntime computes."""
 
+import doctest
+from pathlib import Path
+
 import numpy as np
 import pytest
 from hypothesis import assume, given, settings
@@ -10,9 +13,10 @@ from t1c import ir
 pytest.importorskip("onnx", reason="needs t1c[onnx]")
 pytest.importorskip("onnxruntime", reason="the runtime that the graphs are compared with")
 
+import onnx
 from onnx import helper
 
-from t1c.onnx import OPERATORS, OPSETS, from_onnx, read
+from t1c.onnx import OPERATORS, OPSETS, api, from_onnx, read
 
 from .onnx_models import made, node, same, signal
 
@@ -104,6 +108,10 @@ ONE = [
     node("Sigmoid"),
     node("Tanh"),
     node("Elu", alpha=0.7),
+    node("Selu"),
+    node("HardSigmoid", alpha=0.3),
+    node("HardSwish"),
+    node("Softsign"),
     node("Abs"),
     node("Neg"),
     node("Floor"),
@@ -249,6 +257,60 @@ def test_gelu_and_group_normalisation_of_late_opsets(how):
     same(late, signal((4, 3)))
 
 
+GELUS = {
+    "as torch": [
+        node("Div", "x root", "a", name="/a"),
+        node("Erf", "a", "b", name="/b"),
+        node("Add", "b one", "c", name="/c"),
+        node("Mul", "x c", "d", name="/d"),
+        node("Mul", "d half", "y", name="/y"),
+    ],
+    "halved first": [
+        node("Mul", "inverse x", "a", name="/a"),
+        node("Erf", "a", "b", name="/b"),
+        node("Add", "one b", "c", name="/c"),
+        node("Mul", "x half", "h", name="/h"),
+        node("Mul", "h c", "y", name="/y"),
+    ],
+    "halved inside": [
+        node("Mul", "x inverse", "a", name="/a"),
+        node("Erf", "a", "b", name="/b"),
+        node("Add", "b one", "c", name="/c"),
+        node("Div", "c two", "d", name="/d"),
+        node("Mul", "d x", "y", name="/y"),
+    ],
+}
+NUMBERS = {"root": 2**0.5, "inverse": 0.5**0.5, "one": 1.0, "half": 0.5, "two": 2.0}
+
+
+def gelu_of(form, **changed):
+    used = {name for n in GELUS[form] for name in n.input}
+    numbers = {**NUMBERS, **changed}
+    constants = {n: np.float32(v) for n, v in numbers.items() if n in used}
+    return made(GELUS[form], (3, 4), constants, opset=13)
+
+
+@pytest.mark.parametrize("form", GELUS)
+def test_gelu_before_it_had_an_operator(form):
+    graph = same(gelu_of(form), signal((3, 4)))
+    assert sum(isinstance(n, ir.GELU) for n in graph.nodes.values()) == 1
+
+
+@pytest.mark.parametrize(
+    ("form", "changed"),
+    [
+        ("as torch", {"root": 1.4}),
+        ("as torch", {"one": 0.9}),
+        ("as torch", {"half": 0.6}),
+        ("halved first", {"half": 1.0}),
+        ("halved inside", {"two": 3.0}),
+    ],
+)
+def test_what_is_nearly_a_gelu_is_refused(form, changed):
+    with pytest.raises(ir.UnsupportedError, match="operator Erf"):
+        from_onnx(gelu_of(form, **changed))
+
+
 def test_joining_and_splitting():
     nodes = [
         node("Split", "x s", "a b", axis=1),
@@ -287,6 +349,13 @@ def test_a_product_and_its_bias_are_one_affine(order):
     assert any(isinstance(n, ir.Linear) for n in same(shared, signal((4,))).nodes.values())
 
 
+def test_constants_have_the_meaning_of_the_models_opset():
+    """Axes of an Unsqueeze are an attribute in opset 11, and an input later."""
+    nodes = [node("Unsqueeze", "w", "u", axes=[0]), node("Add", "x u")]
+    constants = {"w": np.arange(4, dtype=np.float32)}
+    same(made(nodes, (3, 4), constants, opset=11), signal((3, 4)))
+
+
 def test_the_size_of_the_batch_may_be_asked_for():
     """x.view(x.size(0), -1), as torch writes it."""
     nodes = [
@@ -299,6 +368,11 @@ def test_the_size_of_the_batch_may_be_asked_for():
     constants = {"zero": np.array(0), "at": np.array([0]), "rest": np.array([-1])}
     graph = same(made(nodes, (3, 4), constants), signal((3, 4)))
     assert sum(isinstance(n, ir.Flatten) for n in graph.nodes.values()) == 1
+
+
+@pytest.mark.parametrize("at", [np.array(1), np.array(-1), np.array([2, 0]), np.array([1])])
+def test_places_of_an_axis(at):
+    same(made([node("Gather", "x i", axis=1)], (3, 4), {"i": at}), signal((3, 4)))
 
 
 def test_constants_are_computed_when_the_model_is_read():
@@ -399,6 +473,22 @@ REFUSED = [
     ([node("Dropout", "x", "t y")], "its output 2, 'y', is used", {}),
     ([node("Cast", to=7)], "a cast to type 7", {}),
     ([node("Slice", "x a b c d")], "backwards", {"a": [3], "b": [0], "c": [1], "d": [-1]}),
+    ([node("Gemm", "x a", transA=1)], "transA=1", {"a": np.eye(4, dtype=np.float32)}),
+    ([node("MatMul", "x a")], "a known factor", {"a": np.ones((1, 4, 4), np.float32)}),
+    ([node("Squeeze")], "the batch would go too", {}),
+    ([node("Squeeze", "x a")], "axes of size 1", {"a": np.array([1])}),
+    ([node("ReduceMax", axes=[1, 2], keepdims=0)], "nothing but the batch", {}),
+    ([node("Concat", "x a", axis=1)], "input 2 is numbers", {"a": np.ones((3, 4, 4), np.float32)}),
+    ([node("Div", "x a")], "a division by 0", {"a": np.float32(0)}),
+    ([node("PRelu", "x a")], "slopes of shape", {"a": np.ones(4, np.float32)}),
+    ([node("Pad", "x a", mode="wrap")], "mode='wrap'", {"a": np.array([0, 0, 1, 0, 0, 1])}),
+    ([node("Pad", "x a", mode="reflect")], "4 mirrored rows", {"a": np.array([0, 0, 4, 0, 0, 0])}),
+    ([node("Shape", "x", "s"), node("Add", "x s")], "a sum with sizes", {}),
+    ([node("MaxPool", kernel_shape=[2], pads=[1, 0])], "different sizes before", {}),
+    ([node("AveragePool", kernel_shape=[2], pads=[1, 0])], "different sizes before", {}),
+    ([node("Conv", "x a", kernel_shape=[2])], "kernel_shape=", {"a": np.ones((4, 4, 3), "f")}),
+    ([node("Conv", "x a", pads=[-1, 0])], "which cut off", {"a": np.ones((4, 4, 3), "f")}),
+    ([node("Gather", "x a", axis=1)], "indices of shape", {"a": np.zeros((2, 2), np.int64)}),
     ([node("ReduceMax", "x", "t", axes=[2], keepdims=0), node("Add", "x t")], "3 and 2 axes", {}),
 ]
 
@@ -411,11 +501,42 @@ def test_what_a_graph_cannot_say_is_refused_by_name(nodes, said, constants):
     assert f"node {nodes[-1].name!r}" in str(refusal.value)
 
 
+MISFITS = [
+    ([node("Gemm", "x w b")], {"w": np.eye(4, dtype=np.float32), "b": np.ones(3, np.float32)}),
+    ([node("Conv", "x w", pads=[1])], {"w": np.ones((2, 4, 1), np.float32)}),
+    ([node("Gather", "x w", axis=1)], {"w": np.array(7)}),
+    ([node("ConstantOfShape", "w", "c"), node("Add", "x c")], {"w": np.array([2**20, 2**20])}),
+    ([node("RandomNormalLike", "w", "c"), node("Add", "x c")], {"w": np.ones(4, np.float32)}),
+]
+
+
+@pytest.mark.parametrize(("nodes", "constants"), MISFITS, ids=[m[0][0].op_type for m in MISFITS])
+def test_what_does_not_fit_is_refused_before_it_harms(nodes, constants):
+    shape = (4, 4) if nodes[0].op_type == "Conv" else (4,)
+    with pytest.raises(ir.UnsupportedError, match=nodes[0].name):
+        from_onnx(made(nodes, shape, constants, gives=shape))
+
+
+def test_the_example_of_the_docstring():
+    assert doctest.testmod(api, raise_on_error=True).attempted == 5
+
+
 def test_an_attribute_that_is_not_understood_is_refused():
     strange = node("Relu")
     strange.attribute.append(helper.make_attribute("axis", 1))
     with pytest.raises((ir.UnsupportedError, ir.T1CFormatError), match="axis"):
         from_onnx(made([strange], (3,)))
+
+
+def test_a_batch_norm_in_training_is_refused():
+    """Before opset 14 more than one output says so; later an attribute does."""
+    ones = {n: np.ones(3, np.float32) for n in "abcd"}
+    old = node("BatchNormalization", "x a b c d", "y m v s t")
+    with pytest.raises(ir.UnsupportedError, match="5 outputs"):
+        from_onnx(made([old], (3,), ones, opset=9, gives=(3,)))
+    late = node("BatchNormalization", "x a b c d", "y m v", training_mode=1)
+    with pytest.raises(ir.UnsupportedError, match="training_mode=1"):
+        from_onnx(made([late], (3,), ones, opset=15, gives=(3,)))
 
 
 def test_opsets_and_shapes_that_are_not_known():
@@ -432,8 +553,6 @@ def test_opsets_and_shapes_that_are_not_known():
 
 
 def test_files(tmp_path):
-    import onnx
-
     path = tmp_path / "model.onnx"
     onnx.save(made([node("Relu")], (3,)), path)
     assert isinstance(read(path).nodes["relu.Relu"], ir.ReLU)
@@ -442,6 +561,29 @@ def test_files(tmp_path):
         read(path)
     with pytest.raises(FileNotFoundError):
         read(tmp_path / "none.onnx")
+
+
+def test_weights_in_a_file_beside_it(tmp_path):
+    weight = np.eye(64, dtype=np.float32)
+    model = made([node("MatMul", "x w")], (64,), {"w": weight})
+    path = tmp_path / "model.onnx"
+    where = {"save_as_external_data": True, "size_threshold": 0}
+    onnx.save(model, path, location="weights.bin", **where)
+    np.testing.assert_array_equal(read(path).nodes["matmul.MatMul"].weight, weight)
+    (tmp_path / "weights.bin").unlink()
+    with pytest.raises(ir.T1CFormatError, match=r"model\.onnx"):
+        read(path)
+    secret = tmp_path / "secret.bin"
+    secret.write_bytes(weight.tobytes())
+    (tmp_path / "inside").mkdir()
+    for outside in ("../secret.bin", str(secret)):
+        stored = onnx.load(path, load_external_data=False)
+        (tensor,) = stored.graph.initializer
+        (place,) = [entry for entry in tensor.external_data if entry.key == "location"]
+        place.value = outside
+        (tmp_path / "inside" / "model.onnx").write_bytes(stored.SerializeToString())
+        with pytest.raises(ir.T1CFormatError):
+            read(tmp_path / "inside" / "model.onnx")
 
 
 def test_without_the_package_it_says_what_to_install(monkeypatch, tmp_path):
@@ -454,3 +596,78 @@ def test_without_the_package_it_says_what_to_install(monkeypatch, tmp_path):
 
 def test_the_operators_are_listed():
     assert {"Conv", "Gemm", "LayerNormalization", "Pad", "Concat"} <= set(OPERATORS)
+
+
+SAME_SHAPE = ["Relu", "Sigmoid", "LeakyRelu", "Softmax", "Dropout", "Neg", "Identity", "HardSwish"]
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.data())
+def test_random_networks(data):
+    """Layers behind each other, over shortcuts of every kind, and a head: as onnxruntime has it."""
+    rng = np.random.default_rng(data.draw(st.integers(0, 2**16)))
+    nodes, constants, at, shape = [], {}, "x", (4, 6, 6)
+    seen = {at: shape}
+
+    def put(op, inputs, **attributes):
+        name = f"v{len(nodes)}"
+        nodes.append(node(op, inputs, name, name=f"/{name}/{op}", **attributes))
+        return name
+
+    def constant(value):
+        name = f"c{len(constants)}"
+        constants[name] = value.astype(np.float32) if value.dtype.kind == "f" else value
+        return name
+
+    for _ in range(data.draw(st.integers(2, 6))):
+        kind = data.draw(
+            st.sampled_from(["one", "conv", "add", "mul", "concat", "scale", "norm", "transpose"])
+        )
+        like = [name for name, s in seen.items() if s == shape]
+        other = data.draw(st.sampled_from(like))
+        if kind == "one":
+            at = put(data.draw(st.sampled_from(SAME_SHAPE)), at)
+        elif kind == "conv":
+            weight = constant(rng.normal(0, 0.3, (4, shape[0], 3, 3)))
+            at = put("Conv", f"{at} {weight}", pads=[1, 1, 1, 1])
+            shape = (4, *shape[1:])
+        elif kind in ("add", "mul"):
+            at = put("Add" if kind == "add" else "Mul", f"{at} {other}")
+        elif kind == "concat":
+            at = put("Concat", f"{at} {other}", axis=1)
+            shape = (2 * shape[0], *shape[1:])
+        elif kind == "scale":
+            factor = constant(rng.uniform(0.5, 1.5, data.draw(st.sampled_from([(6,), (6, 6)]))))
+            at = put("Mul", f"{factor} {at}")
+        elif kind == "norm":
+            params = [constant(rng.uniform(0.5, 1.5, shape[0])) for _ in range(4)]
+            at = put("BatchNormalization", " ".join([at, *params]))
+        else:
+            at = put("Transpose", at, perm=[0, 1, 3, 2])
+        seen[at] = shape
+    pooled = put("GlobalAveragePool", at)
+    flat = put("Flatten", pooled)
+    weight, bias = constant(rng.normal(0, 0.5, (shape[0], 5))), constant(rng.normal(0, 1, 5))
+    product = put("MatMul", f"{flat} {weight}")
+    nodes.append(node("Add", f"{bias} {product}"))
+    graph = same(made(nodes, (4, 6, 6), constants), signal((4, 6, 6)), rtol=1e-4, atol=1e-5)
+    assert isinstance(graph.nodes[f"{product}.MatMul"], ir.Affine)
+
+
+EXPORTED = sorted((Path(__file__).parent / "data" / "onnx").glob("*.onnx"))
+
+
+@pytest.mark.parametrize("path", EXPORTED, ids=lambda path: path.stem)
+def test_what_torch_exports(path):
+    """By both of its exporters; compared with torch, and with onnxruntime at another batch."""
+    with np.load(path.with_name(path.stem.partition("_")[0] + ".npz")) as file:
+        x, y = file["x"], file["y"]
+    graph = read(path)
+    found = ir.Reference(graph).run(x[None])[0][0]
+    np.testing.assert_allclose(found, y, rtol=1e-5, atol=1e-5)
+    same(onnx.load(path), np.concatenate([x, -x]))
+
+
+def test_both_exporters_are_covered():
+    ways = [path.stem.partition("_")[2] for path in EXPORTED]
+    assert (ways.count(""), ways.count("dynamo"), ways.count("old")) == (5, 5, 1)

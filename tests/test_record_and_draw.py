@@ -157,3 +157,40 @@ def test_a_profile_takes_a_recording(tmp_path):
     )
     did = sdk.profile_graph(graph, tmp_path / "a.npy", dt=1e-3).measured
     assert (did.steps, did.spikes) == (2, 2)
+
+
+@pytest.fixture
+def saved(monkeypatch):
+    """What stands in each figure that is saved: of each axes its label, ticks and lines."""
+    found = []
+    write = mpl.figure.Figure.savefig
+
+    def note(figure, *arguments, **options):
+        found.append(
+            [
+                (
+                    ax.get_ylabel(),
+                    [text.get_text() for text in ax.get_yticklabels()],
+                    [line.get_ydata() for line in ax.get_lines()],
+                )
+                for ax in figure.axes
+            ]
+        )
+        write(figure, *arguments, **options)
+
+    monkeypatch.setattr(mpl.figure.Figure, "savefig", note)
+    return found
+
+
+def test_what_sends_no_spikes_is_drawn_as_values(network, samples, tmp_path, saved):
+    expected = sdk.record(network, samples, ["fc2"])["fc2"][:, 0]
+    viz.draw_run(network, samples, tmp_path / "a.png", ["lif1", "fc2"])
+    (_, ticks, _), (label, _, lines) = saved[-1]
+    assert (ticks, label) == (["lif1"], "value")
+    np.testing.assert_array_equal(np.stack(lines, 1), expected)
+    viz.draw_run(network, samples, tmp_path / "b.png", ["lif1", "fc2"], kind="rates")
+    (rates, _, _), (means, _, (curve,)) = saved[-1]
+    assert (rates, means) == ("spikes per neuron and step", "mean value")
+    np.testing.assert_allclose(curve, expected.mean(1), rtol=1e-6)
+    viz.draw_run(network, samples, tmp_path / "c.png", ["fc1"])
+    assert [label for label, _, _ in saved[-1]] == ["value"]

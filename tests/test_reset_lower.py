@@ -1,10 +1,13 @@
 """reset='lower' takes off v_threshold - v_reset: what it means, where it runs, how it travels."""
 
+import shutil
+import subprocess
+
 import numpy as np
 import pytest
 import torch
 
-from t1c import bridge, ir
+from t1c import bridge, deploy, ir, sdk
 
 from .test_reset_options import graph_of, lif, run
 
@@ -82,3 +85,40 @@ def test_v_reset_learns_what_finite_differences_say():
         wanted = (membrane(0.25 + step) - membrane(0.25 - step)) / (2 * step)
         assert grad.item() == pytest.approx(wanted.item())
         assert grad.item() == 0.25
+
+
+@pytest.mark.parametrize("delay", [False, True])
+def test_it_leaves_the_house_as_it_is(delay, tmp_path):
+    """As a model of ONNX, as C, and as integers: spikes as in the reference."""
+    onnxruntime = pytest.importorskip("onnxruntime")
+    compiler = shutil.which("cc")
+    if compiler is None:
+        pytest.skip("no C compiler: install gcc")
+    graph = graph_of(lower(reset_delay=delay))
+    xs = np.random.default_rng(1).integers(0, 7, (14, 1, 1)).astype(np.float32) / 4
+    expected, _ = ir.Reference(graph, np.float32).run(xs)
+    other, _ = ir.Reference(graph_of(lif(reset="subtract", reset_delay=delay)), np.float32).run(xs)
+    assert (expected != other).any()
+
+    deploy.to_onnx(graph, tmp_path / "step.onnx")
+    session = onnxruntime.InferenceSession(tmp_path / "step.onnx")
+    names = [output.name for output in session.get_outputs()]
+    (entry,) = (i.name for i in session.get_inputs() if not i.name.startswith("state/"))
+    state, sent = {}, []
+    for x in xs:
+        found = dict(zip(names, session.run(None, {entry: x, **state}), strict=True))
+        state = {f"state/{n[5:]}": v for n, v in found.items() if n.startswith("next/")}
+        sent += [v for n, v in found.items() if not n.startswith("next/")]
+    np.testing.assert_array_equal(np.stack(sent), expected)
+
+    report = deploy.to_c(graph, tmp_path / "c")
+    sources = [str(tmp_path / "c" / name) for name in ("main.c", f"{report.name}.c")]
+    program = str(tmp_path / "c" / "program")
+    flags = ["-std=c99", "-ffp-contract=off", *(["-lm"] if report.needs_libm else [])]
+    subprocess.run([compiler, "-o", program, *sources, *flags], check=True)
+    ran = subprocess.run([program, "-b"], input=xs.tobytes(), capture_output=True, check=True)
+    np.testing.assert_array_equal(np.frombuffer(ran.stdout, np.float32), expected.ravel())
+
+    whole = sdk.quantize(graph, calibrate=xs)
+    found = ir.Reference(whole, np.float64).run(xs.astype(np.float64))[0]
+    np.testing.assert_array_equal(found, expected)

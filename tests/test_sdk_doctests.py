@@ -10,9 +10,10 @@ from t1c import sdk
 
 PARTS = [
     module.name
-    for package in ("compare", "query", "change")
+    for package in ("compare", "query", "change", "integers")
     for module in pkgutil.walk_packages([f"{sdk.__path__[0]}/{package}"], f"t1c.sdk.{package}.")
 ]
+PARTS += ["t1c.ir.integers", "t1c.ir.interval", "t1c.ir.ranges", "t1c.bridge.fake_quantize"]
 
 
 @pytest.mark.parametrize("name", PARTS)

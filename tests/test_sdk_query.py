@@ -228,3 +228,33 @@ def test_every_file_answers(path):
     ]
     assert any(ways)
     assert len(sdk.find_pattern(graph, "*->Output")) >= len(graph.outputs())
+
+
+def test_more_paths_than_anybody_reads_are_counted():
+    """Twenty diamonds in a row: 2 ** 20 ways, none of which is walked to be counted."""
+    nodes, edges, before = {"in": ir.Input((2,))}, [], "in"
+    for i in range(20):
+        a, b, s = f"a{i}", f"b{i}", f"s{i}"
+        nodes |= {a: ir.Identity(), b: ir.Identity(), s: ir.Skip()}
+        edges += [(before, a), (before, b), (a, s), (b, s)]
+        before = s
+    nodes["out"] = ir.Output((2,))
+    graph = ir.Graph(nodes, [*edges, (before, "out")])
+    found = sdk.trace_path(graph, "in", "out", limit=3)
+    assert (len(found.paths), found.complete, found.total) == (3, False, 2**20)
+    assert str(found).startswith("3 of 1,048,576 paths, the shortest first")
+    few = sdk.trace_path(graph, "in", "s3", limit=3)
+    walked = sdk.trace_path(graph, "in", "s3")
+    assert few.total == len(walked.paths) == walked.total == 16
+    assert walked.complete
+
+
+def test_ways_round_a_loop_are_not_counted():
+    nodes = {"in": ir.Input((2,)), "out": ir.Output((2,))}
+    nodes |= {n: ir.IF(np.ones(2)) for n in "abc"}
+    edges = [("in", "a"), ("a", "b"), ("b", "a"), ("a", "c"), ("b", "c"), ("c", "out")]
+    graph = ir.Graph(nodes, edges, allow_cycles=True)
+    found = sdk.trace_path(graph, "in", "out", limit=1)
+    assert (found.complete, found.total) == (False, None)
+    assert str(found).startswith("1 of more paths")
+    assert sdk.trace_path(graph, "in", "out").total == 2

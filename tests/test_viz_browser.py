@@ -157,6 +157,11 @@ def test_a_run_is_played(show):
     page.page.keyboard.press("e")
     page.click("blocks.0.lif")
     assert "step 1 of 12" in page.page.locator("#play").inner_text()
+    legend = page.page.locator("#heat")
+    assert legend.is_visible()
+    assert legend.inner_text().split() == ["none", "its", "most"]
+    ramp = "getComputedStyle(document.querySelector('#heat i')).backgroundImage"
+    assert "rgb(255, 90, 0)" in page.page.evaluate(ramp)  # as hot as a node gets
     before = page.pixels()
     page.page.keyboard.press(".")
     assert "step 2 of 12" in page.page.locator("#play").inner_text()

@@ -1,6 +1,7 @@
 """Where things stand, and what folds, on random graphs."""
 
 import itertools
+import re
 from unittest.mock import patch
 
 import numpy as np
@@ -11,7 +12,7 @@ from hypothesis import strategies as st
 from t1c import ir, viz
 from t1c.viz import blocks
 from t1c.viz.blocks import Block, find_blocks
-from t1c.viz.boxes import letters, shortened
+from t1c.viz.boxes import SMALL_LETTER, frame_title, letters, shortened
 from t1c.viz.coordinates import columns
 from t1c.viz.layered import arrange, crossings
 from t1c.viz.layout import lay_out, opened
@@ -118,7 +119,8 @@ def test_residual_blocks_are_found_and_their_repetition():
     assert block.prefix() == "blocks"
     types = {name: node.primitive for name, node in residual(5).nodes.items()}
     assert block.title(types) == "blocks ×5"
-    assert block.title(types, "blocks") == "Affine → LIF → Skip ×5"
+    assert block.types(types) == "Affine → LIF → Skip"
+    assert [one.title(types) for one in block.parts] == [f"blocks.{i}" for i in range(5)]
 
 
 def test_plain_layers_that_repeat_are_found():
@@ -309,3 +311,105 @@ def test_a_long_chain_continues_in_the_next_column():
     scene = place(lay_out(graph), ())
     assert 0.5 < scene.width / scene.height < 3
     assert np.unique([box.x for box in scene.boxes]).size > 4
+
+
+def names_of_a_resnet(merge):
+    """Stages of residual blocks; what adds up is called as ``merge`` says."""
+    nodes, edges, before = {"in": ir.Input((8,))}, [], "in"
+    for number, (stage, block) in enumerate(itertools.product(range(2), range(3))):
+        at = f"layer{stage}.{block}"
+        add = merge.format(at=at, number=number)
+        first = {f"{at}.fc1": affine(8, 8, number), f"{at}.lif1": lif(8)}
+        inner = {**first, f"{at}.fc2": affine(8, 8, 9 + number), f"{at}.bn": ir.Identity()}
+        nodes |= {**inner, add: ir.Skip("residual"), f"{at}.lif2": lif(8)}
+        edges += itertools.pairwise([before, *inner, add, f"{at}.lif2"])
+        edges.append((before, add))
+        before = f"{at}.lif2"
+        if block == 2 and not stage:
+            nodes |= {"between": ir.Scale(np.ones(8))}
+            edges.append((before, "between"))
+            before = "between"
+    nodes["out"] = ir.Output((8,))
+    return ir.Graph(nodes, [*edges, (before, "out")])
+
+
+@pytest.mark.parametrize("merge", ["{at}.add", "add_{number}"])
+def test_groups_are_called_what_most_of_their_nodes_are(merge):
+    """Also where an addition has its name from elsewhere."""
+    groups = viz.graph_to_dict(names_of_a_resnet(merge))["groups"]
+    repeats = [group for group in groups if group["kind"] == "repeat"]
+    assert [group["name"] for group in repeats] == ["layer0 ×3", "layer1 ×3"]
+    parts = [group["name"] for group in groups if group["kind"] == "part"]
+    assert parts == [f"layer{stage}.{block}" for stage in range(2) for block in range(3)]
+    assert all(group["types"].startswith("Affine → LIF → Affine") for group in groups)
+    shown = lay_out(viz.graph_to_dict(names_of_a_resnet(merge)))
+    box = shown.boxes[repeats[0]["id"]]
+    assert box.name == "layer0 ×3"
+    assert box.detail.startswith("Affine → LIF")
+    assert box.detail.endswith(", 3 equal parts, 18 nodes")
+
+
+def along(path):
+    """Points on an SVG path of lines and curves, close to each other."""
+    found, at = [], (0.0, 0.0)
+    for letter, numbers in re.findall(r"([MLCQ])([^MLCQ]*)", path):
+        values = [float(number) for number in numbers.split()]
+        ends = [at, *zip(values[::2], values[1::2], strict=True)]
+        if letter != "M":
+            for t in np.linspace(0, 1, 60):
+                points = ends
+                while len(points) > 1:
+                    points = [
+                        ((1 - t) * a[0] + t * b[0], (1 - t) * a[1] + t * b[1])
+                        for a, b in itertools.pairwise(points)
+                    ]
+                found.append(points[0])
+        at = ends[-1]
+    return found
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: names_of_a_resnet("{at}.add"),
+        lambda: residual(30),
+        lambda: residual(4),
+        recurrent,
+        nested,
+    ],
+)
+def test_no_line_crosses_the_title_of_a_frame(make):
+    graph = viz.graph_to_dict(make())
+    picture = lay_out(graph)
+    scene = place(picture, opened(graph, float("inf")))
+    groups = {group["id"]: group for group in graph["groups"]}
+    points = [point for line in scene.lines for point in along(line.path)]
+    frames = [box for box in scene.boxes if box.open]
+    assert frames or not groups
+    for box in frames:
+        left, room = box.title
+        words = frame_title(groups[box.id], room)
+        assert words.split("  ")[0] == groups[box.id]["name"] or "…" in words
+        right = left + letters(words) * SMALL_LETTER
+        assert box.x < left < right < box.x + box.width
+        low, high = box.y + 7, box.y + 20
+        inside = [(x, y) for x, y in points if left < x < right and low < y < high]
+        assert not inside, words
+
+
+def test_a_box_tells_the_window_and_the_stride():
+    nodes = {
+        "in": ir.Input((1, 12, 12)),
+        "conv": ir.Conv2d(np.ones((4, 1, 3, 5)), np.ones(4), padding=(1, 2)),
+        "down": ir.Conv2d(np.ones((4, 4, 3, 3)), np.ones(4), stride=(2, 2), padding=(1, 1)),
+        "pool": ir.MaxPool2d(kernel_size=(2, 2)),
+        "flat": ir.Flatten(),
+        "out": ir.Output((36,)),
+    }
+    graph = ir.Graph(nodes, list(itertools.pairwise(nodes)))
+    boxes = lay_out(viz.graph_to_dict(graph)).boxes
+    told = {name: boxes[name].detail for name in nodes}
+    assert told["conv"] == "Conv2d 3×5, 4×12×12"
+    assert told["down"] == "Conv2d 3×3 /2, 4×6×6"
+    assert told["pool"] == "MaxPool2d 2×2 /2, 4×3×3"
+    assert told["flat"] == "Flatten 36"

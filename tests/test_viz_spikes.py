@@ -171,3 +171,27 @@ def test_the_page_holds_the_frames_and_names_as_text(tmp_path):
 def test_an_ear_has_no_page(tmp_path):
     with pytest.raises(InputError, match="plot_raster"):
         export_events_html(np.array([(3, 0)], CHANNEL_EVENT), tmp_path / "a.html")
+
+
+def test_twenty_series_look_different():
+    names = [f"lif{i}" for i in range(20)]
+    ax = plot_rates({name: np.full((4, 1, 2), i / 20) for i, name in enumerate(names)})
+    looks = {(line.get_color(), line.get_linestyle()) for line in ax.get_lines()}
+    assert len(looks) == len(names)
+    bars = plot_rates({name: np.ones((4, 1, 2)) for name in names}, over="neurons")
+    assert len(bars.get_legend().get_texts()) == len(names)
+
+
+def test_membranes_of_several_nodes_in_one_figure():
+    v = {"lif1": np.arange(12.0).reshape(4, 1, 3), "lif2": -np.arange(8.0).reshape(4, 1, 2)}
+    spikes = {"lif1": np.ones((4, 1, 3))}
+    ax = plot_membranes(v, spikes=spikes, threshold={"lif1": 5.0, "lif2": [1.0, 2.0]})
+    lines = [line for line in ax.get_lines() if len(line.get_xdata()) == 4]
+    for line, name, number in zip(lines, ["lif1"] * 3 + ["lif2"] * 2, [0, 1, 2, 0, 1], strict=True):
+        np.testing.assert_array_equal(line.get_ydata(), v[name][:, 0, number])
+        assert line.get_label() == f"{name} {number}"
+    levels = sorted(line.get_ydata()[0] for line in ax.get_lines() if len(line.get_xdata()) == 2)
+    assert levels == [1.0, 2.0, 5.0]
+    assert len(ax.collections) == 3  # spikes of lif1 alone
+    with pytest.raises(InputError, match="spikes of 2 neurons"):
+        plot_membranes(v, spikes={"lif1": np.ones((4, 1, 2))})

@@ -15,8 +15,10 @@ from .entry import Entry
 from .verdict import Found
 
 
-def checked(entry: Entry, threads: int, limit: float) -> Found:
-    """``check`` in a process of its own, that is ended after ``limit`` seconds.
+def checked(
+    entry: Entry, threads: int, limit: float, work: Callable[[Entry], Found] = check
+) -> Found:
+    """``check``, or other work, in a process of its own that is ended after ``limit`` seconds.
 
     The process is a fork of this one, which has the frameworks imported and has computed nothing
     yet: threads of torch would not survive the fork.
@@ -24,7 +26,7 @@ def checked(entry: Entry, threads: int, limit: float) -> Found:
     found = Found(entry.framework, entry.name, refusal=entry.refusal)
     context = multiprocessing.get_context("fork")
     here, there = context.Pipe(duplex=False)
-    process = context.Process(target=_work, args=(there, entry, threads, check))
+    process = context.Process(target=_work, args=(there, entry, threads, work))
     process.start()
     there.close()
     if here.poll(limit):

@@ -22,6 +22,7 @@ class Found:
         export_times: the memory that it took beyond what was held before, over the model's size.
         export_bytes: the same in bytes; None where the system does not tell.
         spikes_off, spikes: of the layers that are nodes of the same name, and of outputs of spikes.
+        fired: how many of the spikes compared are no silence, where that is counted.
         values_off, values: of the other outputs.
         fast_off: numbers of the outputs that differ where sums are in the fastest order.
         rates: the lowest and the highest share of steps with a spike, of the neuron layers.
@@ -44,6 +45,7 @@ class Found:
     export_bytes: int | None = None
     spikes_off: int = 0
     spikes: int = 0
+    fired: int = 0
     values_off: int = 0
     values: int = 0
     fast_off: int = 0

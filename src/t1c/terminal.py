@@ -11,7 +11,7 @@ from collections.abc import Iterator
 
 import typer
 from rich import box
-from rich.console import Console, RenderableType
+from rich.console import Console, Group, RenderableType
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 from rich.text import Text
@@ -24,6 +24,13 @@ ENDLESS = 100_000
 
 LABEL = re.compile(r"\s*(?:\S+ )*?\S+ {2,}|\s*")
 """What a line begins with before its text: an indentation, or a label and a gap."""
+
+GAP = 2
+"""Between the columns of a table."""
+SHORT, WORD = 14, 24
+"""Cells of so few letters are not broken, and no word of more is kept whole."""
+SENTENCE, LINE = 40, 16
+"""A column with cells of more letters than the first is at least as wide as the second."""
 
 
 def visible(text: str) -> str:
@@ -77,7 +84,7 @@ def _rendered(part: Part, width: int) -> list[RenderableType]:
     if isinstance(part, str):
         return [_lines(part, width)]
     title: list[RenderableType] = [Text(visible(part.title), style="bold")] if part.title else []
-    return [*title, _facts(part) if isinstance(part, Facts) else _rows(part)]
+    return [*title, _facts(part) if isinstance(part, Facts) else _rows(part, width)]
 
 
 def _lines(text: str, width: int) -> Text:
@@ -96,7 +103,11 @@ def _hanging(line: str, width: int) -> str:
     )
 
 
-def _rows(part: Rows) -> Table:
+def _rows(part: Rows, width: int) -> RenderableType:
+    """A table; where it is too wide even with its cells broken at words, a list of its rows."""
+    least = _least(part)
+    if sum(least) + GAP * (len(least) - 1) > width:
+        return _listed(part)
     table = Table(
         box=box.SIMPLE,
         pad_edge=False,
@@ -105,7 +116,7 @@ def _rows(part: Rows) -> Table:
         collapse_padding=True,
     )
     footers = part.total or ("",) * len(part.columns)
-    for heading, footer in zip(part.columns, footers, strict=True):
+    for heading, footer, narrowest in zip(part.columns, footers, least, strict=True):
         right = heading in part.right
         table.add_column(
             visible(heading),
@@ -113,10 +124,41 @@ def _rows(part: Rows) -> Table:
             justify="right" if right else "left",
             no_wrap=right,
             overflow="fold",
+            min_width=narrowest,
         )
     for row in part.rows:
         table.add_row(*(Text(visible(cell)) for cell in row))
     return table
+
+
+def _least(part: Rows) -> list[int]:
+    """How narrow each column can be without breaking words, numbers and shapes."""
+    rows = [part.columns, *part.rows, *([part.total] if part.total else [])]
+    found = []
+    for heading, cells in zip(part.columns, zip(*rows, strict=True), strict=True):
+        shown = [visible(cell) for cell in cells]
+        whole = heading in part.right
+        words = (cell if whole or len(cell) <= SHORT else _longest(cell) for cell in shown)
+        room = max(map(len, words), default=0)
+        if max(map(len, shown)) > SENTENCE:
+            room = max(room, LINE)
+        found.append(room if whole else min(room, WORD))
+    return found
+
+
+def _longest(text: str) -> str:
+    return max(text.split(), key=len, default="")
+
+
+def _listed(part: Rows) -> RenderableType:
+    """Each row below its first cell, as pairs of a heading and a cell; empty cells are left out."""
+    lists: list[RenderableType] = []
+    total = (part.total[0] or "total", *part.total[1:]) if part.total else None
+    for row in (*part.rows, *([total] if total else ())):
+        cells = zip(part.columns[1:], row[1:], strict=True)
+        pairs = [(f"  {heading}", cell) for heading, cell in cells if cell]
+        lists += [Text(visible(row[0]), style="bold"), _facts(Facts(tuple(pairs)))]
+    return Group(*lists)
 
 
 def _facts(part: Facts) -> Table:

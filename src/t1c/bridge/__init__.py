@@ -17,6 +17,7 @@ from .cyclic import CyclicGraphExecutor
 from .engine.kernels.surrogate import Surrogate
 from .engine.stateful import StatefulModule
 from .executor import GraphExecutor
+from .fake_quantize import fake_quantize, settle_weights
 from .from_ir import (
     LIFModule,
     SepConv2dModule,
@@ -52,6 +53,7 @@ __all__ = [
     "Surrogate",
     "T1CExporter",
     "VerificationError",
+    "fake_quantize",
     "from_ir",
     "get_disconnected_nodes",
     "get_input_nodes",
@@ -63,6 +65,7 @@ __all__ = [
     "node_to_module",
     "nodes_to_modules",
     "sanitize_module_name",
+    "settle_weights",
     "to_ir",
     "torch_to_ir",
     "validate_graph",

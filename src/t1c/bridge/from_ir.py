@@ -88,6 +88,9 @@ def ir_to_torch(
             'step' of the batch at each step; 'sequence' of all steps and the batch, which ``run``
             then works in one chunk and which cannot be stepped; 'frozen' of nothing: they stay in
             eval mode when the executor is told to train, and only weight and bias learn.
+        quantized: refuse a graph that is not one of integers (see ``sdk.quantize``), and take a
+            dtype in which all of them are exact: float32 if that will do, else float64. Then every
+            mode, batch size and machine gives the same bits.
 
     Returns:
         The executor. Its parameters are copies of the graph's arrays, and its ``graph`` is a copy

@@ -12,13 +12,25 @@
     run.py        a network at work:       run
     compare.py    is it the same?          verify, diff, hash, stamp
     check.py      is it sound?             validate, lint, rules
-    change.py     another file:            convert
+    change.py     another file:            convert, quantize
     picture.py    pictures:                visualize, export-html, plot
+    deploy.py     for other machines:      deploy c, exported, onnx
 
 What a verb needs is imported when it runs, so that help and version answer at once.
 """
 
-from . import change, check, compare, look, measure, picture, run
+from . import change, check, compare, deploy, look, measure, picture, run
 from .app import app, main
 
-__all__ = ["app", "change", "check", "compare", "look", "main", "measure", "picture", "run"]
+__all__ = [
+    "app",
+    "change",
+    "check",
+    "compare",
+    "deploy",
+    "look",
+    "main",
+    "measure",
+    "picture",
+    "run",
+]

@@ -9,7 +9,7 @@ import typer
 
 from . import sources
 from .app import command
-from .options import AllowNonfinite, Dt, Json
+from .options import AllowNonfinite, Dt, Json, Model, Steps
 from .sources import is_many
 from .verb import FAILED, show, verb
 
@@ -24,7 +24,8 @@ def convert(
         Path,
         typer.Argument(
             metavar="SOURCE",
-            help="A .t1c or .nir file, or - to pipe one in; a folder of them, or a pattern.",
+            help="A .t1c or .nir file, or - to pipe one in; a folder of them, or a pattern. Or a "
+            ".onnx file.",
             show_default=False,
         ),
     ],
@@ -77,6 +78,9 @@ def convert(
 ) -> None:
     """Turn a .nir file into a .t1c file, or back; the suffixes say which.
 
+    A .onnx file of a network without memory becomes a graph of its layers, if t1c[onnx] is
+    installed.
+
     Several files, as in t1c convert models/ converted/ --to .t1c, keep their names; what is there
     already is passed over, and a file that fails does not keep the others from being written. The
     exit status is 1 if one failed.
@@ -116,6 +120,79 @@ def convert(
     show(report, as_json)
     if not report:
         raise typer.Exit(FAILED)
+
+
+@command()
+@verb
+def quantize(
+    model: Model,
+    output: Annotated[
+        Path,
+        typer.Option(
+            "--output", "-o", metavar="PATH", help="The .t1c file to write.", show_default=False
+        ),
+    ],
+    bits: Annotated[int, typer.Option(min=2, max=16, help="Of weights.")] = 8,
+    accumulator: Annotated[int, typer.Option(min=4, max=32, help="Bits of sums.")] = 16,
+    state: Annotated[int, typer.Option(min=4, max=32, help="Bits of membranes.")] = 16,
+    calibrate: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DATA",
+            help="Samples, an .npz file, on which to see how large numbers get.",
+            show_default=False,
+        ),
+    ] = None,
+    spikes: Annotated[
+        bool, typer.Option("--spikes", help="Inputs bring spikes and nothing else.")
+    ] = False,
+    search: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            metavar="BYTES",
+            help="A budget for weights and biases: bits are taken from the layers that miss them "
+            "least.",
+            show_default=False,
+        ),
+    ] = None,
+    fit: Annotated[
+        Literal["largest", "least_squares"],
+        typer.Option(help="What the largest integer weight stands for."),
+    ] = "largest",
+    scales: Annotated[
+        Literal["free", "power_of_two"], typer.Option(help="What the unit of a layer may be.")
+    ] = "free",
+    keep: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NODE", help="Leave it in real numbers.", show_default=False),
+    ] = None,
+    steps: Steps = None,
+    dt: Dt = None,
+    as_json: Json = False,
+) -> None:
+    """Write a network in integers, and tell how far it is from the one in real numbers.
+
+    What its inputs bring has to be known: --calibrate DATA shows it, --spikes says it.
+    """
+    from t1c import sdk
+
+    report = sdk.quantize_file(
+        sources.network(model),
+        output,
+        calibrate=calibrate,
+        steps=steps,
+        dt=dt,
+        weight_bits=bits,
+        accumulator_bits=accumulator,
+        state_bits=state,
+        inputs="spikes" if spikes else None,
+        search=search,
+        fit=fit,
+        scales=scales,
+        keep=keep or (),
+    )
+    show(report, as_json)
 
 
 def _suffix(text: str | None) -> Literal[".t1c", ".nir"] | None:

@@ -39,7 +39,9 @@ def trace(
     start: Annotated[str, typer.Argument(metavar="FROM", help="A node; g/n in a nested graph g.")],
     end: Annotated[str, typer.Argument(metavar="TO", help="Another.")],
     shortest: Annotated[bool, typer.Option("--shortest", help="The shortest ways alone.")] = False,
-    limit: Annotated[int, typer.Option(min=1, metavar="N", help="So many ways at most.")] = 100,
+    limit: Annotated[
+        int, typer.Option(min=1, metavar="N", help="List so many ways at most; all are counted.")
+    ] = 10,
     dt: Dt = None,
     as_json: Json = False,
 ) -> None:

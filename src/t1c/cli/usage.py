@@ -17,7 +17,7 @@ GROUPS = {
     "Run and measure": ("run", "plot", "profile", "analyze"),
     "Compare": ("diff", "verify", "compare", "hash", "stamp"),
     "Check": ("validate", "lint"),
-    "Other": ("convert", "primitives", "rules"),
+    "Other": ("convert", "quantize", "deploy", "primitives", "rules"),
 }
 """The verbs as ``t1c --help`` lists them."""
 

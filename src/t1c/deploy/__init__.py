@@ -3,5 +3,6 @@
 from .c import CReport, to_c
 from .exported import to_exported
 from .onnx import to_onnx
+from .wasm import to_wasm
 
-__all__ = ["CReport", "to_c", "to_exported", "to_onnx"]
+__all__ = ["CReport", "to_c", "to_exported", "to_onnx", "to_wasm"]

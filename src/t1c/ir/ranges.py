@@ -25,10 +25,10 @@ from .topology import Topology
 
 PATIENCE = 3
 """After so many rounds, what still grows is doubled."""
-LARGEST = 2.0**62
-"""A bound that grows beyond this is none."""
-TRIES_OF_A_GRID = 6
-"""A grid that gets finer in more rounds than this is none."""
+LARGEST = 2.0**52
+"""A bound that grows beyond this is none: soon float64 could not tell that it still grows."""
+GRIDS = (1.0, 2.0**-8, 2.0**-16, 2.0**-32)
+"""A grid that keeps getting finer is taken for the next of these, and past the last for none."""
 TIGHTENING = 2
 """Rounds that make doubled bounds tighter again."""
 
@@ -252,8 +252,8 @@ def _widened(old: Interval, new: Interval, number: int) -> Interval:
     if number >= PATIENCE:
         low = low if low >= old.low else -_doubled(-low)
         high = high if high <= old.high else _doubled(high)
-    if number >= TRIES_OF_A_GRID and unit < old.unit:
-        unit = 0.0
+    if number >= PATIENCE and unit < old.unit:
+        unit = next((grid for grid in GRIDS if grid <= unit), 0.0)
     return Interval(low, high, unit)
 
 
@@ -263,4 +263,5 @@ def _doubled(bound: float) -> float:
         return 0.0
     if bound > LARGEST:
         return math.inf
-    return float(2.0 ** math.ceil(math.log2(bound)))
+    part, exponent = math.frexp(bound)
+    return bound if part == 0.5 else 2.0**exponent

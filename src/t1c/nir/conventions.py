@@ -36,8 +36,8 @@ class Gain:
     """How a producer writes an input weight (r, w_in), and what its neuron does.
 
     Attributes:
-        written: 'tau/dt', '1', '1 - dt/tau' or 'tau/dt * exp(-dt/tau)'; a value that is none of
-            these is taken as NIR defines it.
+        written: 'tau/dt', '1', 'tau/dt - 1', '1 - dt/tau' or 'tau/dt * exp(-dt/tau)'; a value that
+            is none of these is taken as NIR defines it.
         meant: 'unit', the input is added as it is; 'decay', it is added and decays in the same
             step; 'step', the value is a weight for each step, not for each second.
     """

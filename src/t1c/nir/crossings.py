@@ -264,6 +264,7 @@ def _weights(gain: Gain, steps: Array, carried: Array) -> tuple[Array, Array]:
     written = {
         "1": np.ones_like(steps),
         "tau/dt": steps,
+        "tau/dt - 1": steps - 1,
         "1 - dt/tau": 1 - 1 / steps,
         "tau/dt * exp(-dt/tau)": steps * np.exp(-1 / steps),
     }[gain.written]

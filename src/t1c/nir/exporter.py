@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -15,7 +16,7 @@ from t1c.ir.shapes import as_shape
 
 from .adapting import adapted, laid_for
 from .conventions import ConventionError, Conventions, checked_dt, checked_word
-from .dialects import DIALECTS
+from .dialects import DIALECTS, Reader
 from .firing import unsaid_options
 from .losses import Loss, LossReport
 from .notes import give_metadata, nir_fields, notes_of
@@ -125,7 +126,25 @@ def _for_reader(
     for node, found in made.nodes.items():
         laid_for(reader, step, found, raw.nodes[node])
     raw.metadata[STAMP] = {**raw.metadata.get(STAMP, {}), "dt": step, "reader": name}
-    return raw, LossReport((), changes, reader.call.format(dt=f"{step:g}"), reader.remarks)
+    read = "nir.read(path, type_check=False)" if _mistyped(made, reader) else "nir.read(path)"
+    call = reader.call.format(dt=f"{step:g}", read=read)
+    return raw, LossReport((), changes, call, reader.remarks)
+
+
+def _mistyped(graph: ir.Graph, reader: Reader) -> bool:
+    """Whether the type check of nir 1.0.8 takes the shapes of a sound graph for wrong.
+
+    It does so with groups and with kernels that are not square; and where parameters on feature
+    maps are per channel, which it takes for the shape of the map.
+    """
+
+    def wrong(node: ir.Node) -> bool:
+        if isinstance(node, ir.Conv1d | ir.Conv2d):
+            return node.groups != 1 or len(set(node.weight.shape[2:])) > 1
+        on_maps = len(as_shape((node.input_type or {}).get("input")) or ()) > 1
+        return reader.per_channel and node.primitive in reader.neurons and on_maps
+
+    return any(map(wrong, graph.nodes.values()))
 
 
 class _Exporter:
@@ -201,7 +220,19 @@ class _Exporter:
             if not stamped:
                 said = f"{name}={show(value)}"
                 self._lose(Loss(where, said, INSTEAD[name]), name)
-        return NirNode(node.primitive, fields), {"fields": unsaid} if unsaid else {}
+        noted = {**self._exact(node), **({"fields": unsaid} if unsaid else {})}
+        return NirNode(node.primitive, fields), noted
+
+    def _exact(self, node: ir.Node) -> Metadata:
+        """What was noted of a node that a reader's file holds, where it is still so."""
+        stamp = notes_of(node).get("stamp")
+        if not isinstance(stamp, Mapping):
+            return {}
+        same = dict(stamp["at"]) == {"dt": self.c.dt, "integrator": self.c.integrator}
+        for name, value in stamp["fields"].items():
+            now = getattr(node, name, None)
+            same = same and now is not None and np.array_equal(now, value)
+        return dict(stamp) if same else {}
 
     def _stand_in(
         self, node: ir.Node, where: str, stamped: bool

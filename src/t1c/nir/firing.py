@@ -56,9 +56,9 @@ def unsaid_options(node: ir.Node, c: Conventions) -> dict[str, Any]:
         if name in expected and getattr(node, name) != expected[name]
     }
     mode = getattr(node, "reset_mode", None)
-    said = (c.reset,) if c.reset else ("zero", "value")
+    said = [c.reset] if c.reset else ["zero", "value"]
     if c.reset == "subtract" and not c.ignores_v_reset:
-        said += ("lower",)
+        said.append("lower")
     if mode is not None and mode not in said:
         unsaid["reset"] = mode
         if mode in ("value", "lower"):

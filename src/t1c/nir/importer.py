@@ -170,8 +170,13 @@ class Importer:
     ) -> ir.Node:
         if not stamp:
             return cls(**values, metadata=metadata)
-        metadata = {**metadata, KEY: {**metadata.get(KEY, {}), "stamp": True}}
         noted = dict(stamp.get("fields", {}))
+        kept: Any = True
+        if "at" in stamp:
+            # What a reader's file cannot say to the last bit; at another step it is another decay.
+            same = dict(stamp["at"]) == {"dt": self.c.dt, "integrator": self.c.integrator}
+            kept, noted = (stamp, noted) if same else (True, {})
+        metadata = {**metadata, KEY: {**metadata.get(KEY, {}), "stamp": kept}}
         if stamp.get("type", cls.__name__) != cls.__name__:
             kept = values if stamp.get("adds") else {}
             return ir.str_to_node(stamp["type"])(**kept, **noted, metadata=metadata)

@@ -70,9 +70,7 @@ def _named(raw: NirGraph, path: StrPath | None, other_than: str) -> list[tuple[s
     """What has a name that says another reset, and what it says."""
     names = [] if path is None else [("the name of the file", PurePath(path).stem)]
     names += [
-        (f"the name of node {name!r}", name)
-        for name, node in raw.walk()
-        if node.type in FIRING
+        (f"the name of node {name!r}", name) for name, node in raw.walk() if node.type in FIRING
     ]
     for what, name in names:
         said = {reset: m[0] for reset, found in NAMES.items() if (m := found.search(name))}

@@ -28,6 +28,10 @@ CHANCE = (
 )
 
 
+MOST = 2**26
+"""As many numbers a node may make of fewer."""
+
+
 def folded(
     node: OnnxNode, inputs: Sequence[Value | None], opsets: Mapping[str, int]
 ) -> list[Array] | None:
@@ -40,12 +44,41 @@ def folded(
         return None
     if node.op in CHANCE:
         raise UnsupportedError(Problem("it draws random numbers", "what is always the same"))
+    if _grown(node.op, [value for value in inputs if isinstance(value, np.ndarray)]) > MOST:
+        raise UnsupportedError(Problem(f"it makes more than {MOST} numbers", "weights in the file"))
     named = {
-        name: value for name, value in zip(node.inputs, inputs, strict=True) if value is not None
+        name: value
+        for name, value in zip(node.inputs, inputs, strict=True)
+        if isinstance(value, np.ndarray)
     }
     evaluator: Any = onnx_package("reference").ReferenceEvaluator
+    helper: Any = onnx_package("helper")
+    arrays = [
+        helper.make_tensor_value_info(
+            name, helper.np_dtype_to_tensor_dtype(value.dtype), value.shape
+        )
+        for name, value in named.items()
+    ]
+    outputs = [helper.make_empty_tensor_value_info(name) for name in node.outputs if name]
+    versions = [helper.make_opsetid(domain, version) for domain, version in opsets.items()]
+    # A node by itself would be taken for one of the latest opset.
+    alone = helper.make_graph([node.proto], "folded", arrays, outputs)
     try:
-        results = evaluator(node.proto, opsets=dict(opsets)).run(None, named)
+        results = evaluator(helper.make_model(alone, opset_imports=versions)).run(None, named)
     except Exception as cause:  # whatever an operator's definition raises
         raise UnsupportedError(Problem(f"it cannot be computed ({cause})")) from cause
-    return [np.asarray(result) for result in results]
+    given = iter(results)
+    return [np.asarray(next(given) if name else ()) for name in node.outputs]
+
+
+def _grown(op: str, inputs: Sequence[Array]) -> float:
+    """How many numbers an operator gives that may give many for few."""
+    sizes = [value.astype(np.float64).ravel() for value in inputs]
+    if op == "ConstantOfShape":
+        return float(sizes[0].prod())
+    if op in ("Expand", "Tile"):
+        return float(sizes[1].prod() * (inputs[0].size if op == "Tile" else 1))
+    if op == "Range":
+        start, stop, step = (float(size[0]) for size in sizes)
+        return abs((stop - start) / step) if step else 0.0
+    return 0.0

@@ -12,11 +12,13 @@ from t1c.ir.shapes import Shape
 
 from .building import Building, tidy
 from .folding import folded
+from .gelu import with_gelus
 from .operators import OPERATORS
 from .operators.call import Call
 from .raw import OnnxInput, OnnxModel, OnnxNode
 from .values import Batch, Signal, Sizes, Value
 
+MISFITS = (ValueError, TypeError, IndexError, KeyError, AttributeError, ArithmeticError)
 FLOATS = ("FLOAT", "DOUBLE", "FLOAT16", "BFLOAT16")
 
 
@@ -30,6 +32,7 @@ class Importer:
     """
 
     def __init__(self, model: OnnxModel, opset: int, shapes: Mapping[str, Shape]) -> None:
+        model = with_gelus(model)
         self.model, self.opset, self.shapes = model, opset, shapes
         self.values: dict[str, Value] = dict(model.constants)
         self.nodes = _needed(model)
@@ -58,6 +61,10 @@ class Importer:
             except T1CError as error:
                 where = f"node {node.name!r} ({node.op})"
                 raise UnsupportedError([p.at(where) for p in error.problems]) from error
+            except MISFITS as cause:
+                # Files may state weights, axes and sizes that do not belong together.
+                found = f"what arrives does not fit it ({type(cause).__name__}: {cause})"
+                raise UnsupportedError(Problem(found, where=node.name)) from cause
         if self.unknown:
             raise UnsupportedError(self.unknown, "the model cannot be imported")
         for value in self.model.outputs:

@@ -24,6 +24,7 @@ from .compare.stamp import FingerprintCheck, Stamp, get_stamp, stamp_graph, veri
 from .convert import ConvertReport, convert
 from .hash_file import FileFingerprint, hash_file
 from .info import FileInfo, file_info
+from .integers.files import QuantizedFile, quantize_file
 from .integers.quantize import quantize
 from .integers.report import QuantizationReport, QuantizedNode, quantization_report
 from .measure import (
@@ -115,6 +116,7 @@ __all__ = [
     "PrimitiveList",
     "Profile",
     "QuantizationReport",
+    "QuantizedFile",
     "QuantizedNode",
     "Report",
     "RunReport",
@@ -168,6 +170,7 @@ __all__ = [
     "prune_disconnected",
     "quantization_report",
     "quantize",
+    "quantize_file",
     "read_data",
     "read_samples",
     "record",

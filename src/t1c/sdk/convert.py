@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from t1c import ir, nir
+from t1c import ir, nir, onnx
 from t1c.ir.errors import InputError, Problem
 from t1c.ir.metadata import Metadata
 from t1c.nir.conventions import KEY
@@ -17,6 +17,7 @@ from t1c.nir.repairs import checked
 from .report import Facts, Part, Report
 
 SUFFIXES = (".t1c", ".nir")
+SOURCES = (*SUFFIXES, ".onnx")
 
 
 @dataclass(frozen=True, repr=False)
@@ -63,11 +64,12 @@ def convert(
     lossy: bool = False,
     allow_nonfinite: bool = False,
 ) -> ConvertReport:
-    """Read one file and write another; the suffixes ``.t1c`` and ``.nir`` say what they are.
+    """Read one file and write another; the suffixes say what they are.
 
     Args:
-        source: the file to read.
-        target: the file to write; it appears whole or not at all.
+        source: the file to read: ``.t1c``, ``.nir``, or ``.onnx``, the model of a network without
+            memory (see ``t1c.onnx.read``).
+        target: the file to write, ``.t1c`` or ``.nir``; it appears whole or not at all.
         dt: seconds in one step, where one of the files is NIR and does not know it.
         reset: as of ``t1c.nir.read``.
         integrator: as of ``t1c.nir.read``.
@@ -80,20 +82,24 @@ def convert(
     Raises:
         InputError: a suffix is neither, or an option or a repair has nothing to act on.
         ConventionError: dt is not known.
-        UnsupportedError: NIR cannot say all of the graph.
+        UnsupportedError: NIR cannot say all of the graph, or a graph cannot say all of the model.
         T1CFormatError, GraphError: the source is not valid.
 
     Example:
         >>> convert("model.nir", "model.t1c", dt=1e-4)  # doctest: +SKIP
     """
-    kinds = [_suffix(path) for path in (source, target)]
+    kinds = [_suffix(source, SOURCES), _suffix(target, SUFFIXES)]
     options: dict[str, Any] = {"reset": reset, "integrator": integrator}
     options |= {"repair": checked(repair)} if repair else {}
     if kinds[0] == ".nir":
         graph = nir.read(source, dt=dt, dialect=dialect, allow_nonfinite=allow_nonfinite, **options)
     else:
         _refuse({name: value for name, value in options.items() if value is not None}, kinds[0])
-        graph = ir.read(source, allow_nonfinite=allow_nonfinite)
+        if kinds[0] == ".onnx":
+            _refuse({"allow_nonfinite": True} if allow_nonfinite else {}, kinds[0])
+            graph = onnx.read(source)
+        else:
+            graph = ir.read(source, allow_nonfinite=allow_nonfinite)
     losses = nir.LossReport()
     if kinds[1] == ".nir":
         # What came from NIR knows its dt; a dt to read it by is not one to change it to.
@@ -107,7 +113,7 @@ def convert(
         )
     else:
         _refuse({"lossy": lossy} if lossy else {}, kinds[1])
-        if kinds[0] == ".t1c":
+        if kinds[0] != ".nir":
             given = {"dt": dt, "dialect": dialect}
             _refuse({n: v for n, v in given.items() if v is not None}, kinds[1])
         ir.write(target, graph)
@@ -123,11 +129,11 @@ def convert(
     )
 
 
-def _suffix(path: str | os.PathLike[str]) -> str:
+def _suffix(path: str | os.PathLike[str], known: tuple[str, ...]) -> str:
     suffix = Path(path).suffix
-    if suffix not in SUFFIXES:
+    if suffix not in known:
         raise InputError(
-            Problem(f"the suffix {suffix!r}", " or ".join(SUFFIXES), "Rename it.", str(path))
+            Problem(f"the suffix {suffix!r}", " or ".join(known), "Rename it.", str(path))
         )
     return suffix
 

@@ -19,7 +19,8 @@ from .measure.costs import seconds_in_step
 from .measure.neurons import NeuronSettings, neuron_settings, stated_settings
 from .nodes import NodeInfo, node_infos
 from .numbers import format_bytes
-from .report import Facts, Part, Report, Table
+from .report import Facts, Part, Table
+from .totals import Totals
 
 TIMELESS = (
     "The file does not say how long a step is: times are told in seconds, as it has them. "
@@ -28,7 +29,7 @@ TIMELESS = (
 
 
 @dataclass(frozen=True, repr=False)
-class FileInfo(Report):
+class FileInfo(Totals):
     """A ``.t1c`` or ``.nir`` file and the graph in it.
 
     Attributes:
@@ -58,21 +59,6 @@ class FileInfo(Report):
     metadata: Metadata
     dt: float | None = None
     in_steps: bool = True
-
-    @property
-    def parameters(self) -> int:
-        """Numbers in all arrays."""
-        return sum(node.parameters for node in self.nodes)
-
-    @property
-    def bytes(self) -> int:
-        """Bytes of all arrays, uncompressed."""
-        return sum(node.bytes for node in self.nodes)
-
-    @property
-    def state(self) -> int:
-        """Numbers carried from step to step for each sample."""
-        return sum(node.state for node in self.nodes)
 
     @property
     def feedback(self) -> list[Edge]:

@@ -9,6 +9,7 @@ other are a repeat. The same is then done within each branch.
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -26,6 +27,9 @@ FEWEST_REPEATED = 8
 """Nor is a repeat of fewer nodes."""
 MOST, FEW = 0.9, 20
 """Nor, above ``FEW`` nodes, is a part of which another part is nearly all."""
+
+MOSTLY = 2 / 3
+"""A block is called what so large a share of its nodes' names begin with; more than half."""
 
 
 @dataclass(eq=False)
@@ -51,29 +55,42 @@ class Block:
                 yield part
 
     def prefix(self) -> str:
-        """What its nodes' names have in common, up to a dot."""
-        return _common_name(list(self.leaves()))
+        """What most of its nodes' names begin with, up to a dot."""
+        return _common_name(list(self.leaves()))[0]
 
-    def title(self, types: Mapping[str, str], outer: str = "") -> str:
-        """The prefix, or else the types of its nodes.
+    def title(self, types: Mapping[str, str]) -> str:
+        """The prefix; where the names have none in common, the types of its nodes.
 
         Args:
             types: name -> primitive.
-            outer: the prefix of what lies around it, which says nothing of the block itself.
         """
-        names = list(self.leaves())
-        first = names[: len(names) // self.times]
-        prefix = self.prefix()
-        title = prefix if prefix != outer else _brief([types[name] for name in first])
+        title = self.prefix() or self.types(types)
         return f"{title} ×{self.times}" if self.times > 1 else title
 
+    def types(self, types: Mapping[str, str]) -> str:
+        """The first few types of its nodes; of a repeat, of one of its equal parts.
 
-def _common_name(names: Sequence[str]) -> str:
-    shortest, *others = sorted((name.split(".")[:-1] for name in names), key=len)
-    for depth in range(len(shortest), 0, -1):
-        if all(other[:depth] == shortest[:depth] for other in others):
-            return ".".join(shortest[:depth])
-    return ""
+        Args:
+            types: name -> primitive.
+        """
+        names = list(self.leaves())
+        return _brief([types[name] for name in names[: len(names) // self.times]])
+
+
+def _common_name(names: Sequence[str]) -> tuple[str, float]:
+    """The longest beginning, up to a dot, that most names share, and how many share it.
+
+    Most, and not all: an addition between ``layer1.0.conv1`` and ``layer1.0.bn2`` may have got its
+    name from elsewhere.
+    """
+    counts: Counter[str] = Counter()
+    for name in names:
+        parts = name.split(".")[:-1]
+        counts.update(".".join(parts[:depth]) for depth in range(1, len(parts) + 1))
+    # Of those that more than half share, each begins with the shorter ones.
+    shared = [prefix for prefix, count in counts.items() if count >= MOSTLY * len(names)]
+    best = max(shared, key=len, default="")
+    return best, counts[best] / len(names)
 
 
 def _brief(types: Collection[str]) -> str:
@@ -276,9 +293,9 @@ def _cut(parts: list[str | Block], first: int, run: Run) -> list[list[str | Bloc
 def _best_start(parts: list[str | Block], run: Run) -> int:
     """Where the names say that the parts begin, if the run can begin there."""
 
-    def named(first: int) -> int:
+    def named(first: int) -> float:
         names = (list(Block("part", part).leaves()) for part in _cut(parts, first, run))
-        return sum(bool(_common_name(part)) for part in names)
+        return sum(share for _, share in map(_common_name, names))
 
     return max(range(run.start, run.start + run.slack + 1), key=named)
 

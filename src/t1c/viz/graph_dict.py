@@ -42,7 +42,8 @@ def graph_to_dict(
             ``parameters`` (name -> summary, see ``summarize_array``), ``parameter_count``,
             ``bytes``, ``state`` (numbers carried per sample) and ``metadata``.
         ``groups``: what can be folded, outer before inner: objects with ``id``, ``name``,
-            ``prefix`` (what the names of its nodes have in common), ``group``, ``kind`` ('graph'
+            ``prefix`` (what the names of most of its nodes begin with), ``types`` (the first few
+            types of its nodes; '' for a nested graph), ``group``, ``kind`` ('graph'
             for a nested graph; found by their form: 'repeat' for equal parts in a row, 'part' for
             one of them, 'residual', 'branches', 'loop'), ``times`` (how many equal parts) and
             ``metadata``.
@@ -132,13 +133,14 @@ def _groups(scope: _Scope) -> list[dict[str, Any]]:
 
     types = {name: node.primitive for name, node in scope.graph.nodes.items()}
 
-    def add(block: Block, parent: str | None, outer: str) -> None:
+    def add(block: Block, parent: str | None) -> None:
         ident = scope.block_ids[id(block)]
         found.append(
             {
                 "id": ident,
-                "name": printable(block.title(types, outer)),
+                "name": printable(block.title(types)),
                 "prefix": printable(block.prefix()),
+                "types": block.types(types),
                 "group": parent,
                 "kind": block.kind,
                 "times": block.times,
@@ -147,10 +149,10 @@ def _groups(scope: _Scope) -> list[dict[str, Any]]:
         )
         for part in block.parts:
             if isinstance(part, Block):
-                add(part, ident, block.prefix())
+                add(part, ident)
 
     for block in scope.blocks:
-        add(block, scope.path, "")
+        add(block, scope.path)
     for name, node in scope.graph.nodes.items():
         if isinstance(node, ir.Graph):
             found.append(
@@ -158,6 +160,7 @@ def _groups(scope: _Scope) -> list[dict[str, Any]]:
                     "id": scope.id(name),
                     "name": printable(name),
                     "prefix": "",
+                    "types": "",
                     "group": scope.home[name],
                     "kind": "graph",
                     "times": 1,

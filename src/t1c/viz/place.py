@@ -5,6 +5,7 @@ The same as ``page/place.js``, which does it again whenever a group is opened; a
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, field, replace
@@ -15,6 +16,10 @@ from .scopes import Link
 BAND_GAP = 64.0
 PAD, HEAD = 14.0, 26.0
 SPREAD = 16.0
+TITLE = 10.0
+"""How far the title of a frame stands from its sides, at least."""
+CLEAR = 6.0
+"""And from lines."""
 LOOP = 46.0
 """Room for the line from a node to itself."""
 
@@ -23,7 +28,8 @@ LOOP = 46.0
 class Placed:
     """A box: a node, a folded group, or the frame of an open one.
 
-    ``depth`` frames lie around it.
+    ``depth`` frames lie around it. ``title`` is where the title of a frame may stand without a line
+    that crosses it: its left end, and how wide it may be.
     """
 
     id: str
@@ -33,6 +39,7 @@ class Placed:
     height: float
     open: bool
     depth: int
+    title: tuple[float, float] = (0.0, 0.0)
 
 
 @dataclass(frozen=True)
@@ -290,10 +297,22 @@ def _settle(
     for item, box in part.boxes.items():
         x, y, inner = box.x + dx, box.y + dy, box.part
         is_open = inner is not None
-        scene.boxes.append(Placed(item, x, y, box.width, box.height, is_open, depth))
+        title = (0.0, 0.0) if inner is None else _gap(inner, x, box.width)
+        scene.boxes.append(Placed(item, x, y, box.width, box.height, is_open, depth, title))
         if inner is not None:
             room = box.height - inner.height - HEAD
             _settle(scene, inner, x + PAD, y + HEAD, HEAD, room, depth + 1)
+
+
+def _gap(part: _Part, x: float, width: float) -> tuple[float, float]:
+    """The widest place along the upper side of a frame that no line crosses."""
+    end = x + width - TITLE + CLEAR
+    if len(part.sides) > 1:  # lines from column to column pass above all but the first
+        end = x + PAD + part.sides[0]
+    crossed = sorted(x + PAD + port.x for port in part.ports if port.top)
+    ends = [x + TITLE - CLEAR, *(at for at in crossed if at < end), end]
+    gaps = [(a + CLEAR, b - a - 2 * CLEAR) for a, b in itertools.pairwise(ends)]
+    return max(gaps, key=lambda gap: gap[1])
 
 
 def _loop(box: _Box, link: Link, dx: float, dy: float) -> Line:
@@ -330,7 +349,9 @@ def _line(
     x0, y0, row0, from_border = end(upper, "v")
     x1, y1, row1, to_border = end(lower, "^")
     way = [(x0, y0, row0)]
-    if not from_border:
+    if from_border:
+        way.append((x0, 0.0, row0))  # straight past the title of the frame
+    else:
         way.append((x0, part.tops[row0] + part.heights[row0], row0))
     for x, row in part.stops[number]:
         way += [(x, part.tops[row], row), (x, part.tops[row] + part.heights[row], row)]

@@ -9,7 +9,7 @@ from typing import Any
 
 from t1c.nir import GraphSource
 
-from .boxes import letters
+from .boxes import frame_title, letters
 from .graph_dict import graph_to_dict
 from .layout import lay_out, opened
 from .palette import FAMILIES, FEEDBACK
@@ -60,14 +60,16 @@ def to_svg(
     for box in scene.boxes:
         if box.open:
             out.append(_rect(box, f'fill="{CARD if box.depth % 2 else SHADE}"', FRAME, 10))
-            out.append(_text(box.x + 10, box.y + 17, things[box.id]["name"], 11, QUIET))
+            left, room = box.title
+            words = frame_title(things[box.id], room)
+            out.append(_text(left, box.y + 17, words, 11, QUIET))
     for line in scene.lines:
         statuses = {graph["edges"][number].get("status", "") for number in line.link.edges}
         out += _line(line, statuses.pop() if len(statuses) == 1 else "")
     for box in scene.boxes:
         if not box.open:
-            words = picture.boxes[box.id]
-            out += _box(box, things[box.id], words.name, words.detail)
+            said = picture.boxes[box.id]
+            out += _box(box, things[box.id], said.name, said.detail)
     return "\n".join([*out, "</svg>\n"])
 
 

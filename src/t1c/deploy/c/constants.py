@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
@@ -26,14 +27,14 @@ TYPES = {
 WIDTH = 96
 
 
-def literal(value: object, dtype: np.dtype[np.generic]) -> str:
+def literal(value: Any, dtype: np.dtype[Any]) -> str:
     """A number in C: the shortest decimal fraction that is read back as it, or an integer.
 
     Example:
         >>> literal(0.1, np.dtype("float32")), literal(-3, np.dtype("int8"))
         ('0.1f', '-3')
     """
-    number = dtype.type(value)  # type: ignore[call-overload]
+    number = dtype.type(value)
     if dtype.kind != "f":
         whole = int(number)
         if whole == -(2**63):
@@ -55,11 +56,9 @@ class Constants:
 
     Attributes:
         names: gives each its name.
-        bytes: how many the arrays take.
     """
 
     names: Names
-    bytes: int = 0
     _known: dict[tuple[str, bytes], str] = field(default_factory=dict)
     _arrays: dict[str, Array] = field(default_factory=dict)
 
@@ -70,8 +69,16 @@ class Constants:
         if key not in self._known:
             self._known[key] = self.names.unique(name)
             self._arrays[self._known[key]] = flat
-            self.bytes += flat.nbytes
         return self._known[key]
+
+    def keep(self, used: Collection[str]) -> None:
+        """Drop the arrays that nothing names."""
+        self._arrays = {name: each for name, each in self._arrays.items() if name in used}
+
+    @property
+    def bytes(self) -> int:
+        """How many the arrays take."""
+        return sum(each.nbytes for each in self._arrays.values())
 
     def lines(self) -> Iterator[str]:
         """Their definitions."""
@@ -83,7 +90,8 @@ class Constants:
 
 
 def _rows(values: Array) -> Iterator[str]:
-    row, length = [], 3
+    row: list[str] = []
+    length = 3
     for value in values:
         text = literal(value, values.dtype)
         if length + len(text) + 2 > WIDTH:

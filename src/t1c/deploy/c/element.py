@@ -55,13 +55,26 @@ class Element:
 
     def carried(self, name: str, rest: Any = 0.0) -> Term:
         """A state variable of this element, as the step before left it."""
-        return self.loop.read(self.state(name, rest=rest), "i")
+        return self.remembered(name, self.state(name, rest=rest), "i")
 
     def carry(self, name: str, term: Term) -> None:
         """Leave a state variable to the next step."""
-        self.loop.store(self.state(name), "i", term)
+        self.put(name, self.state(name), "i", term)
+
+    def remembered(self, name: str, array: str, index: str) -> Term:
+        """An element of a state variable."""
+        form = self.loop.stage.program.state_form(self.name, name)
+        return self.loop.read(array, index, whole=form)
+
+    def put(self, name: str, array: str, index: str, term: Term) -> None:
+        """Write an element of a state variable."""
+        form = self.loop.stage.program.state_form(self.name, name)
+        if self.loop.stage.program.ranges is not None:
+            term = self.loop.formed(term, form)
+        self.loop.store(array, index, term, None if form is None else form.dtype)
 
     def storage(self, name: str, size: int, rest: Any = 0.0) -> Storage:
         """The array of a state variable."""
         values = np.asarray(rest, self.loop.dtype)
-        return self.loop.stage.program.state(self.name, name, size, values)
+        program = self.loop.stage.program
+        return program.state(self.name, name, size, values, program.state_form(self.name, name))

@@ -1,7 +1,6 @@
-"""Helper functions in C: the functions of ``t1c.ir.primitives.functions``, line by line, and others.
+"""Helper functions in C, those of ``t1c.ir.primitives.functions`` line by line among them.
 
-Only what a source calls is written into it. REAL stands for the type of the arithmetic, R for the
-suffix of its literals.
+Only what a source calls is written into it. REAL stands for the type of the arithmetic.
 """
 
 from __future__ import annotations
@@ -16,17 +15,14 @@ _PER = functions._PER_LN2
 
 
 def _grown() -> str:
-    lines = ["    double series = 0.0;"]
-    for factor in reversed(functions._INVERSE_FACTORIALS):
-        lines.append(f"    series = (series + {factor!r}) * r;")
-    return "\n".join(lines)
+    factors = reversed(functions._INVERSE_FACTORIALS)
+    lines = [f"    series = (series + {factor!r}) * r;" for factor in factors]
+    return "\n".join(["    double series = 0.0;", *lines])
 
 
 def _series() -> str:
-    lines = ["    double series = 0.0;"]
-    for n in range(11, -1, -1):
-        lines.append(f"    series = series * z + {1 / (2 * n + 1)!r};")
-    return "\n".join(lines)
+    lines = [f"    series = series * z + {1 / (2 * n + 1)!r};" for n in range(11, -1, -1)]
+    return "\n".join(["    double series = 0.0;", *lines])
 
 
 SOURCES: dict[str, tuple[tuple[str, ...], str]] = {
@@ -51,6 +47,30 @@ SOURCES: dict[str, tuple[tuple[str, ...], str]] = {
     return x < 0 ? -((WHOLE - x) - WHOLE) : (x + WHOLE) - WHOLE;
 }""",
     ),
+    **{
+        f"t1c_floor_shift{wide}": (
+            (),
+            f"""static {kind} t1c_floor_shift{wide}({kind} x, int places) {{
+    /* x / 2**places, rounded down; C leaves it open how a negative number is shifted. */
+    return x >= 0 ? x >> places : ~(~x >> places);
+}}""",
+        )
+        for wide, kind in (("", "int32_t"), ("_wide", "int64_t"))
+    },
+    **{
+        f"t1c_round_shift{wide}": (
+            (f"t1c_floor_shift{wide}",),
+            f"""static {kind} t1c_round_shift{wide}({kind} x, int places) {{
+    /* x / 2**places, halves to the even neighbour. */
+    const {kind} one = 1;
+    const {kind} down = t1c_floor_shift{wide}(x, places);
+    const {kind} rest = x - down * (one << places);
+    const {kind} half = one << (places - 1);
+    return (rest > half || (rest == half && (down & 1) != 0)) ? down + 1 : down;
+}}""",
+        )
+        for wide, kind in (("", "int32_t"), ("_wide", "int64_t"))
+    },
     "t1c_sign": (
         (),
         """static REAL t1c_sign(REAL x) {
@@ -215,10 +235,11 @@ SOURCES: dict[str, tuple[tuple[str, ...], str]] = {
     return (REAL)((double)(HALF * x) * (1.0 + gate));
 }""",
     ),
-    "t1c_dense": (
-        (),
-        """static void t1c_dense(const REAL *restrict w, const REAL *restrict x, REAL *restrict y,
-                      size_t inputs, size_t outputs) {
+}
+"""Name -> (the helpers that it calls, its source)."""
+
+DENSE = """static void NAME(const WEIGHT *restrict w, const INPUT *restrict x, SUM *restrict y,
+                 size_t inputs, size_t outputs) {
     /* Adds w[j] * x[j], a row of outputs, for each j in ascending order where x[j] is not 0. */
     size_t held[4];
     size_t n = 0;
@@ -227,11 +248,12 @@ SOURCES: dict[str, tuple[tuple[str, ...], str]] = {
             held[n++] = j;
         }
         if (n == 4) {
-            const REAL *const w0 = w + held[0] * outputs;
-            const REAL *const w1 = w + held[1] * outputs;
-            const REAL *const w2 = w + held[2] * outputs;
-            const REAL *const w3 = w + held[3] * outputs;
-            const REAL x0 = x[held[0]], x1 = x[held[1]], x2 = x[held[2]], x3 = x[held[3]];
+            const WEIGHT *const w0 = w + held[0] * outputs;
+            const WEIGHT *const w1 = w + held[1] * outputs;
+            const WEIGHT *const w2 = w + held[2] * outputs;
+            const WEIGHT *const w3 = w + held[3] * outputs;
+            const SUM x0 = (SUM)x[held[0]], x1 = (SUM)x[held[1]];
+            const SUM x2 = (SUM)x[held[2]], x3 = (SUM)x[held[3]];
             for (size_t o = 0; o < outputs; o++) {
                 y[o] = (((y[o] + w0[o] * x0) + w1[o] * x1) + w2[o] * x2) + w3[o] * x3;
             }
@@ -239,18 +261,17 @@ SOURCES: dict[str, tuple[tuple[str, ...], str]] = {
         }
     }
     for (size_t k = 0; k < n; k++) {
-        const REAL *const row = w + held[k] * outputs;
-        const REAL xk = x[held[k]];
+        const WEIGHT *const row = w + held[k] * outputs;
+        const SUM xk = (SUM)x[held[k]];
         for (size_t o = 0; o < outputs; o++) {
             y[o] += row[o] * xk;
         }
     }
-}""",
-    ),
-    "t1c_dense_spikes": (
-        (),
-        """static void t1c_dense_spikes(const REAL *restrict w, const REAL *restrict x, REAL *restrict y,
-                             size_t inputs, size_t outputs) {
+}"""
+
+DENSE_SPIKES = """\
+static void NAME(const WEIGHT *restrict w, const INPUT *restrict x, SUM *restrict y,
+                 size_t inputs, size_t outputs) {
     /* Adds w[j], a row of outputs, for each j in ascending order where x[j] is 1 and not 0. */
     size_t held[4];
     size_t n = 0;
@@ -259,10 +280,10 @@ SOURCES: dict[str, tuple[tuple[str, ...], str]] = {
             held[n++] = j;
         }
         if (n == 4) {
-            const REAL *const w0 = w + held[0] * outputs;
-            const REAL *const w1 = w + held[1] * outputs;
-            const REAL *const w2 = w + held[2] * outputs;
-            const REAL *const w3 = w + held[3] * outputs;
+            const WEIGHT *const w0 = w + held[0] * outputs;
+            const WEIGHT *const w1 = w + held[1] * outputs;
+            const WEIGHT *const w2 = w + held[2] * outputs;
+            const WEIGHT *const w3 = w + held[3] * outputs;
             for (size_t o = 0; o < outputs; o++) {
                 y[o] = (((y[o] + w0[o]) + w1[o]) + w2[o]) + w3[o];
             }
@@ -270,15 +291,35 @@ SOURCES: dict[str, tuple[tuple[str, ...], str]] = {
         }
     }
     for (size_t k = 0; k < n; k++) {
-        const REAL *const row = w + held[k] * outputs;
+        const WEIGHT *const row = w + held[k] * outputs;
         for (size_t o = 0; o < outputs; o++) {
             y[o] += row[o];
         }
     }
-}""",
-    ),
+}"""
+
+
+SHORT = {
+    "float": "f",
+    "double": "d",
+    "int8_t": "8",
+    "int16_t": "16",
+    "int32_t": "32",
+    "int64_t": "64",
 }
-"""Name -> (the helpers that it calls, its source)."""
+
+
+def dense(weight: str, inputs: str, sums: str, spikes: bool) -> tuple[str, str]:
+    """Name and source of what adds up rows of weights, for these types."""
+    name = "t1c_dense_spikes" if spikes else "t1c_dense"
+    if len({weight, inputs, sums}) > 1:
+        name += "".join(f"_{SHORT[each]}" for each in (weight, inputs, sums))
+    text = DENSE_SPIKES if spikes else DENSE
+    words = {"NAME": name, "WEIGHT": weight, "INPUT": inputs, "SUM": sums}
+    for word, meaning in words.items():
+        text = text.replace(word, meaning)
+    return name, text
+
 
 LIBM = ("t1c_sqrt", "t1c_power", "t1c_gelu")
 """Those that need the C library's mathematics."""

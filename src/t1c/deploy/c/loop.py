@@ -5,19 +5,23 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
 from t1c.ir.fields import Array
+from t1c.ir.interval import Interval
 from t1c.ir.shapes import Shape
 
-from .constants import literal
+from .constants import TYPES, literal
 from .operations import CONDITIONS, OPERATIONS
+from .stage import Stage
 from .term import Operand, Term
+from .whole import Whole
+from .whole_operations import integer_call, integer_operation, placed
 
-if TYPE_CHECKING:
-    from .stage import Stage
+WORD = re.compile(r"\w+")
 
 
 class Loop:
@@ -52,10 +56,13 @@ class Loop:
 
     # Numbers ----------------------------------------------------------------------------------
 
-    def number(self, value: object) -> Term:
+    def number(self, value: Any) -> Term:
         """A number that is known."""
-        text = literal(value, self.dtype)
-        return Term(self, f"({text})" if text.startswith("-") else text)
+        if self.stage.program.ranges is not None:
+            whole = Whole.of(Interval.of(float(value)))
+            if whole is not None:
+                return Term(self, _signed(str(whole.low)), False, False, whole, float(value))
+        return Term(self, _signed(literal(value, self.dtype)), value=float(value))
 
     def term(self, operand: Operand) -> Term:
         """A term, whatever is given."""
@@ -73,16 +80,53 @@ class Loop:
             return self.number(values.flat[0])
         if values.size == 1:
             return self.number(values.flat[0])
-        array = self.stage.constant(values, name)
-        return self.read(array, self.index(values.shape, shape))
+        index = self.index(values.shape, shape)
+        whole = None
+        if self.stage.program.ranges is not None:
+            whole = Whole.of(Interval.of(values))
+        if whole is not None:
+            values = (values.astype(np.float64) * 2.0**whole.shift).astype(whole.dtype)
+        return self.read(self.stage.constant(values, name), index, whole=whole)
 
-    def read(self, array: str, index: str, spikes: bool = False) -> Term:
+    def read(
+        self, array: str, index: str, spikes: bool = False, whole: Whole | None = None
+    ) -> Term:
         """An element of an array, read once."""
-        return self._line((array, index), f"{array}[{index}]", spikes=spikes)
+        return self.line((array, index), f"{array}[{index}]", False, spikes, whole)
 
-    def store(self, array: str, index: str, term: Term) -> None:
-        """Write an element when everything was read."""
-        self.stores.append(f"{array}[{index}] = {term.text};")
+    def store(self, array: str, index: str, term: Term, dtype: np.dtype[Any] | None = None) -> None:
+        """Write an element when everything was read; ``dtype``: of the array, if that is whole."""
+        text = term.text
+        if dtype is not None and dtype.kind == "i":
+            text = f"({TYPES[dtype.name]}){text}"
+        self.stores.append(f"{array}[{index}] = {text};")
+
+    def real(self, term: Term) -> Term:
+        """The same as a real number."""
+        if term.whole is None or term.condition:
+            return term
+        if term.value is not None:
+            return Term(self, _signed(literal(term.value, self.dtype)), value=term.value)
+        text = f"({self.stage.real}){term.text}"
+        if term.whole.shift:
+            text += f" * {literal(2.0**-term.whole.shift, self.dtype)}"
+        return self.line((text,), text, spikes=term.spikes)
+
+    def formed(self, term: Term, form: Whole | None) -> Term:
+        """The same as readers expect it: whole with so many places between bounds, or real."""
+        if form is None:
+            return self.real(term)
+        if term.whole is None:
+            text = f"({form.worked}){term.text}"
+            if form.shift:
+                text = f"({form.worked})({term.text} * {literal(2.0**form.shift, self.dtype)})"
+            return self.line((text,), text, False, term.spikes, form)
+        term = placed(self, term, form.shift)
+        assert term.whole is not None
+        whole = term.whole.within(form)
+        if whole.low > whole.high:
+            whole = form
+        return replace(term, whole=whole)
 
     # Where the elements lie -------------------------------------------------------------------
 
@@ -123,25 +167,41 @@ class Loop:
     def operation(self, name: str, *operands: Operand) -> Term:
         """A line that works one operation."""
         terms = [self.term(each) for each in operands]
+        if self.stage.program.ranges is not None:
+            return integer_operation(self, name, terms)
+        return self.real_operation(name, terms)
+
+    def real_operation(self, name: str, terms: Sequence[Term]) -> Term:
+        """A line that works one operation on real numbers."""
         if name == "multiply":
-            for one, other in (terms, terms[::-1]):
+            for one, other in (tuple(terms), tuple(terms)[::-1]):
                 if one.text == literal(1, self.dtype):
                     return other  # as it is, bit for bit
         text = OPERATIONS[name].format(
             *(t.text for t in terms), zero=literal(0, self.dtype), one=literal(1, self.dtype)
         )
         spikes = name == "where" and all(t.spikes or t.text in self._bits() for t in terms[1:])
-        return self._line((name, text), text, name in CONDITIONS, spikes)
+        return self.line((name, text), text, name in CONDITIONS, spikes)
 
     def call(self, function: str, *operands: Operand) -> Term:
         """A line that calls a function of ``functions``."""
+        terms = [self.term(each) for each in operands]
+        if len(terms) == 1 and terms[0].whole is not None:
+            found = integer_call(self, function, terms[0])
+            if found is not None:
+                return found
+        operands = tuple(self.real(term) for term in terms)
         called = self.stage.function(function)
         text = f"{called}({', '.join(self.term(each).text for each in operands)})"
-        return self._line((text,), text)
+        return self.line((text,), text)
+
+    def function(self, name: str) -> str:
+        """Note that a helper function is called."""
+        return self.stage.function(name)
 
     def condition(self, text: str) -> Term:
         """A line that asks something of whole numbers."""
-        return self._line((text,), text, condition=True)
+        return self.line((text,), text, condition=True)
 
     def once(self, text: str) -> Term:
         """A line ahead of the loop that names a number which all elements share."""
@@ -152,16 +212,22 @@ class Loop:
     def _bits(self) -> tuple[str, str]:
         return literal(0, self.dtype), literal(1, self.dtype)
 
-    def _line(
-        self, key: tuple[str, ...], text: str, condition: bool = False, spikes: bool = False
+    def line(
+        self,
+        key: tuple[str, ...],
+        text: str,
+        condition: bool = False,
+        spikes: bool = False,
+        whole: Whole | None = None,
     ) -> Term:
         """Name what ``text`` comes to, unless it has a name."""
         if key not in self._known:
             name = f"{'b' if condition else 't'}{self._count}"
             self._count += 1
-            kind = "int" if condition else self.stage.real
+            kind = self.stage.real if whole is None else whole.worked
+            kind = "int" if condition else kind
             self.lines.append(f"const {kind} {name} = {text};")
-            self._known[key] = Term(self, name, spikes, condition)
+            self._known[key] = Term(self, name, spikes, condition, whole)
         return self._known[key]
 
     # The whole --------------------------------------------------------------------------------
@@ -186,6 +252,11 @@ class Loop:
                 *self.after]  # fmt: skip
 
 
+def _signed(text: str) -> str:
+    """A literal as an operand."""
+    return f"({text})" if text.startswith("-") else text
+
+
 def _mentions(line: str, name: str) -> bool:
     return re.search(rf"\b{name}\b", line) is not None
 
@@ -199,9 +270,6 @@ def _needed(lines: Sequence[str], stores: Sequence[str]) -> list[str]:
             kept.insert(0, line)
             used.update(WORD.findall(text))
     return kept
-
-
-WORD = re.compile(r"\w+")
 
 
 def summed(terms: Sequence[Term]) -> Term:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -11,20 +11,21 @@ import numpy as np
 from t1c import ir
 from t1c.ir.errors import Problem, UnsupportedError
 from t1c.ir.fields import Array
+from t1c.ir.ranges import Ranges
 from t1c.ir.step_plan import StepPlan
 
-from . import families
 from .constants import Constants
 from .element import Element
-from .functions import needed
-from .loop import Loop, summed
+from .functions import dense, needed, source
+from .loop import WORD, Loop, summed
 from .names import Names, identifier
 from .refs import Ref, Values
-from .registry import block_writer, element_writer, has_writer
+from .registry import block_writer, element_writer, has_writer, is_block
 from .stage import Block, Stage
 from .storage import Storage, share
 from .tasks import RAW, Task, scheduled, tasks
 from .term import Term
+from .whole import Whole
 
 RESERVED = ("s", "i", "j", "c", "k", "o")
 """Names that loops use themselves."""
@@ -37,6 +38,7 @@ class Program:
         graph: what is written.
         dtype: of the arithmetic.
         layout: of weights; see ``to_c``.
+        ranges: in a program of integers, what is known of its numbers.
 
     Attributes:
         names: of arrays.
@@ -49,8 +51,10 @@ class Program:
         stages: the lines of each stage.
     """
 
-    def __init__(self, graph: ir.Graph, dtype: np.dtype[Any], layout: str) -> None:
-        self.graph, self.dtype, self.layout = graph, dtype, layout
+    def __init__(
+        self, graph: ir.Graph, dtype: np.dtype[Any], layout: str, ranges: Ranges | None = None
+    ) -> None:
+        self.graph, self.dtype, self.layout, self.ranges = graph, dtype, layout, ranges
         self.plan = StepPlan(graph)
         _check(self.plan)
         self.names = Names()
@@ -61,7 +65,7 @@ class Program:
         self.outputs = self._arguments(graph.outputs(), "out")
         self._states: dict[tuple[str, str], Storage] = {}
         self._scratch: list[Storage] = []
-        self._functions: dict[str, None] = {}
+        self._functions: dict[str, str] = {}
         self._values: dict[tuple[str, int], Storage] = {}
         self._spikes: set[tuple[str, int]] = set()
         self._refs = Values(self.plan)
@@ -72,26 +76,90 @@ class Program:
         self.rests = {s: self._rest(s) for s in self.states if s.rest.size > 1}
         self.scratches = share(self._scratch)
         self.stages = [(title, [*s.pointers(), *s.lines]) for title, s in written]
+        lines = [line for _, stage in self.stages for line in stage]
+        self.constants.keep({*WORD.findall("\n".join(lines)), *self.rests.values()})
 
     # What stages ask for ----------------------------------------------------------------------
 
     def called(self, function: str) -> str:
         """Note that a helper function is needed; its name."""
-        self._functions.update(dict.fromkeys(needed(function)))
+        for name in needed(function):
+            self._functions.setdefault(name, source(name, self.dtype == np.float64))
         return function
 
-    @property
-    def functions(self) -> Sequence[str]:
-        """The helper functions that are needed, each after those that it calls."""
-        return list(self._functions)
+    def dense(self, weight: str, inputs: str, sums: str, spikes: bool) -> str:
+        """The name of the helper that adds up rows of weights, for these types."""
+        name, text = dense(weight, inputs, sums, spikes)
+        self._functions.setdefault(name, text)
+        return name
 
-    def state(self, name: str, variable: str, size: int, rest: Array) -> Storage:
-        """The array of a state variable of a node, made when it is first asked for."""
+    @property
+    def functions(self) -> Mapping[str, str]:
+        """The helper functions that are needed and their sources, each after what it calls."""
+        return self._functions
+
+    def state(
+        self, name: str, variable: str, size: int, rest: Array, form: Whole | None = None
+    ) -> Storage:
+        """The array of a state variable of a node, made when it is first asked for.
+
+        Args:
+            name: of the node.
+            variable: of its state.
+            size: how many elements.
+            rest: what it holds at rest.
+            form: what is known of its integers; None: real numbers.
+        """
         key = name, variable
         if key not in self._states:
             called = self.names.unique(f"{identifier(name)}_{variable}")
-            self._states[key] = Storage(called, self.dtype, size, "state", rest)
+            dtype = self.dtype if form is None else form.dtype
+            if form is not None:
+                rest = (rest.astype(np.float64) * 2.0**form.shift).astype(dtype)
+            self._states[key] = Storage(called, dtype, size, "state", rest)
         return self._states[key]
+
+    def form(self, value: tuple[str, int]) -> Whole | None:
+        """What is known of the integers of a value; None: real numbers."""
+        name, port = value
+        if self.ranges is None or name in self.inputs:
+            return None
+        if name.endswith("+") and name not in self.plan.nodes:
+            return Whole.of(self.ranges[name[:-1]].arriving)
+        return Whole.of(self.ranges[name].sent[max(port, 0)])
+
+    def state_form(self, name: str, variable: str) -> Whole | None:
+        """What is known of the integers of a state variable."""
+        names = self.plan.nodes[name].state_names
+        if self.ranges is None or variable not in names:
+            return None
+        return Whole.of(self.ranges[name].state[names.index(variable)])
+
+    def is_whole(self, name: str) -> bool:
+        """Whether a node works with integers alone."""
+        if self.ranges is None:
+            return False
+        known = self.ranges[name]
+        return all(Whole.of(each) is not None for each in (known.arriving, *known.sent))
+
+    def _value_dtype(self, value: tuple[str, int]) -> np.dtype[Any]:
+        form = self.form(value)
+        if form is None:
+            return self.dtype
+        name = value[0]
+        node = self.plan.nodes.get(name)
+        if node is not None and type(node).macs is not ir.Node.macs and value[1] != 0:
+            return self.sum_dtype(name)
+        if node is not None and is_block(node) and type(node).macs is not ir.Node.macs:
+            return self.sum_dtype(name)
+        return form.dtype
+
+    def sum_dtype(self, name: str) -> np.dtype[Any]:
+        """The type in which a node adds up: it holds all sums on the way."""
+        if not self.is_whole(name):
+            return self.dtype
+        assert self.ranges is not None
+        return np.dtype("int64" if self.ranges[name].span >= 2.0**31 else "int32")
 
     def _rest(self, storage: Storage) -> str:
         """The constant array of what a state holds at rest."""
@@ -105,14 +173,14 @@ class Program:
             self._states[key] = Storage(called, np.dtype("uint32"), 1, "state")
         return self._states[key]
 
-    def scratch(self, name: str, size: int) -> Storage:
+    def scratch(self, name: str, size: int, dtype: np.dtype[Any] | None = None) -> Storage:
         """An array that does not last."""
-        self._scratch.append(Storage(self.names.unique(name), self.dtype, size))
+        self._scratch.append(Storage(self.names.unique(name), dtype or self.dtype, size))
         return self._scratch[-1]
 
     def scratch_name(self, dtype: np.dtype[Any]) -> str:
         """What the shared array of a type is called in the state."""
-        return "scratch"
+        return "scratch" if self.ranges is None else f"scratch_{dtype.name}"
 
     @property
     def states(self) -> Sequence[Storage]:
@@ -152,7 +220,9 @@ class Program:
             if self._back.get(ref.value):
                 self._values[ref.value] = self._before(ref.value)
             else:
-                self._values[ref.value] = self.scratch(_called(ref.value), self._size(ref.value))
+                self._values[ref.value] = self.scratch(
+                    _called(ref.value), self._size(ref.value), self._value_dtype(ref.value)
+                )
         return self._values[ref.value]
 
     def _size(self, value: tuple[str, int]) -> int:
@@ -186,7 +256,8 @@ class Program:
 
     def _before(self, value: tuple[str, int]) -> Storage:
         """The array of what a node sent in the step before."""
-        return self.state(value[0], "sent", self._size(value), np.zeros((), self.dtype))
+        rest = np.zeros((), self.dtype)
+        return self.state(value[0], "sent", self._size(value), rest, self.form(value))
 
     def _read(self, stage: Stage, ref: Ref) -> str:
         """The name of the array in which a value lies."""
@@ -220,7 +291,14 @@ class Program:
         outputs = [stage.array(self._values[value], written=True) for value in task.sends]
         spikes = [ref.value in self._spikes for ref in task.inputs]
         sent = self.plan.sent_shapes(task.name)
-        block = Block(stage, task.name, arriving, sent, inputs, outputs, spikes)
+        forms = [self.form(ref.value) for ref in task.inputs]
+        dtypes = [
+            (self._before(ref.value) if ref.back else self._values[ref.value]).dtype
+            for ref in task.inputs
+        ]
+        to = [self._values[value].dtype for value in task.sends]
+        block = Block(stage, task.name, arriving, sent, inputs, outputs, spikes, dtypes, to)
+        self._check_block(task, forms)
         block_writer(node)(block, node)
         if block.moves and all(spikes):
             self._spikes.update(task.sends)
@@ -257,15 +335,18 @@ class Program:
             element = Element(loop, task.name, shape, task.role)
             sent = element_writer(node)(element, node, terms)
         if task.role == "output":
+            sent = loop.real(sent)
             array = loop.stage.array(self.outputs[task.name], written=True)
             loop.store(array, "i", sent)
         for value in task.sends:
+            sent = loop.formed(sent, self.form(value)) if self.ranges is not None else sent
             inside[value] = sent
             if sent.spikes:
                 self._spikes.add(value)
             if value in self._values or self._back.get(value):
                 storage = self._hold(self._whole(value))
-                loop.store(loop.stage.array(storage, written=True), "i", sent)
+                array = loop.stage.array(storage, written=True)
+                loop.store(array, "i", sent, storage.dtype)
 
     def _element_of(self, loop: Loop, task: Task, position: int, ref: Ref) -> Term:
         """The element of a value that lies in an array which the present element takes."""
@@ -280,7 +361,27 @@ class Program:
         if ref.offset:
             index = f"{index} + {ref.offset}" if index != "0" else str(ref.offset)
         spikes = ref.value in self._spikes
-        return loop.read(self._read(loop.stage, ref), index, spikes)
+        return loop.read(self._read(loop.stage, ref), index, spikes, self.form(ref.value))
+
+    def _check_block(self, task: Task, forms: Sequence[Whole | None]) -> None:
+        """What has loops of its own takes whole numbers, or real ones."""
+        node = self.plan.nodes[task.name]
+        if self.ranges is None or type(node).macs is not ir.Node.macs:
+            wrong = any(form is not None and form.shift for form in forms)
+        else:
+            sent = [self.form(value) for value in task.sends]
+            kinds = {None if form is None else form.shift for form in (*forms, *sent)}
+            wrong = len(kinds) > 1
+        if wrong:
+            raise UnsupportedError(
+                Problem(
+                    "numbers of different kinds meet in it: integers of different units, or "
+                    "integers and real numbers",
+                    "one kind",
+                    "Quantise the graph as a whole, without keep=.",
+                    f"node {task.name!r} ({node.primitive})",
+                )
+            )
 
     def _kept(self, number: int) -> Iterator[tuple[str, Stage]]:
         """At the end of a step: what is sent back is kept."""
@@ -312,7 +413,6 @@ def _printable(name: str) -> str:
 
 def _check(plan: StepPlan) -> None:
     """Every node can be said in C."""
-    families.load()
     problems = [
         Problem(
             "it has no form in C",
@@ -325,5 +425,3 @@ def _check(plan: StepPlan) -> None:
     ]
     if problems:
         raise UnsupportedError(problems)
-
-

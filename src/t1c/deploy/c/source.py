@@ -5,12 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-import numpy as np
-
 from t1c import __version__
 
 from .constants import TYPES, literal
-from .functions import LIBM, source
+from .functions import LIBM
 from .program import Program
 from .storage import Storage
 
@@ -65,8 +63,8 @@ def _header(program: Program, name: str, title: str) -> Iterator[str]:
     yield f" *   {memory.state:>10} bytes of state"
     yield f" *   {memory.scratch:>10} bytes of scratch, in the same struct"
     yield " *"
-    yield f" * Call {name}_reset once, then {name}_step for each step in time. Nothing is allocated,"
-    yield " * and nothing is kept outside of the struct: several networks may run side by side."
+    yield f" * Call {name}_reset once, then {name}_step for each step in time. Nothing is"
+    yield " * allocated or kept outside of the struct: several networks may run side by side."
     yield " */"
     yield f"#ifndef {guard}"
     yield f"#define {guard}"
@@ -120,8 +118,7 @@ def body(program: Program, name: str) -> str:
 
 
 def _body(program: Program, name: str) -> Iterator[str]:
-    wide = program.dtype == np.float64
-    functions = [source(each, wide) for each in program.functions]
+    functions = list(program.functions.values())
     stages = [(title, list(lines)) for title, lines in program.stages]
     arrays = list(program.constants.lines())
     resets = [line for each in program.states for line in _reset(program, each)]

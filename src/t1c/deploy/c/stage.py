@@ -4,19 +4,66 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 import numpy as np
 
+from t1c.ir.errors import Problem, UnsupportedError
 from t1c.ir.fields import Array
+from t1c.ir.interval import Interval
 from t1c.ir.shapes import Shape
 
-from .constants import TYPES, literal
+from .constants import TYPES, Constants, literal
 from .names import identifier
 from .storage import Storage
+from .whole import Whole
 
-if TYPE_CHECKING:
-    from .program import Program
+
+class Program(Protocol):
+    """What a stage asks of the program that it belongs to."""
+
+    dtype: np.dtype[Any]
+    layout: str
+    ranges: Any
+    constants: Constants
+
+    def called(self, function: str) -> str:
+        """Note that a helper function is needed; its name."""
+        ...
+
+    def dense(self, weight: str, inputs: str, sums: str, spikes: bool) -> str:
+        """The name of the helper that adds up rows of weights, for these types."""
+        ...
+
+    def state(
+        self, name: str, variable: str, size: int, rest: Array, form: Whole | None = None
+    ) -> Storage:
+        """The array of a state variable of a node."""
+        ...
+
+    def counter(self, name: str, variable: str) -> Storage:
+        """A state that counts, in whole numbers."""
+        ...
+
+    def state_form(self, name: str, variable: str) -> Whole | None:
+        """What is known of the integers of a state variable."""
+        ...
+
+    def scratch(self, name: str, size: int, dtype: np.dtype[Any] | None = None) -> Storage:
+        """An array that does not last."""
+        ...
+
+    def scratch_name(self, dtype: np.dtype[Any]) -> str:
+        """What the shared array of a type is called in the state."""
+        ...
+
+    def is_whole(self, name: str) -> bool:
+        """Whether a node works with integers alone."""
+        ...
+
+    def sum_dtype(self, name: str) -> np.dtype[Any]:
+        """The type in which a node adds up."""
+        ...
 
 
 class Stage:
@@ -85,8 +132,11 @@ class Block:
         inputs: how each input is read.
         outputs: the name of the array of each output.
         spikes: whether each input holds nothing but 0 and 1.
+        dtypes: the type of each input.
+        to: the type of each output.
 
     Attributes:
+        whole: it works with integers.
         moves: it sends numbers that it takes, and no others.
     """
 
@@ -101,10 +151,14 @@ class Block:
         inputs: Sequence[str],
         outputs: Sequence[str],
         spikes: Sequence[bool],
+        dtypes: Sequence[np.dtype[Any]],
+        to: Sequence[np.dtype[Any]],
     ) -> None:
         self.stage, self.name = stage, name
         self.arriving, self.sent = arriving, sent
         self.inputs, self.outputs, self.spikes = inputs, outputs, spikes
+        self.dtypes, self.to = dtypes, to
+        self.whole = stage.program.is_whole(name)
         self._depth = 0
         self._made = 0
 
@@ -119,9 +173,34 @@ class Block:
         return self.outputs[0]
 
     @property
+    def number(self) -> np.dtype[Any]:
+        """The type of the arithmetic."""
+        return self.stage.program.sum_dtype(self.name)
+
+    @property
     def real(self) -> str:
         """C's name of the type of the arithmetic."""
-        return self.stage.real
+        return TYPES[self.number.name]
+
+    def put(self, index: str, text: str, port: int = 0) -> None:
+        """A line that writes an element of an output."""
+        to = self.to[port]
+        cast = f"({TYPES[to.name]})" if to.kind == "i" else ""
+        text = f"({text})" if cast and " " in text else text
+        self.line(f"{self.outputs[port]}[{index}] = {cast}{text};")
+
+    def extreme(self, a: str, b: str, sign: str = ">") -> str:
+        """The greater of two numbers, or with '<' the lesser; NaN if one of them is."""
+        if self.whole or all(self.spikes):
+            return f"{a} {sign} {b} ? {a} : {b}"
+        return f"({a} {sign} {b} || {a} != {a}) ? {a} : {b}"
+
+    @property
+    def least(self) -> str:
+        """Below all numbers, or the least of them."""
+        if not self.whole:
+            return "-INFINITY"
+        return "INT64_MIN" if self.real == "int64_t" else "INT32_MIN"
 
     def line(self, text: str) -> None:
         """One more line."""
@@ -152,7 +231,7 @@ class Block:
 
     def literal(self, value: object) -> str:
         """A number of the arithmetic."""
-        return self.stage.literal(value)
+        return literal(value, self.number)
 
     def constant(self, values: Array, name: str) -> str:
         """The name of a constant array; of parameters, in the dtype of the arithmetic."""
@@ -160,7 +239,28 @@ class Block:
 
     def parameter(self, values: Array, name: str) -> str:
         """The name of a constant array of a parameter, in the dtype of the arithmetic."""
-        return self.constant(values.astype(self.stage.dtype), name)
+        return self.constant(self.cast(values), name)
+
+    def cast(self, values: Array) -> Array:
+        """Parameters in the dtype of the arithmetic, or the least type that holds integers."""
+        if not self.whole:
+            return values.astype(self.stage.dtype)
+        known = Whole.of(Interval.of(values))
+        if known is None or known.shift:
+            raise UnsupportedError(
+                Problem(
+                    "its weights are not whole numbers, and all else is",
+                    "integers",
+                    "Quantise the graph with sdk.quantize.",
+                    f"node {self.name!r}",
+                )
+            )
+        return values.astype(known.dtype)
+
+    def dense(self, weight: Array, inputs: np.dtype[Any], spikes: bool) -> str:
+        """The name of the helper that adds up rows of ``weight``."""
+        kind = TYPES[self.cast(weight).dtype.name]
+        return self.stage.program.dense(kind, TYPES[inputs.name], self.real, spikes)
 
     def function(self, name: str) -> str:
         """The name of a helper function."""
@@ -169,7 +269,7 @@ class Block:
     def scratch(self, size: int) -> str:
         """The name of an array that this stage alone uses."""
         self._made += 1
-        storage = self.stage.program.scratch(f"{identifier(self.name)}_part", size)
+        storage = self.stage.program.scratch(f"{identifier(self.name)}_part", size, self.number)
         return self.stage.array(storage, written=True)
 
 

@@ -63,9 +63,7 @@ def tasks(plan: StepPlan, values: Values) -> list[Task]:
         else:
             found.append(Task(name, "node", values.arriving(name), size, [(name, 0)]))
     for name, emitted in halves.items():
-        found.append(
-            Task(name, "absorb", values.arriving(name), emitted.size, [], after=[emitted])
-        )
+        found.append(Task(name, "absorb", values.arriving(name), emitted.size, [], after=[emitted]))
     return found
 
 

@@ -2,14 +2,49 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
-if TYPE_CHECKING:
-    from .loop import Loop
+from .whole import Whole
 
 Operand = Any
 """A term, or a number that is known."""
+
+
+class Writer(Protocol):
+    """What terms are written into: a loop."""
+
+    def operation(self, name: str, *operands: Operand) -> Term:
+        """A line that works one operation."""
+        ...
+
+    def real_operation(self, name: str, terms: Sequence[Term]) -> Term:
+        """A line that works one operation on real numbers."""
+        ...
+
+    def real(self, term: Term) -> Term:
+        """The same as a real number."""
+        ...
+
+    def call(self, function: str, *operands: Operand) -> Term:
+        """A line that calls a function of ``functions``."""
+        ...
+
+    def function(self, name: str) -> str:
+        """Note that a helper function is called."""
+        ...
+
+    def line(
+        self,
+        key: tuple[str, ...],
+        text: str,
+        condition: bool = False,
+        spikes: bool = False,
+        whole: Whole | None = None,
+    ) -> Term:
+        """Name what ``text`` comes to, unless it has a name."""
+        ...
 
 
 @dataclass(frozen=True, eq=False)
@@ -24,12 +59,16 @@ class Term:
         text: what stands for the number.
         spikes: it is 0 or 1, whatever comes.
         condition: it is the outcome of a comparison.
+        whole: it is an integer, in a program of integers; None: a real number.
+        value: it is this number, whatever comes.
     """
 
-    loop: Loop = field(repr=False)
+    loop: Writer = field(repr=False)
     text: str
     spikes: bool = False
     condition: bool = False
+    whole: Whole | None = None
+    value: float | None = None
 
     def __add__(self, other: Operand) -> Term:
         return self.loop.operation("add", self, other)

@@ -2,24 +2,48 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
 
 from t1c import ir
-from t1c.ir.errors import InputError, Problem
+from t1c.ir.errors import InputError, Problem, UnsupportedError
+from t1c.ir.integers import integer_problems
+from t1c.ir.ranges import Ranges
 from t1c.sdk import Facts, Part, Report, format_bytes
 
+from . import families
+from .constants import TYPES
 from .names import identifier
 from .program import Program
 from .project import project
 from .source import Memory, body, header, needs_libm
+from .storage import Storage
 
-Numbers = Literal["float32", "float64"]
+Numbers = Literal["float32", "float64", "int8", "int16", "int32"]
+WIDTHS = {"int8": 8, "int16": 16, "int32": 32}
+"""Types of weights in a program of integers."""
 Layout = Literal["input", "output"]
+
+
+@dataclass(frozen=True)
+class CPort:
+    """An argument of the step function.
+
+    Attributes:
+        name: of the Input or Output in the graph.
+        called: in C.
+        type: of its numbers in C.
+        size: how many they are.
+    """
+
+    name: str
+    called: str
+    type: str
+    size: int
 
 
 @dataclass(frozen=True, repr=False)
@@ -31,6 +55,8 @@ class CReport(Report):
         name: what the functions and the struct begin with.
         numbers: the type of the arithmetic.
         files: their names.
+        inputs: arguments of the step function behind the state, in this order.
+        outputs: those that follow.
         weights: bytes of constant arrays.
         state: bytes that last from step to step.
         scratch: bytes that a step needs beside these, in the same struct.
@@ -41,6 +67,8 @@ class CReport(Report):
     name: str
     numbers: str
     files: tuple[str, ...]
+    inputs: tuple[CPort, ...]
+    outputs: tuple[CPort, ...]
     weights: int
     state: int
     scratch: int
@@ -84,7 +112,10 @@ def to_c(
     Args:
         graph: a graph, or the path of its file.
         folder: is made if it is not there; files of these names are replaced.
-        numbers: the type of the arithmetic.
+        numbers: the type of the arithmetic, 'float32' or 'float64'; or that of the weights of a
+            graph of integers, as ``sdk.quantize`` makes them, 'int8', 'int16' or 'int32': then
+            every array has the least type that provably holds it, arithmetic is that of integers,
+            and floats are met at the Inputs and Outputs alone, and in nodes that were kept real.
         name: what files, functions and the struct begin with; letters, digits, underscores.
         layout: how a weight of an Affine or Linear lies: 'input', a row for each input, so that an
             input of zero costs nothing; 'output', a row for each output. The numbers are the same.
@@ -109,7 +140,11 @@ def to_c(
     """
     graph = ir.read(graph) if isinstance(graph, str | Path) else graph
     _check_options(numbers, name, layout)
-    program = Program(graph, np.dtype(numbers), layout)
+    families.load()
+    if numbers in WIDTHS:
+        program = Program(graph, np.dtype("float32"), layout, _integers(graph, WIDTHS[numbers]))
+    else:
+        program = Program(graph, np.dtype(numbers), layout)
     texts = {f"{name}.c": body(program, name)}
     texts = {f"{name}.h": header(program, name, f"{name}, a spiking neural network"), **texts}
     libm = needs_libm(program)
@@ -126,6 +161,8 @@ def to_c(
         name,
         numbers,
         tuple(texts),
+        _ports(program.inputs),
+        _ports(program.outputs),
         memory.weights,
         memory.state,
         memory.scratch,
@@ -133,9 +170,39 @@ def to_c(
     )
 
 
+def _ports(arguments: Mapping[str, Storage]) -> tuple[CPort, ...]:
+    return tuple(
+        CPort(name, each.name, TYPES[each.dtype.name], each.size)
+        for name, each in arguments.items()
+    )
+
+
+def _integers(graph: ir.Graph, bits: int) -> Ranges:
+    """What is known of the numbers of a graph of integers, whose weights have so many bits."""
+    ranges = Ranges(graph)
+    problems = integer_problems(graph, ranges)
+    problems += [
+        Problem(
+            f"weights from {weight.min():g} to {weight.max():g}",
+            f"integers of {bits} bits",
+            "Quantise it with fewer bits, or ask for a wider type.",
+            f"node {name!r} ({node.primitive})",
+            "weight",
+        )
+        for name, node in graph.flat().nodes.items()
+        if type(node).macs is not ir.Node.macs and ranges[name].whole
+        for weight in (p for key, p in node.parameters().items() if key.endswith("weight"))
+        if weight.max() >= 2 ** (bits - 1) or weight.min() < -(2 ** (bits - 1))
+    ]
+    if problems:
+        raise UnsupportedError(problems, "not a graph of integers of that type")
+    return ranges
+
+
 def _check_options(numbers: str, name: str, layout: str) -> None:
-    if numbers not in ("float32", "float64"):
-        raise InputError(Problem(repr(numbers), "'float32' or 'float64'", field="numbers"))
+    if numbers not in get_args(Numbers):
+        known = ", ".join(map(repr, get_args(Numbers)))
+        raise InputError(Problem(repr(numbers), f"one of {known}", field="numbers"))
     if layout not in ("input", "output"):
         raise InputError(Problem(repr(layout), "'input' or 'output'", field="layout"))
     if identifier(name) != name:

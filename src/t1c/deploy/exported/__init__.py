@@ -6,7 +6,7 @@ neuron.py     a neuron in torch's own operations, its coefficients constants
 build.py      the program of a graph: one step, or a sequence
 step.py       one step as a module: states in and out
 sequence.py   all steps as a module: one loop around the exported step
-capture.py    a module captured: batch dynamic, core ATen only, or refused
+capture.py    what torch traces, in core ATen only, or refused
 """
 
 from .api import ExportedReport, to_exported

@@ -109,15 +109,16 @@ def to_exported(
         raise InputError(Problem(repr(dtype), " or ".join(get_args(DType)), field="dtype"))
     torch = import_torch()
     from .build import sequence_program, step_program
-    from .capture import operations
+    from .capture import in_core, operations
 
     graph = nir.read_graph(graph, dt)
     ports = ports_of(graph, np.dtype(dtype))
-    T = _steps(ports, step, steps)
+    T = steps_of(ports, step, steps)
     with replacing(path) as temporary:
         program = step_program(graph, ports, getattr(torch, dtype))
         if not step:
             program = sequence_program(program, ports, T)
+        program = in_core(program)
         inputs, outputs = _borders(ports, step)
         note = {
             "kind": "step" if step else "sequence",
@@ -141,7 +142,7 @@ def to_exported(
     )
 
 
-def _steps(ports: Ports, step: bool, steps: int | None) -> int | None:
+def steps_of(ports: Ports, step: bool, steps: int | None) -> int | None:
     """T of a sequence of which all inputs are held; None where a call decides it.
 
     Raises:

@@ -20,26 +20,32 @@ _CHECKS = (
 """What tracing leaves behind of facts that hold by construction."""
 
 
-def captured(module: nn.Module, arguments: tuple[Any, ...], dynamic: Any) -> ExportedProgram:
-    """The program of a module.
+def traced(module: nn.Module, arguments: tuple[Any, ...], dynamic: Any) -> ExportedProgram:
+    """A module as torch.export traces it, which a larger module may call.
 
     Args:
         module: called with these arguments.
         arguments: of the shapes that are to be, which the program keeps as its example.
         dynamic: as ``torch.export.export`` takes ``dynamic_shapes``.
+    """
+    with torch.no_grad():
+        return torch.export.export(module, arguments, dynamic_shapes=dynamic, strict=False)
+
+
+def in_core(program: ExportedProgram) -> ExportedProgram:
+    """The same program in torch's core operators.
 
     Raises:
-        UnsupportedError: the module does what no core operator of torch's says.
+        UnsupportedError: the program does what no core operator of torch's says.
     """
     with warnings.catch_warnings(), torch.no_grad():
         # torch's own copies of its own trees.
         warnings.filterwarnings("ignore", ".*LeafSpec.* is deprecated", FutureWarning)
-        program = torch.export.export(module, arguments, dynamic_shapes=dynamic, strict=False)
-        program = program.run_decompositions()
-    for graph in _graphs(program):
+        core: ExportedProgram = program.run_decompositions()
+    for graph in _graphs(core):
         _tidy(graph)
-    refuse_foreign(program)
-    return program
+    refuse_foreign(core)
+    return core
 
 
 def refuse_foreign(program: ExportedProgram) -> None:

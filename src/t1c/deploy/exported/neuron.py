@@ -61,7 +61,7 @@ def _read(rule: Rule) -> set[str]:
     names = {"beta", "gain", "leak"}
     if rule.reset != "no_fire":
         names.add("v_threshold")
-    if rule.reset == "value":
+    if rule.reset in ("value", "lower"):
         names.add("v_reset")
     if rule.synapse:
         names |= {"alpha", "weight"}

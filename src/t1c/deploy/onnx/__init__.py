@@ -1,4 +1,4 @@
-"""A graph as an ONNX model of standard operators, which onnxruntime runs where t1c is not installed.
+"""A graph as an ONNX model of standard operators, for onnxruntime and others.
 
 api.py        the door: to_onnx, and what it reports
 ports.py      what goes in and out, by name: inputs, outputs, states and their values at rest

@@ -10,9 +10,10 @@ from typing import Literal, get_args
 
 import numpy as np
 
-from t1c import nir
+from t1c import ir, nir
 from t1c.ir.atomic import replacing
-from t1c.ir.errors import InputError, Problem
+from t1c.ir.errors import InputError, Problem, UnsupportedError
+from t1c.ir.integers import KEY, exact_formats
 from t1c.ir.step_plan import StepPlan
 from t1c.nir.either import GraphSource
 from t1c.sdk.report import Facts, Part, Report
@@ -91,7 +92,8 @@ def to_onnx(
             value (B, *shape) for an Input that holds; outputs of all steps (T, B, ...), but
             (B, ...) for one that is final. Where all inputs hold, ``run/steps`` says for how many
             steps, and need not be given where they agree.
-        dtype: of the arithmetic; onnxruntime has no convolutions in float64.
+        dtype: of the arithmetic; onnxruntime has no ConvTranspose and no Erf in float64.
+            A graph of integers is refused where the dtype does not hold them all.
         dt: of a ``.nir`` file that does not say it: seconds in one step.
 
     Raises:
@@ -110,6 +112,7 @@ def to_onnx(
         raise InputError(Problem(repr(dtype), " or ".join(get_args(DType)), field="dtype"))
     import_onnx()
     graph = nir.read_graph(graph, dt)
+    _check_integers(graph, dtype)
     plan = StepPlan(graph)
     w = Writer(Shared(np.dtype(dtype), TRANSLATIONS))
     states = states_of(plan, w.dtype)
@@ -131,6 +134,15 @@ def to_onnx(
         operators=w.count(),
         bytes=os.stat(path).st_size,
     )
+
+
+def _check_integers(graph: ir.Graph, dtype: DType) -> None:
+    """A graph of integers is worked exactly, or not at all."""
+    large = exact_formats(graph)[dtype] if KEY in graph.metadata else []
+    if large:
+        remedy = "Use dtype='float64'." if dtype == "float32" else "Quantize to fewer bits."
+        found = f"integers that {dtype} does not hold exactly"
+        raise UnsupportedError([Problem(found, "", remedy, f"node {name!r}") for name in large])
 
 
 def _reserve(w: Writer, plan: StepPlan, states: list[StatePort]) -> None:

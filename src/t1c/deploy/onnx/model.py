@@ -105,6 +105,7 @@ def _node(onnx: Any, operation: Operation, dtype: np.dtype[Any]) -> Any:
 
 def _graph(onnx: Any, body: Body, dtype: np.dtype[Any]) -> Any:
     helper = onnx.helper
+
     def info(name: str, kind: np.dtype[Any]) -> Any:
         return helper.make_tensor_value_info(name, helper.np_dtype_to_tensor_dtype(kind), None)
 

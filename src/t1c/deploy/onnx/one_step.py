@@ -51,16 +51,16 @@ def entered(w: Writer, shapes: Mapping[str, Shape], lead: int, sizes: str = "") 
     sent: Sent = {}
     for name, shape in shapes.items():
         w.at(name)
-        own = w.op("Shape", name, shape=(), start=0, end=lead).name
         if not sizes:
-            sizes = own
-            w.batch = own if lead == 1 else w.op("Shape", name, shape=(), start=1, end=2).name
+            sizes = w.op("Shape", name, shape=(), start=0, end=lead).name
+            w.batch = sizes if lead == 1 else w.op("Shape", name, shape=(), start=1, end=2).name
             sent[name] = (Value(w, name, shape),)
             continue
-        # A size of -2 is one that Reshape refuses.
-        alike = w.op("Equal", own, sizes, shape=())
-        checked = w.op("Where", alike, sizes, w.integers(*[-2] * lead), shape=())
-        target = w.op("Concat", checked, w.integers(*shape), shape=(), axis=0)
+        expected = w.op("Concat", sizes, w.integers(*shape), shape=(), axis=0)
+        alike = w.op("Equal", w.op("Shape", name, shape=()), expected, shape=())
+        # A size of -2 is one that Reshape refuses. onnxruntime makes the first size of a target
+        # that a Concat gives into one that fits anything, but not that of a Where.
+        target = w.op("Where", alike, expected, w.integers(-2), shape=())
         sent[name] = (w.op("Reshape", name, target, shape=shape),)
     return sent
 

@@ -105,7 +105,9 @@ class _Sequence:
                 kind, value = "Expand", self._steady[name][port]
             else:
                 kind, value = "Reshape", self._flat[name, port]
-            target = self.w.op("Concat", self._lead, self.w.integers(*value.shape), shape=(), axis=0)
+            target = self.w.op(
+                "Concat", self._lead, self.w.integers(*value.shape), shape=(), axis=0
+            )
             self._stacked[name, port] = self.w.op(kind, value, target, shape=value.shape)
         return self._stacked[name, port]
 

@@ -52,4 +52,3 @@ def stages_of(plan: StepPlan) -> list[Stage]:
         if not isinstance(plan.nodes[name], ir.Input):
             grouped[level[name]].append(name)
     return [Stage(tuple(names), bool(k % 2)) for k, names in enumerate(grouped) if names]
-

@@ -55,9 +55,7 @@ def write_steps(
     """
 
     def taken(name: str) -> Value:
-        inputs = [
-            back[a.source] if a.back else sent[a.source][a.port] for a in plan.arrivals[name]
-        ]
+        inputs = [back[a.source] if a.back else sent[a.source][a.port] for a in plan.arrivals[name]]
         return merged(w, plan, name, inputs)
 
     after: Held = {}

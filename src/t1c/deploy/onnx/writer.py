@@ -163,7 +163,9 @@ class Writer:
 
     def call(self, value: Value, name: str) -> None:
         """Give a value a name that the model promises."""
-        self.operations.append(Operation("Identity", (value.name,), (name,), f"{name}/Identity", {}))
+        self.operations.append(
+            Operation("Identity", (value.name,), (name,), f"{name}/Identity", {})
+        )
 
     def here(self, value: Value) -> Value:
         """A value of a graph around this one, to go on with here."""
@@ -273,10 +275,12 @@ class Writer:
 
     def finite(self, array: Array, field: str) -> None:
         """Refuse weights that a zero input would turn into NaN, where in t1c it adds nothing."""
-        if array.dtype.kind == "f" and not np.isfinite(array.astype(self.dtype)).all():
+        with np.errstate(over="ignore"):
+            cast = array.astype(self.dtype)
+        if not np.isfinite(cast).all():
             self.refuse(
                 f"weights that are NaN or infinite in {self.dtype}",
-                "finite ones: in ONNX zero times infinity is NaN, here an input of zero adds nothing",
+                "finite ones: in ONNX zero times infinity is NaN, and here it adds nothing",
                 field=field,
             )
 

@@ -133,7 +133,7 @@ class Neuron(Node):
         if features is None:
             features = max((value.shape for value in p.values()), key=math.prod)
         laid = {n: v.reshape(parameter_shape(v.shape, features)) for n, v in p.items()}
-        kept = {name: laid[name] for name in PLAIN if name in laid}
+        kept = plain(laid, getattr(self, "reset_mode", None))
         c = {name: Interval.of(value) for name, value in (self.fold(laid) | kept).items()}
         *extra, v = state
         drive, before = self.drive(c, x, tuple(extra))
@@ -156,10 +156,11 @@ class SpikingNeuron(Neuron):
         v_reset: the value that a reset jumps to; given alone it means ``reset='value'``.
         reset: 'zero' (the default), 'value', 'subtract' (the threshold), 'lower' (by
             ``v_threshold - v_reset``, so that a membrane at its threshold comes to v_reset and
-            what it had above is kept), 'none', or one of two that other frameworks have. 'hold', with reset_delay only: the step after a spike ends
-            at zero, so that its input is lost. 'carry', without reset_delay only: a subtraction
-            that takes place once for each spike but for a membrane that its reset left where it
-            would fire: that one pays before the next step tests it, and not after it:
+            what it had above is kept), 'none', or one of two that other frameworks have. 'hold',
+            with reset_delay only: the step after a spike ends at zero, so that its input is lost.
+            'carry', without reset_delay only: a subtraction that takes place once for each spike
+            but for a membrane that its reset left where it would fire: that one pays before the
+            next step tests it, and not after it:
             ``u = decay - due * threshold; v = u - (s - due) * threshold``, with due = 1 where the
             stored membrane would fire.
         reset_delay: the reset caused by step t is applied at the start of step t+1: 'zero' and
@@ -170,7 +171,8 @@ class SpikingNeuron(Neuron):
         spikes: 'binary' sends one spike at most, 'multiple' several at once:
             ``s = floor(u / v_threshold)``, the quotient rounded, where u >= v_threshold, else 0.
             It goes with fires_at='ge' and thresholds above 0. A subtraction takes off as many
-            thresholds, ``u - s * v_threshold``, and 'lower' as many distances; every other reset asks only whether s is above 0.
+            thresholds, ``u - s * v_threshold``, and 'lower' as many distances; every other reset
+            asks only whether s is above 0.
         v_min: the membrane never falls below: what a step carries on is raised to it at the end of
             the step, after the resets of that step, ``v = v_min if v < v_min else v``. Spikes are
             those of the membrane before. None: no bound.
@@ -296,6 +298,8 @@ class SpikingNeuron(Neuron):
             u = self.decay(c, jumped(v) if mode in ("zero", "value") else v, drive)
             if mode in ("subtract", "carry"):
                 u = u - due * threshold
+            elif mode == "lower":
+                u = u - due * target
             elif mode == "hold":
                 u = u.union(ZERO)
             spikes = self._count_bounds(u, threshold)
@@ -305,6 +309,8 @@ class SpikingNeuron(Neuron):
             spikes, after = self._count_bounds(u, threshold), u
             if mode == "subtract":
                 after = self._lowered(u, spikes, threshold)
+            elif mode == "lower":
+                after = u.union(u - spikes * target)
             elif mode != "none":
                 after = jumped(u)
         return spikes, after.maximum(c["v_min"]) if "v_min" in c else after

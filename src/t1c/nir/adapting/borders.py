@@ -11,21 +11,21 @@ from t1c.ir.errors import Problem
 
 from .draft import Draft
 
-RESERVED = frozenset(
-    "T_destination add_module add_submodule append apply bfloat16 buffers call_super_init children "
-    "clear code compile copy cpu cuda delete_all_unused_submodules delete_submodule double "
-    "dump_patches eval execution_order extend extra_repr float forward get get_buffer "
-    "get_execution_order get_extra_state get_input_nodes get_parameter get_submodule graph half "
-    "insert instantiate_modules ipu items keys load_state_dict meta modules mtia named_buffers "
-    "named_children named_modules named_parameters parameters pop popitem print_readable recompile "
-    "register_backward_hook register_buffer register_forward_hook register_forward_pre_hook "
-    "register_full_backward_hook register_full_backward_pre_hook "
-    "register_load_state_dict_post_hook register_load_state_dict_pre_hook register_module "
-    "register_parameter register_state_dict_post_hook register_state_dict_pre_hook requires_grad_ "
-    "return_state set_extra_state set_submodule setdefault share_memory state state_dict "
-    "stateful_modules to to_empty to_folder train training type update values xpu "
-    "zero_grad".split()
-)
+_NAMES = """
+T_destination add_module add_submodule append apply bfloat16 buffers call_super_init children
+clear code compile copy cpu cuda delete_all_unused_submodules delete_submodule double
+dump_patches eval execution_order extend extra_repr float forward get get_buffer
+get_execution_order get_extra_state get_input_nodes get_parameter get_submodule graph half
+insert instantiate_modules ipu items keys load_state_dict meta modules mtia named_buffers
+named_children named_modules named_parameters parameters pop popitem print_readable recompile
+register_backward_hook register_buffer register_forward_hook register_forward_pre_hook
+register_full_backward_hook register_full_backward_pre_hook register_load_state_dict_post_hook
+register_load_state_dict_pre_hook register_module register_parameter
+register_state_dict_post_hook register_state_dict_pre_hook requires_grad_ return_state
+set_extra_state set_submodule setdefault share_memory state state_dict stateful_modules to
+to_empty to_folder train training type update values xpu zero_grad
+"""
+RESERVED = frozenset(_NAMES.split())
 """Names that torch's modules have for other things."""
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from t1c import ir
@@ -61,9 +60,7 @@ class Draft:
     def drop(self, name: str) -> None:
         """Take a node out; what led to it leads to where it led, in the same step."""
         into, out = self.sources(name), self.targets(name)
-        late = {
-            (a, b) for a in into for b in out if {(a, name), (name, b)} & self.back
-        }
+        late = {(a, b) for a in into for b in out if {(a, name), (name, b)} & self.back}
         edges: list[Edge] = []
         for a, b in self.edges:
             if b == name:
@@ -73,6 +70,6 @@ class Draft:
         self.edges, self.back = edges, self.back.intersection(edges) | late
         del self.nodes[name]
 
-    def each(self, *kinds: type[ir.Node]) -> Iterable[tuple[str, ir.Node]]:
+    def each(self, *kinds: type[ir.Node]) -> list[tuple[str, ir.Node]]:
         """The nodes of these kinds, which may be changed meanwhile."""
         return [(name, node) for name, node in self.nodes.items() if isinstance(node, kinds)]

@@ -121,8 +121,11 @@ def _gain(draft: Draft, name: str, node: Any, how: Neurons) -> Any:
     if node.primitive == "IF":
         wanted = {"r": np.ones(())}
         if how.write_as and not (how.floor and node.v_min is not None):
-            draft.change(name, f"a LIF with tau = 2^60 steps, which does not leak, as {draft.title} "
-                         "runs an IF otherwise")
+            draft.change(
+                name,
+                f"a LIF with tau = 2^60 steps, which does not leak, as {draft.title} "
+                "runs an IF otherwise",
+            )
     else:
         *syn, tau = (getattr(node, field) for field in TAUS[node.primitive])
         plain = how.gain == "decayed" or (how.gain == "either" and (node.r == 1).all())
@@ -169,8 +172,12 @@ def _gain(draft: Draft, name: str, node: Any, how: Neurons) -> Any:
             name,
             f"its input is taken {_brief(factor)} times there, and its thresholds stand in that "
             "unit"
-            + ("" if exact else ", rounded: a spike differs where a membrane lies within rounding "
-               "of its threshold"),
+            + (
+                ""
+                if exact
+                else ", rounded: a spike differs where a membrane lies within rounding "
+                "of its threshold"
+            ),
         )
         made = node.replace(**wanted, **scaled)
     if made.primitive == "IF" and how.write_as and made.v_min is None:
@@ -277,5 +284,3 @@ def fires(node: ir.Node) -> bool:
 def _brief(factor: Array) -> str:
     low, high = f"{factor.min():.6g}", f"{factor.max():.6g}"
     return f"1/{low}" if low == high else f"1/{low} to 1/{high}"
-
-

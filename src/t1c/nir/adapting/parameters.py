@@ -32,13 +32,15 @@ def laid_for(reader: Reader, dt: float, found: ir.Node, raw: NirNode | NirGraph)
     for name in ("r", "w_in", "v_threshold", "v_min"):
         if getattr(node, name, None) is not None:
             kept[name] = getattr(node, name)
-    if reader.whole:
-        raw.fields["r"] = np.asarray(raw.fields["tau_mem"]) / dt - 1
     if reader.per_channel and len(shape) > 1:
         for name, value in raw.fields.items():
             channels = (slice(None), *[slice(0, 1)] * (len(shape) - 1))
             raw.fields[name] = np.ascontiguousarray(np.asarray(value)[channels])
-    raw.metadata[STAMP] = {**raw.metadata.get(STAMP, {}), "fields": kept}
+    raw.metadata[STAMP] = {
+        **raw.metadata.get(STAMP, {}),
+        "fields": kept,
+        "at": {"dt": dt, "integrator": reader.integrator},
+    }
 
 
 def _over(value: Any, shape: tuple[int, ...]) -> Any:

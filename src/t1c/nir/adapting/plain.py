@@ -13,7 +13,7 @@ PASS_ON = (ir.Identity, ir.Skip, ir.Dropout, ir.HybridRegion)
 
 
 def drop_what_passes_on(draft: Draft) -> None:
-    """Nodes that compute x = x, and Skips that add, which every node of NIR does with its inputs."""
+    """Nodes that compute x = x, and Skips that add, as every node of NIR does."""
     for name, node in draft.each(*PASS_ON):
         if node.adds_inputs:
             draft.change(name, "it passes on what arrives, and is left out")

@@ -62,7 +62,10 @@ def check_wiring(draft: Draft) -> None:
 
 def _check_chain(draft: Draft) -> None:
     for name in draft.nodes:
-        for many, word in ((draft.sources(name), "is led to by"), (draft.targets(name), "leads to")):
+        for many, word in (
+            (draft.sources(name), "is led to by"),
+            (draft.targets(name), "leads to"),
+        ):
             if len(many) > 1:
                 draft.refuse(
                     name,

@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 
-from t1c.ir import Node
 from t1c.ir.errors import Problem
 
 
@@ -19,18 +18,6 @@ def unpadded(node: Any) -> Problem | None:
         "no padding",
         "Pad in the convolution before it.",
         field="padding",
-    )
-
-
-def undilated(node: Any) -> Problem | None:
-    """The dilation of a convolution is ignored."""
-    if np.all(np.asarray(node.dilation) == 1):
-        return None
-    return Problem(
-        f"{node.dilation}, which the importer ignores",
-        "1",
-        "Spread the kernel with zeros instead.",
-        field="dilation",
     )
 
 
@@ -55,25 +42,4 @@ def groups_twice(node: Any) -> Problem | None:
         "groups that divide the inputs of each",
         "Write the weight in full, with zeros between the groups.",
         field="groups",
-    )
-
-
-def symmetric(node: Any) -> Problem | None:
-    """Padding given by a word is spread unevenly where the kernel is even, or not understood."""
-    if not isinstance(node.padding, str):
-        return None
-    return Problem(
-        repr(node.padding),
-        "numbers",
-        "Say the padding in numbers.",
-        field="padding",
-    )
-
-
-def unbiased(node: Node) -> Problem | None:
-    """A bias is refused."""
-    if not np.any(getattr(node, "bias", 0)):
-        return None
-    return Problem(
-        "not 0, which the importer does not run", "0", "Train without a bias.", field="bias"
     )

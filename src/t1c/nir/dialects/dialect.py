@@ -1,4 +1,4 @@
-"""What is declared of a framework that writes and reads NIR: the shape of each file beside this one.
+"""What is declared of a framework that writes and reads NIR, in each of the files beside this.
 
 NIR is written in continuous time and says nothing of the step, the reset by subtraction or a
 comparison with ``>=``. Exporters write weights that NIR's equations do not give back, and importers
@@ -63,7 +63,8 @@ class Reader:
     """What a framework's importer makes of a file.
 
     Attributes:
-        call: how a file is read there; ``{dt}`` stands for the step.
+        call: how a file is read there; ``{dt}`` stands for the step, ``{read}`` for what the nir
+            package makes of the file.
         dt: its step in seconds.
         any_dt: the importer takes another.
         integrator: 'euler' or 'exponential'.
@@ -82,7 +83,6 @@ class Reader:
         per_channel: parameters of neurons on feature maps are read per channel only.
         borders: the names that Input and Output must have, or nothing.
         lag: by how many steps later each layer of neurons sends what it should.
-        whole: r is written as tau/dt - 1, from which the importer guesses dt.
         remarks: what a user has to know to get the same spikes.
         evidence: where it was read, and how it was proven.
     """
@@ -106,7 +106,6 @@ class Reader:
     per_channel: bool = False
     borders: tuple[str, ...] = ()
     lag: int = 0
-    whole: bool = False
     remarks: tuple[str, ...] = ()
     evidence: str = ""
 

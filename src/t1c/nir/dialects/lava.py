@@ -17,7 +17,7 @@ LAVA = Dialect(
     evidence="neuromorphs/NIR, paper/nir_to_lava.py: ImportConfig, _nir_node_to_lava; "
     "lava-nc, proc/lif/models.py: PyLifModelFloat (read, not run: not on the registry)",
     reader=Reader(
-        call="import_from_nir_to_lava(nir.read(path), ImportConfig(dt={dt}, fixed_pt=False))",
+        call="import_from_nir_to_lava({read}, ImportConfig(dt={dt}, fixed_pt=False))",
         dt=1e-4,
         any_dt=True,
         # A Dense leads to every LIF: it makes its weight dt/tau, which is r = 1, and any input that

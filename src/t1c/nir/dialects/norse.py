@@ -26,7 +26,7 @@ NORSE = Dialect(
     evidence="norse 1.1.0, torch/utils/export_nir.py: _extract_norse_module; "
     "torch/functional/lif_box.py, lif.py, iaf.py",
     reader=Reader(
-        call="norse.torch.from_nir(nir.read(path), dt={dt})",
+        call="norse.torch.from_nir({read}, dt={dt})",
         dt=1e-3,
         any_dt=True,
         neurons={

@@ -13,7 +13,7 @@ import numpy as np
 from t1c.ir.fields import Array
 
 NEAR = 8
-"""How many numbers on each side are tried; one is met within two for every tau of a step or more."""
+"""How many numbers on each side are tried."""
 
 
 def nearest(tau: Array, wanted: Array, rate: Callable[[Array], Array]) -> Array:
@@ -42,7 +42,7 @@ def of_inverse(steps: Array, dt: float) -> Array:
 def of_exponential_in_time(steps: Array, dt: float) -> Array:
     """For a reader that takes exp(-dt/tau) of seconds."""
     with np.errstate(divide="ignore"):
-        return np.asarray(-dt / np.log1p(-1 / steps))
+        return np.asarray(-1 / np.log1p(-1 / steps) * dt)
 
 
 def of_exponential(steps: Array, dt: float) -> Array:

@@ -27,7 +27,7 @@ ROCKPOOL = Dialect(
     evidence="rockpool 3.1.0, nn/modules/torch/nir.py: _extract_rockpool_module; "
     "nn/modules/torch/lif_torch.py, lif_neuron_torch.py, exp_syn_torch.py",
     reader=Reader(
-        call="rockpool.nn.modules.torch.nir.from_nir(nir.read(path))",
+        call="rockpool.nn.modules.torch.nir.from_nir({read})",
         dt=1e-3,
         any_dt=True,
         integrator="exponential",
@@ -40,7 +40,9 @@ ROCKPOOL = Dialect(
         otherwise="is refused there, or crashes",
         wiring="chain",
         tau=of_exponential_in_time,
-        whole=True,
-        evidence="rockpool 3.1.0, nn/modules/torch/nir.py: _convert_nir_to_rockpool; lif_torch.py",
+        # From which the importer guesses dt, as tau / (1 + r).
+        gains={"CubaLIF.r": Gain("tau/dt - 1", "unit")},
+        evidence="rockpool 3.1.0, nn/modules/torch/nir.py: _convert_nir_to_rockpool; lif_torch.py; "
+        "its outputs are recorded in tests/data/nir/readers",
     ),
 )

@@ -25,7 +25,7 @@ SINABS = Dialect(
     evidence="sinabs 3.1.3, nir.py: _extract_sinabs_module; layers/functional/lif.py; "
     "activation/spike_generation.py, reset_mechanism.py",
     reader=Reader(
-        call="sinabs.nir.from_nir(nir.read(path, type_check=False), batch_size=...)",
+        call="sinabs.nir.from_nir({read}, batch_size=...)",
         dt=1.0,
         integrator="exponential",
         reset="subtract",

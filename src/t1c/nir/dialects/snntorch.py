@@ -1,4 +1,4 @@
-"""snnTorch: neurons that subtract late when they write, and reset to zero at once when they read."""
+"""snnTorch: neurons subtract late where it writes, and reset to zero at once where it reads."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ SNNTORCH = Dialect(
     ),
     evidence="snntorch 1.0.0, export_nir.py: _extract_snntorch_module; _neurons/leaky.py",
     reader=Reader(
-        call="snntorch.import_nir.import_from_nir(nir.read(path))",
+        call="snntorch.import_nir.import_from_nir({read})",
         dt=1e-4,
         neurons={
             # Its own IF is a Leaky with beta = 0.9.

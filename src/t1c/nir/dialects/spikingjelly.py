@@ -25,7 +25,7 @@ SPIKINGJELLY = Dialect(
     evidence="spikingjelly 2.0.0, activation_based/nir_exchange/to_nir.py: _ModuleMapper; "
     "activation_based/surrogate.py: heaviside",
     reader=Reader(
-        call="spikingjelly.activation_based.nir_exchange.import_from_nir(nir.read(path), dt={dt})",
+        call="spikingjelly.activation_based.nir_exchange.import_from_nir({read}, dt={dt})",
         dt=1e-4,
         any_dt=True,
         fires_at="ge",

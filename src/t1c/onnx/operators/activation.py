@@ -51,6 +51,39 @@ def elu(call: Call) -> Signal:
     return call.add(ir.ELU(x.shape[0], float(call.attributes("alpha", 1.0))), x)
 
 
+@operator("Selu")
+def selu(call: Call) -> Signal:
+    """Gamma times an Elu."""
+    x = call.signal()
+    alpha = float(call.attributes("alpha", 1.67326319217681884765625))
+    gamma = float(call.attributes("gamma", 1.05070102214813232421875))
+    x = call.add(ir.ELU(x.shape[0], alpha), x, part="elu")
+    return call.add(ir.Scale(np.array([gamma], np.float32)), x)
+
+
+@operator("HardSigmoid")
+def hard_sigmoid(call: Call) -> Signal:
+    """Alpha * x + beta, kept between 0 and 1."""
+    alpha, beta = call.attributes("alpha", 0.2), call.attributes("beta", 0.5)
+    return _ramp(call, call.signal(), float(alpha), float(beta))
+
+
+@operator("HardSwish")
+def hard_swish(call: Call) -> Signal:
+    """X times x / 6 + 1/2, the latter kept between 0 and 1."""
+    x = call.signal()
+    return call.add(ir.Binary("multiply"), x, _ramp(call, x, 1 / 6, 0.5))
+
+
+@operator("Softsign")
+def softsign(call: Call) -> Signal:
+    """X / (1 + abs(x))."""
+    x = call.signal()
+    size = call.add(ir.Unary("abs"), x, part="abs")
+    size = call.add(ir.Shift(np.ones(1, np.float32)), size, part="more")
+    return call.add(ir.Binary("divide"), x, size)
+
+
 @operator("Gelu")
 def gelu(call: Call) -> Signal:
     """X times the normal distribution's share below x, or its tanh form."""
@@ -88,3 +121,9 @@ def softmax(call: Call) -> Signal:
         )
     kind = ir.Softmax if call.op == "Softmax" else ir.LogSoftmax
     return call.add(kind(x.shape[0], dim=1 + axis), x)
+
+
+def _ramp(call: Call, x: Signal, slope: float, height: float) -> Signal:
+    x = call.add(ir.Scale(np.array([slope], np.float32)), x, part="slope")
+    x = call.add(ir.Shift(np.array([height], np.float32)), x, part="height")
+    return call.add(ir.Clip(np.zeros(1, np.float32), np.ones(1, np.float32)), x, part="ramp")

@@ -137,7 +137,7 @@ def _bias(call: Call, signal: Signal, numbers: Array) -> ir.Affine | None:
     alone = len(call.inputs) == 2 and call.read_once[0 if call.inputs[0] is signal else 1]
     if not (alone and isinstance(node, ir.Linear) and numbers.size == len(node.weight)):
         return None
-    if numbers.shape[-1:] != (numbers.size,) or len(signal.shape) != 1:
+    if numbers.shape[-1:] != (numbers.size,) or numbers.ndim > signal.rank:
         return None
     return ir.Affine(node.weight, np.ascontiguousarray(numbers.reshape(-1)))
 

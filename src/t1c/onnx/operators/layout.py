@@ -57,7 +57,7 @@ def squeeze(call: Call) -> Value:
     gone = {call.axis(axis, x.rank) for axis in axes}
     if any(x.shape[axis] != 1 for axis in gone):
         raise call.refuse(f"axes={axes} of shape (batch, {_listed(x.shape)})", "axes of size 1")
-    return _of_shape(call, x, tuple(n for i, n in enumerate(x.shape) if i not in gone))
+    return of_shape(call, x, tuple(n for i, n in enumerate(x.shape) if i not in gone))
 
 
 @operator("Unsqueeze")
@@ -70,7 +70,7 @@ def unsqueeze(call: Call) -> Value:
     rank = x.rank + len(axes)
     new = {call.axis(axis, rank) for axis in axes}
     rest = iter(x.shape)
-    return _of_shape(call, x, tuple(1 if i in new else next(rest) for i in range(rank - 1)))
+    return of_shape(call, x, tuple(1 if i in new else next(rest) for i in range(rank - 1)))
 
 
 @operator("Transpose")
@@ -104,10 +104,15 @@ def _reshaped(call: Call, x: Signal, sizes: Sequence[int | Batch]) -> Signal:
         features = [count // known if n == -1 else n for n in features]
     elif known != count:
         raise mixed
-    return _of_shape(call, x, tuple(features))
+    return of_shape(call, x, tuple(features))
 
 
-def _of_shape(call: Call, x: Signal, shape: Shape) -> Signal:
+def of_shape(call: Call, x: Signal, shape: Shape) -> Signal:
+    """The signal laid out as another shape of as many features.
+
+    Raises:
+        UnsupportedError: no axis is left.
+    """
     if not shape:
         raise call.refuse("nothing but the batch is left", "an axis of features")
     if shape == x.shape:

@@ -19,6 +19,12 @@ def batch_normalization(call: Call) -> Signal:
     x = call.signal()
     weight, bias, mean, var = (call.known(place) for place in range(1, 5))
     call.attributes.must("training_mode", 0, "it would take the statistics of the batch")
+    if call.opset < 14 and call.outputs > 1:
+        raise call.refuse(
+            f"{call.outputs} outputs, by which opset {call.opset} says that it is in training",
+            "one output",
+            "Export the model in eval mode.",
+        )
     call.attributes.must("spatial", 1, "it would normalise each element by its own statistics")
     call.attributes.means_nothing("momentum")  # of training
     if len(x.shape) not in BATCH_NORMS:

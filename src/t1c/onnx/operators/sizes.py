@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from ..values import Batch, Sizes, Value
+from ..values import Batch, Sizes
 from .call import Call
 from .registry import operator
 
@@ -24,11 +24,8 @@ def shape(call: Call) -> Sizes:
     return Sizes(sizes[slice(start, end)])
 
 
-@operator("Gather")
-def gather(call: Call) -> Value:
-    """Some of the sizes; of a signal's features a single place, kept as no axis."""
-    if not isinstance(call.value(0), Sizes):
-        raise call.refuse("a Gather of a signal", "a Slice", "Index with a slice in the model.")
+def picked_sizes(call: Call) -> Sizes:
+    """Some of the sizes."""
     call.attributes.must("axis", 0, "sizes have one axis")
     sizes, at = _sizes(call, 0), call.known(1)
     taken = tuple(sizes.values[int(n)] for n in np.ravel(at))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import itertools
 from collections.abc import Iterator, Mapping
 from typing import Any, Literal
 
@@ -13,6 +15,8 @@ from t1c.ir.fields import Array
 from t1c.ir.topology import Edge
 from t1c.nir import GraphSource, read_graph
 
+from .calibrate import Given, chosen_thresholds, is_given
+from .qcfs import with_relus
 from .rebuild import rebuilt, unique
 
 KEY = "converted"
@@ -27,6 +31,8 @@ LINEAR = (
     *(ir.Flatten, ir.Reshape, ir.Transpose, ir.Slice, ir.Upsample),
 )
 """What gives the mean of its outputs for the mean of its inputs."""
+SUMS = ("sum", "mean")
+"""The ways to Reduce that are linear too."""
 MAX_POOLS = (ir.MaxPool1d, ir.MaxPool2d, ir.MaxPool3d)
 FINAL = (ir.Softmax, ir.LogSoftmax, ir.Sigmoid, ir.Tanh)
 """What may come last, behind the mean over time."""
@@ -36,8 +42,10 @@ def convert_to_spiking(
     source: GraphSource,
     inputs: Any = None,
     *,
-    thresholds: float | Mapping[str, float] | None = None,
+    thresholds: Given = None,
     percentile: float = 100.0,
+    per_channel: bool = False,
+    start: float | None = None,
     neuron: Literal["IF", "LIF"] = "IF",
     tau: float = 20.0,
     steps: int | None = None,
@@ -52,8 +60,16 @@ def convert_to_spiking(
     stands still, the mean of what an IF sends over T steps is the activation, cut to the range from
     0 to the threshold, up to one threshold / T: Diehl et al. 2015, Rueckauer et al. 2017. Layers
     behind others have to wait for these to settle, so their error is larger: compare with the
-    source on data of your own. ``metadata['converted']`` names the ``neurons`` and, in the same
-    order, their ``thresholds``.
+    source on data of your own. With ``start=0.5`` the mean is rounded to the nearest step instead
+    of down: half the error. ``metadata['converted']`` names the ``neurons`` and, in the same order,
+    their ``thresholds``, the highest of each.
+
+    An activation that was trained in steps (QCFS: ``clip(floor(x L / θ + 1/2) / L, 0, 1) θ``) is
+    recognised in its arithmetic. Its neuron has the threshold θ that was trained and starts at half
+    of it; over L steps of a still input it sends exactly this on average. ``metadata['converted']``
+    says which ``neurons`` were ``read``, and their ``levels`` L.
+
+    A Clip from 0 to a number, such as ReLU6, is a ReLU whose threshold is at most that number.
 
     Preconditions, all of which are checked: nothing in the graph has memory; ReLUs have
     negative_slope 0; all else is linear, so that means over time pass through it, but for a
@@ -65,9 +81,14 @@ def convert_to_spiking(
         inputs: samples to calibrate on, (N, *shape), or a dict of them by Input name: a threshold
             is the highest activation of its ReLU, or that percentile of those above 0.
         thresholds: in their place; one for all, or ReLU name -> threshold (``g/n`` in a nested
-            graph). What a dict leaves out is calibrated.
+            graph), a number or laid over the features. What a dict leaves out is read from the
+            model, where it was trained in steps, or calibrated.
         percentile: 100 for the maximum; 99.9 lets rare high activations saturate, and all others
             fire more often.
+        per_channel: calibrate a threshold for each channel of a feature map, and for each element
+            of a vector. A channel that is never above 0 has that of its layer.
+        start: where membranes start, as a share of their thresholds, at least 0 and below 1; None
+            for 0.5 where thresholds were read from the model, else 0.
         neuron: 'IF', or 'LIF' with ``tau``, whose leak makes the rate fall behind the activation.
         tau: of a LIF, in steps.
         steps: Inputs hold one value for so many steps; None: they stay as they are.
@@ -95,8 +116,8 @@ def convert_to_spiking(
         [[0.5  0.  ]
          [1.   0.25]]
     """
-    graph = read_graph(source, dt)
-    _check_words(neuron, answer, tau, percentile)
+    graph, trained = with_relus(read_graph(source, dt))
+    _check_words(neuron, answer, tau, percentile, start)
     relus = _relus(graph)
     problems = [
         *_unfit(graph, allow_max_pool),
@@ -104,8 +125,14 @@ def convert_to_spiking(
     ]
     if problems:
         raise UnsupportedError(problems, "it cannot be converted")
-    chosen = _thresholds(graph, relus, inputs, thresholds, percentile)
-    spiking = _converted(graph, chosen, "", neuron, tau)
+    read = [name for name in trained if not is_given(thresholds, name)]
+    given = thresholds
+    if thresholds is None or isinstance(thresholds, Mapping):
+        given = {**{name: trained[name].threshold for name in read}, **(thresholds or {})}
+    chosen = chosen_thresholds(graph, relus, inputs, given, percentile, per_channel)
+    _check_bounds(graph, chosen)
+    starts = {n: (0.5 if n in read else 0.0) if start is None else start for n in relus}
+    spiking = _converted(graph, _Choice(chosen, starts, neuron, tau), "")
     nodes, edges = dict(spiking.nodes), list(spiking.edges)
     if answer == "mean":
         nodes, edges = _with_means(nodes, edges)
@@ -115,27 +142,40 @@ def convert_to_spiking(
     note = {
         # Two lists, because a name may hold a slash, and a key may not.
         "neurons": list(chosen),
-        "thresholds": list(chosen.values()),
-        "calibrated": [name for name in relus if not _is_given(thresholds, name)],
+        "thresholds": [float(height.max()) for height in chosen.values()],
+        "calibrated": [name for name in relus if not is_given(given, name)],
         "percentile": float(percentile),
         "neuron": neuron,
     }
+    if read:
+        note |= {"read": read, "levels": [trained[name].levels for name in read]}
     return rebuilt(spiking, nodes, edges, (), metadata={**graph.metadata, KEY: note})
 
 
-def _check_words(neuron: str, answer: str, tau: float, percentile: float) -> None:
+def _check_words(
+    neuron: str, answer: str, tau: float, percentile: float, start: float | None
+) -> None:
     for said, good, expected in (
         (f"neuron={neuron!r}", neuron in ("IF", "LIF"), "'IF' or 'LIF'"),
         (f"answer={answer!r}", answer in ("mean", "steps"), "'mean' or 'steps'"),
         (f"tau={tau}", tau >= 1, "at least 1 step"),
         (f"percentile={percentile}", 0 < percentile <= 100, "above 0, and at most 100"),
+        (f"start={start}", start is None or 0 <= start < 1, "at least 0, and below 1"),
     ):
         if not good:
             raise InputError(Problem(said, expected))
 
 
 def _relus(graph: ir.Graph) -> list[str]:
-    return [name for name, node in graph.flat().nodes.items() if isinstance(node, ir.ReLU)]
+    flat = graph.flat().nodes
+    return [n for n, node in flat.items() if isinstance(node, ir.ReLU) or _is_bounded(node)]
+
+
+def _is_bounded(node: ir.Node) -> bool:
+    """A Clip from 0 to above it, such as ReLU6: a ReLU that saturates, as a neuron does."""
+    if not isinstance(node, ir.Clip) or node.low is None or node.high is None:
+        return False
+    return not node.low.any() and bool((node.high > 0).all())
 
 
 def _unfit(graph: ir.Graph, allow_max_pool: bool) -> Iterator[Problem]:
@@ -148,7 +188,7 @@ def _unfit(graph: ir.Graph, allow_max_pool: bool) -> Iterator[Problem]:
                 continue
             found = f"negative_slope={node.negative_slope:g}: a neuron sends nothing below 0"
             remedy = "Train with plain ReLUs."
-        elif isinstance(node, LINEAR) or name in last:
+        elif isinstance(node, LINEAR) or _is_bounded(node) or _adds_up(node) or name in last:
             continue
         elif isinstance(node, MAX_POOLS):
             if allow_max_pool:
@@ -161,6 +201,10 @@ def _unfit(graph: ir.Graph, allow_max_pool: bool) -> Iterator[Problem]:
             found = "the mean over time does not pass through it"
             remedy = "Train with ReLUs and linear layers."
         yield Problem(found, "a ReLU or a linear layer", remedy, where)
+
+
+def _adds_up(node: ir.Node) -> bool:
+    return isinstance(node, ir.Reduce) and node.how in SUMS
 
 
 def _last(graph: ir.Graph) -> set[str]:
@@ -177,87 +221,89 @@ def _last(graph: ir.Graph) -> set[str]:
     }
 
 
-def _is_given(thresholds: float | Mapping[str, float] | None, name: str) -> bool:
-    if isinstance(thresholds, Mapping):
-        return name in thresholds
-    return thresholds is not None
+def _check_bounds(graph: ir.Graph, chosen: Mapping[str, Array]) -> None:
+    """A neuron in the place of a Clip must not send more than it."""
+    for name, node in graph.flat().nodes.items():
+        if name in chosen and isinstance(node, ir.Clip) and node.high is not None:
+            highest = float(node.high.min())
+            if chosen[name].max() > highest * (1 + 1e-6):
+                raise InputError(
+                    Problem(
+                        f"a threshold of {chosen[name].max():g}",
+                        f"at most {highest:g}, above which it clips",
+                        "Give a lower one, or calibrate it on inputs.",
+                        f"Clip {name!r}",
+                    )
+                )
 
 
-def _thresholds(
-    graph: ir.Graph,
-    relus: list[str],
-    inputs: Any,
-    given: float | Mapping[str, float] | None,
-    percentile: float,
-) -> dict[str, float]:
-    """ReLU -> threshold, as given or as calibrated."""
-    if isinstance(given, Mapping) and (unknown := set(given) - set(relus)):
-        raise InputError(
-            Problem(f"thresholds for {sorted(unknown)}", f"ReLUs: {relus}", where="thresholds")
+@dataclasses.dataclass(frozen=True)
+class _Choice:
+    """What neurons replace ReLUs, by the ReLU's path."""
+
+    thresholds: dict[str, Array]
+    starts: dict[str, float]
+    neuron: str
+    tau: float
+
+    def made(self, name: str, relu: ir.Node) -> ir.Node:
+        """The neuron in the place of a ReLU."""
+        threshold = self.thresholds[name]
+        if self.neuron == "IF":
+            return ir.IF(v_threshold=threshold, reset="subtract", metadata=relu.metadata)
+        decay = np.array([float(self.tau)])
+        return ir.LIF(
+            tau=decay,
+            r=decay,  # so that its gain is 1, as an IF's
+            v_leak=np.zeros(1),
+            v_threshold=threshold,
+            reset="subtract",
+            metadata=relu.metadata,
         )
-    open_ones = [name for name in relus if not _is_given(given, name)]
-    if open_ones and inputs is None:
-        raise InputError(
-            Problem(
-                f"no threshold for {', '.join(map(repr, open_ones))}",
-                "samples to calibrate on, or thresholds",
-                "Pass inputs=..., some samples of the data, or thresholds=....",
-            )
-        )
-    sent = ir.Reference(graph).trace(inputs)[0] if open_ones else {}
-    chosen, problems = {}, []
-    for name in relus:
-        if name in open_ones:
-            chosen[name] = _highest(sent[name], percentile)
-        else:
-            chosen[name] = float(given[name] if isinstance(given, Mapping) else given)  # type: ignore[arg-type]
-        if not (chosen[name] > 0 and np.isfinite(chosen[name])):
-            found = "no activation above 0" if name in open_ones else f"{chosen[name]:g}"
-            remedy = "Calibrate on more samples, or give thresholds={...} for it."
-            problems.append(Problem(found, "a threshold above 0", remedy, f"ReLU {name!r}"))
-    if problems:
-        raise InputError(problems)
-    return chosen
+
+    def pulse(self, name: str) -> Array | None:
+        """What must arrive in the first step for the membrane to have started where it should."""
+        if not self.starts[name]:
+            return None
+        kept = 1.0 if self.neuron == "IF" else 1 - 1 / self.tau
+        return self.thresholds[name] * (self.starts[name] * kept)
 
 
-def _highest(activation: Array, percentile: float) -> float:
-    above = activation[activation > 0]
-    return float(np.percentile(above, percentile)) if above.size else 0.0
-
-
-def _converted(
-    graph: ir.Graph, thresholds: dict[str, float], path: str, neuron: str, tau: float
-) -> ir.Graph:
+def _converted(graph: ir.Graph, choice: _Choice, path: str) -> ir.Graph:
     """The graph with a neuron and a Scale for each ReLU, nested graphs likewise."""
     nodes: dict[str, ir.Node] = {}
-    moved: dict[str, str] = {}
+    sends: dict[str, str] = {}
+    takes: dict[str, str] = {}
+    added: list[Edge] = []
+    taken = set(graph.nodes)
+
+    def put(name: str, node: ir.Node) -> str:
+        name = unique(name, taken)
+        taken.add(name)
+        nodes[name] = node
+        return name
+
     for name, node in graph.nodes.items():
         if isinstance(node, ir.Graph):
-            nodes[name] = _converted(node, thresholds, f"{path}{name}/", neuron, tau)
-        elif isinstance(node, ir.ReLU):
-            height = np.array([thresholds[f"{path}{name}"]])
-            nodes[name] = _neuron(height, neuron, tau, node)
-            scale = moved[name] = unique(f"{name}.height", {*graph.nodes, *nodes})
-            nodes[scale] = ir.Scale(scale=height)
+            nodes[name] = _converted(node, choice, f"{path}{name}/")
+        elif isinstance(node, ir.ReLU) or _is_bounded(node):
+            pulse = choice.pulse(path + name)
+            if pulse is not None:
+                # A membrane starts at 0. What it should start at arrives with the first input: a
+                # Delay gives it before its first step, and nothing after it.
+                arriving = takes[name] = put(f"{name}.input", ir.Identity())
+                nothing = put(f"{name}.nothing", ir.Scale(np.zeros(1)))
+                start = put(f"{name}.start", ir.Delay(np.array([1]), initial=pulse))
+                added += itertools.pairwise((arriving, nothing, start, name))
+                added.append((arriving, name))
+            nodes[name] = choice.made(path + name, node)
+            height = ir.Scale(scale=choice.thresholds[path + name])
+            sends[name] = put(f"{name}.height", height)
         else:
             nodes[name] = node
-    edges: list[Edge] = [(moved.get(source, source), target) for source, target in graph.edges]
-    edges += moved.items()
+    edges: list[Edge] = [(sends.get(a, a), takes.get(b, b)) for a, b in graph.edges]
+    edges += [*sends.items(), *added]
     return rebuilt(graph, nodes, edges, ())
-
-
-def _neuron(threshold: Array, neuron: str, tau: float, relu: ir.ReLU) -> ir.Node:
-    if neuron == "IF":
-        return ir.IF(v_threshold=threshold, reset="subtract", metadata=relu.metadata)
-    decay = np.array([float(tau)])
-    return ir.LIF(
-        tau=decay,
-        r=decay,  # so that its gain is 1, as an IF's
-        v_leak=np.zeros(1),
-        v_threshold=threshold,
-        reset="subtract",
-        metadata=relu.metadata,
-    )
 
 
 def _with_means(

@@ -108,7 +108,7 @@ def _threshold(b: Builder, name: str, node: Any, wires: Sequence[Wire]) -> Seque
 @rule_for(ir.SumPool2d)
 def _sum_pool(b: Builder, name: str, node: Any, wires: Sequence[Wire]) -> Sequence[Wire]:
     wire = even(b, name, wires)
-    return [b.saturated(replace(wire, node=b.emit(name, node, [wire]), port=0, late=False), name)]
+    return [b.saturated(replace(wire, node=b.emit(name, node, [wire]), port=0), name)]
 
 
 @rule_for(ir.AvgPool1d, ir.AvgPool2d, ir.AvgPool3d)

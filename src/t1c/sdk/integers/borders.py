@@ -25,7 +25,7 @@ def brought_in(b: Builder, wire: Wire, name: str, shape: Shape) -> Wire:
     That gives the same integer in any float format that holds the number. Whole numbers that fit
     keep 1 for a unit.
     """
-    low, high, are_whole = extent(b.graph, b.seen, b.options, name)
+    low, high, are_whole = extent(b.graph, b.seen, b.options, b.seen_as(name))
     bits = b.options.input_bits
     least, most = (0, 2**bits - 1) if low >= 0 else (-limit(bits) - 1, limit(bits))
     unit = 1.0

@@ -29,6 +29,9 @@ SUM = "saturated"
 class Builder:
     """Walks a graph and emits one of integers.
 
+    An edge that runs back becomes a Delay of one step, because a neuron that is a graph cannot be
+    where a cycle is cut; it delivers the same.
+
     Args:
         graph: without nested graphs, its edges that run back all stated.
         options: how.
@@ -49,21 +52,21 @@ class Builder:
     ) -> None:
         self.graph, self.options, self.seen, self.ranges = graph, options, seen, ranges
         self.rules, self.needless = rules, needless
-        self.whole = {n for n, found in ranges.items() if found.whole and found.exact}
+        self.whole = {name for name, found in ranges.items() if found.whole}
         self.shared = Shared(graph, self.whole)
         self.scales: dict[str, tuple[Array, Array]] = {}
         """Of each layer, as soon as it is chosen: its scale, and the largest weights it is for."""
         self.sent: dict[str, Sequence[Wire]] = {}
         self.nodes: dict[str, ir.Node] = {}
         self.edges: list[Edge] = []
-        self.back: list[Edge] = []
         self.given_back: list[str] = []
         """The nodes that give integers their real unit back."""
         self.topology = graph.topology()
         self._taken: dict[Edge, int] = {}
         self._ports = graph.ports()
         self._late = set(graph.feedback)
-        self._supposed: dict[str, Array] = {}
+        self._supposed: dict[str, Array | None] = {}
+        self._before: dict[str, str] = {}
 
     # The walk ---------------------------------------------------------------------------------
 
@@ -73,19 +76,27 @@ class Builder:
         early = [n for n in self.graph.nodes if n in looped and self.graph.nodes[n].emits_early]
         forward = [e for e in self.graph.edges if e not in self._late and e[1] not in early]
         order = [n for n in Topology(self.graph.nodes, forward).order() if n not in early]
-        for name in dict.fromkeys([*early, *(a for a, _ in self.graph.feedback)]):
+        late = list(dict.fromkeys(a for a, _ in self.graph.feedback))
+        for name in dict.fromkeys([*early, *late]):
             self._supposed[name] = self._count(name)
+        for name in late:
+            self._before[name] = self.emit(f"{name}.before", ir.Delay(np.array(1)), [])
         # What is read before it is written is emitted when all that leads to it is known.
         for name in [*order, *early]:
             self.sent[name] = self._said(name)
         for name, unit in self._supposed.items():
             (wire,) = self.sent[name]
-            if wire.unit is None or wire.node != name or not same(wire.unit, unit):
+            kept = wire.unit is None and unit is None
+            if not kept and (wire.unit is None or unit is None or not same(wire.unit, unit)):
                 raise self.refusal(name, "what it sends runs back in a loop, and is no count")
+            if name in self._before:
+                self.edges.append((wire.node, self._before[name]))
         self._put_in_place()
 
-    def _count(self, name: str) -> Array:
+    def _count(self, name: str) -> Array | None:
         """The unit of what is read before it is known: of counts, or it cannot be told."""
+        if name not in self.whole and is_kept(name, tuple(self.options.keep)):
+            return None
         if name not in self.whole:
             reason = "what it sends runs back in a loop, and is no count of spikes: what one of it "
             raise self.refusal(name, reason + "stands for would follow from itself")
@@ -102,9 +113,10 @@ class Builder:
         return rule(self, name, node, wires)
 
     def _wire(self, source: str, name: str) -> Wire:
-        late = (source, name) in self._late
-        if late or source not in self.sent:
-            return Wire(source, self._supposed[source], late=late)
+        if (source, name) in self._late:
+            return Wire(self._before[source], self._supposed[source])
+        if source not in self.sent:
+            return Wire(source, self._supposed[source])
         return self.sent[source][self._ports[source, name]]
 
     def _kept(self, name: str, node: ir.Node, wires: Sequence[Wire]) -> Sequence[Wire]:
@@ -142,6 +154,10 @@ class Builder:
         """The features that reach a node of the old graph."""
         return as_shape((self.graph.nodes[name].input_type or {}).get("input")) or ()
 
+    def seen_as(self, name: str) -> str:
+        """Under which name was recorded what a node sends."""
+        return next((old for old, new in self._before.items() if new == name), name)
+
     def most_seen(self, name: str) -> Array | None:
         """The largest magnitude of what was recorded under a name, if anything was shown."""
         return None if self.seen is None else self.seen.most(name)
@@ -154,15 +170,13 @@ class Builder:
             edge = (wire.node, name)
             self.edges.append(edge)
             self._taken[edge] = wire.port
-            if wire.late:
-                self.back.append(edge)
         return name
 
     def chained(self, wire: Wire, name: str, *steps: tuple[str, ir.Node]) -> Wire:
         """Add nodes one behind another: ``name.step``."""
         for step, node in steps:
             made = self.emit(f"{name}.{step}", node, [wire])
-            wire = replace(wire, node=made, port=0, late=False)
+            wire = replace(wire, node=made, port=0)
         return wire
 
     def real(self, wire: Wire) -> Wire:

@@ -12,6 +12,8 @@ from t1c.ir.fields import Array
 from ..runner import import_bridge, import_torch
 from ..samples import Samples, as_samples
 
+PLAIN = "torch"
+"""Kernels of short runs: compiling would take longer."""
 AT_ONCE = 16
 """Samples at a time: every number of every node is kept for as many."""
 
@@ -33,7 +35,7 @@ class Calibration:
         self.lows: dict[str, Array] = {}
         self.highs: dict[str, Array] = {}
         self.whole: set[str] = set()
-        executor = bridge.ir_to_torch(graph, trainable=False)
+        executor = bridge.ir_to_torch(graph, trainable=False, kernels=PLAIN)
         names = _names(graph)
         with torch.no_grad():
             for begin in range(0, self.samples.count, AT_ONCE):

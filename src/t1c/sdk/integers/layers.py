@@ -9,9 +9,9 @@ import numpy as np
 
 from t1c import ir
 from t1c.ir.fields import Array
+from t1c.ir.norm_folding import DENSE
 from t1c.ir.shapes import Shape
 
-from t1c.ir.norm_folding import DENSE
 from .builder import Builder
 from .neurons import gain_of, needs
 from .rescale import at_unit, merged, narrowed
@@ -32,50 +32,15 @@ from .wire import Wire, rule_for
 
 @rule_for(*LAYERS)
 def _layer(b: Builder, name: str, node: Any, wires: Sequence[Wire]) -> Sequence[Wire]:
-    return [layer(b, name, node, wires, b.arriving_shape(name), b.shape(name))]
-
-
-@rule_for(ir.SepConv2d)
-def _two_convolutions(b: Builder, name: str, node: Any, wires: Sequence[Wire]) -> Sequence[Wire]:
-    entering = b.arriving_shape(name)
-    deep = ir.Conv2d(
-        node.depthwise_weight,
-        _or_zeros(node.depthwise_bias, len(node.depthwise_weight)),
-        node.stride,
-        node.padding,
-        node.dilation,
-        groups=len(node.depthwise_weight),
-    )
-    point = ir.Conv2d(
-        node.pointwise_weight, _or_zeros(node.pointwise_bias, len(node.pointwise_weight))
-    )
-    between = deep.output_shape(entering)
-    first = layer(b, f"{name}.depthwise", deep, wires, entering, between, of=name)
-    return [layer(b, name, point, [first], between, b.shape(name))]
-
-
-def _or_zeros(bias: Array | None, channels: int) -> Array:
-    return np.zeros(channels) if bias is None else bias
-
-
-def layer(
-    b: Builder,
-    name: str,
-    node: Any,
-    wires: Sequence[Wire],
-    entering: Shape,
-    leaving: Shape,
-    of: str = "",
-) -> Wire:
-    """Emit a layer; ``of`` is the node of the old graph that it is a part of, if it is not one."""
-    wire = narrowed(b, of or name, merged(b, of or name, wires, entering), f"{of or name}.input")
+    entering, leaving = b.arriving_shape(name), b.shape(name)
+    wire = narrowed(b, name, merged(b, name, wires, entering), f"{name}.input")
     channel = len(entering) - 1 if isinstance(node, DENSE) else 0
     unit = constant_along(wire.integer_unit, [a for a in range(len(entering)) if a != channel])
-    wire = at_unit(b, of or name, wire, unit)
+    wire = at_unit(b, name, wire, unit)
     weight = weight_of(node)
     weight = weight * over_inputs(node, weight, unit.ravel())
-    bits = b.options.bits_of(of or name)
-    scale = _scale(b, name, of, by_output(node, weight), bits)
+    bits = b.options.bits_of(name)
+    scale = _scale(b, name, by_output(node, weight), bits)
     q = rounded(weight, over_outputs(node, weight, scale), bits)
     bias = getattr(node, "bias", None)
     most = limit(b.options.accumulator_bits)
@@ -83,9 +48,9 @@ def layer(
     begun = integers(np.clip(begun, -most - 1, most), b.options.accumulator_bits)
     made = _in_features(scale, leaving, node)
     notes = b.note(node, made, weight_bits=bits)
-    new = _said(b, node, integers(q, bits), begun, bits, _is_spikes(b, of or name, unit), notes)
+    new = _said(b, node, integers(q, bits), begun, bits, _is_spikes(b, name, unit), notes)
     sent = Wire(b.emit(name, new, [wire]), made, wide=bool((made != 1).any()))
-    return b.saturated(sent, name)
+    return [b.saturated(sent, name)]
 
 
 def _said(
@@ -119,13 +84,11 @@ def _in_features(scale: Array, leaving: Shape, node: ir.Node) -> Array:
     return narrowest(scale.reshape(shape))
 
 
-def _scale(b: Builder, name: str, of: str, rows: Array, bits: int) -> Array:
+def _scale(b: Builder, name: str, rows: Array, bits: int) -> Array:
     """The scale of the weights of a layer, for each output channel.
 
     Layers whose sums meet take one scale for both, if that is known in time: see ``Shared``.
     """
-    if of:
-        return _held(b, [], fitted_scale(rows, bits, b.options.fit), rows, bits)
     largest = np.abs(rows).max(axis=1)
     if name not in b.scales:
         beside = {name: rows, **_ready(b, name)}
@@ -133,13 +96,13 @@ def _scale(b: Builder, name: str, of: str, rows: Array, bits: int) -> Array:
         common = np.maximum.reduce(scales)
         if all(_are_integers(r, b.options.bits_of(n)) for n, r in beside.items()):
             common = np.ones(len(rows))
-        common = _held(b, list(beside), common, rows, bits)
+        common = _held(b, list(beside), common)
         b.scales |= {n: (common, np.abs(r).max(axis=1)) for n, r in beside.items()}
     scale, supposed = b.scales[name]
     if same(largest, supposed):
         return scale
     # What reaches it is in another unit than was thought: what it sends will be brought to theirs.
-    return _held(b, [name], fitted_scale(rows, bits, b.options.fit), rows, bits)
+    return _held(b, [name], fitted_scale(rows, bits, b.options.fit))
 
 
 def _ready(b: Builder, name: str) -> dict[str, Array]:
@@ -160,7 +123,7 @@ def _are_integers(rows: Array, bits: int) -> bool:
     return bool((rows == np.rint(rows)).all() and np.abs(rows).max() <= limit(bits))
 
 
-def _held(b: Builder, names: list[str], scale: Array, rows: Array, bits: int) -> Array:
+def _held(b: Builder, names: Sequence[str], scale: Array) -> Array:
     """A scale with which everything fits that is counted in it."""
     most = limit(b.options.accumulator_bits)
     least = np.zeros(len(scale))
@@ -170,7 +133,7 @@ def _held(b: Builder, names: list[str], scale: Array, rows: Array, bits: int) ->
         if bias is not None:
             least = np.maximum(least, np.abs(bias.astype(np.float64)) / most)
         least = np.maximum(least, _by_channel(b, name, b.most_seen(name)) / most)
-    for reader in b.shared.read_by(names[0]) if names else ():
+    for reader in b.shared.read_by(names[0]):
         least = np.maximum(least, _by_channel(b, names[0], b.most_seen(f"{reader}.input")) / most)
         least = np.maximum(least, _by_channel(b, names[0], needs(b, reader)))
     scale = np.where(scale > 0, scale, np.where(least > 0, least, 1.0))
@@ -179,7 +142,7 @@ def _held(b: Builder, names: list[str], scale: Array, rows: Array, bits: int) ->
         scale = np.full_like(scale, scale.max())
     if b.options.scales == "power_of_two":
         scale = up_to_power_of_two(scale)
-    for reader in b.shared.read_by(names[0]) if names else ():
+    for reader in b.shared.read_by(names[0]):
         scale = _on_lattice(b, reader, names[0], scale)
     return scale
 

@@ -26,7 +26,7 @@ def one_wire(b: Builder, name: str, wires: Sequence[Wire]) -> tuple[Wire, Any]:
 @rule_for(ir.Identity, ir.HybridRegion, ir.Dropout)
 def _passes(b: Builder, name: str, node: Any, wires: Sequence[Wire]) -> Sequence[Wire]:
     made = together(b, name, wires, b.arriving_shape(name))
-    sent = replace(made[0], node=b.emit(name, node, made), port=0, late=False)
+    sent = replace(made[0], node=b.emit(name, node, made), port=0)
     sent = replace(sent, wide=any(wire.wide for wire in made))
     return [b.saturated(sent, name) if len(made) > 1 else sent]
 
@@ -92,7 +92,7 @@ def _delay(b: Builder, name: str, node: Any, wires: Sequence[Wire]) -> Sequence[
     initial = np.asarray(0.0)
     if begun.any():
         initial = smallest_integers(narrowest(np.rint(begun)))
-    return [replace(wire, node=b.emit(name, node.replace(initial=initial), [wire]), late=False)]
+    return [replace(wire, node=b.emit(name, node.replace(initial=initial), [wire]))]
 
 
 @rule_for(ir.MaxPool1d, ir.MaxPool2d, ir.MaxPool3d, ir.Upsample)
@@ -100,7 +100,7 @@ def _picked(b: Builder, name: str, node: Any, wires: Sequence[Wire]) -> Sequence
     if isinstance(node, ir.Upsample) and node.mode != "nearest":
         raise b.refusal(name, "what lies between its inputs is no integer")
     wire = even(b, name, wires)
-    return [replace(wire, node=b.emit(name, node, [wire]), port=0, late=False)]
+    return [replace(wire, node=b.emit(name, node, [wire]), port=0)]
 
 
 def even(b: Builder, name: str, wires: Sequence[Wire]) -> Wire:

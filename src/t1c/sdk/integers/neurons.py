@@ -20,11 +20,13 @@ import numpy as np
 
 from t1c import ir
 from t1c.ir.fields import Array
-from t1c.ir.primitives.neuron import SpikingNeuron
+from t1c.ir.primitives.neuron import SpikingNeuron, plain
+from t1c.ir.topology import Topology
 
 from .builder import SUM, Builder, clip
-from .rescale import FLOOR, together
+from .rescale import FLOOR, at_unit, merged, together
 from .units import (
+    MARGIN,
     counts,
     field,
     laid,
@@ -33,6 +35,7 @@ from .units import (
     narrowest,
     one,
     smallest_integers,
+    up_to_power_of_two,
 )
 from .wire import Wire, rule_for
 
@@ -51,7 +54,7 @@ def coefficients(b: Builder, name: str) -> dict[str, Array]:
     node: Any = b.graph.nodes[name]
     shape = b.arriving_shape(name)
     p = {key: laid(value, shape) for key, value in node.parameters().items()}
-    kept = {key: p[key] for key in ("v_threshold", "v_reset", "v_min") if key in p}
+    kept = plain(p, getattr(node, "reset_mode", None))
     return {key: np.asarray(value) for key, value in (node.fold(p) | kept).items()}
 
 
@@ -69,7 +72,7 @@ def needs(b: Builder, name: str) -> Array | None:
     node = b.graph.nodes[name]
     if not isinstance(node, NEURONS):
         return None
-    c, most = coefficients(b, name), limit(b.options.state_bits)
+    c, most = coefficients(b, name), limit(b.options.state_bits) - 1
     least = room(b, name, "v", c) / (np.abs(c["gain"] * c.get("weight", np.ones(()))) * most)
     if "weight" in c:
         least = np.maximum(least, room(b, name, "i", c) / (np.abs(c["weight"]) * most))
@@ -106,8 +109,15 @@ def _neuron(b: Builder, name: str, node: Any, wires: Sequence[Wire]) -> Sequence
     for key in ("gain", "weight"):
         if key in c and not (c[key] > 0).all():
             raise b.refusal(name, f"a {key} of {c[key].min():g} turns its input around")
-    made = together(b, name, wires, shape) if wires else []
-    unit = made[0].integer_unit if made else one(shape)
+    made = together(b, name, wires, shape) if wires else [_nothing(b, name)]
+    unit = made[0].integer_unit
+    least = needs(b, name)
+    assert least is not None
+    ratio = (least / unit).max()
+    if ratio > 1 + MARGIN:
+        # What it is given comes in a unit too fine for its states.
+        unit = unit * up_to_power_of_two(ratio)
+        made = [at_unit(b, name, merged(b, name, made, shape), unit)]
     sketch = _Sketch(b, name, c, unit)
     graph, state_unit = sketch.graph()
     fires = isinstance(node, SpikingNeuron)
@@ -115,6 +125,13 @@ def _neuron(b: Builder, name: str, node: Any, wires: Sequence[Wire]) -> Sequence
     b.emit(name, graph.replace(metadata=notes), made)
     sent = one(shape) if fires else narrowest(state_unit)
     return [Wire(name, sent, wide=not fires)]
+
+
+def _nothing(b: Builder, name: str) -> Wire:
+    """Zeros for a neuron that no edge leads to, and that runs on its leak."""
+    shape = b.arriving_shape(name)
+    silent = ir.I(r=np.array(0, np.int8), input_type={"input": np.array(shape)})
+    return Wire(b.emit(f"{name}.nothing", silent, []), one(shape))
 
 
 class _Sketch:
@@ -145,27 +162,46 @@ class _Sketch:
         x, unit = self._raised(x, before * c["gain"], "v")
         sent = self._membrane(x, unit)
         self.add("output", ir.Output(self.shape), sent)
-        return ir.Graph(self.nodes, self.edges, allow_cycles=True), unit
+        # Where nothing is kept from step to step, no reset matters.
+        useful = Topology(self.nodes, self.edges).leading_to(["output"])
+        nodes = {name: node for name, node in self.nodes.items() if name in useful}
+        edges = [(a, b) for a, b in self.edges if b in useful]
+        return ir.Graph(nodes, edges, allow_cycles=True), unit
 
     def _current(self, x: str) -> tuple[str, Array]:
         """The synaptic current of a CubaLIF, and its unit."""
         x, unit = self._raised(x, self.unit * self.c["weight"], "i")
-        fading = self._decayed("i", self.c["alpha"])
+        fading = self._decayed("i", "i", self.c["alpha"])
         new = self.add("current", ir.Identity(), *fading, x)
         kept = self.add("current_kept", clip(self.b.options.state_bits), new)
         self.add("i", ir.Delay(np.array(1)), kept)
         return kept, unit
 
     def _raised(self, x: str, unit: Array, variable: str) -> tuple[str, Array]:
-        """A value with places behind its point, as many as the state has room for."""
-        need = room(self.b, self.name, variable, self.c, wanted=True)
-        largest = float((need / np.broadcast_arrays(unit, need)[0]).max())
-        f = most_shifts(largest, self.b.options.state_bits, MOST_SHIFTS)
-        if f:
+        """A value with places behind its point, as many as the state has room for.
+
+        The current of a CubaLIF has such places, and a membrane may have no room for all of them.
+        """
+        bits = self.b.options.state_bits
+        wanted, least = (
+            self._largest(unit, variable, wanted=True),
+            self._largest(unit, variable, wanted=False),
+        )
+        f = min(most_shifts(wanted, bits), MOST_SHIFTS)
+        if f < 0:
+            f = min(0, most_shifts(least, bits))
+        if f > 0:
             x = self.add(f"{variable}_raised", ir.Scale(np.array(2**f, np.int16)), x)
+        elif f < 0:
+            lowered = self.add(f"{variable}_lowered", ir.Scale(np.array(2.0**f)), x)
+            x = self.add(f"{variable}_given", FLOOR, lowered)
         return x, unit / 2.0**f
 
-    def _decayed(self, variable: str, beta: Array) -> list[str]:
+    def _largest(self, unit: Array, variable: str, wanted: bool) -> float:
+        """How many of a unit a state variable has to hold, or should."""
+        return float((room(self.b, self.name, variable, self.c, wanted=wanted) / unit).max())
+
+    def _decayed(self, variable: str, value: str, beta: Array) -> list[str]:
         """Floor(beta * v): a product with an integer, and a shift."""
         k = self.b.options.decay_bits
         times = np.rint(beta * 2.0**k)
@@ -180,11 +216,11 @@ class _Sketch:
         if not times.any():
             return []
         if (beta == 1).all():
-            return [variable]
+            return [value]
         while k and not (times % 2).any():
             times, k = times / 2, k - 1
         factor = smallest_integers(field(times))
-        product = self.add(f"{variable}_times", ir.Scale(factor), variable)
+        product = self.add(f"{variable}_times", ir.Scale(factor), value)
         shifted = self.add(f"{variable}_shifted", ir.Scale(np.array(2.0**-k)), product)
         return [self.add(f"{variable}_decayed", FLOOR, shifted)]
 
@@ -200,9 +236,11 @@ class _Sketch:
             due = self._fire("due", "v", unit)
         if due and mode in ("zero", "value"):
             before = self._jump("started", "v", due, unit)
-        fading = self._decayed(before, c["beta"]) if "beta" in c else [before]
+        fading = self._decayed("v", before, c["beta"]) if "beta" in c else [before]
         lost = (
-            [self._taken("due_taken", due, unit)] if due and mode in ("subtract", "carry") else []
+            [self._taken("due_taken", due, unit)]
+            if due and mode in ("subtract", "lower", "carry")
+            else []
         )
         leak = np.rint(counts(c["leak"], unit)) if "leak" in c else np.zeros(())
         drive: ir.Node = ir.Identity()
@@ -263,6 +301,8 @@ class _Sketch:
 
     def _amount(self, unit: Array) -> Array:
         """What a reset by subtraction takes off."""
+        if self.node.reset_mode == "lower":
+            return np.rint(counts(self.c["v_reset"], unit))
         if self.node.spikes == "multiple":
             return self._threshold(unit)
         return np.rint(counts(self.c["v_threshold"], unit))

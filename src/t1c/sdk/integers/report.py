@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -19,9 +20,13 @@ from ..numbers import format_bytes, format_number
 from ..report import Facts, Part, Report, Table
 from ..runner import import_bridge, import_torch
 from ..samples import as_samples
-from .calibrate import AT_ONCE
-from .quantize import inlined
+from .builder import SUM
+from .calibrate import AT_ONCE, PLAIN
+from .prepare import inlined, parted
 from .sizes import layer_bytes, parameter_bytes, weight_bits_of
+
+SATURATING = (SUM, "kept", "current_kept", "narrow", "clipped")
+"""What the Clips are called at which numbers that get too large are cut off."""
 
 
 @dataclass(frozen=True)
@@ -93,10 +98,9 @@ class QuantizationReport(Report):
             text = f"{100 * share:.2f} % of numbers equal"
             answer = "" if same is None else f", {100 * same:.2f} % of answers"
             facts.append((f"output {name}", text + answer))
-        columns = ("node", "was", "bits", "unit", "error", "same spikes", "spikes", "saturated")
-        columns = (*columns, "bytes")
+        numbers = ("bits", "unit", "error", "same spikes", "spikes", "saturated", "bytes")
         rows = tuple(_row(node) for node in self.nodes)
-        return [Facts(tuple(facts)), Table(columns, rows, right=columns[2:])]
+        return [Facts(tuple(facts)), Table(("node", "was", *numbers), rows, right=numbers)]
 
 
 def _row(n: QuantizedNode) -> tuple[str, ...]:
@@ -143,7 +147,7 @@ def quantization_report(
         >>> report.saturated  # doctest: +SKIP
         0
     """
-    real, whole = inlined(read_graph(source, dt)), read_graph(quantized)
+    real, whole = parted(inlined(read_graph(source, dt))), read_graph(quantized)
     return _Comparison(real, whole).run(inputs, steps)
 
 
@@ -153,12 +157,15 @@ class _Comparison:
     def __init__(self, real: ir.Graph, whole: ir.Graph) -> None:
         self.torch, bridge = import_torch(), import_bridge()
         self.real, self.whole = real, whole
-        self.first = bridge.ir_to_torch(real, trainable=False)
-        self.second = bridge.ir_to_torch(whole, trainable=False, quantized=True)
+        self.first = bridge.ir_to_torch(real, trainable=False, kernels=PLAIN)
+        self.second = bridge.ir_to_torch(whole, trainable=False, quantized=True, kernels=PLAIN)
         flat = whole.flat()
         self.clips: dict[str, ir.Clip] = {
-            n: node for n, node in flat.nodes.items() if isinstance(node, ir.Clip)
+            name: node
+            for name, node in flat.nodes.items()
+            if isinstance(node, ir.Clip) and re.split("[./]", name)[-1] in SATURATING
         }
+        self.state_bits = int(whole.metadata[KEY]["state_bits"])
         self.dtype = next((p.dtype for p in self.second.parameters()), self.torch.float32)
         self.pairs = dict(self._pairs())
         self.totals: dict[str, Array] = {name: np.zeros(6) for name in self.pairs}
@@ -226,6 +233,9 @@ class _Comparison:
             for bound, beyond in ((node.low, np.less), (node.high, np.greater)):
                 if bound is not None:
                     laid = bound.reshape(parameter_shape(bound.shape, x.shape[2:]))
+                    if name.endswith("kept") and beyond is np.less:
+                        # A membrane that is held at v_min does what it should.
+                        laid = np.where(laid > -(2.0 ** (self.state_bits - 1)), -np.inf, laid)
                     self.cut[name] += int(beyond(x, laid).sum())
 
     def _answers(self, before: Mapping[str, Array], after: Mapping[str, Array]) -> None:

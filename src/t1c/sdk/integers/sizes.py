@@ -17,15 +17,11 @@ def weight_bits_of(node: ir.Node) -> int | None:
 
 def layer_bytes(node: Any, accumulator_bits: int) -> int:
     """What the weights and biases of a quantised layer take, weights packed bit by bit."""
-    bits = weight_bits_of(node) or 8 * node.weight.itemsize
+    bits = weight_bits_of(node) or 8 * int(node.weight.itemsize)
     bias = getattr(node, "bias", None)
-    return -(-node.weight.size * bits // 8) + (
-        0 if bias is None else _biases(bias, accumulator_bits)
-    )
-
-
-def _biases(bias: Any, bits: int) -> int:
-    return int(-(-bias.size * bits // 8)) if bias.any() else 0
+    biases = 0 if bias is None or not bias.any() else int(bias.size)
+    weights = int(node.weight.size)
+    return -(-weights * bits // 8) - (-biases * accumulator_bits // 8)
 
 
 def weights_bytes(graph: ir.Graph) -> int:

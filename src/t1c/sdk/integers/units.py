@@ -91,8 +91,8 @@ def limit(bits: int) -> int:
     return int(2 ** (bits - 1) - 1)
 
 
-def most_shifts(need: float, bits: int, most: int) -> int:
-    """How many bits what needs ``need`` may be shifted up and still be held."""
+def most_shifts(need: float, bits: int) -> int:
+    """How many bits up a number of that size may be shifted and still be held; below 0: down."""
     if need <= 0:
-        return most
-    return max(0, min(most, math.floor(math.log2(limit(bits) / need) + MARGIN)))
+        return bits
+    return math.floor(math.log2((limit(bits) - 1) / need) + MARGIN)

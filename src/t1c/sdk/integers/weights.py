@@ -8,13 +8,18 @@ import numpy as np
 
 from t1c import ir
 from t1c.ir.fields import Array
-
 from t1c.ir.norm_folding import CHANNEL_AXIS, DENSE
+
 from .options import Fit
 from .units import limit
 
 SHARES = np.linspace(1.0, 0.4, 25)
 """How much of the largest weight the largest integer may stand for, where that is fitted."""
+
+TRIED_FIRST = 16
+"""Weights of a channel on which a step is tried before all of them are."""
+TOLERANCE = 4e-7
+"""Relative: two roundings to float32."""
 
 LAYERS = tuple(kind for kind in CHANNEL_AXIS if kind is not ir.SepConv2d)
 """Layers with one weight."""
@@ -66,17 +71,24 @@ def fitted_scale(rows: Array, bits: int, fit: Fit) -> Array:
 
     'largest': the largest weight becomes the largest integer. 'least_squares': of that scale and
     shares of it down to 0.4, with larger weights cut off, the one that leaves the least squared
-    error. 0 where all weights are 0.
+    error. 0 where all weights are 0. Weights that are integers times one number already, because
+    somebody quantised them, keep their values whatever the fit.
 
     Args:
         rows: weights (channels, terms), in float64.
         bits: of an integer weight; it lies in -(2**(bits-1) - 1) to 2**(bits-1) - 1.
         fit: which.
     """
-    largest: Array = np.abs(rows).max(axis=1) / limit(bits)
-    if fit == "largest":
+    step = steps_of(rows, bits)
+    on_a_grid = step > 0
+    # Integers times a step already: some multiples of these, so that none of them is rounded.
+    most = np.abs(rows).max(axis=1)
+    count = np.rint(most / np.where(on_a_grid, step, 1.0))
+    finer = step / np.maximum(1.0, limit(bits) // np.maximum(count, 1.0))
+    largest: Array = np.where(on_a_grid, finer, most / limit(bits))
+    if fit == "largest" or on_a_grid.all():
         return largest
-    best, least = largest.copy(), np.full(len(rows), np.inf)
+    best, least = largest.copy(), np.where(on_a_grid, 0.0, np.inf)
     for share in SHARES:
         scale = largest * share
         safe = np.where(scale > 0, scale, 1.0)[:, None]
@@ -84,6 +96,37 @@ def fitted_scale(rows: Array, bits: int, fit: Fit) -> Array:
         better = error < least * (1 - 1e-9)
         best, least = np.where(better, scale, best), np.where(better, error, least)
     return best
+
+
+def steps_of(rows: Array, bits: int) -> Array:
+    """The number of which all weights of an output channel are integer multiples; 0 for none.
+
+    Args:
+        rows: weights (channels, terms), in float64, as exact as float32.
+        bits: of the integers, which are told up to 8.
+
+    Example:
+        >>> import numpy as np
+        >>> steps_of(np.array([[0.3, -0.1, 0.7], [0.3, 0.1, 0.11111]]), 4)
+        array([0.1, 0. ])
+    """
+    largest = np.abs(rows).max(axis=1)
+    found = np.zeros(len(rows))
+    few = np.sort(np.abs(rows), axis=1)[:, -TRIED_FIRST:]
+    for count in range(1, limit(min(bits, 8)) + 1):
+        open_ = np.flatnonzero((found == 0) & (largest > 0))
+        if not open_.size:
+            break
+        step = (largest / count)[:, None]
+        fits = open_[_are_whole(few[open_] / step[open_])]
+        fits = fits[_are_whole(rows[fits] / step[fits])]
+        found[fits] = step[fits, 0]
+    return found
+
+
+def _are_whole(counts: Array) -> Array:
+    whole: Array = (np.abs(counts - np.rint(counts)) <= TOLERANCE * np.abs(counts)).all(axis=1)
+    return whole
 
 
 def rounded(weight: Array, scale: Array, bits: int) -> Array:

@@ -19,14 +19,12 @@ class Wire:
         unit: what one stands for; None: it sends real numbers.
         wide: it may be as large as an accumulator, and is no count of spikes.
         port: which of the outputs of the node.
-        late: it delivers what was sent in the step before.
     """
 
     node: str
     unit: Array | None
     wide: bool = False
     port: int = 0
-    late: bool = False
 
     @property
     def integer_unit(self) -> Array:

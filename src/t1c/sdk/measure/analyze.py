@@ -18,6 +18,7 @@ from ..nodes import NodeInfo, Source, node_infos
 from ..numbers import format_bytes, format_number, format_seconds
 from ..query.named import no_such_node
 from ..report import Facts, Part, Report, Table
+from ..totals import Totals
 from .costs import depth_of, seconds_in_step, sent_by, weighted
 from .neurons import NeuronSettings, neuron_settings
 
@@ -88,7 +89,7 @@ class NodeAnalysis(Report):
 
 
 @dataclass(frozen=True, repr=False)
-class GraphAnalysis(Report):
+class GraphAnalysis(Totals):
     """A network.
 
     Attributes:
@@ -114,24 +115,9 @@ class GraphAnalysis(Report):
     metadata: Metadata
 
     @property
-    def parameters(self) -> int:
-        """Numbers in all arrays."""
-        return sum(node.parameters for node in self.nodes)
-
-    @property
-    def bytes(self) -> int:
-        """Bytes of all arrays."""
-        return sum(node.bytes for node in self.nodes)
-
-    @property
     def macs(self) -> int:
         """Multiply-accumulates of one step of one sample, done densely."""
         return sum(node.macs for node in self.nodes)
-
-    @property
-    def state(self) -> int:
-        """Numbers carried from step to step for each sample."""
-        return sum(node.state for node in self.nodes)
 
     def neurons(self) -> dict[str, NodeAnalysis]:
         """The nodes that are set to something, those of nested graphs too, by name."""

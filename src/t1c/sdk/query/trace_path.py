@@ -54,12 +54,15 @@ class Paths(Report):
         paths: shortest first.
         complete: these are all; not so where the limit was reached, or only the shortest were
             asked for and there are longer ones.
+        total: how many there are in all; None where a loop lies on the way, so that they cannot be
+            counted without walking each of them.
     """
 
     start: str
     end: str
     paths: tuple[NodePath, ...]
     complete: bool
+    total: int | None = None
 
     def __bool__(self) -> bool:
         return bool(self.paths)
@@ -68,8 +71,10 @@ class Paths(Report):
         """A line for each."""
         if not self.paths:
             return [f"no path leads from {self.start} to {self.end}"]
-        more = "" if self.complete else " (there may be more)"
-        count = f"{len(self.paths)} path{'s' * (len(self.paths) > 1)}{more}:"
+        count = f"{len(self.paths):,} path{'s' * (len(self.paths) > 1)}:"
+        if not self.complete:
+            of = "more" if self.total is None else f"{self.total:,}"
+            count = f"{len(self.paths):,} of {of} paths, the shortest first (--limit N, limit=N):"
         lines = [count, *(f"  {path.text}" for path in self.paths)]
         if any(path.late for path in self.paths):
             lines.append("~> delivers what was sent in the previous step")
@@ -129,7 +134,9 @@ def trace_path(
             complete = False
             break
         found.append(names)
-    return Paths(start, end, tuple(_path(names, flat.nodes, back) for names in found), complete)
+    paths = tuple(_path(names, flat.nodes, back) for names in found)
+    total = len(found) if complete else _count(topology, starts, ends)
+    return Paths(start, end, paths, complete, total)
 
 
 def _ends(graph: ir.Graph, name: str, border: str) -> list[str]:
@@ -163,6 +170,19 @@ def _ways(topology: Topology, starts: Sequence[str], ends: set[str]) -> Iterator
                 longer = (*way, target)
                 entry = (len(longer) + left[target], -len(longer), next(order), longer)
                 heapq.heappush(begun, entry)
+
+
+def _count(topology: Topology, starts: Sequence[str], ends: Sequence[str]) -> int | None:
+    """How many ways there are, without walking them; None where one could go in circles."""
+    left = _distances(topology, set(ends))
+    between = topology.reachable(starts) & set(left)
+    part = Topology(between, [(a, b) for a in between for b in topology.after[a] if b in between])
+    if list(part.loops()):
+        return None
+    ways = dict.fromkeys(between, 0)
+    for (name,) in reversed(list(part.parts())):
+        ways[name] = 1 if name in ends else sum(ways[after] for after in part.after[name])
+    return sum(ways[start] for start in starts if start in between)
 
 
 def _distances(topology: Topology, ends: set[str]) -> dict[str, int]:

@@ -85,16 +85,10 @@ class Canvas {
   title(box, ink) {
     const c = this.context;
     c.font = SMALL_FONT;
-    // Lines come in at the middle: a title that reaches there says less.
-    let text = frameTitle(box);
-    if (c.measureText(text).width > box.width / 2 - 20) text = `−  ${THINGS[box.id].name}`;
-    const width = Math.min(c.measureText(text).width, box.width - 20);
-    c.fillStyle = box.depth % 2 ? ink.page : ink.shade;
-    c.globalAlpha = 0.85;
-    c.fillRect(box.x + 7, box.y + 5, width + 6, 17);
-    c.globalAlpha = 1;
+    const [left, room] = box.title;
+    const text = frameTitle(box, words => c.measureText(words).width <= room);
     c.fillStyle = ink.quiet;
-    c.fillText(text, box.x + 10, box.y + 17, box.width - 20);
+    c.fillText(text, left, box.y + 17, Math.max(room, 1));
   }
 
   // The lines that are seen, joined to one path for each way they look.
@@ -226,10 +220,17 @@ class Canvas {
   }
 }
 
-function frameTitle(box) {
-  const group = THINGS[box.id];
-  const kind = ["part", "repeat"].includes(group.kind) ? "" : `  ${group.kind === "graph" ? "nested graph" : group.kind}`;
-  return `−  ${group.name}${kind}`;
+// What an open group is called, and of what it is made, where there is room for so much.
+function frameTitle(box, fits) {
+  const group = THINGS[box.id], types = group.name.startsWith(group.types) ? "" : group.types;
+  const kind = { part: "", repeat: "", graph: "nested graph" }[group.kind] ?? group.kind;
+  const said = [[group.name, kind, types], [group.name, types], [group.name, kind], [group.name]]
+    .map(words => `−  ${words.filter(Boolean).join("  ")}`);
+  const found = said.find(fits);
+  if (found) return found;
+  let name = group.name;
+  while (name.length > 1 && !fits(`−  …${name}`)) name = name.slice(1);
+  return `−  …${name}`;
 }
 
 // What keeps a text that may be too wide in some font to its room.
@@ -255,7 +256,9 @@ function asSvg(scene, ink) {
   for (const box of scene.boxes) {
     if (!box.open) continue;
     out.push(shape(box, box.depth % 2 ? ink.page : ink.shade, ink.frame, 'rx="10"'));
-    out.push(text(box.x + 10, box.y + 17, frameTitle(box).slice(3), 11, ink.quiet));
+    const [left, room] = box.title;
+    const words = frameTitle(box, said => said.length * 6.6 <= room + 14).slice(3);
+    out.push(text(left, box.y + 17, words, 11, ink.quiet));
   }
   for (const line of scene.lines) {
     const colour = lineColour(line, ink);

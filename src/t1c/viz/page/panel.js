@@ -144,6 +144,7 @@ function groupPanel(id, go, toggle, isOpen, heat) {
   return [
     element("h2", {}, group.name),
     element("div", { class: "quiet" }, kinds[group.kind] || group.kind),
+    group.types ? element("div", { class: "quiet" }, group.types) : null,
     element("p", {}, element("button", { click: () => toggle(id) }, isOpen(id) ? "Fold" : "Unfold")),
     ...changes(group),
     ...heat(id),

@@ -2,7 +2,7 @@
 // an open one pushes what is beside it aside and what is below it down, and nothing else moves.
 "use strict";
 
-const ROW_GAP = 38, BAND_GAP = 64, PAD = 14, HEAD = 26, SPREAD = 16;
+const ROW_GAP = 38, BAND_GAP = 64, PAD = 14, HEAD = 26, SPREAD = 16, TITLE = 10, CLEAR = 6;
 
 // One scope on its own: boxes and links relative to its upper left corner.
 function placeScope(picture, id, open) {
@@ -135,6 +135,7 @@ function placeAll(picture, open) {
       boxes.push({
         id: box.item, x: box.x + dx, y: box.y + dy, width: box.width, height: box.height,
         open: Boolean(box.part), scope: scope.laid.id, depth,
+        title: box.part ? titleGap(box.part, box.x + dx, box.width) : null,
       });
       if (box.part) {
         const room = box.height - box.part.height - HEAD;
@@ -143,6 +144,16 @@ function placeAll(picture, open) {
     }
   })(whole, 0, 0, 0, 0, 0);
   return { boxes, lines, width: whole.width, height: whole.height };
+}
+
+// The widest place along the upper side of a frame that no line crosses: its left end, its width.
+function titleGap(part, x, width) {
+  // Lines from column to column pass above all but the first.
+  const end = part.sides.length > 1 ? x + PAD + part.sides[0] : x + width - TITLE + CLEAR;
+  const crossed = part.ports.filter(port => port.top).map(port => x + PAD + port.x);
+  const ends = [x + TITLE - CLEAR, ...crossed.filter(at => at < end).sort((a, b) => a - b), end];
+  const gaps = ends.slice(1).map((end, i) => [ends[i] + CLEAR, end - ends[i] - 2 * CLEAR]);
+  return gaps.reduce((best, gap) => gap[1] > best[1] ? gap : best);
 }
 
 // Where lines leave and reach boxes: spread along the side, in the order of where they go.
@@ -201,7 +212,8 @@ function line(scope, link, number, ends, dx, dy, above, below) {
   const bottom = row => scope.tops[row] + scope.heights[row];
   // (x, y, row): down to the end of the own row, past other rows, to the lower end.
   const way = [[start.x, start.y, start.row]];
-  if (!start.border) way.push([start.x, bottom(start.row), start.row]);
+  if (start.border) way.push([start.x, 0, start.row]);  // straight past the title of the frame
+  else way.push([start.x, bottom(start.row), start.row]);
   for (const [x, row] of scope.stops[number]) {
     way.push([x, scope.tops[row], row], [x, bottom(row), row]);
   }

@@ -16,6 +16,19 @@ if TYPE_CHECKING:
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 """Okabe and Ito's palette: told apart by colour-blind people too."""
 
+STYLES = ("-", "--", ":", "-.")
+"""Lines of one colour are told apart by these, once there are more lines than colours."""
+
+
+def style(index: int) -> tuple[str, str]:
+    """Colour and line style of the ``index``-th series: 28 that all differ.
+
+    Example:
+        >>> style(0), style(7)
+        (('#0072B2', '-'), ('#0072B2', '--'))
+    """
+    return COLOURS[index % len(COLOURS)], STYLES[index // len(COLOURS) % len(STYLES)]
+
 
 def new_axes() -> Axes:
     """The axes of a new figure.

@@ -8,7 +8,7 @@ import numpy as np
 
 from t1c.ir.errors import InputError, Problem
 
-from .arrays import COLOURS, as_numpy, mark_steps, new_axes
+from .arrays import as_numpy, mark_steps, new_axes, style
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -26,6 +26,7 @@ def plot_rates(
     window: int = 1,
     dt: float | None = None,
     title: str = "",
+    label: str | None = None,
 ) -> Axes:
     """Draw how often neurons fire: spikes per neuron and step (per second where ``dt`` is given).
 
@@ -38,6 +39,7 @@ def plot_rates(
             before it, as many as there are).
         dt: seconds in a step.
         title: above the axes.
+        label: of the axis of rates, for what are no spikes: then nothing is told per second.
 
     Returns:
         The axes.
@@ -57,12 +59,13 @@ def plot_rates(
     if window < 1:
         raise InputError(Problem(f"window={window}", "at least 1"))
     named: Mapping[str, Any] = spikes if isinstance(spikes, dict) else {"": spikes}
-    per_second = 1.0 if dt is None else 1 / dt
-    unit = "spikes per neuron and step" if dt is None else "rate (Hz)"
+    counted = dt is None or label is not None
+    per_second = 1.0 if counted or dt is None else 1 / dt
+    unit = label or ("spikes per neuron and step" if counted else "rate (Hz)")
     ax = new_axes() if ax is None else ax
     for index, (name, each) in enumerate(named.items()):
         rates = _rates(each)
-        colour = COLOURS[index % len(COLOURS)]
+        colour, line = style(index)
         if over == "neurons":
             ax.hist(
                 rates.mean(0) * per_second,
@@ -70,16 +73,20 @@ def plot_rates(
                 histtype="stepfilled",
                 alpha=0.6,
                 color=colour,
+                edgecolor=colour,
+                linestyle=line,
+                linewidth=1.2,
                 label=name,
             )
             continue
         curve = _averaged(rates.mean(1), window) * per_second
         steps = np.arange(len(curve)) * (1 if dt is None else 1000 * dt)
-        ax.plot(steps, curve, color=colour, linewidth=1.2, label=name)
+        ax.plot(steps, curve, color=colour, linestyle=line, linewidth=1.2, label=name)
     if over == "time":
         mark_steps(ax, dt)
         ax.set_ylabel(unit)
-        ax.set_ylim(bottom=0)
+        if label is None:
+            ax.set_ylim(bottom=0)
     else:
         ax.set_xlabel(unit)
         ax.set_ylabel("neurons")

@@ -28,6 +28,6 @@ def accumulate(e: Element, node: ir.Accumulate, terms: Sequence[Term]) -> Term:
         return total
     # One count for all elements, which the step adds to once.
     count = e.state("count", size=1)
-    name = e.loop.once(f"{count}[0] + {e.loop.number(1).text}")
+    name = e.loop.once(f"{count}[0] + {e.loop.real(e.loop.number(1)).text}")
     e.loop.after.append(f"{count}[0] = {name.text};")
     return total / name

@@ -17,6 +17,7 @@ from t1c.ir.fields import Array
 from t1c.ir.primitives.window import pads_of
 from t1c.ir.shapes import Shape
 
+from ..constants import TYPES
 from ..registry import with_loops
 from ..stage import Block, place, steps
 
@@ -65,12 +66,10 @@ def separable(b: Block, node: ir.SepConv2d) -> None:
     part = b.scratch(math.prod(between))
     _started(b, part, between, node.depthwise_bias, "depthwise_bias")
     weight = np.moveaxis(depth, 1, -1)
-    _scattered(
-        b, b.x, part, b.arriving[0], between, weight, "depthwise_weight", window, channels
-    )
+    _scattered(b, b.x, part, b.arriving[0], between, weight, "depthwise_weight", window, channels)
     _started(b, b.y, b.sent[0], node.pointwise_bias, "pointwise_bias")
     w = b.parameter(point.reshape(out, channels).T, "pointwise_weight")
-    called = b.function("t1c_dense")
+    called = b.dense(point, b.number, False)
     with b.loops(p=math.prod(size)):
         x, y = f"{part} + p * {channels}", f"{b.y} + p * {out}"
         b.line(f"{called}({w}, {x}, {y}, {channels}, {out});")
@@ -150,7 +149,7 @@ def _scattered(
     inputs = {f"i{a}": n for a, n in zip(axes, arriving[1:], strict=True)}
     with b.loops(c=channels, **inputs), contextlib.ExitStack() as stack:
         at = place(list(zip(("c", *inputs), steps(arriving), strict=True)))
-        v = b.let("v", f"{x}[{at}]")
+        v = b.let("v", f"({b.real}){x}[{at}]" if b.stage.program.ranges else f"{x}[{at}]")
         stack.enter_context(b.braces(f"if ({v} != 0)"))
         for axis, (a, k) in enumerate(zip(axes, kernel, strict=True)):
             stack.enter_context(b.braces(f"for (size_t k{a} = 0; k{a} < {k}; k{a}++)"))
@@ -167,7 +166,8 @@ def _scattered(
         if groups > 1:
             group = "c" if per_group == 1 else f"c / {per_group}"
             sums = f"{sums} + {group} * {each}"
-        b.line(f"const {b.real} *const row = {w} + {weights};")
+        kind = TYPES[b.cast(weight).dtype.name]
+        b.line(f"const {kind} *const row = {w} + {weights};")
         b.line(f"{b.real} *const sum = {y} + {sums};")
         term = "row[o]" if b.spikes[0] and x == b.x else f"row[o] * {v}"
         with b.loops(o=each):

@@ -23,6 +23,8 @@ def delay(e: Element, node: ir.Delay, terms: Sequence[Term]) -> Term:
     A Delay in a loop does so in two places, one for each half.
     """
     size, longest = e.loop.size, node.longest
+    if longest == 0:
+        return summed(terms)
     initial = node.initial.reshape(parameter_shape(node.initial.shape, e.shape))
     rest = initial.astype(e.loop.dtype)
     if rest.size > 1:
@@ -31,25 +33,26 @@ def delay(e: Element, node: ir.Delay, terms: Sequence[Term]) -> Term:
     turn = _Turn(e, longest)
     if e.role == "absorb":
         x = summed(terms)
-        e.loop.store(line, turn.oldest(), x)
+        e.put("line", line, turn.oldest(), x)
         turn.on()
         return x
     x = terms[0] if e.role == "emit" else summed(terms)
     laid = node.delay.reshape(parameter_shape(node.delay.shape, e.shape)).astype(np.int64)
     if laid.size == 1 or (laid == laid.flat[0]).all():
         steps = int(laid.flat[0])
-        sent = e.loop.read(line, turn.oldest())
+        sent = e.remembered("line", line, turn.oldest())
         assert steps == longest
     else:
         delays = e.loop.stage.constant(laid.astype(np.uint16), f"{identifier(e.name)}_delay")
         back = f"{delays}[{e.loop.index(laid.shape, e.shape)}]"
-        place = f"({turn.place} + {longest} - {back}) % {longest} * {size} + i"
-        sent = e.loop.read(line, place)
+        ago = f"({turn.place} + {longest}u - {back}) % {longest}u"
+        place = "i" if longest == 1 else f"(size_t)({ago}) * {size} + i"
+        sent = e.remembered("line", line, place)
         if laid.min() == 0:
             now = e.loop.condition(f"{back} == 0")
             sent = now.where(x, sent)
     if e.role == "node":
-        e.loop.store(line, turn.oldest(), x)
+        e.put("line", line, turn.oldest(), x)
         turn.on()
     return sent
 
@@ -68,9 +71,9 @@ class _Turn:
 
     def oldest(self) -> str:
         """The index of the present element in the oldest place."""
-        return "i" if self.longest == 1 else f"{self.place} * {self.e.loop.size} + i"
+        return "i" if self.longest == 1 else f"(size_t){self.place} * {self.e.loop.size} + i"
 
     def on(self) -> None:
         """At the end of the step: the next place is the oldest."""
         if self.longest > 1:
-            self.e.loop.after.append(f"{self.place} = ({self.place} + 1) % {self.longest};")
+            self.e.loop.after.append(f"{self.place} = ({self.place} + 1u) % {self.longest}u;")

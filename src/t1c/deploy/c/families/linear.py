@@ -15,13 +15,13 @@ from ..stage import Block
 
 @with_loops(ir.Affine, ir.SpikingAffine)
 def affine(b: Block, node: ir.Affine | ir.SpikingAffine) -> None:
-    """y = W x + b."""
+    """Y = W x + b."""
     _dense(b, node.weight, node.bias)
 
 
 @with_loops(ir.Linear)
 def linear(b: Block, node: ir.Linear) -> None:
-    """y = W x."""
+    """Y = W x."""
     _dense(b, node.weight, np.zeros(len(node.weight)))
 
 
@@ -34,7 +34,7 @@ def _dense(b: Block, weight: Array, bias: Array) -> None:
         with b.loops(r=rows, o=outputs):
             b.line(f"{b.real} total = {first};")
             with b.loops(j=inputs):
-                x = b.let("x", f"{b.x}[r * {inputs} + j]")
+                x = b.let("x", f"({b.real}){b.x}[r * {inputs} + j]")
                 with b.braces(f"if ({x} != 0)"):
                     b.line(f"total += {w}[o * {inputs} + j] * {x};")
             b.line(f"{b.y}[r * {outputs} + o] = total;")
@@ -42,7 +42,7 @@ def _dense(b: Block, weight: Array, bias: Array) -> None:
     w = b.parameter(weight.T, "weight")
     with b.loops(r=rows, o=outputs):
         b.line(f"{b.y}[r * {outputs} + o] = {first};")
-    called = b.function("t1c_dense_spikes" if b.spikes[0] else "t1c_dense")
+    called = b.dense(weight, b.dtypes[0], b.spikes[0])
     if rows == 1:
         b.line(f"{called}({w}, {b.x}, {b.y}, {inputs}, {outputs});")
         return

@@ -27,5 +27,5 @@ def concat(b: Block, node: ir.Concat | ir.Skip) -> None:
         size = math.prod(arriving[axis:])
         with b.loops(q=outer, i=size):
             moved = f" + {start}" if start else ""
-            b.line(f"{b.y}[q * {below} + i{moved}] = {x}[q * {size} + i];")
+            b.put(f"q * {below} + i{moved}", f"{x}[q * {size} + i]")
         start += size

@@ -54,6 +54,8 @@ def _fire_and_reset(
         u = node.decay(c, jump(v, due) if mode in ("zero", "value") else v, drive)
         if mode == "subtract":
             u = u - due * threshold
+        elif mode == "lower":
+            u = u - due * c["v_reset"]
         elif mode == "hold":
             u = jump(u, due)
         return fire(u), u
@@ -66,4 +68,6 @@ def _fire_and_reset(
     spikes = fire(u)
     if mode == "subtract":
         return spikes, u - spikes * threshold
+    if mode == "lower":
+        return spikes, u - spikes * c["v_reset"]
     return spikes, jump(u, spikes) if mode in ("zero", "value") else u

@@ -21,8 +21,8 @@ Pool = MaxPool | AvgPool | ir.SumPool2d
 def max_pool(b: Block, node: MaxPool) -> None:
     """The largest of each window; padding never wins."""
     b.moves = True
-    with _windows(b, "-INFINITY"), _elements(b, node) as x:
-        b.line(f"most = ({x} > most || {x} != {x}) ? {x} : most;")
+    with _windows(b, b.least), _elements(b, node) as x:
+        b.line(f"most = {b.extreme(x, 'most')};")
 
 
 @with_loops(ir.SumPool2d)
@@ -56,7 +56,7 @@ def _windows(b: Block, start: str, end: str = "") -> Iterator[None]:
     with b.loops(c=b.sent[0][0], **outputs):
         b.line(f"{b.real} most = {start};")
         yield
-        b.line(f"{b.y}[{at}] = most{' ' + end if end else ''};")
+        b.put(at, f"most{' ' + end if end else ''}")
 
 
 @contextlib.contextmanager
@@ -76,6 +76,8 @@ def _elements(b: Block, node: Pool) -> Iterator[str]:
                 b.line(f"if (t{a} < {pads[n]}) {{ continue; }}")
                 inside = f"t{a} - {pads[n]}"
             b.line(f"const size_t i{a} = {inside};")
-            b.line(f"if (i{a} >= {shape[1 + n]}) {{ break; }}")
+            reach = (b.sent[0][1 + n] - 1) * stride[n] + (kernel[n] - 1) * dilation[n] - pads[n]
+            if reach >= shape[1 + n]:
+                b.line(f"if (i{a} >= {shape[1 + n]}) {{ break; }}")
         at = place(list(zip(("c", *(f"i{a}" for a in axes)), steps(shape), strict=True)))
         yield b.let("x", f"{b.x}[{at}]")

@@ -18,10 +18,10 @@ def reduce(b: Block, node: ir.Reduce) -> None:
     kept = [axis for axis in range(len(shape)) if axis not in axes]
     step = steps(shape)
     count = math.prod(shape[axis] for axis in axes)
-    sizes = [shape[axis] for axis in kept]
+    sizes = tuple(shape[axis] for axis in kept)
     outer = {f"q{axis}": shape[axis] for axis in kept}
     inner = {f"r{axis}": shape[axis] for axis in axes}
-    to = place(list(zip(outer, steps(sizes), strict=True)))
+    to = place(list(zip(outer, steps(tuple(sizes)), strict=True)))
     start = place([(f"q{axis}", step[axis]) for axis in kept])
     rest = place([(f"r{axis}", step[axis]) for axis in axes])
     with b.loops(**outer):
@@ -31,12 +31,12 @@ def reduce(b: Block, node: ir.Reduce) -> None:
         with b.loops(**inner):
             x = b.let("x", f"{b.x}[first + {rest}]")
             if node.how == "max":
-                taken = f"(found > {x} || found != found) ? found : {x}"
+                taken = b.extreme("found", x)
             elif node.how == "min":
-                taken = f"(found < {x} || found != found) ? found : {x}"
+                taken = b.extreme("found", x, "<")
             else:
                 taken = f"found + {x}"
-            b.line(f"found = begun ? {taken} : {x};")
+            b.line(f"found = begun ? ({taken}) : {x};")
             b.line("begun = 1;")
         end = f" / {b.literal(count)}" if node.how == "mean" else ""
-        b.line(f"{b.y}[{to}] = found{end};")
+        b.put(to, f"found{end}")

@@ -16,7 +16,7 @@ def transpose(b: Block, node: ir.Transpose) -> None:
     """The i-th axis of the output is another one of the input."""
     b.moves = True
     step = steps(b.arriving[0])
-    copied(b, b.y, b.sent[0], [step[axis] for axis in node.order], 0)
+    copied(b, 0, b.sent[0], [step[axis] for axis in node.order], 0)
 
 
 @with_loops(ir.Slice)
@@ -27,7 +27,7 @@ def taken(b: Block, node: ir.Slice) -> None:
     axis, step = node.axis % len(shape), steps(shape)
     start, _, stride = node.taken.indices(shape[axis])
     each = [n * stride if a == axis else n for a, n in enumerate(step)]
-    copied(b, b.y, b.sent[0], each, start * step[axis])
+    copied(b, 0, b.sent[0], each, start * step[axis])
 
 
 @with_loops(ir.ChannelSplit)
@@ -37,15 +37,15 @@ def split(b: Block, node: ir.ChannelSplit) -> None:
     shape = b.arriving[0]
     axis, step = node.dim % len(shape), steps(shape)
     start = 0
-    for y, sent in zip(b.outputs, b.sent, strict=True):
-        copied(b, y, sent, step, start * step[axis])
+    for port, sent in enumerate(b.sent):
+        copied(b, port, sent, step, start * step[axis])
         start += sent[axis]
 
 
-def copied(b: Block, y: str, shape: Shape, each: Sequence[int], start: int) -> None:
-    """Fill an array of ``shape`` from places that lie ``each`` apart along its axes."""
+def copied(b: Block, port: int, shape: Shape, each: Sequence[int], start: int) -> None:
+    """Fill an output of ``shape`` from places that lie ``each`` apart along its axes."""
     variables = {f"q{axis}": size for axis, size in enumerate(shape)}
     to = place(list(zip(variables, steps(shape), strict=True)))
     at = place(list(zip(variables, each, strict=True)))
     with b.loops(**variables):
-        b.line(f"{y}[{to}] = {b.x}[{at}{f' + {start}' if start else ''}];")
+        b.put(to, f"{b.x}[{at}{f' + {start}' if start else ''}]", port)

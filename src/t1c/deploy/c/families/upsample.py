@@ -19,10 +19,16 @@ def upsample(b: Block, node: ir.Upsample) -> None:
             b.constant(node.nearest(shape[1 + a], sent[1 + a]).astype(np.uint16), f"source{a}")
             for a in (0, 1)
         )
-        at = place([("c", shape[1] * shape[2]), (f"{rows}[h]", shape[2]), (f"{columns}[w]", 1)])
+        at = place(
+            [
+                ("c", shape[1] * shape[2]),
+                (f"(size_t){rows}[h]", shape[2]),
+                (f"(size_t){columns}[w]", 1),
+            ]
+        )
         to = place(list(zip(("c", "h", "w"), steps(sent), strict=True)))
         with b.loops(c=sent[0], h=sent[1], w=sent[2]):
-            b.line(f"{b.y}[{to}] = {b.x}[{at}];")
+            b.put(to, f"{b.x}[{at}]")
         return
     between = (shape[0], sent[1], shape[2])
     part = b.scratch(shape[0] * sent[1] * shape[2])
@@ -52,7 +58,7 @@ def _mixed(
 
     def source(index: str) -> str:
         names = ["c", "h", "w"]
-        names[1 + axis] = f"{index}[{own}]"
+        names[1 + axis] = f"(size_t){index}[{own}]"
         return f"{x}[{place(list(zip(names, steps(shape), strict=True)))}]"
 
     with b.loops(c=sent[0], h=sent[1], w=sent[2]):

@@ -13,7 +13,7 @@ from ..writer import Value, Writer
 
 
 def _bent(w: Writer, x: Value, below: Value) -> Value:
-    """x where x > 0, else ``below``."""
+    """Keep what is above 0, and take ``below`` elsewhere."""
     return w.where(w.compare("Greater", x, w.number(0)), x, below)
 
 

@@ -25,7 +25,7 @@ def dense(w: Writer, x: Value, weight: Array, bias: Array | None) -> Value:
     """Over the last feature axis: a Gemm where it is the only one."""
     w.finite(weight, "weight")
     shape = (*x.shape[:-1], len(weight))
-    added = [] if bias is None else [w.constant(bias, "bias")]
+    added = [] if bias is None else [w.parameter(bias, "bias")]
     if len(shape) == 1:
         return w.op("Gemm", x, w.parameter(weight, "weight"), *added, shape=shape, transB=1)
     y = w.op("MatMul", x, w.parameter(weight.T, "weight"), shape=shape)

@@ -13,6 +13,8 @@ from ..registry import translates
 from ..writer import Value, Writer
 
 Coefficients = Mapping[str, Value]
+MODES = ("zero", "value", "subtract", "lower", "none", "hold", "carry")
+"""The resets that are written here."""
 
 
 @translates(ir.LIF, ir.LI, ir.IF, ir.I, ir.CubaLIF, ir.CubaLI)
@@ -53,11 +55,14 @@ def fire_and_reset(
         return u * (1 - once)
 
     mode = node.reset_mode
+    if mode not in MODES:
+        w.refuse(f"reset={mode!r}", f"one of {', '.join(MODES)}", field="reset")
+    taken = {"subtract": threshold, "lower": target}.get(mode)
     if node.reset_delay:
         due = fire(v)
         u = node.decay(c, jump(v, due) if mode in ("zero", "value") else v, drive)
-        if mode == "subtract":
-            u = u - due * threshold
+        if taken is not None:
+            u = u - due * taken
         elif mode == "hold":
             u = jump(u, due)
         return fire(u), u
@@ -68,6 +73,6 @@ def fire_and_reset(
         spikes = fire(u)
         return spikes, u - (spikes - due) * threshold
     spikes = fire(u)
-    if mode == "subtract":
-        return spikes, u - spikes * threshold
+    if taken is not None:
+        return spikes, u - spikes * taken
     return spikes, jump(u, spikes) if mode in ("zero", "value") else u

@@ -6,8 +6,6 @@ sums; and onnxruntime has no AveragePool in float64.
 
 from __future__ import annotations
 
-import itertools
-
 import numpy as np
 
 from t1c import ir
@@ -15,6 +13,7 @@ from t1c import ir
 from ..registry import translates
 from ..writer import Value, Writer
 from .convolution import flat_pads
+from .window import beyond, places
 
 Pool = ir.MaxPool2d | ir.AvgPool2d | ir.SumPool2d
 
@@ -70,10 +69,14 @@ def _sum(w: Writer, node: Pool, x: Value) -> Value:
     return total
 
 
+def _pads(node: Pool) -> list[tuple[int, int]]:
+    return [(p, p) for p in node.window[2]]
+
+
 def _beyond(node: Pool, x: Value) -> list[int]:
     """How far the last window reaches behind the map, along each axis."""
-    axes = zip(node.counts(x.shape[1:]), *node.window, x.shape[1:], strict=True)
-    return [max((c - 1) * s + d * (k - 1) + 1 - n - p, 0) for c, k, s, p, d, n in axes]
+    size, (kernel, stride, _, dilation) = x.shape[1:], node.window
+    return beyond(size, node.counts(size), kernel, stride, _pads(node), dilation)
 
 
 def _all_hold(node: Pool, x: Value) -> bool:
@@ -88,19 +91,6 @@ def _all_hold(node: Pool, x: Value) -> bool:
 
 def _places(w: Writer, node: Pool, x: Value, fill: float) -> list[Value]:
     """What lies in each place of the windows, of all of them at once, row by row."""
-    kernel, stride, padding, dilation = node.window
-    counts, beyond = node.counts(x.shape[1:]), _beyond(node, x)
-    shape = (x.shape[0], *counts)
-    if any(padding) or any(beyond):
-        size = [n + p + b for n, p, b in zip(x.shape[1:], padding, beyond, strict=True)]
-        pads = w.integers(0, 0, *padding, 0, 0, *beyond)
-        x = w.op("Pad", x, pads, w.number(fill), shape=(x.shape[0], *size))
-    axes, steps = w.integers(*range(2, 2 + len(kernel))), w.integers(*stride)
-    found = []
-    for place in itertools.product(*map(range, kernel)):
-        starts = [j * d for j, d in zip(place, dilation, strict=True)]
-        ends = [b + (c - 1) * s + 1 for b, c, s in zip(starts, counts, stride, strict=True)]
-        found.append(
-            w.op("Slice", x, w.integers(*starts), w.integers(*ends), axes, steps, shape=shape)
-        )
-    return found
+    kernel, stride, _, dilation = node.window
+    counts = node.counts(x.shape[1:])
+    return places(w, x, counts, kernel, stride, _pads(node), dilation, fill)

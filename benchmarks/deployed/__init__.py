@@ -1,0 +1,1 @@
+"""One graph, every way out: the same inputs, and where the outputs differ from the reference's."""

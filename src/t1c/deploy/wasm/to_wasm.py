@@ -1,0 +1,131 @@
+"""The door: a graph as a module of WebAssembly."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+from t1c import nir
+from t1c.deploy.c import Numbers, to_c
+from t1c.ir.atomic import replacing
+from t1c.ir.errors import InputError, Problem, UnsupportedError
+from t1c.nir.either import GraphSource
+from t1c.sdk.report import Facts, Part, Report
+
+from . import glue
+from .compiler import compiled
+
+SUFFIX = ".wasm"
+NAME = "model"
+
+
+@dataclass(frozen=True)
+class WasmPort:
+    """An input or output of a module.
+
+    Attributes:
+        name: as in the graph.
+        number: what ``address`` takes for it.
+        shape: of its numbers, without batch and time.
+    """
+
+    name: str
+    number: int
+    shape: tuple[int, ...]
+
+
+@dataclass(frozen=True, repr=False)
+class WasmReport(Report):
+    """What was written.
+
+    Attributes:
+        file: the path as it was given.
+        numbers: the type of the numbers that go in and out.
+        inputs: in the graph's order.
+        outputs: in the graph's order.
+        weights: bytes of constants.
+        state: bytes that last from step to step.
+        bytes: of the file.
+    """
+
+    file: str
+    numbers: str
+    inputs: tuple[WasmPort, ...]
+    outputs: tuple[WasmPort, ...]
+    weights: int
+    state: int
+    bytes: int
+
+    def parts(self) -> list[Part]:
+        """The file, and what goes in and out."""
+        told: list[tuple[str, str]] = []
+        for word, ports in (("in", self.inputs), ("out", self.outputs)):
+            told += [(word, f"{p.name} {p.shape} at address({p.number})") for p in ports]
+        return [f"{self.file}: one step in WebAssembly, {self.bytes:,} bytes", Facts(tuple(told))]
+
+
+def to_wasm(
+    graph: GraphSource,
+    path: str | os.PathLike[str],
+    numbers: Numbers = "float32",
+    *,
+    dt: float | None = None,
+) -> WasmReport:
+    """Write a graph as a module of WebAssembly that imports nothing.
+
+    It is the C that ``deploy.to_c`` writes, compiled by clang without a C library; its numbers are
+    those of ``ir.Reference(graph, dtype=numbers)``, bit for bit. The module exports ``memory``,
+    ``reset()``, ``step()`` and ``address(n)``: where the numbers of input n begin in the memory,
+    and, counted on, those of the outputs.
+
+    Args:
+        graph: the graph, or a ``.t1c`` or ``.nir`` file.
+        path: the file to write, ``*.wasm``; it appears whole or not at all.
+        numbers: as of ``to_c``.
+        dt: of a ``.nir`` file that does not say it: seconds in one step.
+
+    Raises:
+        UnsupportedError: clang or its linker is missing; or a node has no form in C, or takes the
+            C library's mathematics.
+        InputError: the path does not end in ``.wasm``.
+
+    Example:
+        >>> to_wasm("model.t1c", "model.wasm")  # doctest: +SKIP
+    """
+    if Path(path).suffix != SUFFIX:
+        found = f"the suffix {Path(path).suffix!r}"
+        raise InputError(Problem(found, SUFFIX, where=str(path)))
+    graph = nir.read_graph(graph, dt)
+    inputs, outputs = graph.inputs(), graph.outputs()
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = Path(temporary)
+        report = to_c(graph, folder, numbers, name=NAME)
+        if report.needs_libm:
+            raise UnsupportedError(
+                Problem(
+                    "a node that takes the C library's pow or erf",
+                    "nodes that need no library, because a module of WebAssembly has none",
+                    "Use GELU(approximate=True), or powers that are products or roots.",
+                )
+            )
+        for name, text in glue.HEADERS.items():
+            (folder / name).write_text(text)
+        (folder / "glue.c").write_text(glue.source(NAME, [*report.inputs, *report.outputs]))
+        module = compiled(folder, ["glue.c", f"{NAME}.c"], NAME).read_bytes()
+    with replacing(path) as partial:
+        Path(partial).write_bytes(module)
+    ports = [
+        WasmPort(name, number, tuple(node.shape))
+        for number, (name, node) in enumerate([*inputs.items(), *outputs.items()])
+    ]
+    return WasmReport(
+        file=os.fspath(path),
+        numbers=numbers,
+        inputs=tuple(ports[: len(inputs)]),
+        outputs=tuple(ports[len(inputs) :]),
+        weights=report.weights,
+        state=report.state,
+        bytes=len(module),
+    )
