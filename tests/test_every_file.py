@@ -16,7 +16,7 @@ import pytest
 import torch
 from typer.testing import CliRunner
 
-from t1c import ir, nir, sdk, viz
+from t1c import deploy, ir, nir, sdk, viz
 from t1c.cli import app
 
 from .peers import peer
@@ -58,9 +58,42 @@ def glance(path, dt=()):
     return graph
 
 
+def in_integers(path, graph, folder, dt=()):
+    """Quantise a file, or be told which node has no integers; whether there are some."""
+    given = ["quantize", str(path), "-o", str(folder / "small.t1c"), "--spikes", *dt]
+    result = CliRunner().invoke(app, given)
+    if result.exit_code:
+        assert result.exit_code == 1, result.output
+        assert any(name.rpartition("/")[2] in result.stderr for name in graph.flat().nodes)
+        return False
+    small = ir.read(folder / "small.t1c")
+    rng = np.random.default_rng(0)
+    xs = {
+        name: (rng.random((5, 2, *node.shape)) < 0.5).astype(np.float32)
+        for name, node in small.inputs().items()
+    }
+    single, double = (
+        ir.Reference(small, dtype).run(xs, collect="stack")[0] for dtype in (np.float32, np.float64)
+    )
+    for a, b in zip(*(_values(y) for y in (single, double)), strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-6)
+    return True
+
+
+def _values(found):
+    return list(found.values()) if isinstance(found, dict) else [found]
+
+
+def deployed(graph, folder):
+    """Write a graph for machines without t1c."""
+    assert deploy.to_c(graph, folder / "c").files
+    assert deploy.to_onnx(graph, folder / "model.onnx").operators
+
+
 def look_at_everything(path, folder, dt=()):
     """Run every verb that needs no samples on a file."""
     graph = glance(path, dt)
+    deployed(graph, folder)
     names = list(graph.nodes)
     assert [node["name"] for node in told("profile", path, *dt)["nodes"]] == names
     for name in names:
@@ -119,6 +152,15 @@ def test_every_verb_on_every_file(path, tmp_path):
         look_at_everything(path, tmp_path, steps(path))
     else:
         glance(path, steps(path))
+
+
+def test_most_files_have_integers_and_the_others_say_which_node_has_none(tmp_path):
+    made = 0
+    for path in sorted(representatives()):
+        dt = steps(path)
+        graph = nir.read_graph(path, float(dt[1]) if dt else None)
+        made += in_integers(path, graph, tmp_path, dt)
+    assert len(representatives()) / 2 < made < len(representatives())
 
 
 def test_each_kind_of_file_has_one_for_all_verbs():
