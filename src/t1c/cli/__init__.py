@@ -14,7 +14,7 @@
     check.py      is it sound?             validate, lint, rules
     change.py     another file:            convert, quantize
     picture.py    pictures:                visualize, export-html, plot
-    deploy.py     for other machines:      deploy c, exported, onnx
+    deploy.py     for other machines:      deploy c, exported, onnx, wasm
 
 What a verb needs is imported when it runs, so that help and version answer at once.
 """

@@ -135,3 +135,29 @@ def onnx(
     from t1c import deploy as library
 
     show(library.to_onnx(sources.network(model), output, step, dtype=dtype, dt=dt), as_json)
+
+
+@targets.command(cls=Verb)
+@verb
+def wasm(
+    model: Model,
+    output: Annotated[
+        Path,
+        typer.Option(
+            "--output", "-o", metavar="FILE", help="What to write: FILE.wasm.", show_default=False
+        ),
+    ],
+    numbers: Annotated[
+        Literal["float32", "float64", "int8", "int16", "int32"],
+        typer.Option(metavar="TYPE", help="As of deploy c."),
+    ] = "float32",
+    dt: Dt = None,
+    as_json: Json = False,
+) -> None:
+    """Write a module of WebAssembly that imports nothing: one step, for a browser or Node.js.
+
+    Clang and lld compile it. The numbers are those of the reference, bit for bit.
+    """
+    from t1c import deploy as library
+
+    show(library.to_wasm(sources.network(model), output, numbers, dt=dt), as_json)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
+import re
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from t1c import nir
+from t1c import ir, nir
 from t1c.deploy.c import Numbers, to_c
 from t1c.ir.atomic import replacing
 from t1c.ir.errors import InputError, Problem, UnsupportedError
@@ -18,6 +19,7 @@ from . import glue
 from .compiler import compiled
 
 SUFFIX = ".wasm"
+CALLED = re.compile(r"\b(powf?|erff?)\(")
 NAME = "model"
 
 
@@ -102,14 +104,7 @@ def to_wasm(
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
         report = to_c(graph, folder, numbers, name=NAME)
-        if report.needs_libm:
-            raise UnsupportedError(
-                Problem(
-                    "a node that takes the C library's pow or erf",
-                    "nodes that need no library, because a module of WebAssembly has none",
-                    "Use GELU(approximate=True), or powers that are products or roots.",
-                )
-            )
+        _check_library(graph, (folder / f"{NAME}.c").read_text())
         for name, text in glue.HEADERS.items():
             (folder / name).write_text(text)
         (folder / "glue.c").write_text(glue.source(NAME, [*report.inputs, *report.outputs]))
@@ -128,4 +123,19 @@ def to_wasm(
         weights=report.weights,
         state=report.state,
         bytes=len(module),
+    )
+
+
+def _check_library(graph: ir.Graph, text: str) -> None:
+    """Refuse what calls a function of C's library that is no instruction of WebAssembly."""
+    if not CALLED.search(text):
+        return
+    kinds = (ir.GELU, ir.Power, ir.Binary)
+    names = [name for name, node in graph.flat().nodes.items() if isinstance(node, kinds)]
+    raise UnsupportedError(
+        Problem(
+            "pow or erf of C's library, which a module of WebAssembly does not have",
+            "GELU(approximate=True), and powers that are products or roots",
+            where=f"among nodes {', '.join(map(repr, names))}",
+        )
     )
