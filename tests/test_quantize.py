@@ -14,7 +14,7 @@ from t1c.ir.errors import InputError, UnsupportedError
 from t1c.ir.integers import integer_problems
 
 from .integer_simulator import Simulator
-from .strategies_executor import networks, sequences
+from .strategies_executor import chain, networks, sequences
 
 ONE = np.array(1.0)
 RESETS = [("zero", False), ("subtract", False), ("value", False), ("none", False), ("carry", False),
@@ -380,3 +380,45 @@ def test_weights_that_others_quantised_keep_their_values():
     times = np.abs(node.weight).max(axis=1) // np.abs(integers).max(axis=1)
     assert np.array_equal(node.weight, integers * times[:, None])
     assert np.allclose(node.weight * unit[:, None], trained, rtol=1e-6, atol=0)
+
+
+def number(value):
+    return np.array(float(value))
+
+
+def test_spikes_beside_wide_sums_stay_spikes():
+    """An LI's potential needs a shift before weights; the spikes joined to it must not get it."""
+    nodes = {
+        "in": ir.Input((2,)),
+        "li": ir.LI(number(4), number(4), number(0)),
+        "lif": ir.LIF(number(4), number(4), number(0), number(1)),
+        "join": ir.Skip("concatenate"),
+        "fc": ir.Affine(np.array([[0.1, 0.2, 0.3, 0.1]]), np.zeros(1)),
+        "last": ir.LIF(number(4), number(4), number(0), number(0.4)),
+        "out": ir.Output((1,)),
+    }
+    edges = [("in", "li"), ("in", "lif"), ("li", "join"), ("lif", "join"), ("join", "fc")]
+    graph = ir.Graph(nodes, [*edges, ("fc", "last"), ("last", "out")])
+    xs = (np.random.default_rng(0).random((60, 3, 2)) < 0.4).astype(float)
+    expected, _ = ir.Reference(graph).run(xs)
+    assert 50 < expected.sum() < expected.size
+    for told in ({"inputs": "spikes"}, {"calibrate": xs}):
+        wide = {"weight_bits": 16, "state_bits": 32, "accumulator_bits": 32, "input_bits": 16}
+        for bits in ({}, wide):
+            found, _ = ir.Reference(sdk.quantize(graph, **told, **bits)).run(xs)
+            assert (found != expected).mean() < 0.04
+
+
+@pytest.mark.parametrize("weight", [0.0, 1.0])
+def test_a_bias_is_kept_where_weights_are_integers_or_nothing(weight):
+    graph = chain(
+        ("in", ir.Input((2,))),
+        ("fc", ir.Affine(np.full((1, 2), weight), np.array([0.2]))),
+        ("lif", ir.LIF(number(4), number(4), number(0), number(0.3), reset="subtract")),
+        ("out", ir.Output((1,))),
+    )
+    xs = np.zeros((40, 1, 2))
+    expected, _ = ir.Reference(graph).run(xs)
+    found, _ = ir.Reference(sdk.quantize(graph, inputs="spikes")).run(xs)
+    assert expected.sum() == 20
+    assert abs(found.sum() - 20) <= 1

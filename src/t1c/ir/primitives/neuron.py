@@ -20,10 +20,12 @@ from ..fields import Array, array, boolean, choice
 from ..interval import SPIKES, ZERO, Interval
 from ..node import Bounds, Node, State
 from ..shapes import Shape, as_shape
+from .firing import Firing, OnArrays
 
 OPTIONS_SINCE = "0.1.0"
 COUNTS_SINCE = "0.2.0"
 LOWER_SINCE = "0.3.0"
+ON_ARRAYS = OnArrays()
 PLAIN = ("v_threshold", "v_reset", "v_min")
 """Parameters that a step takes as they are."""
 
@@ -120,9 +122,18 @@ class Neuron(Node):
         output, v = self.settle(c, v, drive)
         return output, (*before, v)
 
-    def settle(self, c: Mapping[str, Array], v: Array, drive: Array) -> tuple[Array, Array]:
-        """(output, membrane to carry on)."""
-        u: Array = self.decay(c, v, drive)
+    def settle(
+        self, c: Mapping[str, Any], v: Any, drive: Any, on: Firing = ON_ARRAYS
+    ) -> tuple[Any, Any]:
+        """(output, membrane to carry on).
+
+        Args:
+            c: the coefficients, as of ``coefficients``, but of whatever kind of numbers.
+            v: the membrane that was carried.
+            drive: what drives it.
+            on: firing and reset on that kind of numbers.
+        """
+        u = self.decay(c, v, drive)
         return u, u
 
     def bound(self, x: Interval, state: Bounds) -> tuple[Interval, Bounds]:
@@ -239,26 +250,24 @@ class SpikingNeuron(Neuron):
                 "Use spikes='binary'.",
             )
 
-    def settle(self, c: Mapping[str, Array], v: Array, drive: Array) -> tuple[Array, Array]:
+    def settle(
+        self, c: Mapping[str, Any], v: Any, drive: Any, on: Firing = ON_ARRAYS
+    ) -> tuple[Any, Any]:
         """Fire, reset and bound: (spikes, membrane to carry on)."""
-        spikes, v = self._fire_and_reset(c, v, drive)
-        return spikes, v if "v_min" not in c else np.where(v < c["v_min"], c["v_min"], v)
+        spikes, v = self._fire_and_reset(c, v, drive, on)
+        return spikes, on.raised(v, c["v_min"]) if "v_min" in c else v
 
     def _fire_and_reset(
-        self, c: Mapping[str, Array], v: Array, drive: Array
-    ) -> tuple[Array, Array]:
-        threshold, target, one = c["v_threshold"], c.get("v_reset"), v.dtype.type(1)
+        self, c: Mapping[str, Any], v: Any, drive: Any, on: Firing
+    ) -> tuple[Any, Any]:
+        threshold, target, mode = c["v_threshold"], c.get("v_reset"), self.reset_mode
 
-        def fire(u: Array) -> Array:
-            fires = u >= threshold if self.fires_at == "ge" else u > threshold
-            count = one if self.spikes == "binary" else np.floor(u / threshold)
-            return np.where(fires, count, u.dtype.type(0))
+        def fire(u: Any) -> Any:
+            return on.fire(u, threshold, self.fires_at, self.spikes == "multiple")
 
-        def jump(u: Array, spikes: Array) -> Array:
-            once = np.minimum(spikes, one)
-            return u * (one - once) if target is None else np.where(spikes > 0, target, u)
+        def jump(u: Any, spikes: Any) -> Any:
+            return u * (1 - on.once(spikes)) if target is None else on.where(spikes, target, u)
 
-        mode = self.reset_mode
         if self.reset_delay:
             due = fire(v)
             u = self.decay(c, jump(v, due) if mode in ("zero", "value") else v, drive)

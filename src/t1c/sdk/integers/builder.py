@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -161,6 +162,22 @@ class Builder:
     def most_seen(self, name: str) -> Array | None:
         """The largest magnitude of what was recorded under a name, if anything was shown."""
         return None if self.seen is None else self.seen.most(name)
+
+    def most_there(self, name: str) -> Array | None:
+        """The largest magnitude of what was recorded, or of what can be; None if that is endless.
+
+        Args:
+            name: of a node, for what it sends, or with ``.input``, for what reaches it.
+        """
+        if (seen := self.most_seen(name)) is not None:
+            return seen
+        node = name.removesuffix(".input")
+        of_node, shape = self.ranges[node], self.shape(node)
+        bounds = of_node.sent[0]
+        if node != name:
+            bounds, shape = of_node.arriving, self.arriving_shape(node)
+        most = max(abs(bounds.low), abs(bounds.high))
+        return np.full(shape, most) if math.isfinite(most) else None
 
     def emit(self, name: str, node: ir.Node, wires: Iterable[Wire]) -> str:
         """Add a node behind others; its name, with a number where it is taken."""

@@ -94,7 +94,7 @@ def _scale(b: Builder, name: str, rows: Array, bits: int) -> Array:
         beside = {name: rows, **_ready(b, name)}
         scales = [fitted_scale(r, b.options.bits_of(n), b.options.fit) for n, r in beside.items()]
         common = np.maximum.reduce(scales)
-        if all(_are_integers(r, b.options.bits_of(n)) for n, r in beside.items()):
+        if all(_are_integers(b, n, r) for n, r in beside.items()):
             common = np.ones(len(rows))
         common = _held(b, list(beside), common)
         b.scales |= {n: (common, np.abs(r).max(axis=1)) for n, r in beside.items()}
@@ -119,8 +119,12 @@ def _ready(b: Builder, name: str) -> dict[str, Array]:
     return found
 
 
-def _are_integers(rows: Array, bits: int) -> bool:
-    return bool((rows == np.rint(rows)).all() and np.abs(rows).max() <= limit(bits))
+def _are_integers(b: Builder, name: str, rows: Array) -> bool:
+    """Whether a layer is one of integers already: weights, not all of them 0, and a bias."""
+    bias = getattr(b.graph.nodes[name], "bias", None)
+    whole = (rows == np.rint(rows)).all() and (bias is None or (bias == np.rint(bias)).all())
+    largest = np.abs(rows).max(axis=1)
+    return bool(whole and largest.all() and largest.max() <= limit(b.options.bits_of(name)))
 
 
 def _held(b: Builder, names: Sequence[str], scale: Array) -> Array:

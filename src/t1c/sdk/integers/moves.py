@@ -12,7 +12,7 @@ from t1c import ir
 from t1c.ir.primitives.merge import feature_dim
 
 from .builder import Builder
-from .rescale import at_unit, merged, together, whole
+from .rescale import at_unit, merged, narrowed, together, whole
 from .units import constant_along, counts, laid, narrowest, smallest_integers, spread
 from .wire import Wire, rule_for
 
@@ -46,6 +46,9 @@ def _joined(b: Builder, name: str, node: Any, wires: Sequence[Wire], dim: int) -
     ports = [b.graph.ports()[source, name] for source in sources]
     shapes = [b.shape(source, port) for source, port in zip(sources, ports, strict=True)]
     made = [whole(b, name, wire, shape) for wire, shape in zip(wires, shapes, strict=True)]
+    if len(made) > 1:
+        # Each by itself: a shift for the largest of all would leave nothing of spikes beside them.
+        made = [narrowed(b, name, w, s) for w, s in zip(made, sources, strict=True)]
     units = [spread(w.unit, s) for w, s in zip(made, shapes, strict=True) if w.unit is not None]
     sent = b.emit(name, node, made)
     unit = narrowest(np.concatenate(units, axis=dim))

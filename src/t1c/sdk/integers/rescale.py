@@ -81,11 +81,15 @@ def narrowed(b: Builder, name: str, wire: Wire, seen_as: str) -> Wire:
     """A wide wire shifted down to input_bits, so that weights may be multiplied with it."""
     if not wire.wide:
         return wire
-    bits, most = b.options.input_bits, b.most_seen(seen_as)
-    unit = wire.integer_unit
-    largest = float(limit(b.options.accumulator_bits))
-    if most is not None:
-        largest = float((most / spread(unit, most.shape)).max())
+    bits, unit = b.options.input_bits, wire.integer_unit
+    most = b.most_there(seen_as)
+    if most is None:
+        raise b.refusal(
+            name,
+            f"how large the sums get that reach its weights (those of {seen_as!r}) is not known, "
+            "and they have to be brought to few bits: show samples (calibrate=)",
+        )
+    largest = min(float((most / spread(unit, most.shape)).max()), limit(b.options.accumulator_bits))
     k = max(0, int(np.ceil(np.log2(max(largest, 1.0) / limit(bits)) - MARGIN)))
     steps: Steps = [*shifted_down(k), ("narrow", clip(bits))]
     made = b.chained(wire, f"{wire.node}.for.{name}", *steps)

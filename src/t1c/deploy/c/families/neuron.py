@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from t1c import ir
-from t1c.ir.primitives.neuron import Neuron, SpikingNeuron
+from t1c.ir.primitives.neuron import Neuron
 
 from ..element import Element
 from ..loop import summed
@@ -24,50 +24,29 @@ def neuron(e: Element, node: Neuron, terms: Sequence[Term]) -> Term:
     c = {name: e.laid(values, name) for name, values in folded.items()}
     *extra, v = (e.carried(name) for name in node.state_names)
     drive, before = node.drive(c, summed(terms), tuple(extra))
-    if isinstance(node, SpikingNeuron):
-        sent, v = _fire_and_reset(node, c, v, drive)
-        v = (v < c["v_min"]).where(c["v_min"], v) if "v_min" in c else v
-    else:
-        sent = v = node.decay(c, v, drive)
+    sent: Term
+    sent, v = node.settle(c, v, drive, OnTerms())
     for name, term in zip(node.state_names, (*before, v), strict=True):
         e.carry(name, term)
     return sent
 
 
-def _fire_and_reset(
-    node: SpikingNeuron, c: Mapping[str, Term], v: Term, drive: Any
-) -> tuple[Term, Term]:
-    threshold, target, mode = c["v_threshold"], c.get("v_reset"), node.reset_mode
+class OnTerms:
+    """Firing and reset on terms."""
 
-    def fire(u: Term) -> Term:
-        fires = u >= threshold if node.fires_at == "ge" else u > threshold
-        count = 1 if node.spikes == "binary" else (u / threshold).call("t1c_floor")
-        return fires.where(count, 0)
+    def fire(self, u: Term, threshold: Term, fires_at: str, several: bool) -> Term:
+        """Compare, and count."""
+        fires = u >= threshold if fires_at == "ge" else u > threshold
+        return fires.where((u / threshold).call("t1c_floor") if several else 1, 0)
 
-    def jump(u: Term, spikes: Term) -> Term:
-        if target is not None:
-            return (spikes > 0).where(target, u)
-        return u * (1 - (spikes if spikes.spikes else spikes.minimum(1)))
+    def once(self, spikes: Term) -> Term:
+        """What is known to be one spike at most needs no more."""
+        return spikes if spikes.spikes else spikes.minimum(1)
 
-    if node.reset_delay:
-        due = fire(v)
-        u = node.decay(c, jump(v, due) if mode in ("zero", "value") else v, drive)
-        if mode == "subtract":
-            u = u - due * threshold
-        elif mode == "lower":
-            u = u - due * c["v_reset"]
-        elif mode == "hold":
-            u = jump(u, due)
-        return fire(u), u
-    u = node.decay(c, v, drive)
-    if mode == "carry":
-        due = fire(v)
-        u = u - due * threshold
-        spikes = fire(u)
-        return spikes, u - (spikes - due) * threshold
-    spikes = fire(u)
-    if mode == "subtract":
-        return spikes, u - spikes * threshold
-    if mode == "lower":
-        return spikes, u - spikes * c["v_reset"]
-    return spikes, jump(u, spikes) if mode in ("zero", "value") else u
+    def where(self, spikes: Term, yes: Term, no: Term) -> Term:
+        """Choose."""
+        return (spikes > 0).where(yes, no)
+
+    def raised(self, v: Term, low: Term) -> Term:
+        """Choose."""
+        return (v < low).where(low, v)

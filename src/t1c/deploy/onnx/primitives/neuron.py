@@ -1,20 +1,14 @@
-"""All neurons: the formulas of ``t1c.ir``, and firing and reset in its order of operations."""
+"""All neurons: the formulas of ``t1c.ir``, on values of ONNX."""
 
 from __future__ import annotations
-
-from collections.abc import Mapping
 
 import numpy as np
 
 from t1c import ir
-from t1c.ir.primitives.neuron import Neuron, SpikingNeuron
+from t1c.ir.primitives.neuron import Neuron
 
 from ..registry import translates
 from ..writer import Value, Writer
-
-Coefficients = Mapping[str, Value]
-MODES = ("zero", "value", "subtract", "lower", "none", "hold", "carry")
-"""The resets that are written here."""
 
 
 @translates(ir.LIF, ir.LI, ir.IF, ir.I, ir.CubaLIF, ir.CubaLI)
@@ -26,53 +20,36 @@ def neuron(
     c = {name: w.constant(value, name) for name, value in folded.items()}
     *extra, v = state
     drive, before = node.drive(c, x, tuple(extra))
-    if not isinstance(node, SpikingNeuron):
-        u: Value = node.decay(c, v, drive)
-        return u, (*before, u)
-    spikes, v = fire_and_reset(w, node, c, v, drive)
-    if "v_min" in c:
-        v = w.where(w.compare("Less", v, c["v_min"]), c["v_min"], v)
-    return spikes, (*before, v)
+    sent, v = node.settle(c, v, drive, OnValues(w))
+    return sent, (*before, v)
 
 
-def fire_and_reset(
-    w: Writer, node: SpikingNeuron, c: Coefficients, v: Value, drive: Value
-) -> tuple[Value, Value]:
-    """Spikes, and the membrane after its reset, as ``SpikingNeuron`` says it."""
-    threshold, target = c["v_threshold"], c.get("v_reset")
-    fires_at = "GreaterOrEqual" if node.fires_at == "ge" else "Greater"
+class OnValues:
+    """Firing and reset on values.
 
-    def fire(u: Value) -> Value:
-        fires = w.compare(fires_at, u, threshold)
-        if node.spikes == "binary":
-            return w.cast(fires)
-        return w.where(fires, w.apply("Floor", u / threshold), w.number(0))
+    Args:
+        w: what the operations are written into.
+    """
 
-    def jump(u: Value, spikes: Value) -> Value:
-        if target is not None:
-            return w.where(w.compare("Greater", spikes, w.number(0)), target, u)
-        once = spikes if node.spikes == "binary" else w.apply("Min", spikes, w.number(1))
-        return u * (1 - once)
+    def __init__(self, w: Writer) -> None:
+        self.w = w
 
-    mode = node.reset_mode
-    if mode not in MODES:
-        w.refuse(f"reset={mode!r}", f"one of {', '.join(MODES)}", field="reset")
-    taken = {"subtract": threshold, "lower": target}.get(mode)
-    if node.reset_delay:
-        due = fire(v)
-        u = node.decay(c, jump(v, due) if mode in ("zero", "value") else v, drive)
-        if taken is not None:
-            u = u - due * taken
-        elif mode == "hold":
-            u = jump(u, due)
-        return fire(u), u
-    u = node.decay(c, v, drive)
-    if mode == "carry":
-        due = fire(v)
-        u = u - due * threshold
-        spikes = fire(u)
-        return spikes, u - (spikes - due) * threshold
-    spikes = fire(u)
-    if taken is not None:
-        return spikes, u - spikes * taken
-    return spikes, jump(u, spikes) if mode in ("zero", "value") else u
+    def fire(self, u: Value, threshold: Value, fires_at: str, several: bool) -> Value:
+        """Compare, and count."""
+        kind = "GreaterOrEqual" if fires_at == "ge" else "Greater"
+        fires = self.w.compare(kind, u, threshold)
+        if not several:
+            return self.w.cast(fires)
+        return self.w.where(fires, self.w.apply("Floor", u / threshold), self.w.number(0))
+
+    def once(self, spikes: Value) -> Value:
+        """Take the lesser of each and 1."""
+        return self.w.apply("Min", spikes, self.w.number(1))
+
+    def where(self, spikes: Value, yes: Value, no: Value) -> Value:
+        """Choose."""
+        return self.w.where(self.w.compare("Greater", spikes, self.w.number(0)), yes, no)
+
+    def raised(self, v: Value, low: Value) -> Value:
+        """Choose."""
+        return self.w.where(self.w.compare("Less", v, low), low, v)
