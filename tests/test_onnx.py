@@ -319,7 +319,7 @@ def test_random_graphs_are_the_reference_within_rounding(tmp_path):
     @settings(max_examples=25, derandomize=True, database=None)
     @given(grid_graphs(notes=False, max_nodes=4), st.sampled_from([1, 2]))
     def run(graph, batch):
-        counted.update(compared(graph, tmp_path, batch, 8, exact=False))
+        counted.update(compared(graph, tmp_path, batch, 24, exact=False))
 
     run()
     assert counted["numbers"] > 5_000
