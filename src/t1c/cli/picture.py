@@ -88,7 +88,7 @@ def export_html(
         raise typer.BadParameter(f"a page {target.name!r}; it ends in .html, .svg or .dot")
     if live and (drawn is not None or data is not None):
         what = "--input" if drawn is None else f"a {target.suffix} file"
-        raise typer.BadParameter(f"--live with {what}; a page runs or plays, a picture does neither")
+        raise typer.BadParameter(f"--live with {what}: a page either runs or plays")
     if drawn is None:
         activity = _activity(network, data, sample, steps, dt)
         name = _title(model, title)

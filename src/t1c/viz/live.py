@@ -91,7 +91,7 @@ def with_outputs(graph: ir.Graph) -> tuple[ir.Graph, dict[str, str]]:
         elif node.port_count == 1:
             watched[name] = free(f"{inner}.out")
             (shape,) = (node.output_type or {}).values()
-            nodes[watched[name]] = ir.Output(shape)
+            nodes[watched[name]] = ir.Output(tuple(int(n) for n in shape))
             edges.append((inner, watched[name]))
     shown = ir.Graph(nodes, edges, allow_cycles=True, feedback=stated)
     if set(shown.feedback_edges()) != set(renamed(flat.feedback_edges())):
