@@ -66,6 +66,12 @@ def export_html(
     data: Played = None,
     sample: Sample = 0,
     steps: Steps = None,
+    live: Annotated[
+        bool,
+        typer.Option(
+            "--live", help="The page runs the network itself, on inputs set there; needs clang."
+        ),
+    ] = False,
     dt: Dt = None,
     as_json: Json = False,
 ) -> None:
@@ -80,9 +86,13 @@ def export_html(
     drawn = {".svg": viz.to_svg, ".dot": viz.to_dot}.get(target.suffix)
     if drawn is None and target.suffix.lower() not in (".html", ".htm"):
         raise typer.BadParameter(f"a page {target.name!r}; it ends in .html, .svg or .dot")
+    if live and (drawn is not None or data is not None):
+        what = "--input" if drawn is None else f"a {target.suffix} file"
+        raise typer.BadParameter(f"--live with {what}: a page either runs or plays")
     if drawn is None:
         activity = _activity(network, data, sample, steps, dt)
-        viz.export_html(network, target, _title(model, title), activity=activity, dt=dt)
+        name = _title(model, title)
+        viz.export_html(network, target, name, activity=activity, live=live, dt=dt)
     elif data is not None:
         raise typer.BadParameter(f"--input for a {target.suffix} file, which cannot play it")
     else:

@@ -24,21 +24,23 @@ def export_html(
     title: str | None = None,
     *,
     activity: Activity | None = None,
+    live: bool = False,
     dt: float | None = None,
 ) -> Path:
     """Write the page that ``render_html`` gives.
 
     Args:
-        source: see ``render_html``, as for ``title``, ``activity`` and ``dt``.
+        source: see ``render_html``, as for ``title``, ``activity``, ``live`` and ``dt``.
         path: of the HTML file; what is there is replaced.
         title: of the page.
         activity: what nodes gave in a run.
+        live: the page runs the network itself.
         dt: seconds in one step, for a ``.nir`` file that does not say it.
 
     Returns:
         The path.
     """
-    text = render_html(source, title, activity=activity, dt=dt)
+    text = render_html(source, title, activity=activity, live=live, dt=dt)
     path = Path(path)
     path.write_text(text, encoding="utf-8")
     return path
@@ -49,15 +51,17 @@ def visualize(
     title: str | None = None,
     *,
     activity: Activity | None = None,
+    live: bool = False,
     dt: float | None = None,
     height: int = 640,
 ) -> Path | None:
     """Show a graph: within a notebook below the cell, elsewhere in the browser.
 
     Args:
-        source: see ``render_html``, as for ``title``, ``activity`` and ``dt``.
+        source: see ``render_html``, as for ``title``, ``activity``, ``live`` and ``dt``.
         title: of the page.
         activity: what nodes gave in a run.
+        live: the page runs the network itself.
         dt: seconds in one step, for a ``.nir`` file that does not say it.
         height: of the picture in a notebook, in pixels.
 
@@ -65,7 +69,7 @@ def visualize(
         The path of the temporary file that the browser was asked to open, which is kept; None in a
         notebook, where nothing is written.
     """
-    text = render_html(source, title, activity=activity, dt=dt)
+    text = render_html(source, title, activity=activity, live=live, dt=dt)
     if in_notebook():
         shown = importlib.import_module("IPython.display")
         shown.display(shown.HTML(as_frame(text, height)))

@@ -13,14 +13,18 @@ from functools import cache
 from importlib import resources
 from typing import Any
 
-from t1c.nir import GraphSource
+from t1c.ir import InputError
+from t1c.ir.errors import Problem
+from t1c.nir import GraphSource, read_graph
 
 from .activity import Activity, levels
 from .graph_dict import graph_to_dict
 from .layout import Laid, Picture, lay_out
+from .live import live_data
 from .palette import FAMILIES, FEEDBACK
 
 SCRIPTS = ("place.js", "draw.js", "panel.js", "main.js")
+LIVE = "live.js"
 
 
 def render_html(
@@ -28,6 +32,7 @@ def render_html(
     title: str | None = None,
     *,
     activity: Activity | None = None,
+    live: bool = False,
     dt: float | None = None,
 ) -> str:
     """A graph as a page that shows it: one text, which loads nothing and sends nothing.
@@ -37,16 +42,23 @@ def render_html(
         title: of the page; the file's name if there is none.
         activity: what nodes gave in a run, to be played on the picture: name (``g/n`` for a node
             of a nested graph) -> array (T, ...).
+        live: the page runs the network itself, on inputs that are set on it, as a module of
+            WebAssembly that is part of the page; clang compiles it, see ``deploy.to_wasm``.
         dt: seconds in one step, for a ``.nir`` file that does not say it.
 
     Raises:
         FileNotFoundError: there is no such file.
         T1CError: the file is not valid, or its dt is not known.
-        InputError: ``activity`` names a node that is not there, or differs in the number of steps.
+        InputError: ``activity`` names a node that is not there, or differs in the number of steps;
+            or ``live`` is asked for together with it, or for what is no graph.
+        UnsupportedError: with ``live``: clang is missing, or a node has no form in WebAssembly.
 
     Example:
         >>> Path("model.html").write_text(render_html("model.t1c"))  # doctest: +SKIP
     """
+    if live and (activity is not None or isinstance(source, Mapping)):
+        found = "a page that plays activity" if activity is not None else "a dictionary"
+        raise InputError(Problem(found, "a graph or its file, which runs by itself", field="live"))
     graph = source if isinstance(source, Mapping) else graph_to_dict(source, title, dt=dt)
     picture = lay_out(graph)
     data = page_data(picture)
@@ -54,6 +66,9 @@ def render_html(
         data["title"] = title
     if activity is not None:
         data["activity"] = levels(activity, [node["id"] for node in graph["nodes"]])
+    if live and not isinstance(source, Mapping):
+        names = [node["id"] for node in graph["nodes"]]
+        data["live"] = live_data(read_graph(source, dt), names)
     return page(data)
 
 
@@ -62,12 +77,14 @@ def page(data: Mapping[str, Any]) -> str:
     style = _file("page.css")
     script = "\n".join(
         ['const DATA = JSON.parse(document.getElementById("data").textContent);']
-        + [_file(name) for name in SCRIPTS]
+        + [_file(name) for name in (*SCRIPTS, *([LIVE] if data.get("live") else []))]
     )
     script = f"(() => {{\n{script}\n}})();"
     # Only this very script and style may act: nothing that a name or a note holds, and no network.
+    # A live page may compile its module too, which imports nothing.
+    wasm = " 'wasm-unsafe-eval'" if data.get("live") else ""
     policy = (
-        f"default-src 'none'; script-src {_digest(script)}; style-src {_digest(style)}; "
+        f"default-src 'none'; script-src {_digest(script)}{wasm}; style-src {_digest(style)}; "
         "img-src data: blob:; base-uri 'none'; form-action 'none'"
     )
     parts = {
@@ -114,6 +131,7 @@ def page_data(picture: Picture) -> dict[str, Any]:
         "families": {key: asdict(family) for key, family in FAMILIES.items()},
         "feedback": asdict(FEEDBACK),
         "activity": None,
+        "live": None,
     }
 
 

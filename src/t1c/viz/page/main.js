@@ -33,6 +33,7 @@ function paint() {
   waiting = false;
   canvas.draw(scene, view, { ink, picked, near, level: ACTIVITY && (id => ACTIVITY.level(id, step)) });
   paintMap();
+  if (DATA.live && ACTIVITY) ACTIVITY.draw();
 }
 
 function rebuild() {
@@ -378,37 +379,54 @@ for (const [id, action] of Object.entries({
 
 // A run, step by step -----------------------------------------------------------------------
 
-const ACTIVITY = DATA.activity && (() => {
+// seek: the step that is shown where another one is asked for; course: what a node sent in which
+// steps; level: its colour. A live page sets its own once its module is ready.
+let ACTIVITY = DATA.activity && (() => {
+  const { steps } = DATA.activity;
   const levels = new Map(Object.entries(DATA.activity.nodes).map(([id, part]) => [
     Number(id), { bytes: Uint8Array.from(atob(part.levels), c => c.charCodeAt(0)), peak: part.peak },
   ]));
-  const level = (id, step) => {
-    if (levels.has(id)) return levels.get(id).bytes[step] / 255;
-    if (!THINGS[id].parts) return null;
-    const known = leavesOf(id).map(n => levels.get(n)).filter(Boolean);
-    return known.length ? known.reduce((sum, l) => sum + l.bytes[step], 0) / known.length / 255 : null;
+  return {
+    pause: 150,
+    seek: to => (to + steps) % steps,
+    words: () => `step ${step + 1} of ${steps}`,
+    level: overParts((id, step) => levels.has(id) ? levels.get(id).bytes[step] / 255 : null),
+    course(id) {
+      const known = levels.get(id);
+      if (!known) return null;
+      const values = [...known.bytes].map(byte => byte / 255 * known.peak);
+      return { values, now: values[step], most: known.peak, first: 1 };
+    },
   };
-  return { levels, level, steps: DATA.activity.steps };
 })();
 
+// A folded group is as hot as its nodes on average.
+function overParts(level) {
+  return (id, step) => {
+    if (!THINGS[id].parts) return level(id, step);
+    const known = leavesOf(id).map(n => level(n, step)).filter(heat => heat !== null);
+    return known.length ? known.reduce((a, b) => a + b) / known.length : null;
+  };
+}
+
 function activityPanel(id) {
-  const known = ACTIVITY && ACTIVITY.levels.get(id);
-  if (!known) return [];
-  const values = [...known.bytes].map(byte => byte / 255 * known.peak);
+  const known = ACTIVITY && ACTIVITY.course(id);
+  if (!known || !known.values.length) return [];
+  const { values, now, most, first } = known;
   const stride = Math.ceil(values.length / 160);
-  return section("Activity", facts([["now", number(values[step])], ["most", number(known.peak)],
+  return section("Activity", facts([["now", number(now)], ["most", number(most)],
     ["mean", number(values.reduce((a, b) => a + b, 0) / values.length)]]),
   element("div", { class: "array" },
     bars(values.filter((_, i) => i % stride === 0), ink.hot, "Mean output at each step"),
-    element("div", { class: "ends" }, element("span", {}, "step 1"),
-      element("span", {}, `step ${values.length}`))));
+    element("div", { class: "ends" }, element("span", {}, `step ${first}`),
+      element("span", {}, `step ${first + values.length - 1}`))));
 }
 
 function setStep(to) {
   if (!ACTIVITY) return;
-  step = (to + ACTIVITY.steps) % ACTIVITY.steps;
+  step = ACTIVITY.seek(to);
   $("step").value = step;
-  $("when").textContent = `step ${step + 1} of ${ACTIVITY.steps}`;
+  $("when").textContent = ACTIVITY.words();
   if (picked !== null) describe();
   refresh();
 }
@@ -416,14 +434,14 @@ function setStep(to) {
 function play() {
   if (!ACTIVITY) return;
   if (timer) clearInterval(timer);
-  timer = timer ? null : setInterval(() => setStep(step + 1), 150);
+  timer = timer ? null : setInterval(() => setStep(step + 1), ACTIVITY.pause);
   $("run").textContent = timer ? "❚❚" : "▶";
   $("run").setAttribute("aria-label", timer ? "Stop" : "Play");
 }
 
 if (ACTIVITY) {
   $("play").hidden = false;
-  $("step").max = ACTIVITY.steps - 1;
+  $("step").max = DATA.activity.steps - 1;
   $("step").addEventListener("input", event => setStep(Number(event.target.value)));
 }
 
