@@ -160,7 +160,9 @@ def test_every_primitive_gives_the_numbers_of_the_reference(tmp_path):
     assert values > 40_000
     assert spikes > 2_000
     tried = {type(n).__name__ for g in models.graphs for n in g.flat().nodes.values()}
-    assert set(ir.list_primitives()) - tried <= {"Identity", "Graph", "Unheard"}
+    # Other tests declare primitives of their own.
+    every = {n for n in ir.list_primitives() if ir.str_to_node(n).__module__.startswith("t1c.ir.")}
+    assert every - tried <= {"Identity", "Graph"}
 
 
 def test_random_networks_give_the_numbers_of_the_reference(tmp_path):

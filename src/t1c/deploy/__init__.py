@@ -6,3 +6,8 @@ from .onnx import to_onnx
 from .wasm import to_wasm
 
 __all__ = ["CReport", "to_c", "to_exported", "to_onnx", "to_wasm"]
+
+
+def __dir__() -> list[str]:
+    """The interface, without the files that it is made of."""
+    return __all__

@@ -39,3 +39,8 @@ __all__ = [
     "to_nir",
     "write",
 ]
+
+
+def __dir__() -> list[str]:
+    """The interface, without the files that it is made of."""
+    return __all__
