@@ -1,7 +1,7 @@
 """Draws the pictures of docs/viz.md: pages of ``t1c.viz`` as a headless Chromium shows them.
 
-Run it with ``python docs/draw_pages.py``, in an environment with ``t1c[dev]`` and with chromium
-installed; it writes docs/img/viz-*.png.
+Run it with ``python docs/draw_pages.py``, in an environment with ``t1c[dev]`` and with chromium,
+clang and lld installed; it writes docs/img/viz-*.png.
 """
 
 from __future__ import annotations
@@ -16,10 +16,11 @@ from playwright.sync_api import Page, sync_playwright
 from t1c import ir, viz
 
 IMAGES = Path(__file__).parent / "img"
+DIGITS = Path(__file__).parent.parent / "examples" / "digits.t1c"
 
 
 def main() -> None:
-    """Writes both pictures."""
+    """Writes the pictures."""
     first, second = _network(tau=4.0), _network(tau=6.0, smaller=True)
     with sync_playwright() as playwright, tempfile.TemporaryDirectory() as folder:
         browser = playwright.chromium.launch(
@@ -32,6 +33,10 @@ def main() -> None:
         _save(page, "viz-page")
         _open(page, Path(folder), viz.diff_html(first, second, "epoch 10 → epoch 20"))
         _save(page, "viz-diff")
+        _open(page, Path(folder), viz.render_html(DIGITS, "Digits", live=True))
+        _paint_a_zero(page)
+        page.evaluate("t1c.live.step(80)")
+        _save(page, "viz-live")
         browser.close()
 
 
@@ -39,6 +44,19 @@ def _open(page: Page, folder: Path, text: str) -> None:
     (folder / "page.html").write_text(text, encoding="utf-8")
     page.goto((folder / "page.html").as_uri())
     page.wait_for_timeout(300)
+
+
+def _paint_a_zero(page: Page) -> None:
+    """Strokes over the pixels of the live page's input, which are 24 wide."""
+    place = page.locator(".painted").bounding_box()
+    assert place is not None
+    corners = [(2, 0), (5, 0), (5, 7), (2, 7), (2, 1)]
+    points = [(place["x"] + 24 * x + 12, place["y"] + 24 * y + 12) for x, y in corners]
+    page.mouse.move(*points[0])
+    page.mouse.down()
+    for x, y in points[1:]:
+        page.mouse.move(x, y, steps=20)
+    page.mouse.up()
 
 
 def _save(page: Page, name: str) -> None:
