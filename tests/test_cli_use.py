@@ -689,3 +689,19 @@ def test_primitives_are_those_that_are_declared(t1c):
     assert "IF " in t1c("primitives").stdout
     one = t1c("primitives", "Skip").stdout
     assert "one of 'residual', 'concatenate', 'passthrough'" in one
+
+
+def test_quantize_is_refused_in_the_words_of_the_command_line(t1c):
+    model = DATA.parent.parent / "examples" / "digits.t1c"
+    unknown = t1c("quantize", model, "-o", "small.t1c")
+    assert unknown.exit_code == 1
+    assert "--calibrate DATA" in unknown.stderr
+    wrong = t1c("quantize", model, "-o", "small.onnx", "--spikes")
+    assert wrong.exit_code != 0
+    assert "expected .t1c" in wrong.stderr
+    ir.write("gelu.t1c", chain(
+        ("in", ir.Input((4,))), ("bent", ir.GELU(4)), ("out", ir.Output((4,)))
+    ))  # fmt: skip
+    real = t1c("quantize", "gelu.t1c", "-o", "small.t1c", "--spikes")
+    assert real.exit_code == 1
+    assert "--keep bent leaves it in real numbers" in " ".join(real.stderr.split())

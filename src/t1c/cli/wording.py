@@ -9,8 +9,15 @@ SAME = {
     "one of ir.list_primitives()": "one that t1c primitives lists",
     "ir.list_primitives()": "t1c primitives",
     "(nodes=...)": "(--node NAME)",
+    "calibrate=, inputs that show it, or inputs='spikes' or (least, greatest)": (
+        "--calibrate DATA, which shows it, or --spikes"
+    ),
+    "show samples (calibrate=)": "show samples (--calibrate DATA)",
+    "sdk.quantize, or name the node in its keep=": "t1c quantize",
 }
 """What Python calls so, and what the command line does."""
+
+KEPT = re.compile(r"keep=\['([^']*)'\]")
 
 PARSED = (
     (re.compile(r"Value error, "), ""),
@@ -30,7 +37,7 @@ def advised(text: str) -> str:
     """A message of the library as whoever typed a command can follow it."""
     for python, typed in SAME.items():
         text = text.replace(python, typed)
-    return text
+    return KEPT.sub(r"--keep \1", text)
 
 
 def misunderstood(text: str, options: Sequence[str] = ()) -> str:

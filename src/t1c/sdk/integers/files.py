@@ -5,9 +5,11 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from t1c import ir
+from t1c.ir.errors import InputError, Problem
 from t1c.nir import read_graph
 
 from ..numbers import format_bytes
@@ -62,11 +64,15 @@ def quantize_file(
 
     Raises:
         T1CError: a file is not valid, or no integers say what it holds.
+        InputError: the target does not end in ``.t1c``.
         OSError: there is no such file, or it cannot be written.
 
     Example:
         >>> quantize_file("digits.t1c", "small.t1c", calibrate="digits.npz")  # doctest: +SKIP
     """
+    if Path(target).suffix != ".t1c":
+        found = f"the suffix {Path(target).suffix!r}"
+        raise InputError(Problem(found, ".t1c", "Rename it.", str(target)))
     graph = read_graph(source, dt)
     made = quantize(graph, calibrate=calibrate, steps=steps, **options)
     ir.write(target, made)

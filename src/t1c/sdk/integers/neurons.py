@@ -108,7 +108,7 @@ def _neuron(b: Builder, name: str, node: Any, wires: Sequence[Wire]) -> Sequence
     shape, c = b.arriving_shape(name), coefficients(b, name)
     for key in ("gain", "weight"):
         if key in c and not (c[key] > 0).all():
-            raise b.refusal(name, f"a {key} of {c[key].min():g} turns its input around")
+            raise b.refusal(name, f"a {key} of {c[key].min():g}, where thresholds take one above 0")
     made = together(b, name, wires, shape) if wires else [_nothing(b, name)]
     unit = made[0].integer_unit
     least = needs(b, name)
