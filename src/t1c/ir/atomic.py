@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import os
+import secrets
 import stat
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -30,11 +30,12 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
     if target.is_dir():
         raise IsADirectoryError(f"{str(target)!r} is a folder")
     prefix = f".{target.name[:40]}."  # not all of it: the longest name that is allowed fits
-    handle, name = tempfile.mkstemp(prefix=prefix, suffix=".tmp", dir=target.parent)
-    os.close(handle)
+    # Named before it is there: a signal at any moment finds what is to be removed.
+    name = target.parent / f"{prefix}{secrets.token_hex(8)}.tmp"
     try:
-        yield Path(name)
-        _settle(Path(name), target)
+        os.close(os.open(name, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
+        yield name
+        _settle(name, target)
     except BaseException:
         with contextlib.suppress(OSError):
             os.unlink(name)

@@ -266,7 +266,9 @@ class SpikingNeuron(Neuron):
             return on.fire(u, threshold, self.fires_at, self.spikes == "multiple")
 
         def jump(u: Any, spikes: Any) -> Any:
-            return u * (1 - on.once(spikes)) if target is None else on.where(spikes, target, u)
+            if target is not None:
+                return on.where(spikes, target, u)
+            return u * (1 - (on.once(spikes) if self.spikes == "multiple" else spikes))
 
         if self.reset_delay:
             due = fire(v)
