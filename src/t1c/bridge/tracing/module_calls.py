@@ -11,11 +11,11 @@ from torch import Tensor, nn
 from torch.utils._python_dispatch import _disable_current_modes
 
 from t1c import ir
-from t1c.ir.errors import Problem, T1CError
+from t1c.ir.errors import Problem, T1CError, UnsupportedError
 
 from ..engine.stateful import StatefulModule
 from ..executor import GraphExecutor
-from ..frameworks import unfused
+from ..frameworks import unfollowed, unfused
 from ..frameworks.over_time import Layout, layout_of_one
 from ..modules.exporting import Fragment, hidden_states, known_type, module_to_node, rest_of
 from .ledger import Ledger, describe
@@ -72,6 +72,8 @@ class ModuleCalls(Ledger):
             )
         self._scope.append(path)
         try:
+            if (problem := unfollowed(module)) is not None:
+                raise UnsupportedError(problem.at(self.here()[1]))
             with unfused(module):
                 return run(module, *args, **kwargs)
         finally:

@@ -21,7 +21,7 @@ def elementwise(call: Call, dims: DimsOf) -> list[Dims]:
 
 @rule(
     "batch_norm layer_norm group_norm instance_norm softmax log_softmax prelu cumsum rms_norm"
-    " roll flip fliplr flipud"
+    " roll flip fliplr flipud fake_quantize_per_tensor_affine fake_quantize_per_channel_affine"
 )
 def _same_axes(call: Call, dims: DimsOf) -> list[Dims]:
     return [dims(call.inputs[0])]
