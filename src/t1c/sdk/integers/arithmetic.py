@@ -88,6 +88,9 @@ def _unary(b: Builder, name: str, node: Any, wires: Sequence[Wire]) -> Sequence[
     wire, unit = one_wire(b, name, wires)
     if node.op == "sign":
         return [passed(b, name, node, wire, one(b.shape(name)), False)]
+    if node.op == "round":
+        # Fake quantisation: the numbers of other units, counted in ones.
+        wire, unit = at_unit(b, name, wire, one(b.shape(name))), one(b.shape(name))
     rounds = node.op in ("floor", "round") and (unit == 1).all()
     if node.op not in ("abs", "neg") and not rounds:
         raise b.refusal(name, f"no integers say {node.op!r} of numbers with a unit of their own")
