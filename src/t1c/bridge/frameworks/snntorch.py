@@ -9,6 +9,8 @@ Import this module only where snnTorch is installed.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
@@ -34,6 +36,7 @@ from ..modules.tied import trains, with_held
 from .over_time import Layout, over_time
 from .shared import refuse_own_methods, time_constant
 from .snntorch_import import node_map
+from .snntorch_quant import levels_of, staircase
 from .watching import Note, watches
 
 __all__ = ["node_map"]
@@ -251,6 +254,21 @@ def _watch(module: Any, note: Note) -> Tensor:
     vars(module)["fire"] = noting
     threshold: Tensor = module.threshold
     return threshold
+
+
+@contextmanager
+def unfused(module: nn.Module) -> Iterator[None]:
+    """Have a neuron find the nearest level of its ``state_quant`` by comparisons."""
+    own = getattr(module, "state_quant", None)
+    levels = levels_of(own)
+    if own is None or levels is None or len(levels) < 2:
+        yield
+        return
+    vars(module)["state_quant"] = staircase(levels, own)
+    try:
+        yield
+    finally:
+        vars(module)["state_quant"] = own
 
 
 # One function for each neuron ------------------------------------------------------------------
