@@ -41,7 +41,11 @@ def unfused(module: nn.Module) -> Iterator[None]:
     The fused operation is the observer's average, which is off here, and then the plain one.
     """
     own = "forward" in vars(module)
-    if isinstance(module, FusedMovingAvgObsFakeQuantize) and _is(module, "fake_quantize") and not own:
+    if (
+        isinstance(module, FusedMovingAvgObsFakeQuantize)
+        and _is(module, "fake_quantize")
+        and not own
+    ):
         vars(module)["forward"] = FakeQuantize.forward.__get__(module)
     elif isinstance(module, observer.ObserverBase) and _is(module, "observer") and not own:
         vars(module)["forward"] = _passed

@@ -136,6 +136,12 @@ class Recorder(ModuleCalls, Ledger):
         results = [t for t in tensors_in(out) if all(t is not g for g in given)]
         if name in ALWAYS_CONSTANT or not (results or written):
             return out
+        if live and any(t.is_quantized for t in results):
+            raise self.refusal(
+                f"{name} gives a tensor of {results[0].dtype}",
+                "floating point, as fake quantisation has it",
+                "Export the model before it is converted.",
+            )
         if not live and name not in RANDOM and not given:
             return out
         if name == "data" and len(results) == 1:

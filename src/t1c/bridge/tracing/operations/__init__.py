@@ -5,7 +5,17 @@ flows out. Axes count features only here; what touches time or the batch is refu
 reductions over time, which accumulate. One file for each family of operations.
 """
 
-from . import activation, arithmetic, comparison, einsum, layers, picking, quantization, reduction, shape
+from . import (
+    activation,
+    arithmetic,
+    comparison,
+    einsum,
+    layers,
+    picking,
+    quantization,
+    reduction,
+    shape,
+)
 from .rules import rule_of
 
 __all__ = [

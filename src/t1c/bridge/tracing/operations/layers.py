@@ -139,7 +139,10 @@ def _transposed_convolution(b: Bench) -> Signal:
 
 
 def _plain(value: Any) -> Any:
-    return tuple(value) if isinstance(value, list) else value
+    """A tuple for several axes; one number says the same for one and for all."""
+    if isinstance(value, list | tuple):
+        return value[0] if len(value) == 1 else tuple(value)
+    return value
 
 
 def _upsample(
