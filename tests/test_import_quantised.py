@@ -1,5 +1,7 @@
 """What others quantised becomes a graph with the numbers that they computed, or is refused."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -21,7 +23,7 @@ from torch.ao.quantization import (
 from t1c import bridge, ir, sdk
 from t1c.ir.errors import UnsupportedError
 
-PER_TENSOR = {"quant_min": 0, "quant_max": 15, "dtype": torch.quint8}
+PER_TENSOR: dict[str, Any] = {"quant_min": 0, "quant_max": 15, "dtype": torch.quint8}
 KINDS = {
     "per tensor": lambda: FakeQuantize(
         MovingAverageMinMaxObserver, qscheme=torch.per_tensor_affine, **PER_TENSOR

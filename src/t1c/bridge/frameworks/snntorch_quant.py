@@ -45,7 +45,7 @@ def bounds_between(levels: Array) -> Array:
 
     Example:
         >>> bounds_between(np.array([-1, 0, 2], np.float32)).tolist()
-        [-0.49999997019767761, 1.0000001192092896]
+        [-0.4999999701976776, 1.0000001192092896]
     """
     below, above = levels[:-1], levels[1:]
     low, high = _key(below), _key(above)
@@ -88,7 +88,7 @@ def staircase(levels: Array, own: Callable[[Tensor], Tensor]) -> Callable[[Tenso
         within = [1 - past[0], *(a - b for a, b in pairwise(past)), past[-1]]
         # Of all terms one is not zero: the sum is that level.
         parts = [w * level for w, level in zip(within, levels.tolist(), strict=True)]
-        total = parts[0]
+        total: Tensor = parts[0]
         for part in parts[1:]:
             total = total + part
         return total
@@ -96,7 +96,8 @@ def staircase(levels: Array, own: Callable[[Tensor], Tensor]) -> Callable[[Tenso
     def many(x: Tensor) -> Tensor:
         spread = x.unsqueeze(-1)
         within = (spread >= lower).to(x.dtype) - (spread >= upper).to(x.dtype)
-        return (within @ table).squeeze(-1)
+        levelled: Tensor = within @ table
+        return levelled.squeeze(-1)
 
     nearest = few if len(levels) <= FEW else many
 

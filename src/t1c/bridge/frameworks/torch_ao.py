@@ -6,8 +6,9 @@ a scale that still moves is no part of a graph, and an observer passes on what i
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 
 from torch import Tensor, nn
 from torch.ao.quantization import observer
@@ -40,27 +41,25 @@ def unfused(module: nn.Module) -> Iterator[None]:
 
     The fused operation is the observer's average, which is off here, and then the plain one.
     """
-    own = "forward" in vars(module)
-    if (
-        isinstance(module, FusedMovingAvgObsFakeQuantize)
-        and _is(module, "fake_quantize")
-        and not own
-    ):
-        vars(module)["forward"] = FakeQuantize.forward.__get__(module)
-    elif isinstance(module, observer.ObserverBase) and _is(module, "observer") and not own:
-        vars(module)["forward"] = _passed
+    stand_in: Callable[[Tensor], Tensor]
+    if isinstance(module, FusedMovingAvgObsFakeQuantize) and _is_torchs(module):
+        stand_in = partial(FakeQuantize.forward, module)
+    elif isinstance(module, observer.ObserverBase) and _is_torchs(module):
+        stand_in = _passed
     else:
         yield
         return
+    module.__dict__["forward"] = stand_in
     try:
         yield
     finally:
-        del vars(module)["forward"]
+        del module.__dict__["forward"]
 
 
-def _is(module: nn.Module, file: str) -> bool:
+def _is_torchs(module: nn.Module) -> bool:
     """Whether the forward of a module is torch's own."""
-    return type(module).forward.__module__ == f"torch.ao.quantization.{file}"
+    place = type(module).forward.__module__
+    return place.startswith("torch.ao.quantization.") and "forward" not in vars(module)
 
 
 def _passed(x: Tensor) -> Tensor:
