@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 
 from t1c import ir
+from t1c.ir.naming import unique
 from t1c.ir.topology import Edge
 
 from .values import Signal
@@ -20,7 +21,7 @@ class Building:
     def __init__(self, reserved: Collection[str] = ()) -> None:
         self.nodes: dict[str, ir.Node] = {}
         self.edges: list[Edge] = []
-        self.reserved = set(reserved)
+        self.taken = set(reserved)
 
     def add(self, name: str, node: ir.Node, *inputs: Signal) -> Signal:
         """Put a node behind what leads into it, in that order; what leaves it.
@@ -36,6 +37,7 @@ class Building:
         sent = node.shapes([signal.shape for signal in inputs])[1]
         name = self.unused(name)
         self.nodes[name] = node
+        self.taken.add(name)
         seen: set[str] = set()
         for signal in inputs:
             source = signal.node
@@ -52,11 +54,7 @@ class Building:
 
     def unused(self, name: str) -> str:
         """The name as a graph may have it, with a number behind it where it is taken."""
-        name = tidy(name)
-        found, number = name, 2
-        while found in self.nodes or found in self.reserved:
-            found, number = f"{name}.{number}", number + 1
-        return found
+        return unique(tidy(name), self.taken)
 
 
 def tidy(name: str) -> str:

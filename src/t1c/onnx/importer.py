@@ -8,6 +8,7 @@ import numpy as np
 
 from t1c import ir
 from t1c.ir.errors import Problem, T1CError, UnsupportedError
+from t1c.ir.naming import unique
 from t1c.ir.shapes import Shape
 
 from .building import Building, tidy
@@ -145,7 +146,7 @@ class Importer:
                     f"output {value!r}",
                 )
             )
-        self.building.reserved.discard(name)
+        self.building.taken.discard(name)
         self.building.add(name, ir.Output(signal.shape), signal)
 
 
@@ -173,12 +174,8 @@ def _output_names(model: OnnxModel) -> dict[str, str]:
     taken = {tidy(entry.name) for entry in model.inputs}
     names: dict[str, str] = {}
     for value in model.outputs:
-        base = found = tidy(value)
-        number = 2
-        while found in taken:
-            found, number = f"{base}.{number}", number + 1
-        taken.add(found)
-        names[value] = found
+        names[value] = unique(tidy(value), taken)
+        taken.add(names[value])
     return names
 
 

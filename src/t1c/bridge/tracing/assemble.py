@@ -11,6 +11,7 @@ from torch import nn
 
 from t1c import ir
 from t1c.ir.errors import GraphError, Problem, UnsupportedError
+from t1c.ir.naming import unique
 from t1c.ir.topology import Edge, Topology
 
 from .drawing import Drawing, Signal, Spot
@@ -240,10 +241,7 @@ class Assembly:
 
     def _free(self, name: str) -> str:
         """``name``, or the first of ``name_2``, ``name_3``, ... that nothing else has."""
-        found, count = name, 1
-        while found in self._taken:
-            count += 1
-            found = f"{name}_{count}"
+        found = unique(name, self._taken, "_")
         self._taken.add(found)
         return found
 

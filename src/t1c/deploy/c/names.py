@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 
+from t1c.ir.naming import unique
+
 
 def identifier(name: str) -> str:
     """Letters, digits and single underscores; what else a name holds becomes an underscore.
@@ -24,8 +26,6 @@ class Names:
 
     def unique(self, name: str) -> str:
         """``name``, or with a number behind it where it is taken."""
-        found, number = name, 2
-        while found in self._taken:
-            found, number = f"{name}_{number}", number + 1
+        found = unique(name, self._taken, "_")
         self._taken.add(found)
         return found

@@ -14,6 +14,7 @@ import numpy as np
 
 from t1c.ir.errors import Problem, UnsupportedError
 from t1c.ir.fields import Array
+from t1c.ir.naming import unique
 from t1c.ir.shapes import Shape
 
 from .registry import Translation
@@ -62,9 +63,7 @@ class Shared:
 
     def unused(self, name: str) -> str:
         """``name``, or ``name`` and a number where it is taken already."""
-        free, k = name, 1
-        while free in self.taken:
-            free, k = f"{name}_{k}", k + 1
+        free = unique(name, self.taken, "_")
         self.taken.add(free)
         return free
 

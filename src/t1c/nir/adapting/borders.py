@@ -8,6 +8,7 @@ from typing import Any
 
 from t1c import ir
 from t1c.ir.errors import Problem
+from t1c.ir.naming import unique
 
 from .draft import Draft
 
@@ -80,11 +81,8 @@ def rename(draft: Draft) -> None:
         plain = re.sub(r"\W", "_", name, flags=re.ASCII) or "_"
         if plain in RESERVED or keyword.iskeyword(plain):
             plain += "_"
-        found, number = plain, 2
-        while found in taken:
-            found, number = f"{plain}_{number}", number + 1
-        wanted[name] = found
-        taken.add(found)
+        wanted[name] = unique(plain, taken, "_")
+        taken.add(wanted[name])
     for old, new in wanted.items():
         if old != new:
             draft.change(old, f"it is called {new!r} there")

@@ -12,12 +12,13 @@ import numpy as np
 from t1c import ir
 from t1c.ir.errors import InputError, Problem, UnsupportedError
 from t1c.ir.fields import Array
+from t1c.ir.naming import unique
 from t1c.ir.topology import Edge
 from t1c.nir import GraphSource, read_graph
 
 from .calibrate import Given, chosen_thresholds, is_given
 from .qcfs import with_relus
-from .rebuild import rebuilt, unique
+from .rebuild import rebuilt
 
 KEY = "converted"
 """Where the graph keeps in its metadata what thresholds were taken, and how."""

@@ -8,11 +8,12 @@ import numpy as np
 
 from t1c import ir
 from t1c.ir.errors import GraphError, Problem
+from t1c.ir.naming import unique
 from t1c.ir.shapes import as_shape
 from t1c.ir.topology import Edge, Topology
 from t1c.nir import GraphSource, read_graph
 
-from .rebuild import late_edges, rebuilt, unique
+from .rebuild import late_edges, rebuilt
 
 
 def extract_subgraph(

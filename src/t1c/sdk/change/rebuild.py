@@ -7,11 +7,12 @@ somewhere could move a step of delay elsewhere. What is built here keeps every s
 from __future__ import annotations
 
 import warnings
-from collections.abc import Collection, Container, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 from t1c import ir
 from t1c.ir.errors import GraphError, GraphWarning, Problem, UnsupportedError
+from t1c.ir.naming import unique
 from t1c.ir.topology import Edge
 
 
@@ -24,14 +25,6 @@ def late_edges(graph: ir.Graph) -> dict[Edge, Edge]:
     back = set(flat.feedback_edges())
     outer = flat.edges[len(flat.edges) - len(graph.edges) :]  # in the order of the graph's edges
     return {mine: there for mine, there in zip(graph.edges, outer, strict=True) if there in back}
-
-
-def unique(name: str, taken: Container[str]) -> str:
-    """The name, with a number behind it where it is taken."""
-    found, number = name, 2
-    while found in taken:
-        found, number = f"{name}.{number}", number + 1
-    return found
 
 
 def rebuilt(

@@ -13,10 +13,10 @@ from t1c import ir
 from t1c.ir.errors import Problem, UnsupportedError
 from t1c.ir.fields import Array
 from t1c.ir.integers import KEY, is_kept
+from t1c.ir.naming import unique
 from t1c.ir.shapes import Shape, as_shape
 from t1c.ir.topology import Edge, Topology
 
-from ..change.rebuild import unique
 from .calibrate import Calibration
 from .options import Options
 from .shared import Shared

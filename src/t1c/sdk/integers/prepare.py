@@ -6,8 +6,9 @@ import numpy as np
 
 from t1c import ir
 from t1c.ir.fields import Array
+from t1c.ir.naming import unique
 
-from ..change.rebuild import rebuilt, unique
+from ..change.rebuild import rebuilt
 
 
 def inlined(graph: ir.Graph) -> ir.Graph:
