@@ -6,59 +6,37 @@ import io
 import json
 import os
 from dataclasses import asdict, dataclass
-from pathlib import Path
-from typing import Literal, get_args
 
 import numpy as np
 
-from t1c import ir, nir
+from t1c import nir
 from t1c.ir.atomic import replacing
 from t1c.ir.errors import InputError, Problem
 from t1c.ir.primitives.border import how_many_steps
 from t1c.nir.either import GraphSource
 from t1c.sdk.jsonable import jsonable
-from t1c.sdk.report import Facts, Part, Report
 from t1c.sdk.runner import import_torch
 
-from .ports import Port, Ports, StatePort, ports_of
+from ..options import DType, check_dtype, check_suffix
+from ..ports import input_ports, output_ports
+from ..program_report import ProgramReport
+from .ports import Ports, ports_of
 
-DType = Literal["float32", "float64"]
-"""What a program may compute in."""
 SUFFIX = ".pt2"
 NOTE = "t1c.json"
 """The name under which the file says what goes in and out, for ``extra_files``."""
 
 
 @dataclass(frozen=True, repr=False)
-class ExportedReport(Report):
+class ExportedReport(ProgramReport):
     """What was written.
 
-    Attributes:
-        file: the path as it was given.
-        kind: 'step' or 'sequence'.
-        inputs: in the order of the arguments.
-        outputs: in the order of the results.
-        states: behind the inputs in the arguments, behind the outputs in the results.
-        operators: how many of torch's the program holds, those in a loop counted once.
-        bytes: of the file.
+    The states follow the inputs in the arguments, and the outputs in the results.
     """
 
-    file: str
-    kind: str
-    inputs: tuple[Port, ...]
-    outputs: tuple[Port, ...]
-    states: tuple[StatePort, ...]
-    operators: int
-    bytes: int
-
-    def parts(self) -> list[Part]:
-        """The file, and what goes in and out."""
-        told: list[tuple[str, str]] = []
-        for word, ports in (("in", self.inputs), ("out", self.outputs), ("state", self.states)):
-            told += [(word, f"{p.name} ({', '.join(map(str, p.shape))})") for p in ports]
-        what = "one step" if self.kind == "step" else "a sequence"
-        size = f"{self.operators} operators, {self.bytes:,} bytes"
-        return [f"{self.file}: {what} for torch.export.load, {size}", Facts(tuple(told))]
+    def language(self) -> str:
+        """What opens the file."""
+        return "for torch.export.load"
 
 
 def to_exported(
@@ -102,11 +80,8 @@ def to_exported(
         >>> to_exported("model.t1c", "model.pt2")  # doctest: +SKIP
         >>> to_exported("model.t1c", "sequence.pt2", step=False)  # doctest: +SKIP
     """
-    if Path(path).suffix != SUFFIX:
-        found = f"the suffix {Path(path).suffix!r}"
-        raise InputError(Problem(found, f"{SUFFIX}, as torch names programs", where=str(path)))
-    if dtype not in get_args(DType):
-        raise InputError(Problem(repr(dtype), " or ".join(get_args(DType)), field="dtype"))
+    check_suffix(path, SUFFIX, ", as torch names programs")
+    check_dtype(dtype)
     torch = import_torch()
     from .build import sequence_program, step_program
     from .capture import in_core, operations
@@ -119,7 +94,7 @@ def to_exported(
         if not step:
             program = sequence_program(program, ports, T)
         program = in_core(program)
-        inputs, outputs = _borders(ports, step)
+        inputs, outputs = input_ports(graph, step), output_ports(graph, step)
         note = {
             "kind": "step" if step else "sequence",
             "dtype": dtype,
@@ -156,15 +131,3 @@ def steps_of(ports: Ports, step: bool, steps: int | None) -> int | None:
             raise InputError(Problem(found, "it for a sequence of held inputs", remedy))
         return None
     return how_many_steps({}, held, steps)
-
-
-def _borders(ports: Ports, step: bool) -> tuple[tuple[Port, ...], tuple[Port, ...]]:
-    """The inputs and the outputs, with the axes of a step or of a sequence."""
-
-    def port(name: str, node: ir.Input | ir.Output, still: bool) -> Port:
-        return Port(name, ("B", *node.shape) if step or still else ("T", "B", *node.shape))
-
-    return (
-        tuple(port(n, node, node.hold is not None) for n, node in ports.inputs.items()),
-        tuple(port(n, node, node.final) for n, node in ports.outputs.items()),
-    )

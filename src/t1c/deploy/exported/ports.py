@@ -1,8 +1,7 @@
-"""What goes into a program and comes out of it, by name, in the order of its arguments."""
+"""The states of a program, in the order of its arguments."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,30 +9,14 @@ import numpy as np
 
 from t1c import ir
 from t1c.ir.fields import Array
-from t1c.ir.shapes import as_shape
+from t1c.ir.step_plan import StepPlan
 
-Size = int | str
-"""Of an axis: a number, or 'T' or 'B', which a call decides."""
-SENT = "sent"
-"""The state variable of a node whose output runs back in time: what it sent in the last step."""
-
-
-@dataclass(frozen=True)
-class Port:
-    """A tensor that goes in or comes out.
-
-    Attributes:
-        name: of an Input, an Output, or a state variable as ``node.variable``.
-        shape: with time and batch, if it has them.
-    """
-
-    name: str
-    shape: tuple[Size, ...]
+from ..ports import Port, at_rest
 
 
 @dataclass(frozen=True)
 class StatePort(Port):
-    """A state variable.
+    """A state variable, ``node.variable``.
 
     Attributes:
         rest: its value before the first step, of one sample; one number where all are the same.
@@ -66,19 +49,9 @@ class Ports:
 
 def ports_of(graph: ir.Graph, dtype: np.dtype[Any]) -> Ports:
     """The ports of a graph whose states have this dtype."""
-    flat = graph.flat()
-    back = {source for source, _ in flat.feedback_edges()}
-    rest: dict[str, Array] = {}
-    for name, node in flat.nodes.items():
-        own = node.initial_state((1, *_shape(node.input_type, "input")), dtype)
-        rest |= {f"{name}.{v}": value for v, value in zip(node.state_names, own, strict=True)}
-        if name in back:
-            rest[f"{name}.{SENT}"] = np.zeros((1, *_shape(node.output_type, "output")), dtype)
+    states = at_rest(StepPlan(graph), dtype)
+    rest = {f"{node}.{variable}": value for node, variable, value in states}
     return Ports(graph.inputs(), graph.outputs(), rest)
-
-
-def _shape(types: Mapping[str, Any] | None, port: str) -> tuple[int, ...]:
-    return as_shape((types or {}).get(port)) or ()
 
 
 def _told(value: Array) -> Any:

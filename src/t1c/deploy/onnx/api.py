@@ -5,65 +5,46 @@ from __future__ import annotations
 import json
 import os
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Literal, get_args
 
 import numpy as np
 
 from t1c import ir, nir
 from t1c.ir.atomic import replacing
-from t1c.ir.errors import InputError, Problem, UnsupportedError
+from t1c.ir.errors import Problem, UnsupportedError
 from t1c.ir.integers import KEY, exact_formats
 from t1c.ir.step_plan import StepPlan
 from t1c.nir.either import GraphSource
-from t1c.sdk.report import Facts, Part, Report
 
+from ..options import DType, check_dtype, check_suffix
+from ..ports import Port, input_ports, output_ports
+from ..program_report import ProgramReport
 from .model import OPSET, model_of
 from .one_step import write_one_step
 from .package import import_onnx
-from .ports import Port, StatePort, states_of
+from .ports import StatePort, states_of
 from .primitives import TRANSLATIONS
 from .sequence import write_sequence
 from .writer import Shared, Writer
 
-DType = Literal["float32", "float64"]
-"""What a model may compute in."""
 SUFFIX = ".onnx"
 
 
 @dataclass(frozen=True, repr=False)
-class OnnxReport(Report):
+class OnnxReport(ProgramReport):
     """What was written.
 
+    A state goes in as ``state/<node>/<variable>``, and need not be given at rest, and comes out as
+    ``next/<node>/<variable>``.
+
     Attributes:
-        file: the path as it was given.
-        kind: 'step' or 'sequence'.
         opset: of the standard operators.
-        inputs: of the model, without states.
-        outputs: of the model, without states.
-        states: each goes in as ``state/<node>/<variable>``, and need not be given at rest, and
-            comes out as ``next/<node>/<variable>``.
-        operators: how many nodes of ONNX the model holds, those in a Scan counted once.
-        bytes: of the file.
     """
 
-    file: str
-    kind: str
-    opset: int
-    inputs: tuple[Port, ...]
-    outputs: tuple[Port, ...]
-    states: tuple[Port, ...]
-    operators: int
-    bytes: int
+    opset: int = OPSET
 
-    def parts(self) -> list[Part]:
-        """The file, and what goes in and out."""
-        told: list[tuple[str, str]] = []
-        for word, ports in (("in", self.inputs), ("out", self.outputs), ("state", self.states)):
-            told += [(word, f"{p.name} ({', '.join(map(str, p.shape))})") for p in ports]
-        what = "one step" if self.kind == "step" else "a sequence"
-        size = f"opset {self.opset}, {self.operators} operators, {self.bytes:,} bytes"
-        return [f"{self.file}: {what} in ONNX, {size}", Facts(tuple(told))]
+    def language(self) -> str:
+        """ONNX's, with the version of its operators."""
+        return f"in ONNX, opset {self.opset}"
 
 
 def to_onnx(
@@ -105,11 +86,8 @@ def to_onnx(
         >>> to_onnx("model.t1c", "step.onnx")  # doctest: +SKIP
         >>> to_onnx("model.t1c", "sequence.onnx", step=False)  # doctest: +SKIP
     """
-    if Path(path).suffix != SUFFIX:
-        found = f"the suffix {Path(path).suffix!r}"
-        raise InputError(Problem(found, f"{SUFFIX}, as its readers expect", where=str(path)))
-    if dtype not in get_args(DType):
-        raise InputError(Problem(repr(dtype), " or ".join(get_args(DType)), field="dtype"))
+    check_suffix(path, SUFFIX, ", as its readers expect")
+    check_dtype(dtype)
     import_onnx()
     graph = nir.read_graph(graph, dt)
     _check_integers(graph, dtype)
@@ -118,7 +96,8 @@ def to_onnx(
     states = states_of(plan, w.dtype)
     _reserve(w, plan, states)
     write = write_one_step if step else write_sequence
-    inputs, outputs, given = write(w, graph, plan, states)
+    asked, given = write(w, graph, plan, states)
+    inputs, outputs = (*input_ports(graph, step), *asked), output_ports(graph, step)
     kind = "step" if step else "sequence"
     notes = {"t1c.kind": kind, "t1c.states": _states_note(states)}
     with replacing(path) as temporary:
@@ -127,9 +106,8 @@ def to_onnx(
     return OnnxReport(
         file=os.fspath(path),
         kind=kind,
-        opset=OPSET,
-        inputs=tuple(inputs),
-        outputs=tuple(outputs),
+        inputs=inputs,
+        outputs=outputs,
         states=tuple(Port(p.name, ("B", *p.shape)) for p in states),
         operators=w.count(),
         bytes=os.stat(path).st_size,

@@ -11,8 +11,9 @@ from t1c import __version__
 from t1c.ir.errors import Problem, UnsupportedError
 from t1c.ir.fields import Array
 
+from ..ports import Port
 from .package import import_onnx
-from .ports import Port, StatePort
+from .ports import StatePort
 from .writer import INTEGER, Body, Operation, Writer
 
 OPSET = 18

@@ -9,19 +9,19 @@ from t1c.ir.fields import Array
 from t1c.ir.shapes import Shape
 from t1c.ir.step_plan import StepPlan
 
-from .ports import SENT, Port, StatePort
+from ..ports import SENT, Port
+from .ports import StatePort
 from .step import Held, Sent, write_steps
 from .writer import Value, Writer
+
+Asked = tuple[list[Port], dict[str, Array]]
+"""What goes into a model beside Inputs and states, and values of it that need not be given."""
 
 
 def write_one_step(
     w: Writer, graph: ir.Graph, plan: StepPlan, states: Sequence[StatePort]
-) -> tuple[list[Port], list[Port], dict[str, Array]]:
-    """Write a whole step.
-
-    Returns:
-        The inputs, the outputs, and the values of inputs that need not be given: none.
-    """
+) -> Asked:
+    """Write a whole step; nothing goes in beside Inputs and states."""
     entries = {name: node.shape for name, node in graph.inputs().items()}
     sent = entered(w, entries, 1)
     before, back = laid_states(w, states)
@@ -30,11 +30,7 @@ def write_one_step(
     for name in graph.outputs():
         w.call(sent[name][0], name)
     close_states(w, states, after, {name: sent[name][0] for name in plan.fed_back})
-    return (
-        [Port(name, ("B", *shape)) for name, shape in entries.items()],
-        [Port(name, ("B", *node.shape)) for name, node in graph.outputs().items()],
-        {},
-    )
+    return [], {}
 
 
 def entered(w: Writer, shapes: Mapping[str, Shape], lead: int, sizes: str = "") -> Sent:

@@ -10,8 +10,9 @@ from t1c import ir
 from t1c.ir.fields import Array
 from t1c.ir.step_plan import StepPlan
 
-from .one_step import close_states, entered, laid_states
-from .ports import STEPS, Port, StatePort
+from ..ports import Port
+from .one_step import Asked, close_states, entered, laid_states
+from .ports import STEPS, StatePort
 from .stages import stages_of
 from .step import Held, Sent, merged, stateless, write_steps
 from .writer import INTEGER, Body, Value, Writer
@@ -19,11 +20,11 @@ from .writer import INTEGER, Body, Value, Writer
 
 def write_sequence(
     w: Writer, graph: ir.Graph, plan: StepPlan, states: Sequence[StatePort]
-) -> tuple[list[Port], list[Port], dict[str, Array]]:
+) -> Asked:
     """Write all steps.
 
     Returns:
-        The inputs, the outputs, and the values of inputs that need not be given.
+        What goes in beside Inputs and states, and the values of it that need not be given.
     """
     work = _Sequence(w, graph, plan)
     held, back = laid_states(w, states)
@@ -38,11 +39,7 @@ def write_sequence(
         w.at(name)
         w.call(work.last(name) if node.final else work.stacked(name, 0), name)
     close_states(w, states, after, back)
-    outputs = [
-        Port(name, ("B", *node.shape) if node.final else ("T", "B", *node.shape))
-        for name, node in graph.outputs().items()
-    ]
-    return work.inputs, outputs, work.given
+    return work.asked, work.given
 
 
 class _Sequence:
@@ -52,8 +49,8 @@ class _Sequence:
     the same at every step, because it follows from held inputs without memory.
 
     Attributes:
-        inputs: of the model.
-        given: values of inputs that need not be given.
+        asked: what goes in beside Inputs and states.
+        given: values of it that need not be given.
     """
 
     def __init__(self, w: Writer, graph: ir.Graph, plan: StepPlan) -> None:
@@ -62,10 +59,7 @@ class _Sequence:
         held = {name: node for name, node in nodes.items() if node.hold is not None}
         moving = {name: node.shape for name, node in nodes.items() if name not in held}
         self.given: dict[str, Array] = {}
-        self.inputs = [
-            Port(name, ("B", *node.shape) if name in held else ("T", "B", *node.shape))
-            for name, node in nodes.items()
-        ]
+        self.asked: list[Port] = []
         self._stacked = {(n, 0): values[0] for n, values in entered(w, moving, 2).items()}
         self._flat: dict[tuple[str, int], Value] = {}
         still = {name: node.shape for name, node in held.items()}
@@ -82,7 +76,7 @@ class _Sequence:
 
     def _asked(self, holds: set[int | None]) -> str:
         """For how many steps, where all inputs are held: what a call says, or else they do."""
-        self.inputs.append(Port(STEPS, ()))
+        self.asked.append(Port(STEPS, ()))
         if len(holds) == 1:
             self.given[STEPS] = np.asarray(holds.pop(), INTEGER)
         return self.w.op("Reshape", STEPS, self.w.integers(1), shape=()).name

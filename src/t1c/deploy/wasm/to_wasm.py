@@ -11,10 +11,11 @@ from pathlib import Path
 from t1c import ir, nir
 from t1c.deploy.c import Numbers, to_c
 from t1c.ir.atomic import replacing
-from t1c.ir.errors import InputError, Problem, UnsupportedError
+from t1c.ir.errors import Problem, UnsupportedError
 from t1c.nir.either import GraphSource
 from t1c.sdk.report import Facts, Part, Report
 
+from ..options import check_suffix
 from . import glue
 from .compiler import compiled
 
@@ -96,9 +97,7 @@ def to_wasm(
     Example:
         >>> to_wasm("model.t1c", "model.wasm")  # doctest: +SKIP
     """
-    if Path(path).suffix != SUFFIX:
-        found = f"the suffix {Path(path).suffix!r}"
-        raise InputError(Problem(found, SUFFIX, where=str(path)))
+    check_suffix(path, SUFFIX)
     graph = nir.read_graph(graph, dt)
     inputs, outputs = graph.inputs(), graph.outputs()
     with tempfile.TemporaryDirectory() as temporary:
