@@ -51,7 +51,8 @@ def with_norm(layer: Node, norm: Any, name: str) -> Node | None:
         bias_field = "pointwise_bias" if isinstance(layer, SepConv2d) else "bias"
         old: Array = getattr(layer, field)
         bias = getattr(layer, bias_field, None)
-        weight = _scaled(old.astype(np.float64), factor, layer)
+        weight = old.astype(np.float64)
+        weight = weight * over_outputs(layer, weight, factor)
         moved = shift - mean * factor
         if bias is not None:
             moved = moved + factor * bias.astype(np.float64)
@@ -71,8 +72,8 @@ def with_norm(layer: Node, norm: Any, name: str) -> Node | None:
     return changed
 
 
-def _by_output(weight: Array, layer: Node) -> Array:
-    """A weight as (outputs, all that leads to each); a view."""
+def by_output(layer: Node, weight: Array) -> Array:
+    """A weight as (output channels, all that leads to each)."""
     if CHANNEL_AXIS[type(layer)] == 0:
         return weight.reshape(len(weight), -1)
     groups: int = getattr(layer, "groups", 1)
@@ -81,18 +82,18 @@ def _by_output(weight: Array, layer: Node) -> Array:
     return grouped.reshape(groups * outputs, -1)
 
 
-def _scaled(weight: Array, factor: Array, layer: Node) -> Array:
-    """Every output's weights times its factor."""
+def over_outputs(layer: Node, weight: Array, channels: Array) -> Array:
+    """One number for each output channel, laid over a weight."""
     if CHANNEL_AXIS[type(layer)] == 0:
-        return weight * factor.reshape(-1, *[1] * (weight.ndim - 1))
+        return channels.reshape(-1, *[1] * (weight.ndim - 1))
     groups: int = getattr(layer, "groups", 1)
     inputs, outputs, *kernel = weight.shape
-    grouped = weight.reshape(groups, inputs // groups, outputs, *kernel)
-    laid = factor.reshape(groups, 1, outputs, *[1] * len(kernel))
-    return (grouped * laid).reshape(weight.shape)
+    laid = channels.reshape(groups, 1, outputs, *[1] * len(kernel))
+    shape = (groups, inputs // groups, outputs, *[1] * len(kernel))
+    return np.broadcast_to(laid, shape).reshape(inputs, outputs, *[1] * len(kernel))
 
 
 def _most(errors: Array, layer: Node) -> Array:
     """For each output, how far errors of its weights can move it."""
-    most: Array = _by_output(errors, layer).sum(axis=1)
+    most: Array = by_output(layer, errors).sum(axis=1)
     return most

@@ -9,7 +9,7 @@ import numpy as np
 
 from t1c import ir
 from t1c.ir.fields import Array
-from t1c.ir.norm_folding import DENSE
+from t1c.ir.norm_folding import DENSE, by_output, over_outputs
 from t1c.ir.shapes import Shape
 
 from .builder import Builder
@@ -18,12 +18,10 @@ from .rescale import at_unit, merged, narrowed
 from .units import constant_along, counts, laid, limit, narrowest, same, up_to_power_of_two
 from .weights import (
     LAYERS,
-    by_output,
     channels_of,
     fitted_scale,
     integers,
     over_inputs,
-    over_outputs,
     rounded,
     weight_of,
 )

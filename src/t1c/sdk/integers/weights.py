@@ -8,7 +8,7 @@ import numpy as np
 
 from t1c import ir
 from t1c.ir.fields import Array
-from t1c.ir.norm_folding import CHANNEL_AXIS, DENSE
+from t1c.ir.norm_folding import CHANNEL_AXIS, DENSE, by_output
 
 from .options import Fit
 from .units import limit
@@ -28,27 +28,6 @@ LAYERS = tuple(kind for kind in CHANNEL_AXIS if kind is not ir.SepConv2d)
 def channels_of(node: ir.Node) -> int:
     """How many output channels a layer has."""
     return len(by_output(node, getattr(node, "weight")))  # noqa: B009 - any layer has one
-
-
-def by_output(node: ir.Node, weight: Array) -> Array:
-    """A weight as (output channels, all that leads to each)."""
-    if CHANNEL_AXIS[type(node)] == 0:
-        return weight.reshape(len(weight), -1)
-    groups: int = getattr(node, "groups", 1)
-    inputs, outputs = weight.shape[:2]
-    grouped = weight.reshape(groups, inputs // groups, outputs, -1).swapaxes(1, 2)
-    return grouped.reshape(groups * outputs, -1)
-
-
-def over_outputs(node: ir.Node, weight: Array, channels: Array) -> Array:
-    """One number for each output channel, laid over a weight."""
-    if CHANNEL_AXIS[type(node)] == 0:
-        return channels.reshape(-1, *[1] * (weight.ndim - 1))
-    groups: int = getattr(node, "groups", 1)
-    inputs, outputs, *kernel = weight.shape
-    laid = channels.reshape(groups, 1, outputs, *[1] * len(kernel))
-    shape = (groups, inputs // groups, outputs, *[1] * len(kernel))
-    return np.broadcast_to(laid, shape).reshape(inputs, outputs, *[1] * len(kernel))
 
 
 def over_inputs(node: ir.Node, weight: Array, channels: Array) -> Array:
