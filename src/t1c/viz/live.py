@@ -10,7 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from t1c import ir
-from t1c.ir.errors import Problem, UnsupportedError
+from t1c.ir.naming import unique
+from t1c.sdk.change.inline import inlined
+from t1c.sdk.change.rebuild import rebuilt
 
 
 def live_data(graph: ir.Graph, names: Sequence[str]) -> dict[str, Any]:
@@ -26,8 +28,7 @@ def live_data(graph: ir.Graph, names: Sequence[str]) -> dict[str, Any]:
         number), ``port`` and ``size``, for each node that sends one thing.
 
     Raises:
-        UnsupportedError: see ``deploy.to_wasm``; or the graph would be another one if it showed
-            what its nodes send.
+        UnsupportedError: see ``deploy.to_wasm``.
     """
     from t1c.deploy import to_wasm
 
@@ -57,49 +58,20 @@ def live_data(graph: ir.Graph, names: Sequence[str]) -> dict[str, Any]:
 def with_outputs(graph: ir.Graph) -> tuple[ir.Graph, dict[str, str]]:
     """A graph, inlined, in which an Output more shows what each node sends.
 
-    A node ``g/n`` of a nested graph is called ``g.n``. Nodes with several outputs, whose edges say
-    by their order which they take, are not watched.
+    Nodes with several outputs, whose edges say by their order which they take, are not watched.
 
     Returns:
         The graph, and name in ``graph.flat()`` -> name of the Output that shows it.
-
-    Raises:
-        UnsupportedError: with the Outputs other edges would run back in time.
     """
-    flat = graph.flat()
-    taken = set(graph.nodes)
-
-    def free(name: str) -> str:
-        while name in taken:
-            name += "_"
-        taken.add(name)
-        return name
-
-    called = {n: free(n.replace("/", ".")) if "/" in n else n for n in flat.nodes}
-
-    def renamed(edges: Sequence[tuple[str, str]]) -> list[tuple[str, str]]:
-        return [(called[a], called[b]) for a, b in edges]
-
-    nodes = {called[name]: node for name, node in flat.nodes.items()}
-    edges, stated = renamed(flat.edges), renamed(flat.stated)
-    bare = ir.Graph(nodes, edges, allow_cycles=True, feedback=stated)
-    watched: dict[str, str] = {}
+    plain, called = inlined(graph)
+    nodes, edges, watched = dict(plain.nodes), list(plain.edges), dict[str, str]()
     for name, inner in called.items():
-        node = bare.nodes[inner]
+        node = plain.nodes[inner]
         if isinstance(node, ir.Output):
             watched[name] = inner
         elif node.port_count == 1:
-            watched[name] = free(f"{inner}.out")
+            watched[name] = unique(f"{inner}.out", nodes)
             (shape,) = (node.output_type or {}).values()
             nodes[watched[name]] = ir.Output(tuple(int(n) for n in shape))
             edges.append((inner, watched[name]))
-    shown = ir.Graph(nodes, edges, allow_cycles=True, feedback=stated)
-    if set(shown.feedback_edges()) != set(renamed(flat.feedback_edges())):
-        raise UnsupportedError(
-            Problem(
-                "a graph whose edges that run back are others once each node has an Output",
-                "edges that run back by feedback=",
-                "State them: ir.Graph(..., feedback=[...]).",
-            )
-        )
-    return shown, watched
+    return rebuilt(plain, nodes, edges, plain.feedback_edges()), watched

@@ -8,21 +8,13 @@ from t1c import ir
 from t1c.ir.fields import Array
 from t1c.ir.naming import unique
 
+from ..change.inline import inlined
 from ..change.rebuild import rebuilt
 
 
-def inlined(graph: ir.Graph) -> ir.Graph:
-    """The graph without nested graphs, ``g/n`` named ``g.n``, every edge that runs back stated."""
-    flat = graph.flat()
-    names: dict[str, str] = {}
-    for name in flat.nodes:
-        names[name] = unique(name.replace("/", "."), set(names.values()))
-    edges = [(names[a], names[b]) for a, b in flat.edges]
-    back = [(names[a], names[b]) for a, b in flat.feedback_edges()]
-    nodes = {names[name]: node for name, node in flat.nodes.items()}
-    # A loop within a nested graph is one of the whole now.
-    loops = graph.allow_cycles or bool(back)
-    return rebuilt(graph, nodes, edges, back, stated=back, allow_cycles=loops)
+def plain(graph: ir.Graph) -> ir.Graph:
+    """The graph without nested graphs, in which every layer has one weight."""
+    return parted(inlined(graph)[0])
 
 
 def parted(graph: ir.Graph) -> ir.Graph:

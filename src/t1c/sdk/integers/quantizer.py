@@ -16,7 +16,7 @@ from .borders import extent
 from .builder import SUM, Builder
 from .calibrate import Calibration
 from .options import Options
-from .prepare import inlined, parted
+from .prepare import plain
 
 
 class Quantizer:
@@ -33,7 +33,7 @@ class Quantizer:
     """
 
     def __init__(self, graph: ir.Graph, calibrate: Any = None, steps: int | None = None) -> None:
-        self.graph = parted(inlined(fold_batchnorm(prune_disconnected(graph))))
+        self.graph = plain(fold_batchnorm(prune_disconnected(graph)))
         self.seen = None if calibrate is None else Calibration(self.graph, calibrate, steps)
 
     def graph_of(self, options: Options) -> ir.Graph:

@@ -22,7 +22,7 @@ from ..runner import import_bridge, import_torch
 from ..samples import as_samples
 from .builder import SUM
 from .calibrate import AT_ONCE, PLAIN
-from .prepare import inlined, parted
+from .prepare import plain
 from .sizes import layer_bytes, parameter_bytes, weight_bits_of
 
 SATURATING = (SUM, "kept", "current_kept", "narrow", "clipped")
@@ -147,7 +147,7 @@ def quantization_report(
         >>> report.saturated  # doctest: +SKIP
         0
     """
-    real, whole = parted(inlined(read_graph(source, dt))), read_graph(quantized)
+    real, whole = plain(read_graph(source, dt)), read_graph(quantized)
     return _Comparison(real, whole).run(inputs, steps)
 
 
