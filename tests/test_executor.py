@@ -255,7 +255,7 @@ def membranes(graph, xs):
         for name, us in found.items():
             node = graph.nodes[name]
             deaf = node.replace(v_threshold=np.array(1e300))  # never fires, so never resets
-            sources = [values[a.source] for a in reference.plan.arrivals[name]]
+            sources = [values[a.name] for a in reference.plan.sources[name]]
             x = node.merge_values(sources) if sources else np.zeros_like(values[name])
             own = state.get(name, node.initial_state(x.shape, x.dtype))
             us.append(deaf.step(x, own)[1][0])

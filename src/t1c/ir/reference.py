@@ -141,12 +141,12 @@ class Reference:
     def _arriving(self, name: str, batch: int, values: dict[str, Any], before: States) -> Array:
         """What reaches a node in this step; zeros for a neuron that no edge leads to."""
         sent = []
-        for arrival in self.plan.arrivals[name]:
-            if arrival.back:
-                sent.append(before[arrival.source][-1])
+        for source in self.plan.sources[name]:
+            if source.back:
+                sent.append(before[source.name][-1])
             else:
-                value = values[arrival.source]
-                sent.append(value[arrival.port] if isinstance(value, tuple) else value)
+                value = values[source.name]
+                sent.append(value[source.port] if isinstance(value, tuple) else value)
         node = self.nodes[name]
         if sent:
             return node.merge_values(sent)

@@ -15,16 +15,16 @@ from .topology import Topology
 
 
 @dataclass(frozen=True)
-class Arrival:
-    """One edge into a node.
+class Source:
+    """Where a node takes an input from.
 
     Attributes:
-        source: the node that sends.
+        name: the node that sends it.
         port: which of its outputs, where it has several.
-        back: whether what arrives was sent in the step before (zeros at first).
+        back: whether it is what was sent in the step before (zeros at first).
     """
 
-    source: str
+    name: str
     port: int
     back: bool
 
@@ -32,7 +32,7 @@ class Arrival:
 class StepPlan:
     """The nodes of a graph, nested ones in the place of their graphs, in the order of a step.
 
-    A step visits ``order``: each node but the Inputs takes what arrives (``arrivals``, in the order
+    A step visits ``order``: each node but the Inputs takes what arrives (``sources``, in the order
     of the edges), and its state. A node in ``early`` (a Delay in a loop) only speaks there, from
     its state, and listens when ``order`` is through. At the end, what the nodes in ``fed_back``
     sent is kept for the next step.
@@ -42,7 +42,7 @@ class StepPlan:
 
     Attributes:
         nodes: name -> node, none of them a graph; a node ``n`` of a nested graph ``g`` is ``g/n``.
-        arrivals: name -> its incoming edges.
+        sources: name -> its inputs, in the order of the edges.
         order: all names, each after those that feed it in the same step.
         early: the nodes that emit before their input of the same step is known.
         fed_back: the nodes whose output runs back in time, each once.
@@ -57,8 +57,8 @@ class StepPlan:
         ...     [("input", "fc"), ("fc", "output")],
         ... )
         >>> plan = StepPlan(graph)
-        >>> plan.order, plan.arrivals["fc"]
-        (['input', 'fc', 'output'], (Arrival(source='input', port=0, back=False),))
+        >>> plan.order, plan.sources["fc"]
+        (['input', 'fc', 'output'], (Source(name='input', port=0, back=False),))
     """
 
     def __init__(self, graph: Graph) -> None:
@@ -71,9 +71,9 @@ class StepPlan:
         self.nodes: dict[str, Node] = flat.nodes
         self.early = [n for n in flat.nodes if n in looped and flat.nodes[n].emits_early]
         self.fed_back = list(dict.fromkeys(source for source, _ in back))
-        self.arrivals = {
+        self.sources = {
             name: tuple(
-                Arrival(source, ports[source, name], (source, name) in feedback)
+                Source(source, ports[source, name], (source, name) in feedback)
                 for source in topology.before[name]
             )
             for name in flat.nodes

@@ -8,11 +8,12 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from t1c.ir.step_plan import Source
+
 from .geometry import pool_of
 from .kernels.convolution import Pool
 from .merging import MergeModule
 from .network import Network
-from .plan import Source
 from .scanned import ScannedModule, is_scanned
 from .work import is_plain
 

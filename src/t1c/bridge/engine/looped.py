@@ -14,6 +14,8 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
+from t1c.ir.step_plan import Source
+
 from .arrivals import sent_before, state_of
 from .input_checks import Inputs
 from .kernels.arithmetic import of_arithmetic
@@ -25,7 +27,6 @@ from .kernels.rule import COEFFICIENTS, Rule
 from .kernels.scan import Coefficients
 from .kernels.tape import keeps
 from .network import Network
-from .plan import Source
 from .scanned import is_scanned
 from .state_checks import States
 from .values import Values, at_port

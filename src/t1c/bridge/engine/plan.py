@@ -10,22 +10,8 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 
 from t1c.ir.errors import GraphError, Problem
+from t1c.ir.step_plan import Source
 from t1c.ir.topology import Edge, Topology, feedback_edges
-
-
-@dataclass(frozen=True)
-class Source:
-    """Where a node takes an input from.
-
-    Attributes:
-        name: the node that sends it.
-        port: which of its outputs, where it has several.
-        back: whether it is what was sent in the step before.
-    """
-
-    name: str
-    port: int
-    back: bool
 
 
 @dataclass(frozen=True)

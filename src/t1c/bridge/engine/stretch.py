@@ -15,6 +15,8 @@ import torch
 from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
+from t1c.ir.step_plan import Source
+
 from .arrivals import merge, sent_before, state_of
 from .input_checks import Inputs
 from .kernels.choose import choose
@@ -25,7 +27,7 @@ from .kernels.observed import is_observed
 from .looked import Moment
 from .merging import MergeModule
 from .network import Network, Together
-from .plan import Source, Stage
+from .plan import Stage
 from .state_checks import States
 from .stateful import State, StatefulModule
 from .symbolic import delays, is_known, state_count, worked

@@ -8,7 +8,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .plan import Plan, Source
+from t1c.ir.step_plan import Source
+
+from .plan import Plan
 
 Sent = Any
 """What a node sends: a tensor, or a tuple of tensors where it has several outputs."""

@@ -307,8 +307,8 @@ class Program:
         """The shape in which an edge brings a value."""
         if task.inputs[position].source not in self.plan.nodes:
             return self.plan.arriving_shape(task.name)
-        arrival = self.plan.arrivals[task.name][position]
-        return self.plan.sent_shapes(arrival.source)[arrival.port]
+        source = self.plan.sources[task.name][position]
+        return self.plan.sent_shapes(source.name)[source.port]
 
     def _write_loop(self, stage: Stage, together: Sequence[Task]) -> None:
         loop = Loop(stage, together[0].size)

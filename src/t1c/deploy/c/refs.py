@@ -54,9 +54,9 @@ class Values:
     def arriving(self, name: str) -> list[Ref]:
         """What each edge brings to a node, in the order of the edges."""
         found = []
-        for arrival in self.plan.arrivals[name]:
-            ref = self.sent(arrival.source, arrival.port)
-            found.append(replace(ref, back=True) if arrival.back else ref)
+        for source in self.plan.sources[name]:
+            ref = self.sent(source.name, source.port)
+            found.append(replace(ref, back=True) if source.back else ref)
         return found
 
     def sent(self, name: str, port: int = 0) -> Ref:
@@ -71,11 +71,11 @@ class Values:
         return (name, 0) in self._passed
 
     def _pass_on(self, name: str) -> None:
-        node, arrivals = self.plan.nodes[name], self.plan.arrivals[name]
+        node, sources = self.plan.nodes[name], self.plan.sources[name]
         # What came from the step before is memory by itself when it is sent back again.
-        if len(arrivals) != 1 or arrivals[0].back or name in self.plan.early:
+        if len(sources) != 1 or sources[0].back or name in self.plan.early:
             return
-        ref = self.sent(arrivals[0].source, arrivals[0].port)
+        ref = self.sent(sources[0].name, sources[0].port)
         shape = self.plan.arriving_shape(name)
         for port, (offset, size) in enumerate(_stretches(node, shape)):
             self._passed[name, port] = replace(ref, offset=ref.offset + offset, size=size)

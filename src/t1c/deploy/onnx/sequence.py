@@ -117,12 +117,12 @@ class _Sequence:
 
     def at_once(self, name: str) -> None:
         """A node without memory: all steps of all samples as one batch."""
-        node, arrivals = self.plan.nodes[name], self.plan.arrivals[name]
-        if all(a.source in self._steady for a in arrivals):
-            inputs = [self._steady[a.source][a.port] for a in arrivals]
+        node, sources = self.plan.nodes[name], self.plan.sources[name]
+        if all(a.name in self._steady for a in sources):
+            inputs = [self._steady[a.name][a.port] for a in sources]
             self._steady[name] = stateless(self.w, node, merged(self.w, self.plan, name, inputs))
             return
-        inputs = [self.flat(a.source, a.port) for a in arrivals]
+        inputs = [self.flat(a.name, a.port) for a in sources]
         x = merged(self._all, self.plan, name, inputs)
         for port, value in enumerate(stateless(self._all, node, x)):
             self._flat[name, port] = value
@@ -145,8 +145,8 @@ class _Sequence:
         # What comes from outside: a step at a time, or what is the same at every step.
         sent: Sent = {}
         moving: list[tuple[Value, Value]] = []
-        arrivals = [a for name in names for a in plan.arrivals[name] if a.source not in inside]
-        for source in dict.fromkeys(a.source for a in arrivals):
+        sources = [a for name in names for a in plan.sources[name] if a.name not in inside]
+        for source in dict.fromkeys(a.name for a in sources):
             if source in self._steady:
                 sent[source] = tuple(body.here(value) for value in self._steady[source])
                 continue
@@ -196,10 +196,10 @@ class _Sequence:
     def _leaving(self, inside: set[str]) -> list[tuple[str, int]]:
         """What nodes send to others outside their Scan."""
         taken = [
-            (a.source, a.port)
-            for name, arrivals in self.plan.arrivals.items()
-            for a in arrivals
-            if name not in inside and a.source in inside
+            (a.name, a.port)
+            for name, sources in self.plan.sources.items()
+            for a in sources
+            if name not in inside and a.name in inside
         ]
         return list(dict.fromkeys(taken))
 

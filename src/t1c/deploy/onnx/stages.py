@@ -29,10 +29,10 @@ class Stage:
 
 def stages_of(plan: StepPlan) -> list[Stage]:
     """The stages of a graph, each after those that feed it; without the Inputs."""
-    edges = [(a.source, name) for name, arrivals in plan.arrivals.items() for a in arrivals]
+    edges = [(a.name, name) for name, sources in plan.sources.items() for a in sources]
     # What runs back stays in the Scan of its source, also where the graph says so of an edge
     # that closes no loop.
-    returns = [(n, a.source) for n, arrivals in plan.arrivals.items() for a in arrivals if a.back]
+    returns = [(n, a.name) for n, sources in plan.sources.items() for a in sources if a.back]
     topology = Topology(plan.nodes, [*edges, *returns])
     level: dict[str, int] = {}
     for part in topology.parts():

@@ -55,7 +55,7 @@ def write_steps(
     """
 
     def taken(name: str) -> Value:
-        inputs = [back[a.source] if a.back else sent[a.source][a.port] for a in plan.arrivals[name]]
+        inputs = [back[a.name] if a.back else sent[a.name][a.port] for a in plan.sources[name]]
         return merged(w, plan, name, inputs)
 
     after: Held = {}
