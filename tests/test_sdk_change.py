@@ -7,6 +7,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from t1c import bridge, ir, sdk
+from t1c.sdk.change.inline import inlined
 
 from .sdk_files import FILES, opened, quiet
 from .strategies import graphs
@@ -590,3 +591,32 @@ def test_every_file_survives_every_change(path):
     after, _ = traced(sdk.fold_batchnorm(graph), xs)
     for name in graph.outputs():
         np.testing.assert_allclose(np.stack(after[name]), np.stack(before[name]), atol=1e-5)
+
+
+def test_inlined_a_graph_computes_the_same_under_names_of_its_own():
+    """A nested loop that goes through a Delay alone is a loop of the whole."""
+    half = np.array([0.5])
+    cell = ir.Graph(
+        {
+            "in": ir.Input((2,)),
+            "past": ir.Delay(np.array(1)),
+            "decay": ir.Scale(half),
+            "sum": ir.Identity(),
+            "out": ir.Output((2,)),
+        },
+        [("in", "sum"), ("sum", "past"), ("past", "decay"), ("decay", "sum"), ("sum", "out")],
+        allow_cycles=True,
+    )
+    graph = ir.Graph(
+        {"cell": cell, "cell.sum": ir.Input((2,)), "end": ir.Output((2,))},
+        [("cell.sum", "cell"), ("cell", "end")],
+    )
+    plain, names = inlined(graph)
+    assert names["cell.sum"] == "cell.sum"
+    assert names["cell/sum"] == "cell.sum.2"
+    assert set(plain.nodes) == set(names.values())
+    xs = np.random.default_rng(0).integers(0, 9, (6, 2, 2)).astype(float)
+    expected, _ = ir.Reference(graph).run(xs)
+    found, _ = ir.Reference(plain).run(xs)
+    assert np.diff(expected, axis=0).any()
+    np.testing.assert_array_equal(found, expected)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from t1c import ir
 from t1c.ir.naming import unique
+from t1c.ir.topology import Topology
 
 from .rebuild import rebuilt
 
@@ -27,6 +28,6 @@ def inlined(graph: ir.Graph) -> tuple[ir.Graph, dict[str, str]]:
     edges = [(names[a], names[b]) for a, b in flat.edges]
     back = [(names[a], names[b]) for a, b in flat.feedback_edges()]
     nodes = {names[name]: node for name, node in flat.nodes.items()}
-    # A loop within a nested graph is one of the whole now.
-    loops = graph.allow_cycles or bool(back)
+    # A loop within a nested graph is one of the whole now, one through a Delay too.
+    loops = graph.allow_cycles or bool(Topology(flat.nodes, flat.edges).loops())
     return rebuilt(graph, nodes, edges, back, stated=back, allow_cycles=loops), names
