@@ -705,3 +705,12 @@ def test_quantize_is_refused_in_the_words_of_the_command_line(t1c):
     real = t1c("quantize", "gelu.t1c", "-o", "small.t1c", "--spikes")
     assert real.exit_code == 1
     assert "--keep bent leaves it in real numbers" in " ".join(real.stderr.split())
+
+
+def test_nir_files_become_c_with_the_step_that_is_said(t1c):
+    source = DATA / "nir" / "lif.nir"
+    asked = t1c("deploy", "c", source, "-o", "lif_c")
+    assert asked.exit_code == 1
+    assert "--dt" in asked.stderr
+    assert t1c("deploy", "c", source, "-o", "lif_c", "--dt", "100us").exit_code == 0
+    assert Path("lif_c", "model.c").exists()

@@ -7,6 +7,7 @@ import shutil
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -119,7 +120,7 @@ def _at(sample: Sample, t: int) -> Arrays:
     return {n: np.ascontiguousarray(x[t]) for n, x in sample.xs.items()}
 
 
-def _quiet(onnxruntime):  # type: ignore[no-untyped-def]
+def _quiet(onnxruntime: Any) -> Any:
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3
     options.intra_op_num_threads = 1

@@ -21,6 +21,21 @@ targets = typer.Typer(
 app.add_typer(targets, name="deploy")
 
 
+DType = Annotated[
+    Literal["float32", "float64"],
+    typer.Option(metavar="TYPE", help="Of the arithmetic: float32 or float64."),
+]
+Numbers = Annotated[
+    Literal["float32", "float64", "int8", "int16", "int32"],
+    typer.Option(
+        metavar="TYPE",
+        help="Of the arithmetic: float32 or float64; for a graph of integers that of its "
+        "weights: int8, int16 or int32.",
+    ),
+]
+Step = Annotated[bool, typer.Option("--step", help="One step, states in and out; else a sequence.")]
+
+
 @targets.callback()
 def deploy(context: typer.Context) -> None:
     """Write a network for machines without t1c."""
@@ -39,14 +54,7 @@ def c(
             "--output", "-o", metavar="FOLDER", help="Where the files go.", show_default=False
         ),
     ],
-    numbers: Annotated[
-        Literal["float32", "float64", "int8", "int16", "int32"],
-        typer.Option(
-            metavar="TYPE",
-            help="Of the arithmetic: float32 or float64; for a graph of integers that of its "
-            "weights: int8, int16 or int32.",
-        ),
-    ] = "float32",
+    numbers: Numbers = "float32",
     name: Annotated[
         str, typer.Option(metavar="NAME", help="What files and functions begin with.")
     ] = "model",
@@ -57,6 +65,7 @@ def c(
             help="Of a dense layer's weights: input, so that a zero costs nothing, or output.",
         ),
     ] = "input",
+    dt: Dt = None,
     as_json: Json = False,
 ) -> None:
     """Write plain C99: a header, a source, and what builds and tries them.
@@ -64,10 +73,9 @@ def c(
     The numbers are those of the reference, bit for bit.
     """
     from t1c import deploy as library
-    from t1c.nir import read_graph
 
-    graph = read_graph(sources.network(model))
-    show(library.to_c(graph, folder, numbers, name=name, layout=layout), as_json)
+    model = sources.network(model)
+    show(library.to_c(model, folder, numbers, name=name, layout=layout, dt=dt), as_json)
 
 
 @targets.command(cls=Verb)
@@ -80,9 +88,7 @@ def exported(
             "--output", "-o", metavar="FILE", help="The program, .pt2.", show_default=False
         ),
     ],
-    step: Annotated[
-        bool, typer.Option("--step", help="One step, states in and out; else a sequence.")
-    ] = False,
+    step: Step = False,
     steps: Annotated[
         int | None,
         typer.Option(
@@ -93,10 +99,7 @@ def exported(
             show_default=False,
         ),
     ] = None,
-    dtype: Annotated[
-        Literal["float32", "float64"],
-        typer.Option(metavar="TYPE", help="Of the arithmetic: float32 or float64."),
-    ] = "float32",
+    dtype: DType = "float32",
     dt: Dt = None,
     as_json: Json = False,
 ) -> None:
@@ -121,13 +124,8 @@ def onnx(
             "--output", "-o", metavar="FILE", help="What to write: FILE.onnx.", show_default=False
         ),
     ],
-    step: Annotated[
-        bool, typer.Option("--step", help="One step, not a whole sequence: states in and out.")
-    ] = False,
-    dtype: Annotated[
-        Literal["float32", "float64"],
-        typer.Option(metavar="TYPE", help="Of the arithmetic: float32 or float64."),
-    ] = "float32",
+    step: Step = False,
+    dtype: DType = "float32",
     dt: Dt = None,
     as_json: Json = False,
 ) -> None:
@@ -147,10 +145,7 @@ def wasm(
             "--output", "-o", metavar="FILE", help="What to write: FILE.wasm.", show_default=False
         ),
     ],
-    numbers: Annotated[
-        Literal["float32", "float64", "int8", "int16", "int32"],
-        typer.Option(metavar="TYPE", help="As of deploy c."),
-    ] = "float32",
+    numbers: Numbers = "float32",
     dt: Dt = None,
     as_json: Json = False,
 ) -> None:

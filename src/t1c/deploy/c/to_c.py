@@ -9,10 +9,11 @@ from typing import Literal, get_args
 
 import numpy as np
 
-from t1c import ir
+from t1c import ir, nir
 from t1c.ir.errors import InputError, Problem, UnsupportedError
 from t1c.ir.integers import integer_problems
 from t1c.ir.ranges import Ranges
+from t1c.nir.either import GraphSource
 from t1c.sdk import Facts, Part, Report, format_bytes
 
 from . import families
@@ -93,12 +94,13 @@ class CReport(Report):
 
 
 def to_c(
-    graph: ir.Graph | str | Path,
+    graph: GraphSource,
     folder: str | Path,
     numbers: Numbers = "float32",
     *,
     name: str = "model",
     layout: Layout = "input",
+    dt: float | None = None,
 ) -> CReport:
     """Write a graph as plain C99: a header, a source, and what builds and tries them.
 
@@ -110,7 +112,7 @@ def to_c(
     within rounding.
 
     Args:
-        graph: a graph, or the path of its file.
+        graph: the graph, or a ``.t1c`` or ``.nir`` file.
         folder: is made if it is not there; files of these names are replaced.
         numbers: the type of the arithmetic, 'float32' or 'float64'; or that of the weights of a
             graph of integers, as ``sdk.quantize`` makes them, 'int8', 'int16' or 'int32': then
@@ -119,10 +121,12 @@ def to_c(
         name: what files, functions and the struct begin with; letters, digits, underscores.
         layout: how a weight of an Affine or Linear lies: 'input', a row for each input, so that an
             input of zero costs nothing; 'output', a row for each output. The numbers are the same.
+        dt: of a ``.nir`` file that does not say it: seconds in one step.
 
     Raises:
         UnsupportedError: a node has no form in C; it is named.
         InputError: an option is none of these.
+        GraphError, T1CFormatError, ConventionError: the graph or file is not valid.
 
     Example:
         >>> import tempfile
@@ -138,8 +142,8 @@ def to_c(
         >>> report.files[:2], report.state, report.needs_libm
         (('two.h', 'two.c'), 8, False)
     """
-    graph = ir.read(graph) if isinstance(graph, str | Path) else graph
     _check_options(numbers, name, layout)
+    graph = nir.read_graph(graph, dt)
     families.load()
     if numbers in WIDTHS:
         program = Program(graph, np.dtype("float32"), layout, _integers(graph, WIDTHS[numbers]))

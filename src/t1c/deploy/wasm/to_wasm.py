@@ -129,8 +129,13 @@ def _check_library(graph: ir.Graph, text: str) -> None:
     """Refuse what calls a function of C's library that is no instruction of WebAssembly."""
     if not CALLED.search(text):
         return
-    kinds = (ir.GELU, ir.Power, ir.Binary)
-    names = [name for name, node in graph.flat().nodes.items() if isinstance(node, kinds)]
+    names = [
+        name
+        for name, node in graph.flat().nodes.items()
+        if isinstance(node, ir.Power)
+        or (isinstance(node, ir.Binary) and node.op == "power")
+        or (isinstance(node, ir.GELU) and not node.approximate)
+    ]
     raise UnsupportedError(
         Problem(
             "pow or erf of C's library, which a module of WebAssembly does not have",
