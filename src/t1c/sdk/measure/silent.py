@@ -10,8 +10,8 @@ import numpy as np
 
 from t1c import ir
 from t1c.ir.fields import Array
-from t1c.ir.flat import Flat
 from t1c.ir.primitives.neuron import SpikingNeuron, parameter_shape
+from t1c.ir.topology import Topology
 
 if TYPE_CHECKING:
     import torch
@@ -102,10 +102,10 @@ class SilenceWatch:
 
     def result(self, graph: ir.Graph) -> tuple[SilentNode, ...]:
         """Why each of them was silent."""
-        flat = graph.flat()
-        return tuple(self._one(flat, name, node) for name, node in self._nodes.items())
+        upstream = _Upstream(graph)
+        return tuple(self._one(upstream, name, node) for name, node in self._nodes.items())
 
-    def _one(self, flat: Flat, name: str, node: ir.Node) -> SilentNode:
+    def _one(self, upstream: _Upstream, name: str, node: ir.Node) -> SilentNode:
         peak = threshold = None
         rising = False
         if name in self._peaks:
@@ -117,7 +117,7 @@ class SilenceWatch:
             peak, threshold = float(peaks[near]), float(limits[near])
             remembers = isinstance(node, SpikingNeuron) and self._steps > 1
             rising = remembers and bool(self._last[name][near] == peaks[near])
-        reason, cause, remedy = self._why(flat, name, node, peak, threshold, rising)
+        reason, cause, remedy = self._why(upstream, name, node, peak, threshold, rising)
         zero = name not in self._driven
         return SilentNode(
             name, node.primitive, zero, peak, threshold, rising, reason, cause, remedy
@@ -125,7 +125,7 @@ class SilenceWatch:
 
     def _why(
         self,
-        flat: Flat,
+        upstream: _Upstream,
         name: str,
         node: ir.Node,
         peak: float | None,
@@ -133,7 +133,7 @@ class SilenceWatch:
         rising: bool,
     ) -> tuple[Reason, str, str]:
         if name not in self._driven:
-            return ("no input", *_nothing_arrives(flat, name, self._nodes))
+            return ("no input", *_nothing_arrives(upstream, name, self._nodes))
         if peak is not None and np.isnan(peak):
             return (
                 "not finite",
@@ -160,7 +160,7 @@ class SilenceWatch:
                 "What reaches it is negative on the whole: check the signs of the weights and the "
                 "bias before it.",
             )
-        before = [source for source in _senders(flat, name) if source != name]
+        before = [source for source in upstream.senders(name) if source != name]
         if before and all(source in self._nodes for source in before):
             listed = _listed(before)
             return (
@@ -208,16 +208,12 @@ def _gain(node: ir.Node, shape: tuple[int, ...]) -> float | None:
     """The largest share of its input that a neuron takes in at a step; None where it has none."""
     if not isinstance(node, SpikingNeuron):
         return None
-    laid = {
-        k: v.astype(np.float64).reshape(parameter_shape(v.shape, shape))
-        for k, v in node.parameters().items()
-    }
-    gain = node.fold(laid).get("gain")
+    gain = node.coefficients(np.zeros((1, *shape))).get("gain")
     return None if gain is None else float(np.abs(gain).max())
 
 
-def _nothing_arrives(flat: Flat, name: str, silent: Collection[str]) -> tuple[str, str]:
-    sources = list(_senders(flat, name))
+def _nothing_arrives(upstream: _Upstream, name: str, silent: Collection[str]) -> tuple[str, str]:
+    sources = list(upstream.senders(name))
     before = [source for source in sources if source in silent and source != name]
     if before:
         listed = _listed(before)
@@ -225,7 +221,7 @@ def _nothing_arrives(flat: Flat, name: str, silent: Collection[str]) -> tuple[st
             f"nothing reaches it: {listed} before it {_is(before)} silent",
             f"See to {listed} first.",
         )
-    if sources and all(isinstance(flat.nodes[source], ir.Input) for source in sources):
+    if sources and all(isinstance(upstream.nodes[source], ir.Input) for source in sources):
         return (
             "nothing reaches it: its input was zero in all steps of all samples",
             "Check the samples, and the weights between the Input and it.",
@@ -245,21 +241,26 @@ def _is(names: Sequence[str]) -> str:
     return "are" if len(names) > 1 else "is"
 
 
-def _senders(flat: Flat, name: str) -> Iterator[str]:
-    """The Inputs and the nodes that fire or activate from which something leads to a node."""
-    before: dict[str, list[str]] = {}
-    for source, target in flat.edges:
-        before.setdefault(target, []).append(source)
-    seen, stack = {name}, list(before.get(name, ()))
-    while stack:
-        other = stack.pop()
-        if other in seen:
-            continue
-        seen.add(other)
-        if isinstance(flat.nodes[other], _SENDING):
-            yield other
-        else:
-            stack += before.get(other, ())
+class _Upstream:
+    """What leads to the nodes of a graph."""
+
+    def __init__(self, graph: ir.Graph) -> None:
+        flat = graph.flat()
+        self.nodes = flat.nodes
+        self._before = Topology(flat.nodes, flat.edges).before
+
+    def senders(self, name: str) -> Iterator[str]:
+        """The Inputs and the nodes that fire or activate from which something leads to a node."""
+        seen, stack = {name}, list(self._before.get(name, ()))
+        while stack:
+            other = stack.pop()
+            if other in seen:
+                continue
+            seen.add(other)
+            if isinstance(self.nodes[other], _SENDING):
+                yield other
+            else:
+                stack += self._before[other]
 
 
 _SENDING = (SpikingNeuron, ir.Threshold, ir.ReLU, ir.Sigmoid, ir.Input)
