@@ -12,6 +12,7 @@ from torch import nn
 from t1c import bridge, ir, sdk
 from t1c.ir.errors import InputError, UnsupportedError
 from t1c.ir.integers import integer_problems
+from t1c.sdk.integers.sizes import weights_bytes
 
 from .integer_simulator import Simulator
 from .strategies_executor import chain, networks, sequences
@@ -422,3 +423,19 @@ def test_a_bias_is_kept_where_weights_are_integers_or_nothing(weight):
     found, _ = ir.Reference(sdk.quantize(graph, inputs="spikes")).run(xs)
     assert expected.sum() == 20
     assert abs(found.sum() - 20) <= 1
+
+
+def test_a_budget_is_kept_by_layers_of_a_few_weights_too():
+    """A bit less of one weight saves no whole byte; in the end it does."""
+    graph = chain(
+        ("in", ir.Input((1,))),
+        ("few", ir.Affine(np.array([[0.5]]), np.array([0.1]))),
+        ("lif", ir.LIF(number(4), number(4), number(0), number(0.5))),
+        ("more", ir.Affine(np.array([[0.7], [0.21], [-0.14]]), np.zeros(3))),
+        ("end", ir.LIF(number(4), number(4), number(0), number(0.5))),
+        ("out", ir.Output((3,))),
+    )
+    xs = (np.random.default_rng(0).random((20, 3, 1)) < 0.5).astype(np.float32)
+    for budget in (5, 4, 3):
+        small = sdk.quantize(graph, calibrate=xs, search=budget)
+        assert weights_bytes(small) <= budget

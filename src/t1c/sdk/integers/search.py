@@ -17,6 +17,7 @@ from .calibrate import PLAIN
 from .options import WEIGHT_BITS, Options
 from .quantizer import Quantizer
 from .sizes import weight_bits_of, weights_bytes
+from .weights import weight_of
 
 MOST_SAMPLES = 64
 """Of the calibration inputs, how many the outputs are compared on."""
@@ -27,7 +28,7 @@ def search_bits(quantizer: Quantizer, options: Options, budget: int) -> dict[str
 
     Starts with the bits of the options. As long as it is too much, each layer in turn is tried with
     one bit less, the graph is run on the calibration inputs, and the layer is taken for which the
-    squared error of the outputs, summed over time, grows least for each byte that is saved.
+    squared error of the outputs, summed over time, grows least for each bit that is saved.
 
     Args:
         quantizer: of the graph, with calibration inputs.
@@ -57,15 +58,12 @@ def search_bits(quantizer: Quantizer, options: Options, budget: int) -> dict[str
         for name, width in bits.items():
             if width > WEIGHT_BITS[0]:
                 less = quantizer.graph_of(_with(options, {**bits, name: width - 1}))
-                tried[name] = weights_bytes(less), compared.error(less)
-
-        def price(name: str, now: tuple[int, float] = (size, error)) -> float:
-            smaller, worse = tried[name]  # noqa: B023 - called in this round only
-            return (worse - now[1]) / (now[0] - smaller)
-
-        best = min(tried, key=price)
+                # A bit of each weight is saved, also where that is less than a whole byte.
+                count, worse = weight_of(less.nodes[name]).size, compared.error(less)
+                tried[name] = (worse - error) / count, worse, weights_bytes(less)
+        best = min(tried, key=tried.__getitem__)
         bits[best] -= 1
-        size, error = tried[best]
+        _, error, size = tried[best]
     return bits
 
 
