@@ -8,7 +8,7 @@ PEERS  := .venv-peers
 JAX    := .venv-jax
 
 # What an installation depends on; changing one of these installs again.
-SETUP := pyproject.toml constraints.txt src/t1c_snntorch.pth
+SETUP := pyproject.toml constraints.txt $(wildcard snntorch-hook/*)
 
 # The other frameworks, and what they need in order to be imported.
 PEER_LISTS := benchmarks/peers.txt benchmarks/peers-no-deps.txt
