@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 
 from .source import H5Error
@@ -20,8 +22,8 @@ def lookup3(data: bytes) -> int:
     a = b = c = (0xDEADBEEF + len(data)) & _MASK
     if not data:
         return c
-    words = np.frombuffer(data.ljust(-(-len(data) // 12) * 12, b"\0"), "<u4").tolist()
-    steps = iter(words)
+    padded = data.ljust(-(-len(data) // 12) * 12, b"\0")
+    steps: Iterator[int] = iter(np.frombuffer(padded, "<u4").tolist())
     blocks = list(zip(steps, steps, steps, strict=True))
     # Rotations of 32 bits: to the left by n, and what falls out comes back on the right.
     for x, y, z in blocks[:-1]:

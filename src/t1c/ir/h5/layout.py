@@ -59,6 +59,11 @@ class Layout(NamedTuple):
     options: bytes = b""
     whole_edges: bool = False
 
+    @property
+    def is_one_piece(self) -> bool:
+        """Whether the data lie in the file one behind the other, and not in the header."""
+        return self.inside is None and self.chunk is None and self.address != UNDEFINED
+
     @classmethod
     def parsed(cls, body: bytes) -> Layout:
         """What a layout message says.

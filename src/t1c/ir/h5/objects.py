@@ -16,7 +16,7 @@ from .global_heap import REFERENCE, GlobalHeaps
 from .header import Header
 from .layout import Layout, Place
 from .links import Link, LinkInfo, parsed
-from .source import UNDEFINED, H5Error, Source
+from .source import H5Error, Source
 from .superblock import find, root_address
 from .symbol_table import named
 
@@ -139,6 +139,7 @@ class Dataset:
         elsewhere: the data are kept in another file, or may be.
         filters: what the data were packed with.
         unknown_filter: what they were packed with and cannot be unpacked here, or ''.
+        begin: the address of the data, if they lie in the file in one piece, as they are.
         stored: the bytes that the data take in the file.
     """
 
@@ -157,7 +158,8 @@ class Dataset:
         self.elsewhere = layout.elsewhere or header.EXTERNAL in parts
         self.filters = pipeline(parts[header.FILTERS]) if header.FILTERS in parts else []
         self.unknown_filter = unreadable(self.filters)
-        self.stored = layout.size if layout.address != UNDEFINED or layout.inside else 0
+        self.begin = layout.address if layout.is_one_piece else None
+        self.stored = 0 if self.begin is None and layout.inside is None else layout.size
         if layout.chunk is not None:
             if len(layout.chunk) != len(self.shape) or layout.entry != self.type.size:
                 raise H5Error(f"chunks of {layout.chunk} of an array of shape {self.shape}")
@@ -188,15 +190,13 @@ class Dataset:
             array = self._unpacked(layout.chunk)
         elif self.stored != size:
             raise H5Error(f"{self.stored:,} bytes stored, {size:,} declared")
-        elif layout.inside is not None:
-            array = np.ndarray(self.shape, dtype, bytearray(layout.inside))
+        elif self.begin is None:
+            array = np.ndarray(self.shape, dtype, bytearray(layout.inside or b""))
         elif size <= _SMALL:
-            array = np.ndarray(
-                self.shape, dtype, bytearray(source.take(layout.address, size, "data"))
-            )
+            array = np.ndarray(self.shape, dtype, bytearray(source.take(self.begin, size, "data")))
         else:
             array = np.empty(self.shape, dtype)
-            source.fill(layout.address, array, "data")
+            source.fill(self.begin, array, "data")
         if dtype.kind == "b" and (array.view(np.uint8) > 1).any():
             raise H5Error("booleans that are neither true nor false")
         return array
