@@ -56,7 +56,7 @@ def opened(path: StrPath, kind: str, guard: type[G]) -> Iterator[G]:
         raise T1CFormatError(Problem(f"{found}, not an HDF5 file", kind, remedy, str(path)))
     try:
         with open(path, "rb", buffering=0) as raw:
-            yield guard(File(raw.fileno()))
+            yield guard(File(raw.fileno()), path)
     except (H5Error, OSError) as cause:
         raise T1CFormatError(
             Problem(
@@ -77,14 +77,16 @@ class Guard:
 
     Args:
         file: the open file.
+        path: of the file, for messages.
 
     Attributes:
         root: the group that all others are in.
         problems: what is wrong, in the order in which it was found.
     """
 
-    def __init__(self, file: File) -> None:
+    def __init__(self, file: File, path: StrPath) -> None:
         self.file = file
+        self.path = path
         self.root = file.root
         self.problems: list[Problem] = []
         self.seen: set[int] = set()
@@ -101,7 +103,8 @@ class Guard:
         """
         self.problems.append(Problem(found, expected, remedy, where))
         if len(self.problems) >= MOST_PROBLEMS:
-            raise T1CFormatError([*self.problems, Problem("and more, which were not looked for")])
+            more = Problem("and more, which were not looked for")
+            raise T1CFormatError([*self.problems, more], str(self.path))
 
     def groups(self, group: Group) -> list[str]:
         """The names of the groups in a group, found without following a link."""
