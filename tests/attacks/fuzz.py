@@ -143,7 +143,7 @@ def _runs(graph: ir.Graph) -> str:
 def table(found: Sequence[Case]) -> str:
     """What became of the cases, by the structure that was changed."""
     kinds = collections.Counter(case.kind for case in found)
-    rows = [("changed", "cases", *PASSED, "failed")]
+    rows: list[tuple[str, ...]] = [("changed", "cases", *PASSED, "failed")]
     for kind, count in sorted(kinds.items()):
         rows.append((kind or "(lost)", *_counts([c for c in found if c.kind == kind], count)))
     rows.append(("all", *_counts(found, len(found))))

@@ -120,11 +120,12 @@ def written(folder: Path) -> Iterator[Path]:
     ir.write(folder / "many_names.t1c", chain)
     yield folder / "many_names.t1c"
     ir.write(folder / "few.t1c", few)
-    for name, options in {
+    kinds: dict[str, dict[str, Any]] = {
         "latest": {"libver": "latest"},
         "packed": {"libver": "earliest"},
         "behind": {"userblock_size": 512},
-    }.items():
+    }
+    for name, options in kinds.items():
         path = folder / f"{name}.t1c"
         with h5py.File(folder / "few.t1c") as source, h5py.File(path, "w", **options) as target:
             _copied(source, target, packed=name != "behind")
@@ -191,7 +192,7 @@ def _value(rng: random.Random, old: bytearray, here: int, size: int) -> bytes:
     """Numbers at which readers stumble."""
     bits = 8 * len(old)
     before = int.from_bytes(old, "little")
-    found = rng.choice(
+    found: int = rng.choice(
         (
             0, 1, 2**bits - 1, 2 ** (bits - 1), 2 ** (bits - 1) - 1, here, here + 8, size, size - 8,
             size + 8, before + 1, before - 1, before * 2, before + 8, before - 8, -before,
@@ -199,7 +200,7 @@ def _value(rng: random.Random, old: bytearray, here: int, size: int) -> bytes:
             3_000_000_000,
         )
     )  # fmt: skip
-    return (found % 2**bits).to_bytes(len(old), "little")
+    return (found % (1 << bits)).to_bytes(len(old), "little")
 
 
 def _anywhere(rng: random.Random, sound: bytes) -> bytes:
