@@ -5,6 +5,7 @@ mutation, by reading how HDF5's library walks its structures, and in its own lis
 """
 
 import shutil
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -14,6 +15,7 @@ import pytest
 from t1c import ir, nir
 
 from .attacks import TRICKS
+from .attacks.fuzz import DAMAGED, MEANINGLESS, PASSED, cases
 from .attacks.image import FLOAT32, Image
 from .hostile_reader import Outcome, outcomes
 
@@ -78,3 +80,19 @@ def test_files_that_hurt_once_bounce(tmp_path):
     found = outcomes([Path(shutil.copy(path, tmp_path)) for path in kept])
     assert [o for o in found if not o.refused] == []
     assert costly(found) == []
+
+
+def test_two_thousand_changed_files_bounce_or_are_sound():
+    """``make fuzz`` tries as many as one likes; tests/attacks/fuzz.py says what passes."""
+    found = cases(2000)
+    assert len(found) == 2000
+    assert [case for case in found if not case.passed] == []
+    # What is changed matters: whatever the structure, many of the files are refused, and some are
+    # not, so that what lies behind is reached.
+    for kind in {case.kind for case in found}:
+        results = [case.result for case in found if case.kind == kind]
+        refused = sum(result in (DAMAGED, MEANINGLESS) for result in results)
+        assert refused >= 0.2 * len(results), (kind, refused, len(results))
+    assert len({case.kind for case in found}) >= 15
+    counts = Counter(case.result for case in found)
+    assert min(counts[result] for result in PASSED) > 10, counts

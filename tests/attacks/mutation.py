@@ -1,5 +1,6 @@
 """Sound files, and changes to them where it matters: at every kind of structure that is read."""
 
+import bisect
 import dataclasses
 import functools
 import itertools
@@ -52,7 +53,7 @@ class Sound:
         graph: what it holds.
         regions: kind of structure -> its parts; of what is read, in the order of reading.
         sums: where bytes lie that have a checksum behind them, and how many they are.
-        pointers: where an address stands that leads to a structure.
+        pointers: where an address stands that leads to a structure, ascending.
     """
 
     name: str
@@ -169,7 +170,8 @@ def mutated(sounds: list[Sound], seed: int, number: int) -> tuple[Sound, str, by
 def _within(rng: random.Random, raw: bytearray, region: Region, sound: Sound) -> None:
     """Change one number of a structure, or what it points to, or all of it."""
     how = rng.random()
-    inside = [at for at in sound.pointers if region.at <= at <= region.at + region.count - 8]
+    first = bisect.bisect_left(sound.pointers, region.at)
+    inside = sound.pointers[first : bisect.bisect(sound.pointers, region.at + region.count - 8)]
     if how < 0.3 and inside:
         at = rng.choice(inside)
         parts = rng.choice(list(sound.regions.values()))

@@ -82,6 +82,7 @@ class Guard:
     Attributes:
         root: the group that all others are in.
         problems: what is wrong, in the order in which it was found.
+        told: why the last ``entry`` was not read is among them.
     """
 
     def __init__(self, file: File, path: StrPath) -> None:
@@ -89,6 +90,7 @@ class Guard:
         self.path = path
         self.root = file.root
         self.problems: list[Problem] = []
+        self.told = False
         self.seen: set[int] = set()
         # What the file can hold, and what was taken from it so far: many small things that lead
         # to the same bytes come to as much as one large one.
@@ -105,6 +107,11 @@ class Guard:
         if len(self.problems) >= MOST_PROBLEMS:
             more = Problem("and more, which were not looked for")
             raise T1CFormatError([*self.problems, more], str(self.path))
+
+    def wrong(self, where: str, found: str, expected: str = "", remedy: str = "") -> None:
+        """Note that the last ``entry`` is not what belongs there, unless it is told already why."""
+        if not self.told:
+            self.problem(where, found, expected, remedy)
 
     def groups(self, group: Group) -> list[str]:
         """The names of the groups in a group, found without following a link."""
@@ -143,6 +150,12 @@ class Guard:
 
         None if there is nothing of that name, or nothing that may be read.
         """
+        before = len(self.problems)
+        found = self._entry(group, name, where)
+        self.told = len(self.problems) > before
+        return found
+
+    def _entry(self, group: Group, name: str, where: str) -> Any:
         link = group.links.get(name)
         if link is None:
             return None
