@@ -24,9 +24,19 @@ from .app import make_app
 from .limits import Limits
 from .network import Served, serve_network
 from .refusals import RefusedError
-from .server import ServeReport, serve
+from .server import Server, ServeReport, serve, serving
 
-__all__ = ["Limits", "RefusedError", "ServeReport", "Served", "make_app", "serve", "serve_network"]
+__all__ = [
+    "Limits",
+    "RefusedError",
+    "ServeReport",
+    "Served",
+    "Server",
+    "make_app",
+    "serve",
+    "serve_network",
+    "serving",
+]
 
 
 def __dir__() -> list[str]:

@@ -19,6 +19,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from t1c.bridge import GraphExecutor
+from t1c.bridge.engine.state_checks import States
 from t1c.ir.fields import Array
 
 from .limits import Limits
@@ -110,6 +111,7 @@ class Batching:
 
     Args:
         executor: the network.
+        rest: its state before the first step, of one sample.
         inputs: what it takes.
         outputs: what it gives.
         limits: those of ``batch`` and ``chunk`` count here.
@@ -121,17 +123,24 @@ class Batching:
     """
 
     def __init__(
-        self, executor: GraphExecutor, inputs: Ports, outputs: Ports, limits: Limits, rows: int
+        self,
+        executor: GraphExecutor,
+        rest: States,
+        inputs: Ports,
+        outputs: Ports,
+        limits: Limits,
+        rows: int,
     ) -> None:
         self.inputs, self.outputs, self.limits = inputs, outputs, limits
         self._stepping = Stepping(executor, inputs, outputs)
-        self.rows = Rows(self._stepping.at_rest, rows)
+        self.rows = Rows(rest, rows)
         self._ready: dict[Lane, None] = {}
         self.steps = self.batches = 0
 
     def warm_up(self) -> None:
         """Compile, and see what is faster, before anybody waits for it."""
-        self._stepping.warm_up(self.limits.chunk, self.limits.batch)
+        steps = self.limits.chunk
+        self._stepping.warm_up(steps, self._lanes_at_once(steps), self.rows.at_rest)
 
     # Lanes -----------------------------------------------------------------------------------
 
@@ -186,11 +195,11 @@ class Batching:
         if first is None:
             return None
         steps = self._at_once(first)
-        lanes = []
+        lanes, most = [], self._lanes_at_once(steps)
         for lane in self._ready:
             if self._at_once(lane) == steps:
                 lanes.append(lane)
-                if len(lanes) == self.limits.batch:
+                if len(lanes) == most:
                     break
         for lane in lanes:
             del self._ready[lane]
@@ -253,6 +262,11 @@ class Batching:
             return False
         self.settle(batch, self.work(batch))
         return True
+
+    def _lanes_at_once(self, steps: int) -> int:
+        """How many lanes are worked as one: no more than one call's numbers, so that they fit."""
+        size = steps * max(self.inputs.bytes, self.outputs.bytes)
+        return max(1, min(self.limits.batch, self.limits.call // size))
 
     def _at_once(self, lane: Lane) -> int:
         """How many steps of a lane are worked at once: a power of two."""

@@ -16,7 +16,7 @@ from t1c.ir.errors import InputError, Problem
 from t1c.ir.fields import Array
 from t1c.sdk import Samples, as_samples
 
-from .numbers import dumped, finite, packed, parsed, real, unpacked
+from .numbers import cast, dumped, finite, packed, parsed, real, unpacked
 from .ports import Ports
 from .refusals import RefusedError
 
@@ -103,11 +103,11 @@ class Calls:
             given, self.graph, steps=asked.steps, allow_nonfinite=self.allow_nonfinite
         )
         self._refuse_much(samples)
-        cast = {n: _cast(x, self.inputs.dtype) for n, x in samples.inputs.items()}
-        for name, x in cast.items():
+        own = {n: _in(x, self.inputs.dtype) for n, x in samples.inputs.items()}
+        for name, x in own.items():
             # What float64 holds may be more than float32 does.
             finite(x[:1] if x.strides[0] == 0 else x, self.allow_nonfinite, f"input {name!r}")
-        return Samples(cast)
+        return Samples(own)
 
     def _refuse_much(self, samples: Samples) -> None:
         size = max(self.inputs.bytes, self.outputs.bytes)
@@ -167,9 +167,8 @@ def _of_archive(arrays: dict[str, Array], names: list[str]) -> dict[str, Array]:
     return found
 
 
-def _cast(array: Array, dtype: np.dtype[Any]) -> Array:
+def _in(array: Array, dtype: np.dtype[Any]) -> Array:
     """In the dtype; what stands still over time takes the memory of one step."""
-    with np.errstate(over="ignore"):
-        if len(array) > 1 and array.strides[0] == 0:
-            return np.broadcast_to(array[0].astype(dtype), array.shape)
-        return array.astype(dtype)
+    if len(array) > 1 and array.strides[0] == 0:
+        return np.broadcast_to(cast(array[0], dtype), array.shape)
+    return cast(array, dtype)

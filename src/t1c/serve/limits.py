@@ -19,7 +19,7 @@ class Limits:
         message: bytes of one message of a stream, as it is sent, and as the numbers of its steps
             take, those that enter and those that leave.
         calls: at work at once.
-        call: bytes of one call, likewise.
+        call: bytes of one call, likewise; and of the numbers that are worked as one.
         batch: streams, or samples of calls, that are worked as one.
         chunk: steps of them that are worked as one; a power of two.
         idle: seconds that a stream is kept without a message.

@@ -23,7 +23,7 @@ import numpy as np
 from t1c.ir.errors import InputError, Problem
 from t1c.ir.fields import Array
 
-from .numbers import dumped, finite, parsed, real
+from .numbers import cast, dumped, finite, parsed, real
 from .ports import Ports
 
 Binary = Literal["numbers", "uint8", "events"]
@@ -150,22 +150,18 @@ class Forms:
         if not events:
             nowhere = np.zeros(0, np.int64)
             return self._added(steps, nowhere, nowhere, np.ones(0))
-        table = real(events, "events", np.float64)
-        if table.ndim != 2 or table.shape[1] not in (2, 3):
+        lists = all(isinstance(event, list) and len(event) in (2, 3) for event in events)
+        whole = [[*event, 1][:3] for event in events] if lists else None
+        table = real(whole, "events", np.float64)
+        if table.ndim != 2:
             raise InputError(
-                Problem(
-                    f"shape {table.shape}",
-                    "[step, index] or [step, index, value] for each event, all of one kind",
-                    field="events",
-                )
+                Problem("no numbers", "[step, index] or [step, index, value] each", field="events")
             )
         places = table[:, :2]
         if not (np.isfinite(places).all() and (places == np.floor(places)).all()):
             raise InputError(Problem("steps or indices that are not whole", "whole", "", "events"))
         step, index = places.clip(-1, 2**53).astype(np.int64).T
-        return self._added(
-            steps, step, index, table[:, 2] if table.shape[1] == 3 else np.ones(len(table))
-        )
+        return self._added(steps, step, index, table[:, 2])
 
     def _records(self, message: bytes) -> Array:
         record = _record(self.inputs)
@@ -198,7 +194,7 @@ class Forms:
                 raise InputError(problem)
         finite(value, self.allow_nonfinite, "events")
         rows = np.zeros((steps, self.inputs.width), self.inputs.dtype)
-        np.add.at(rows, (step, index), value.astype(self.inputs.dtype))
+        np.add.at(rows, (step, index), cast(value, self.inputs.dtype))
         return rows
 
     def _raw(self, message: bytes) -> Array:

@@ -10,7 +10,10 @@ import numpy as np
 import torch
 
 from t1c import __version__, bridge, ir, nir, sdk
+from t1c.bridge.engine.state_checks import States
+from t1c.deploy.ports import at_rest
 from t1c.ir.errors import InputError, Problem, UnsupportedError
+from t1c.ir.step_plan import StepPlan
 
 from .limits import Limits
 from .ports import Port, Ports, inputs_of, outputs_of
@@ -42,6 +45,13 @@ class Served:
     any_order: bool = False
     dt: float | None = None
     allow_nonfinite: bool = False
+
+    def rest(self) -> States:
+        """The state before the first step, of one sample."""
+        found: dict[str, list[torch.Tensor]] = {}
+        for node, _, value in at_rest(StepPlan(self.graph), self.inputs.dtype):
+            found.setdefault(node, []).append(torch.from_numpy(value))
+        return {node: tuple(own) for node, own in found.items()}
 
     def message_steps(self, limits: Limits) -> int:
         """How many steps one message of a stream may bring.

@@ -70,6 +70,11 @@ def real(value: Any, where: str, dtype: Any) -> Array:
         raise InputError(
             Problem("no array of numbers", "numbers in lists of one length", where=where)
         )
+    return cast(array, dtype)
+
+
+def cast(array: Array, dtype: Any) -> Array:
+    """An array in a dtype; what is too large for it becomes infinite, and is refused as that."""
     with np.errstate(over="ignore"):
         return array.astype(dtype)
 

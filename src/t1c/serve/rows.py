@@ -7,13 +7,13 @@ row belongs to one stream, and a batch of any streams is gathered from their row
 from __future__ import annotations
 
 import heapq
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 
 from t1c.bridge.engine.state_checks import States
-from t1c.ir.errors import InputError, Problem, UnsupportedError
+from t1c.ir.errors import InputError, Problem
 
 FEW = 8
 """Rows that a table begins with; it doubles when they are taken."""
@@ -27,17 +27,12 @@ class Rows:
     is let go of.
 
     Args:
-        at_rest: gives the state at rest of so many samples.
+        rest: the state at rest of one sample.
         limit: how many rows there are at most.
-
-    Raises:
-        UnsupportedError: a state variable does not have one row for each sample.
     """
 
-    def __init__(self, at_rest: Callable[[int], States], limit: int) -> None:
-        self.limit = limit
-        self._rest = {name: tuple(own) for name, own in at_rest(1).items()}
-        _check_rows(at_rest(2))
+    def __init__(self, rest: States, limit: int) -> None:
+        self.limit, self._rest = limit, rest
         self._free: list[int] = []
         self._next = 0
         self.taken = 0
@@ -84,6 +79,13 @@ class Rows:
             for table, first in zip(self._tables[name], own, strict=True):
                 table[index] = first
 
+    def at_rest(self, samples: int) -> States:
+        """The state of so many samples before their first step."""
+        return {
+            name: tuple(v.expand(samples, *v.shape[1:]) for v in own)
+            for name, own in self._rest.items()
+        }
+
     def gather(self, index: Tensor) -> States:
         """The state of a batch of these rows."""
         return {
@@ -112,16 +114,3 @@ class Rows:
                 for table, v in zip(before, own, strict=True)
             ]
         self._capacity = capacity
-
-
-def _check_rows(pair: States) -> None:
-    for name, own in pair.items():
-        for v in own:
-            if not v.ndim or len(v) != 2:
-                raise UnsupportedError(
-                    Problem(
-                        f"a state of shape {tuple(v.shape)} for 2 samples",
-                        "one row for each sample",
-                        where=f"node {name!r}",
-                    )
-                )

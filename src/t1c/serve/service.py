@@ -79,7 +79,9 @@ class Service:
     def __init__(self, served: Served, limits: Limits) -> None:
         self.served, self.limits = served, limits
         rows = limits.streams + limits.calls * limits.batch
-        self.batching = Batching(served.executor, served.inputs, served.outputs, limits, rows)
+        self.batching = Batching(
+            served.executor, served.rest(), served.inputs, served.outputs, limits, rows
+        )
         self.counts = Counts()
         self.stopping = False
         self.streams: set[Stoppable] = set()

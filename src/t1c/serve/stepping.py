@@ -37,13 +37,6 @@ class Stepping:
         self._size = 1
         self._by_step = False
 
-    def at_rest(self, samples: int) -> States:
-        """The state before the first step."""
-        xs = self.room(0, samples)
-        with torch.inference_mode():
-            _, state = self.executor.run(_tensors(xs), collect="stack")
-        return dict(state)
-
     def index(self, rows: Sequence[int]) -> Tensor:
         """The rows of a batch, filled up to a size that was worked before, if one will do."""
         count = len(rows)
@@ -66,18 +59,16 @@ class Stepping:
             ys, after = self.executor.run(tensors, state, collect="stack")
         return {n: v.numpy() for n, v in self._named(ys).items()}, after
 
-    def warm_up(self, steps: int, samples: int) -> None:
+    def warm_up(self, steps: int, samples: int, at_rest: Callable[[int], States]) -> None:
         """Have the engine compile what these sizes take, and see how a single step is faster."""
         rng = np.random.default_rng(0)
         few = min(8, samples)
         for count in sorted({1, 2, steps}):
-            for size in sorted({1, few}):
-                xs = {
-                    n: (rng.random(x.shape) < 0.1).astype(x.dtype)
-                    for n, x in self.room(count, size).items()
-                }
-                self.run(xs, self.at_rest(size))
-        xs, state = self.room(1, few), self.at_rest(few)
+            for size in sorted({1, few, samples}):
+                xs = self.room(count, size)
+                xs = {n: (rng.random(x.shape) < 0.1).astype(x.dtype) for n, x in xs.items()}
+                self.run(xs, at_rest(size))
+        xs, state = self.room(1, few), at_rest(few)
 
         def seconds() -> float:
             return min(_timed(lambda: self.run(xs, state)) for _ in range(TRIES))
