@@ -16,6 +16,7 @@ out.
 
 from __future__ import annotations
 
+import json
 from typing import Any, Literal, get_args
 
 import numpy as np
@@ -150,13 +151,18 @@ class Forms:
         if not events:
             nowhere = np.zeros(0, np.int64)
             return self._added(steps, nowhere, nowhere, np.ones(0))
-        lists = all(isinstance(event, list) and len(event) in (2, 3) for event in events)
-        whole = [[*event, 1][:3] for event in events] if lists else None
-        table = real(whole, "events", np.float64)
+        for event in events:
+            if not isinstance(event, list) or len(event) not in (2, 3):
+                raise InputError(
+                    Problem(
+                        json.dumps(event)[:40],
+                        "[step, index] or [step, index, value]",
+                        field="events",
+                    )
+                )
+        table = real([[*event, 1][:3] for event in events], "events", np.float64)
         if table.ndim != 2:
-            raise InputError(
-                Problem("no numbers", "[step, index] or [step, index, value] each", field="events")
-            )
+            raise InputError(Problem("lists in an event", "numbers", field="events"))
         places = table[:, :2]
         if not (np.isfinite(places).all() and (places == np.floor(places)).all()):
             raise InputError(Problem("steps or indices that are not whole", "whole", "", "events"))

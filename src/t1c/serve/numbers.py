@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import math
 import zipfile
 from typing import IO, Any
 
@@ -146,11 +147,8 @@ def _array(file: IO[bytes], size: int, where: str) -> Array:
     if dtype.kind not in "biuf":
         found = "Python objects" if dtype.hasobject else f"dtype {dtype}"
         raise InputError(Problem(found, "real numbers", where=where))
-    count = 1
-    for length in shape:
-        count *= length
-    wanted = count * dtype.itemsize
-    if wanted > size:
+    wanted = math.prod(shape) * dtype.itemsize
+    if wanted > size or min(shape, default=0) < 0:
         found = f"shape {shape} of {dtype} in {size} bytes"
         raise InputError(Problem(found, f"{wanted} bytes", where=where))
     numbers = file.read(wanted + 1)
