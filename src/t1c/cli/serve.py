@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from types import ModuleType
 from typing import Annotated, Literal
 
 import typer
@@ -92,8 +93,7 @@ def serve(
     Where it listens is told on standard error, or with --json as a first object on standard output;
     what it did is told at the end.
     """
-    from t1c import serve as library
-
+    library = _library()
     limits = library.Limits(
         streams=streams,
         queue=queue,
@@ -130,6 +130,21 @@ def serve(
     show(report, as_json)
     if not report:
         raise typer.Exit(FAILED)
+
+
+def _library() -> ModuleType:
+    """``t1c.serve``, and what it is made with.
+
+    Raises:
+        UnsupportedError: something of that is not installed; the message says how to get it.
+    """
+    from t1c.ir.errors import UnsupportedError
+
+    try:
+        from t1c import serve as library
+    except ModuleNotFoundError as missing:
+        raise UnsupportedError(str(missing)) from None
+    return library
 
 
 def _token(file: Path | None) -> str | None:

@@ -20,6 +20,17 @@
 Nothing that a client sends is executed or unpickled.
 """
 
+try:
+    import starlette as _starlette  # noqa: F401
+    import uvicorn as _uvicorn  # noqa: F401
+    import websockets as _websockets  # noqa: F401
+except ModuleNotFoundError as _missing:
+    raise ModuleNotFoundError(
+        f"t1c.serve needs Starlette, uvicorn and websockets; one cannot be imported ({_missing}). "
+        "Install them with: pip install 't1c[serve]'",
+        name=_missing.name,
+    ) from _missing
+
 from .app import make_app
 from .limits import Limits
 from .network import Served, serve_network
