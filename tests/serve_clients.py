@@ -7,7 +7,7 @@ import json
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -57,9 +57,11 @@ def ask(
     return answer.status, told, kinds
 
 
-def stream(url: str, query: str = "", **options: Any) -> ClientConnection:
-    """A stream; it is a context manager."""
-    return connect(f"{url.replace('http', 'ws')}/stream{query}", compression=None, **options)
+def stream(url: str, query: str = "", **options: Any) -> AbstractContextManager[ClientConnection]:
+    """A stream, opened on entering."""
+    place = f"{url.replace('http', 'ws')}/stream{query}"
+    opened: AbstractContextManager[ClientConnection] = connect(place, compression=None, **options)
+    return opened
 
 
 def stepped(socket: ClientConnection, rows: Any, width: int) -> Any:

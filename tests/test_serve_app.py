@@ -233,7 +233,7 @@ def test_what_is_too_large_is_refused():
         assert status == 413
         assert "2001 bytes; expected at most 2000" in told["error"]["message"]
         chunks = iter([bytes(1500), bytes(1500)])
-        assert ask(server.url, "/run", chunks, content_type="application/json")[0] == 413  # type: ignore[arg-type]
+        assert ask(server.url, "/run", chunks, content_type="application/json")[0] == 413
         body = json.dumps({"x": [[0, 0, 0, 0]]}).encode()
         status, told, _ = ask(server.url, "/run?steps=999", body, content_type="application/json")
         assert status == 413

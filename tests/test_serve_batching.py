@@ -114,7 +114,7 @@ def compared(work: Batching, graph: ir.Graph, streams: list[Stream], reference: 
             assert y.dtype == work.outputs.dtype
             np.testing.assert_array_equal(y, one[:, 0].numpy())
             np.testing.assert_array_equal(y, other[:, 0])
-            busy += np.count_nonzero(y)
+            busy += int(np.count_nonzero(y))
     return busy
 
 

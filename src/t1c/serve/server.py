@@ -192,7 +192,10 @@ def serving(model: ir.Graph | str | os.PathLike[str], **options: Any) -> Iterato
     """
     server = Server(model, **{"port": 0, **options})
     there = threading.Event()
-    thread = threading.Thread(target=server.run, args=[lambda _: there.set()], name="t1c serve")
+    # Who is interrupted elsewhere ends all the same.
+    thread = threading.Thread(
+        target=server.run, args=[lambda _: there.set()], name="t1c serve", daemon=True
+    )
     thread.start()
     try:
         while not there.wait(0.1):
