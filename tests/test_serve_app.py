@@ -13,16 +13,13 @@ from urllib.parse import urlsplit
 import numpy as np
 import pytest
 import torch
+from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from t1c import bridge, ir, serve
 from t1c.ir.errors import InputError
 
 from .engine_helpers import mlp, recurrent
-from .peers import peer
 from .serve_clients import ask, numbers, served, soon, stepped, stream
-
-peer("websockets", "starlette", "uvicorn")
-from websockets.exceptions import ConnectionClosed, InvalidStatus  # noqa: E402
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 TOKEN = "a-token-of-many-characters"

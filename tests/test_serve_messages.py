@@ -1,8 +1,11 @@
 """What clients send becomes numbers or an error, and what comes out is told without rounding."""
 
+import doctest
+import importlib
 import io
 import json
 import pickle
+import pkgutil
 import zipfile
 from typing import Any
 
@@ -11,7 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from t1c import ir
+from t1c import ir, serve
 from t1c.ir.errors import InputError, T1CError
 from t1c.serve.calls import JSON, NPZ, Asked, Calls
 from t1c.serve.messages import Forms
@@ -290,3 +293,10 @@ def test_what_a_call_asks_for_is_said_in_its_head():
     for query in ({"steps": "0"}, {"steps": "1e3"}, {"collect": "mean"}, {"token": "secret"}):
         with pytest.raises(InputError):
             Asked.of(JSON, query)
+
+
+def test_examples_in_docstrings_run():
+    names = [module.name for module in pkgutil.iter_modules(serve.__path__, "t1c.serve.")]
+    found = [doctest.testmod(importlib.import_module(name)) for name in names]
+    assert sum(each.failed for each in found) == 0
+    assert sum(each.attempted for each in found) > 5

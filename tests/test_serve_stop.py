@@ -13,16 +13,13 @@ from typing import Any
 import numpy as np
 import torch
 from typer.testing import CliRunner
+from websockets.exceptions import ConnectionClosed
 
 from t1c import bridge, ir
 from t1c.cli import app
 
 from .engine_helpers import recurrent
-from .peers import peer
 from .serve_clients import numbers, soon, stream
-
-peer("websockets", "starlette", "uvicorn")
-from websockets.exceptions import ConnectionClosed  # noqa: E402
 
 STREAMS, STEPS = 4, 2000
 
