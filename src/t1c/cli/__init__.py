@@ -15,11 +15,12 @@
     change.py     another file:            convert, quantize
     picture.py    pictures:                visualize, export-html, plot
     deploy.py     for other machines:      deploy c, exported, onnx, wasm
+    serve.py      at everybody's service:  serve
 
 What a verb needs is imported when it runs, so that help and version answer at once.
 """
 
-from . import change, check, compare, deploy, look, measure, picture, run
+from . import change, check, compare, deploy, look, measure, picture, run, serve
 from .app import app, main
 
 __all__ = [
@@ -33,4 +34,5 @@ __all__ = [
     "measure",
     "picture",
     "run",
+    "serve",
 ]
