@@ -204,11 +204,18 @@ def _over_time(
 # The file ------------------------------------------------------------------------------------
 
 
+def is_torn(path: str | os.PathLike[str]) -> bool:
+    """Whether a file begins as an archive and is none: NumPy would leave it open."""
+    with open(path, "rb") as file:
+        begun = file.read(2) == b"PK"
+    return begun and not zipfile.is_zipfile(path)
+
+
 def _opened(path: str | os.PathLike[str]) -> np.lib.npyio.NpzFile:
     if not os.path.exists(path):
         raise FileNotFoundError(f"there is no file {os.fspath(path)!r}")
     try:
-        file = np.load(path, allow_pickle=False)
+        file = None if is_torn(path) else np.load(path, allow_pickle=False)
     except (ValueError, EOFError, zipfile.BadZipFile):
         file = None
     if isinstance(file, np.lib.npyio.NpzFile):

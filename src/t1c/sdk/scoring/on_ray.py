@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from typing import Any
@@ -59,6 +60,7 @@ def score_on_ray(job: Job, shards: Sequence[Shard], workers: int | None) -> Iter
 
         context = DataContext.get_current().copy()
         context.enable_progress_bars = False
+        context.print_on_execution_start = False
         # A shard that costs its workers their lives must not cost the run.
         context.max_errored_blocks = -1
         resources = ray.cluster_resources()
@@ -112,14 +114,19 @@ def import_ray() -> Any:
 @contextlib.contextmanager
 def _connected(ray: Any) -> Iterator[None]:
     """A cluster: the one that this process is in, or that RAY_ADDRESS names, or one made here."""
-    if ray.is_initialized():
-        yield
-        return
-    ray.init(log_to_driver=False)
+    ours = not ray.is_initialized()
+    if ours:
+        ray.init(log_to_driver=False)
+    # How long it took is told by the report.
+    logger = logging.getLogger("ray.data")
+    level = logger.level
+    logger.setLevel(logging.WARNING)
     try:
         yield
     finally:
-        ray.shutdown()
+        logger.setLevel(level)
+        if ours:
+            ray.shutdown()
 
 
 def _tupled(fields: dict[str, Any]) -> dict[str, Any]:

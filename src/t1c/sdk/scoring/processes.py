@@ -70,6 +70,7 @@ class Pool:
 
     def __init__(self, job: Job, devices: Sequence[str]) -> None:
         self._job, self._devices = job, devices
+        self._context = _context()
         self._lost: dict[Shard, int] = {}
 
     def score(self, shards: Sequence[Shard]) -> Iterator[ShardScore]:
@@ -103,10 +104,9 @@ class Pool:
                 _dismiss(worker)
 
     def _hired(self, number: int) -> Worker:
-        context = multiprocessing.get_context("spawn")
-        here, there = context.Pipe()
+        here, there = self._context.Pipe()
         given = there, self._job, self._devices[number]
-        process = context.Process(target=_serve, args=given, daemon=True)
+        process = self._context.Process(target=_serve, args=given, daemon=True)
         process.start()
         # Only the worker has this end now, so that its death is the end of the pipe.
         there.close()
@@ -124,6 +124,18 @@ class Pool:
             return None
         said = f"{lost} workers died at it, the last {_cause(worker.process.exitcode)}"
         return ShardScore(shard.name, shard.results, "failed", error=said, lost=lost)
+
+
+def _context() -> Any:
+    """How workers come to be: forked by a process that has loaded torch once and worked nothing.
+
+    A fork of this process would find locks held by threads that it does not have.
+    """
+    if "forkserver" not in multiprocessing.get_all_start_methods():
+        return multiprocessing.get_context("spawn")
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["t1c.bridge", "t1c.sdk"])
+    return context
 
 
 def _give(worker: Worker, waiting: deque[Shard]) -> None:

@@ -75,7 +75,7 @@ class ScoreReport(Report):
         told: list[Part] = []
         failed = [shard for shard in self.shards if shard.status == "failed"]
         if failed:
-            rows = tuple((s.shard, s.error.removeprefix(f"{s.shard}: ")) for s in failed[:SHOWN])
+            rows = tuple((s.shard, s.error) for s in failed[:SHOWN])
             total = (f"and {len(failed) - SHOWN:,} more", "") if len(failed) > SHOWN else ()
             told.append(Table(("failed", "why"), rows, total=total))
         done = f"{self.count('done'):,} done, {self.count('finished'):,} finished before"

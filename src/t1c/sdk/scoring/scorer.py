@@ -104,6 +104,7 @@ class Scorer:
             seconds = time.perf_counter() - begin
             counts = note["samples"], note["correct"]
             return ShardScore(shard.name, shard.results, "done", *counts, seconds)
+        said = said.removeprefix(f"{shard.name}: ")
         return ShardScore(shard.name, shard.results, "failed", error=said)
 
     def _score(self, shard: Shard) -> dict[str, Any]:

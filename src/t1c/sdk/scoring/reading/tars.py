@@ -15,7 +15,7 @@ from __future__ import annotations
 import io
 import tarfile
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 
@@ -25,6 +25,10 @@ from t1c.ir.errors import InputError, Problem
 from ..job import Job
 from ..shards import Shard
 from .blocks import Block, Row, blocks_of, row_of
+
+# The first is the mark at the end, and one of the second; typeshed knows neither.
+EOF_MARK: type[Exception] = tarfile.EOFHeaderError  # type: ignore[attr-defined]
+HEADER_ERROR: type[Exception] = tarfile.HeaderError
 
 
 def read(shard: Shard, graph: ir.Graph, job: Job) -> Iterator[Block]:
@@ -39,7 +43,7 @@ def read(shard: Shard, graph: ir.Graph, job: Job) -> Iterator[Block]:
 def _rows(path: str, graph: ir.Graph) -> Iterator[Row]:
     key, fields = "", dict[str, Any]()
     try:
-        with tarfile.open(path, "r|*") as archive:
+        with tarfile.open(path, "r|*", tarinfo=_Header) as archive:
             for member in archive:
                 if not member.isfile():
                     continue
@@ -55,6 +59,22 @@ def _rows(path: str, graph: ir.Graph) -> Iterator[Row]:
         raise InputError(Problem(f"damaged ({cause})", "a whole archive")) from cause
     if fields:
         yield row_of({**fields, "key": key}, graph, f"sample {key!r}")
+
+
+class _Header(tarfile.TarInfo):
+    """A header that must be there: an archive that ends without its mark was cut off.
+
+    By itself ``tarfile`` takes whatever is no header for the end.
+    """
+
+    @classmethod
+    def fromtarfile(cls, tarfile: tarfile.TarFile) -> Self:
+        try:
+            return super().fromtarfile(tarfile)
+        except EOF_MARK:
+            raise
+        except HEADER_ERROR as cause:
+            raise EOFError(f"it goes on behind its end, or was cut off: {cause}") from cause
 
 
 def _parted(name: str) -> tuple[str, str]:
