@@ -60,7 +60,7 @@ class ScoreReport(Report):
 
     @property
     def lost(self) -> int:
-        """How many workers were lost and replaced; of those on Ray, only where shards failed."""
+        """How many workers were lost at shards, and replaced."""
         return sum(shard.lost for shard in self.shards)
 
     def to_dict(self) -> dict[str, Any]:
