@@ -10,6 +10,7 @@
     look.py       what is in a file:       info, trace, find, primitives
     measure.py    what it costs and does:  analyze, profile, compare, stats, node
     run.py        a network at work:       run
+    score.py      on many processes:       score
     compare.py    is it the same?          verify, diff, hash, stamp
     check.py      is it sound?             validate, lint, rules
     change.py     another file:            convert, quantize
@@ -20,7 +21,7 @@
 What a verb needs is imported when it runs, so that help and version answer at once.
 """
 
-from . import change, check, compare, deploy, look, measure, picture, run, serve
+from . import change, check, compare, deploy, look, measure, picture, run, score, serve
 from .app import app, main
 
 __all__ = [
@@ -34,5 +35,6 @@ __all__ = [
     "measure",
     "picture",
     "run",
+    "score",
     "serve",
 ]
