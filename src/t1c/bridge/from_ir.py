@@ -12,6 +12,7 @@ import torch
 from torch import nn
 
 from t1c import ir, nir
+from t1c.ir.copy_on_write import lock
 from t1c.ir.errors import InputError, Problem, UnsupportedError
 
 from .custom_map import NodeMap, module_from_map
@@ -112,9 +113,14 @@ def ir_to_torch(
         raise InputError(
             Problem(f"learn={learn!r} and trainable=False", "one of the two", field="trainable")
         )
-    graph = _snapshot(_graph(graph, dt, dialect))
-    if validate:
-        graph.check()
+    if isinstance(graph, ir.Graph):
+        graph = _snapshot(_graph(graph, dt, dialect))
+        if validate:
+            graph.check()
+    else:
+        graph = _graph(graph, dt, dialect)
+        if node_map is None:
+            _lock(graph)
     if quantized:
         dtype = exact_dtype(graph, dtype)
     modules = from_ir(graph, node_map, dtype=dtype)
@@ -165,6 +171,7 @@ def from_ir(
     flat = graph.flat()
     arriving = Counter(target for _, target in flat.edges)
     modules: dict[str, nn.Module] = {}
+    names: dict[int, str] = {}
     problems = []
     for name, node in flat.nodes.items():
         module = module_from_map(custom_map, node, name)
@@ -172,7 +179,7 @@ def from_ir(
             module = node_to_module(node, dtype=dtype)
         else:
             mark(module, node)
-        twin = next((n for n, other in modules.items() if other is module), None)
+        twin = names.get(id(module))
         if module is None:
             problems.append(_cannot_run(name, node))
         elif twin is not None:
@@ -181,6 +188,7 @@ def from_ir(
             problems.append(_cannot_merge(name, node, module))
         else:
             modules[name] = remember(module, node).eval()
+            names[id(module)] = name
     if problems:
         raise UnsupportedError(problems)
     tie(modules)
@@ -217,6 +225,16 @@ def _snapshot(graph: ir.Graph) -> ir.Graph:
     nodes = graph.flat().nodes.values()
     shared = {id(array): array for node in nodes for array in node.parameters().values()}
     return copy.deepcopy(graph, dict(shared))
+
+
+def _lock(graph: ir.Graph) -> None:
+    """Have nobody write to the arrays of a graph, so that modules need not look whether they did.
+
+    They are the executor's own, which exports what its modules hold.
+    """
+    for node in graph.flat().nodes.values():
+        for array in node.parameters().values():
+            lock(array)
 
 
 def _graph(graph: GraphOrPath, dt: float | None, dialect: str | None) -> ir.Graph:

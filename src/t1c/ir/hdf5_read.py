@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import Any
 
 import h5py
 import numpy as np
 
+from .copy_on_write import LEAST, Bytes, Memory
 from .errors import GraphError, NodeError, Problem
-from .fields import Kind, TextKind, show
+from .fields import Array, Kind, TextKind, show
 from .graph import Graph
-from .hdf5_guard import Guard
+from .hdf5_blocks import Layout
+from .hdf5_guard import LARGE, Guard
 from .hdf5_layout import FORMAT_VERSION, GRAPH_NOTES, NODE_NOTES, NOTES_KEY, numbers
 from .metadata import MAX_DEPTH, Metadata
 from .node import Node
@@ -22,6 +25,58 @@ class Reader(Guard):
 
     depth = 0
     """How many graphs the one being read is nested in."""
+    store: Bytes | None = None
+    """Where large arrays lie, if they are not read one by one."""
+
+    def lay_out(self, mapped: bool) -> None:
+        """Say where large arrays shall lie: in the file itself, or where they can be shared.
+
+        Raises:
+            OSError: the file cannot be mapped.
+        """
+        if mapped:
+            self.store = Bytes.of(self.file.filename, self._descriptor())
+        elif self.size >= LARGE:
+            with contextlib.suppress(OSError):
+                self.store = Memory(self.size)
+
+    def _descriptor(self) -> int:
+        handle: int = self.file.id.get_vfd_handle()
+        return handle
+
+    def _value(self, data: h5py.h5d.DatasetID, where: str) -> Any:
+        found = None
+        if self.store is not None and data.get_storage_size() >= LEAST:
+            with contextlib.suppress(OSError):
+                found = self._as_it_lies(self.store, data, Layout.of(data))
+        if found is None:
+            return super()._value(data, where)
+        array, layout = found
+        problem = self._too_much(layout)
+        if problem:
+            self.problem(where, *problem)
+            return None
+        return array
+
+    def _as_it_lies(
+        self, store: Bytes, data: h5py.h5d.DatasetID, layout: Layout
+    ) -> tuple[Array, Layout] | None:
+        """An array that shares its bytes, where those in the file are its numbers as they are."""
+        begin = data.get_offset()
+        plain = layout.dtype.kind in "iuf" and not (layout.chunks or layout.filters)
+        if not plain or layout.elsewhere or begin is None or layout.unreadable():
+            return None
+        if layout.bytes != layout.stored or begin + layout.bytes > self.size:
+            return None
+        if self.file.userblock_size or not data.get_type().equal(h5py.h5t.py_create(layout.dtype)):
+            return None
+        if isinstance(store, Memory):
+            return store.copy(self._descriptor(), begin, layout.shape, layout.dtype), layout
+        if begin % layout.dtype.itemsize:
+            return None
+        array = store.array(begin, layout.shape, layout.dtype)
+        array.flags.writeable = False
+        return array, layout
 
     def graph(self, allow_nonfinite: bool) -> Graph | None:
         """The graph of the file, or None where ``problems`` says why not."""
