@@ -817,7 +817,8 @@ def test_text_comes_as_it_was_whatever_the_pieces(tmp_path, chunks, long):
         notes.create_dataset("row", data=texts[0], dtype=TEXT)
         notes.create_dataset("none", (0, 3), dtype=TEXT)
     with opened(path, "a .t1c file", Guard) as guard:
-        found = guard.tree(guard.file["graph/metadata"], "notes")
+        graph = guard.entry(guard.root, "graph", "graph")
+        found = guard.tree(guard.entry(graph, "metadata", "notes"), "notes")
         assert guard.problems == []
     assert found["texts"] == texts.tolist()
     assert found["row"] == texts[0].tolist()

@@ -40,22 +40,6 @@ class Bytes:
         self._lock = threading.Lock()
         weakref.finalize(self, os.close, descriptor)
 
-    @classmethod
-    def of(cls, path: str, descriptor: int) -> Bytes:
-        """Those of a file that is open already.
-
-        Args:
-            path: where it is found.
-            descriptor: of the open file.
-
-        Raises:
-            OSError: there is another one by now.
-        """
-        found = cls(os.open(path, os.O_RDONLY))
-        if not os.path.sameopenfile(found._descriptor, descriptor):
-            raise OSError(f"{path!r} was replaced while it was read")
-        return found
-
     def array(self, begin: int, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
         """An array of its own, whose elements are the bytes from ``begin`` on.
 

@@ -240,7 +240,7 @@ class TextKind(Kind):
 
 @dataclasses.dataclass(frozen=True)
 class IntsKind(Kind):
-    """A tuple of integers of at least ``low``, if that is given.
+    """A tuple of integers from ``low`` to ``high``, either of which may be absent.
 
     ``length`` fixes how many; a single integer is then repeated. ``words`` are strings allowed in
     its place ('same', 'valid').
@@ -248,6 +248,7 @@ class IntsKind(Kind):
 
     length: int | None = None
     low: int | None = 0
+    high: int | None = None
     words: tuple[str, ...] = ()
 
     def _convert(self, value: Any) -> tuple[int, ...] | str:
@@ -267,7 +268,7 @@ class IntsKind(Kind):
             numbers *= self.length
         if not numbers or (self.length and len(numbers) != self.length):
             raise _bad(value, self.describe())
-        if any(n is None or not _within(n, self.low, None) for n in numbers):
+        if any(n is None or not _within(n, self.low, self.high) for n in numbers):
             raise _bad(value, self.describe())
         return tuple(n for n in numbers if n is not None)
 
@@ -277,7 +278,7 @@ class IntsKind(Kind):
     def describe(self) -> str:
         what = f"{self.length} integers (or one for all)" if self.length else "a tuple of integers"
         words = "".join(f", or {word!r}" for word in self.words)
-        return f"{what}{_range(self.low, None)}{words}"
+        return f"{what}{_range(self.low, self.high)}{words}"
 
 
 def _as_int(value: Any) -> int | None:
@@ -370,10 +371,13 @@ def integers(
     *,
     length: int | None = None,
     low: int | None = 0,
+    high: int | None = None,
     words: tuple[str, ...] = (),
     default: Any = dataclasses.MISSING,
     since: str = "",
 ) -> Any:
     """A tuple of integers; one integer stands for ``length`` equal ones."""
-    kind = IntsKind(optional=default is None, since=since, length=length, low=low, words=words)
+    kind = IntsKind(
+        optional=default is None, since=since, length=length, low=low, high=high, words=words
+    )
     return _field(kind, default)

@@ -12,8 +12,8 @@ Layout::
 Arrays keep their dtype; integers, floats and booleans are scalars, tuples integer arrays, None is
 absent. A field that came with a later version and is in use changes the type name to
 ``<primitive>@<version>``: readers before that version refuse the name, where they would ignore the
-field. Files are hostile until proven otherwise: links, external data, huge declarations and loops
-are refused before anything is read.
+field. Files are hostile until proven otherwise: they are read from their bytes, by code whose work
+is bounded by their size (``h5``); links, external data, huge declarations and loops are refused.
 """
 
 from __future__ import annotations
@@ -115,7 +115,7 @@ def _new(path: StrPath) -> h5py.File:
 
 def _is_nir(reader: Reader) -> bool:
     # By the links' names alone: looking behind a link would follow it.
-    names = set(reader.names(reader.file))
+    names = set(reader.names(reader.root))
     return "node" in names and "graph" not in names
 
 
@@ -124,7 +124,9 @@ def _version_of(reader: Reader, path: StrPath) -> str:
         raise T1CFormatError(
             Problem("a NIR file", "a .t1c file", "Read it with t1c.nir.read.", where=str(path))
         )
-    version = reader.entry(reader.file, "version", "/version")
+    version = reader.entry(reader.root, "version", "/version")
+    if version is None and reader.problems:  # it is stated, and cannot be read
+        raise T1CFormatError(reader.problems, str(path))
     if not isinstance(version, str):
         raise T1CFormatError(
             Problem(

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import contextlib
+import os
 from typing import Any
 
-import h5py
 import numpy as np
 
 from .copy_on_write import LEAST, Bytes, Memory
 from .errors import GraphError, NodeError, Problem
 from .fields import Array, Kind, TextKind, show
 from .graph import Graph
-from .hdf5_blocks import Layout
-from .hdf5_guard import LARGE, Guard
+from .h5 import Dataset, Group
+from .hdf5_guard import LARGE, Guard, shown
 from .hdf5_layout import FORMAT_VERSION, GRAPH_NOTES, NODE_NOTES, NOTES_KEY, numbers
 from .metadata import MAX_DEPTH, Metadata
 from .node import Node
@@ -32,56 +32,43 @@ class Reader(Guard):
         """Say where large arrays shall lie: in the file itself, or where they can be shared.
 
         Raises:
-            OSError: the file cannot be mapped.
+            OSError: the process has no descriptor left.
         """
         if mapped:
-            self.store = Bytes.of(self.file.filename, self._descriptor())
+            self.store = Bytes(os.dup(self.file.source.descriptor))
         elif self.size >= LARGE:
             with contextlib.suppress(OSError):
                 self.store = Memory(self.size)
 
-    def _descriptor(self) -> int:
-        handle: int = self.file.id.get_vfd_handle()
-        return handle
-
-    def _value(self, data: h5py.h5d.DatasetID, where: str) -> Any:
-        found = None
-        if self.store is not None and data.get_storage_size() >= LEAST:
+    def _numbers(self, data: Dataset) -> Array:
+        if self.store is not None and data.begin is not None and data.declared >= LEAST:
             with contextlib.suppress(OSError):
-                found = self._as_it_lies(self.store, data, Layout.of(data))
-        if found is None:
-            return super()._value(data, where)
-        array, layout = found
-        problem = self._too_much(layout)
-        if problem:
-            self.problem(where, *problem)
-            return None
-        return array
+                found = self._as_they_lie(self.store, data, data.begin)
+                if found is not None:
+                    self.file.source.pay(data.begin, data.stored, "data")
+                    return found
+        return super()._numbers(data)
 
-    def _as_it_lies(
-        self, store: Bytes, data: h5py.h5d.DatasetID, layout: Layout
-    ) -> tuple[Array, Layout] | None:
-        """An array that shares its bytes, where those in the file are its numbers as they are."""
-        begin = data.get_offset()
-        plain = layout.dtype.kind in "iuf" and not (layout.chunks or layout.filters)
-        if not plain or layout.elsewhere or begin is None or layout.unreadable():
+    def _as_they_lie(self, store: Bytes, data: Dataset, begin: int) -> Array | None:
+        """Numbers that share their bytes, where those in the file are all there and in place."""
+        source, dtype = self.file.source, data.type.dtype
+        if dtype.kind not in "iuf" or data.stored != data.declared:
             return None
-        if layout.bytes != layout.stored or begin + layout.bytes > self.size:
+        if not source.holds(begin, data.stored):
             return None
-        if self.file.userblock_size or not data.get_type().equal(h5py.h5t.py_create(layout.dtype)):
-            return None
+        at = source.base + begin
         if isinstance(store, Memory):
-            return store.copy(self._descriptor(), begin, layout.shape, layout.dtype), layout
-        if begin % layout.dtype.itemsize:
+            return store.copy(source.descriptor, at, data.shape, dtype)
+        if at % dtype.itemsize:
             return None
-        array = store.array(begin, layout.shape, layout.dtype)
+        array = store.array(at, data.shape, dtype)
         array.flags.writeable = False
-        return array, layout
+        return array
 
     def graph(self, allow_nonfinite: bool) -> Graph | None:
         """The graph of the file, or None where ``problems`` says why not."""
-        group = self.entry(self.file, "graph", "/graph")
-        if not isinstance(group, h5py.Group):
+        group = self.entry(self.root, "graph", "/graph")
+        if not isinstance(group, Group):
             self.problem("/graph", "there is no graph", "a group")
             return None
         name = self.entry(group, "type", "graph, field 'type'")
@@ -91,7 +78,7 @@ class Reader(Guard):
         return self._graph(group, name, "", allow_nonfinite)
 
     def _graph(
-        self, group: h5py.Group, type_name: str, where: str, allow_nonfinite: bool
+        self, group: Group, type_name: str, where: str, allow_nonfinite: bool
     ) -> Graph | None:
         before = len(self.problems)
         place = where or "graph"
@@ -104,9 +91,9 @@ class Reader(Guard):
         self._refuse_others(present, allowed | set(GRAPH_NOTES), place)
         nodes: dict[str, Node] = {}
         inner = self.entry(group, "nodes", f"{place}, nodes")
-        if isinstance(inner, h5py.Group):
+        if isinstance(inner, Group):
             for name in self.names(inner):
-                spot = f"{where} > node {name!r}" if where else f"node {name!r}"
+                spot = f"{where} > node {shown(name)!r}" if where else f"node {shown(name)!r}"
                 node = self._node(inner, name, spot, allow_nonfinite)
                 if node is not None:
                     nodes[name] = node
@@ -137,9 +124,9 @@ class Reader(Guard):
             self.problems += [p.at(where) for p in error.problems]
             return None
 
-    def _node(self, nodes: h5py.Group, name: str, where: str, allow_nonfinite: bool) -> Node | None:
+    def _node(self, nodes: Group, name: str, where: str, allow_nonfinite: bool) -> Node | None:
         group = self.entry(nodes, name, where)
-        if not isinstance(group, h5py.Group):
+        if not isinstance(group, Group):
             self.problem(where, "not a group", "a group with the node's type and fields")
             return None
         type_name = self.entry(group, "type", f"{where}, field 'type'")
@@ -147,8 +134,8 @@ class Reader(Guard):
             inner = self.groups(group)
             self.problem(
                 where,
-                f"it has no type but holds the group {inner[0]!r}: a node was named "
-                f"'{name}/{inner[0]}', and a name must not hold a slash"
+                f"it has no type but holds the group {shown(inner[0])!r}: a node was named "
+                f"'{shown(name)}/{shown(inner[0])}', and a name must not hold a slash"
                 if inner
                 else "it has no type",
                 "the name of a primitive",
@@ -170,7 +157,7 @@ class Reader(Guard):
         return self._fields(group, cls, numbers(type_name.partition("@")[2]), where)
 
     def _fields(
-        self, group: h5py.Group, cls: type[Node], version: tuple[int, ...], where: str
+        self, group: Group, cls: type[Node], version: tuple[int, ...], where: str
     ) -> Node | None:
         before = len(self.problems)
         spot = f"{where} ({cls.__name__})"
@@ -194,13 +181,13 @@ class Reader(Guard):
         for name in {"input_type", "output_type"} & set(present):
             place = f"{spot}, field {name!r}"
             types = self.entry(group, name, place)
-            if not isinstance(types, h5py.Group):
+            if not isinstance(types, Group):
                 self.problem(place, show(types), "a group with a shape for each port")
                 continue
             values[name] = {k: self.entry(types, k, place) for k in self.names(types)}
             for port, shape in values[name].items():
-                if isinstance(shape, h5py.Group):
-                    self.problem(place, f"a group for port {port!r}", "a shape")
+                if isinstance(shape, Group):
+                    self.problem(place, f"a group for port {shown(port)!r}", "a shape")
         common = {"type", "metadata", "input_type", "output_type", *NODE_NOTES}
         self._refuse_others(present, common | set(kinds), spot)
         notes = tuple(name for name in NODE_NOTES if name not in kinds)
@@ -233,15 +220,15 @@ class Reader(Guard):
             if name not in known:
                 self.problem(
                     where,
-                    f"unknown field {name!r}",
+                    f"unknown field {shown(name)!r}",
                     f"only {', '.join(sorted(known))}",
                     "What it means cannot be known; export without it.",
                 )
 
-    def _edges(self, group: h5py.Group, name: str, where: str) -> list[tuple[str, str]]:
+    def _edges(self, group: Group, name: str, where: str) -> list[tuple[str, str]]:
         place = f"{where}, {name}"
         edges = self.entry(group, name, place)
-        if not isinstance(edges, h5py.Group):
+        if not isinstance(edges, Group):
             self.problem(where, f"there are no {name}", "a group with 'src' and 'dst'")
             return []
         self._refuse_others(self.names(edges), {"src", "dst"}, place)
@@ -261,21 +248,21 @@ class Reader(Guard):
         return list(zip(*ends, strict=False))
 
     def _metadata(
-        self, group: h5py.Group, present: list[str], notes: tuple[str, ...], where: str
+        self, group: Group, present: list[str], notes: tuple[str, ...], where: str
     ) -> Metadata:
         metadata: Metadata = {}
         if "metadata" in present:
             stored = self.entry(group, "metadata", f"{where}, metadata")
-            if isinstance(stored, h5py.Group):
+            if isinstance(stored, Group):
                 metadata = _plain(self.tree(stored, f"{where}, metadata"))
             elif stored is not None:
                 self.problem(f"{where}, metadata", show(stored), "a group")
         found = {name: self._note(group, name, where) for name in notes if name in present}
         return {**metadata, NOTES_KEY: found} if found else metadata
 
-    def _note(self, group: h5py.Group, name: str, where: str) -> Any:
+    def _note(self, group: Group, name: str, where: str) -> Any:
         value = self.entry(group, name, f"{where}.{name}")
-        if isinstance(value, h5py.Group):
+        if isinstance(value, Group):
             value = self.tree(value, f"{where}.{name}")
         return _plain(value)
 
@@ -297,7 +284,7 @@ def _plain(value: Any) -> Any:
 
 def _meant(kind: Kind, raw: Any) -> Any:
     """The value a field was meant to have: early writers stored NumPy scalars as text."""
-    if isinstance(raw, h5py.Group):
+    if isinstance(raw, Group):
         raise NodeError(Problem("a group", kind.describe()))
     if isinstance(raw, str) and not isinstance(kind, TextKind):
         return kind.from_text(raw)
