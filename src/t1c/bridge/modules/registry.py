@@ -45,7 +45,7 @@ def importer_of(node: ir.Node) -> Importer | None:
 
 def remember(module: nn.Module, node: ir.Node) -> nn.Module:
     """Let a module keep its node, with the hints and metadata that torch has no place for."""
-    setattr(module, NODE, node)
+    module.__dict__[NODE] = node
     return module
 
 
