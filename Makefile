@@ -8,14 +8,14 @@ PEERS  := .venv-peers
 JAX    := .venv-jax
 
 # What an installation depends on; changing one of these installs again.
-SETUP := pyproject.toml constraints.txt src/t1c_snntorch.pth
+SETUP := pyproject.toml constraints.txt $(wildcard snntorch-hook/*)
 
 # The other frameworks, and what they need in order to be imported.
 PEER_LISTS := benchmarks/peers.txt benchmarks/peers-no-deps.txt
 
 # Both stamps install into the same .venv, so never at once.
 .NOTPARALLEL:
-.PHONY: help demo test coverage format peers bench zoo deploy clean
+.PHONY: help demo test coverage format peers bench zoo deploy wheels clean
 
 help: ## list the targets (the default)
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' Makefile
@@ -58,6 +58,9 @@ zoo: $(VENV)/.dev ## export public models, run them beside their graphs (ONLY=no
 # Compilers for other processors are Debian's; what is not installed is said in the table.
 deploy: $(VENV)/.dev ## run networks in C, ONNX and torch programs beside the reference
 	@OMP_WAIT_POLICY=passive $(BIN)/python benchmarks/deploy_table.py --page docs/deploy.md
+
+wheels: ## build a release into dist/ and try it on each Python at hand (TORCH=1: with torch too)
+	@$(PYTHON) release/wheels.py --pythons '$(PYTHONS)' $(if $(TORCH),--torch)
 
 clean: ## remove the environment and everything generated
 	@rm -rf $(VENV) $(PEERS) $(JAX) build dist htmlcov .coverage .coverage.* \

@@ -13,6 +13,8 @@ except ModuleNotFoundError as _missing:
         name=_missing.name,
     ) from _missing
 
+# From here on `snntorch.import_t1cir` and `snntorch.export_t1cir` can be imported.
+from .. import _snntorch_hook as _snntorch_hook
 from .cyclic import CyclicGraphExecutor
 from .engine.kernels.surrogate import Surrogate
 from .engine.stateful import StatefulModule

@@ -31,6 +31,11 @@ Pair = tuple[int, int]
 Triple = tuple[int, int, int]
 
 
+LONGEST_NUMBER = 1000
+"""No number or shape that was written as text has more letters; Python's parser, which reads them,
+takes a hundred times as much memory as its text."""
+
+
 def show(value: object) -> str:
     """A value as an error message shows it: short, and arrays by shape and dtype."""
     if isinstance(value, np.ndarray) and value.size > 4:
@@ -76,6 +81,8 @@ class Kind:
 
     def from_text(self, text: str) -> Any:
         """The value that an early writer meant by a string; NodeError if it cannot be one."""
+        if len(text) > LONGEST_NUMBER:
+            raise _bad(text, self.describe())
         try:
             return self.convert(ast.literal_eval(text))
         except (ValueError, SyntaxError, MemoryError, RecursionError):

@@ -57,7 +57,7 @@ def opened(path: StrPath, kind: str, guard: type[G]) -> Iterator[G]:
         raise T1CFormatError(Problem(f"{found}, not an HDF5 file", kind, remedy, str(path)))
     try:
         with open(path, "rb", buffering=0) as raw:
-            yield guard(File(raw.fileno()))
+            yield guard(File(raw.fileno()), path)
     except (H5Error, OSError) as cause:
         raise T1CFormatError(
             Problem(
@@ -78,16 +78,20 @@ class Guard:
 
     Args:
         file: the open file.
+        path: of the file, for messages.
 
     Attributes:
         root: the group that all others are in.
         problems: what is wrong, in the order in which it was found.
+        told: why the last ``entry`` was not read is among them.
     """
 
-    def __init__(self, file: File) -> None:
+    def __init__(self, file: File, path: StrPath) -> None:
         self.file = file
+        self.path = path
         self.root = file.root
         self.problems: list[Problem] = []
+        self.told = False
         self.seen: set[int] = set()
         # What the file can hold, and what was taken from it so far: many small things that lead
         # to the same bytes come to as much as one large one.
@@ -102,7 +106,13 @@ class Guard:
         """
         self.problems.append(Problem(found, expected, remedy, where))
         if len(self.problems) >= MOST_PROBLEMS:
-            raise T1CFormatError([*self.problems, Problem("and more, which were not looked for")])
+            more = Problem("and more, which were not looked for")
+            raise T1CFormatError([*self.problems, more], str(self.path))
+
+    def wrong(self, where: str, found: str, expected: str = "", remedy: str = "") -> None:
+        """Note that the last ``entry`` is not what belongs there, unless it is told already why."""
+        if not self.told:
+            self.problem(where, found, expected, remedy)
 
     def groups(self, group: Group) -> list[str]:
         """The names of the groups in a group, found without following a link."""
@@ -141,6 +151,12 @@ class Guard:
 
         None if there is nothing of that name, or nothing that may be read.
         """
+        before = len(self.problems)
+        found = self._entry(group, name, where)
+        self.told = len(self.problems) > before
+        return found
+
+    def _entry(self, group: Group, name: str, where: str) -> Any:
         link = group.links.get(name)
         if link is None:
             return None

@@ -69,11 +69,11 @@ class Reader(Guard):
         """The graph of the file, or None where ``problems`` says why not."""
         group = self.entry(self.root, "graph", "/graph")
         if not isinstance(group, Group):
-            self.problem("/graph", "there is no graph", "a group")
+            self.wrong("/graph", "there is no graph", "a group")
             return None
         name = self.entry(group, "type", "graph, field 'type'")
         if not isinstance(name, str) or name.partition("@")[0] != "Graph":
-            self.problem("graph", f"its type is {show(name)}", "'Graph'")
+            self.wrong("graph", f"its type is {show(name)}", "'Graph'")
             return None
         return self._graph(group, name, "", allow_nonfinite)
 
@@ -98,7 +98,7 @@ class Reader(Guard):
                 if node is not None:
                     nodes[name] = node
         else:
-            self.problem(place, "there are no nodes", "a group 'nodes'")
+            self.wrong(place, "there are no nodes", "a group 'nodes'")
         edges = self._edges(group, "edges", place)
         feedback = self._edges(group, "feedback", place) if "feedback" in present else []
         cycles = self.entry(group, "allow_cycles", place)
@@ -127,10 +127,12 @@ class Reader(Guard):
     def _node(self, nodes: Group, name: str, where: str, allow_nonfinite: bool) -> Node | None:
         group = self.entry(nodes, name, where)
         if not isinstance(group, Group):
-            self.problem(where, "not a group", "a group with the node's type and fields")
+            self.wrong(where, "not a group", "a group with the node's type and fields")
             return None
         type_name = self.entry(group, "type", f"{where}, field 'type'")
         if not isinstance(type_name, str):
+            if self.told:
+                return None
             inner = self.groups(group)
             self.problem(
                 where,
@@ -182,7 +184,7 @@ class Reader(Guard):
             place = f"{spot}, field {name!r}"
             types = self.entry(group, name, place)
             if not isinstance(types, Group):
-                self.problem(place, show(types), "a group with a shape for each port")
+                self.wrong(place, show(types), "a group with a shape for each port")
                 continue
             values[name] = {k: self.entry(types, k, place) for k in self.names(types)}
             for port, shape in values[name].items():
@@ -229,7 +231,7 @@ class Reader(Guard):
         place = f"{where}, {name}"
         edges = self.entry(group, name, place)
         if not isinstance(edges, Group):
-            self.problem(where, f"there are no {name}", "a group with 'src' and 'dst'")
+            self.wrong(where, f"there are no {name}", "a group with 'src' and 'dst'")
             return []
         self._refuse_others(self.names(edges), {"src", "dst"}, place)
         ends = []
@@ -238,7 +240,7 @@ class Reader(Guard):
             if isinstance(names, np.ndarray) and names.size == 0:
                 names = []
             if not isinstance(names, list):
-                self.problem(f"{place}/{end}", show(names), "a list of node names")
+                self.wrong(f"{place}/{end}", show(names), "a list of node names")
                 return []
             ends.append(names)
         if len(ends[0]) != len(ends[1]):

@@ -76,7 +76,7 @@ class _Reader(Guard):
         place = where or "the graph"
         type_name = self.entry(group, "type", f"{place}, field 'type'")
         if type_name != "NIRGraph":
-            self.problem(place, f"its type is {show(type_name)}", "'NIRGraph'")
+            self.wrong(place, f"its type is {show(type_name)}", "'NIRGraph'")
             return None
         return self._graph(group, where, depth)
 
@@ -94,7 +94,7 @@ class _Reader(Guard):
                 if node is not None:
                     nodes[name] = node
         else:
-            self.problem(place, "there are no nodes", "a group 'nodes'")
+            self.wrong(place, "there are no nodes", "a group 'nodes'")
         for name in sorted({*self.names(group)} - {"type", "nodes", "edges", "metadata"}):
             self.problem(place, f"unknown field {shown(name)!r}", "nodes, edges and metadata")
         return NirGraph(nodes, self._edges(group, place), self._metadata(group, place))
@@ -102,11 +102,11 @@ class _Reader(Guard):
     def _node(self, nodes: Group, name: str, where: str, depth: int) -> NirNode | NirGraph | None:
         group = self.entry(nodes, name, where)
         if not isinstance(group, Group):
-            self.problem(where, "not a group", "a group with the node's type and fields")
+            self.wrong(where, "not a group", "a group with the node's type and fields")
             return None
         type_name = self.entry(group, "type", f"{where}, field 'type'")
         if not isinstance(type_name, str):
-            self.problem(where, f"its type is {show(type_name)}", "the name of a NIR type")
+            self.wrong(where, f"its type is {show(type_name)}", "the name of a NIR type")
             return None
         if type_name == "NIRGraph":
             return self._graph(group, where, depth + 1)
@@ -127,7 +127,7 @@ class _Reader(Guard):
             return []
         pairs = edges if isinstance(edges, list) else None
         if pairs is None or not all(isinstance(p, list) and len(p) == 2 for p in pairs):
-            self.problem(f"{where}, edges", show(edges), "text, one (source, target) a row")
+            self.wrong(f"{where}, edges", show(edges), "text, one (source, target) a row")
             return []
         return [(source, target) for source, target in pairs]
 

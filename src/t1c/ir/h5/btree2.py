@@ -33,11 +33,9 @@ def records(source: Source, at: int, kind: int, size: int) -> Iterator[bytes]:
     verify(head, "the B-tree", at)
     if stated != size or depth > _DEEPEST:
         raise H5Error(f"a B-tree of records of {stated} bytes, {depth} deep, at {at:,}")
-    if root == UNDEFINED:
-        return
     widths = _widths(node, size, depth)
     seen = 0
-    waiting = [(root, count, depth)]
+    waiting = [] if root == UNDEFINED else [(root, count, depth)]
     while waiting:
         address, count, level = waiting.pop()
         pointer = 8 + sum(widths[level - 1]) if level else 0
