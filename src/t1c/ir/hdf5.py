@@ -21,6 +21,7 @@ from __future__ import annotations
 import h5py
 
 from .atomic import replacing
+from .copy_on_write import LEAST, LINE
 from .errors import GraphError, NodeError, Problem, T1CFormatError, VersionError
 from .fields import show
 from .graph import Graph
@@ -30,12 +31,16 @@ from .hdf5_read import Reader
 from .hdf5_write import write_graph
 
 
-def read(path: StrPath, *, allow_nonfinite: bool = False) -> Graph:
+def read(path: StrPath, *, allow_nonfinite: bool = False, mmap: bool = False) -> Graph:
     """Read a ``.t1c`` file.
 
     Args:
         path: the file.
         allow_nonfinite: accept NaN and infinite parameters.
+        mmap: leave large arrays in the file and map them: they cannot be written to, and take no
+            memory but the pages that are looked at. Only for a file that nobody writes to in its
+            place as long as the graph, or what was imported from it, is used; ``write`` never
+            does, it puts a new file there. What is packed or in pieces is read all the same.
 
     Returns:
         The graph, checked, with all shapes inferred.
@@ -51,6 +56,7 @@ def read(path: StrPath, *, allow_nonfinite: bool = False) -> Graph:
     """
     with opened(path, "a .t1c file", Reader) as reader:
         _check_version(path, _version_of(reader, path))
+        reader.lay_out(mmap)
         try:
             graph = reader.graph(allow_nonfinite)
         except GraphError as error:
@@ -97,9 +103,14 @@ def write(path: StrPath, graph: Graph) -> None:
             )
         )
     graph.check()
-    with replacing(path) as temporary, h5py.File(temporary, "w") as file:
+    with replacing(path) as temporary, _new(temporary) as file:
         file.create_dataset("version", data=needed_version(graph), dtype=TEXT)
         write_graph(file.create_group("graph"), graph)
+
+
+def _new(path: StrPath) -> h5py.File:
+    """A file in which large arrays begin where memory would have them begin, so that they map."""
+    return h5py.File(path, "w", alignment_threshold=LEAST, alignment_interval=LINE)
 
 
 def _is_nir(reader: Reader) -> bool:

@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 from .errors import Problem, T1CFormatError
+from .fields import Array
 from .file_kinds import HDF5_FILE, WHOLE, found_instead
 from .h5 import Dataset, File, Group, H5Error, Link, OverspentError, TooMuchTextError, is_hdf5
 from .metadata import MAX_DEPTH
@@ -199,7 +200,7 @@ class Guard:
             self.problem(where, *problem)
             return None
         if not data.type.is_text:
-            values = data.numbers()
+            values = self._numbers(data)
             return values if data.shape else values[()]
         try:
             raw, size = data.texts(self.size - self.text)
@@ -215,6 +216,10 @@ class Guard:
         table = np.empty(len(texts), object)
         table[:] = texts
         return table.reshape(data.shape).tolist()
+
+    def _numbers(self, data: Dataset) -> Array:
+        """The entries of a dataset that may be read."""
+        return data.numbers()
 
     def _too_much(self, data: Dataset) -> tuple[str, str] | None:
         """Why a dataset is not read after all that was: (found, expected), or None if it may be.

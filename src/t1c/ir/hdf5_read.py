@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 from typing import Any
 
 import numpy as np
 
+from .copy_on_write import LEAST, Bytes, Memory
 from .errors import GraphError, NodeError, Problem
-from .fields import Kind, TextKind, show
+from .fields import Array, Kind, TextKind, show
 from .graph import Graph
-from .h5 import Group
-from .hdf5_guard import Guard, shown
+from .h5 import Dataset, Group
+from .hdf5_guard import LARGE, Guard, shown
 from .hdf5_layout import FORMAT_VERSION, GRAPH_NOTES, NODE_NOTES, NOTES_KEY, numbers
 from .metadata import MAX_DEPTH, Metadata
 from .node import Node
@@ -22,6 +25,45 @@ class Reader(Guard):
 
     depth = 0
     """How many graphs the one being read is nested in."""
+    store: Bytes | None = None
+    """Where large arrays lie, if they are not read one by one."""
+
+    def lay_out(self, mapped: bool) -> None:
+        """Say where large arrays shall lie: in the file itself, or where they can be shared.
+
+        Raises:
+            OSError: the process has no descriptor left.
+        """
+        if mapped:
+            self.store = Bytes(os.dup(self.file.source.descriptor))
+        elif self.size >= LARGE:
+            with contextlib.suppress(OSError):
+                self.store = Memory(self.size)
+
+    def _numbers(self, data: Dataset) -> Array:
+        if self.store is not None and data.begin is not None and data.declared >= LEAST:
+            with contextlib.suppress(OSError):
+                found = self._as_they_lie(self.store, data, data.begin)
+                if found is not None:
+                    self.file.source.pay(data.begin, data.stored, "data")
+                    return found
+        return super()._numbers(data)
+
+    def _as_they_lie(self, store: Bytes, data: Dataset, begin: int) -> Array | None:
+        """Numbers that share their bytes, where those in the file are all there and in place."""
+        source, dtype = self.file.source, data.type.dtype
+        if dtype.kind not in "iuf" or data.stored != data.declared:
+            return None
+        if not source.holds(begin, data.stored):
+            return None
+        at = source.base + begin
+        if isinstance(store, Memory):
+            return store.copy(source.descriptor, at, data.shape, dtype)
+        if at % dtype.itemsize:
+            return None
+        array = store.array(at, data.shape, dtype)
+        array.flags.writeable = False
+        return array
 
     def graph(self, allow_nonfinite: bool) -> Graph | None:
         """The graph of the file, or None where ``problems`` says why not."""

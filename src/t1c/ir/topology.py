@@ -54,6 +54,7 @@ class Topology:
     def __init__(self, nodes: Iterable[str], edges: Iterable[Edge]) -> None:
         self.nodes = list(nodes)
         self.edges = list(edges)
+        self._parts: list[list[str]] | None = None
         self.before: dict[str, list[str]] = {name: [] for name in self.nodes}
         self.after: dict[str, list[str]] = {name: [] for name in self.nodes}
         for source, target in self.edges:
@@ -70,17 +71,21 @@ class Topology:
         return [(a, b) for a, b in edges if a not in part or part[a] != part.get(b)]
 
     def parts(self) -> list[list[str]]:
-        """All strongly connected parts, each before those it leads to."""
+        """All strongly connected parts, each before those it leads to; not to be changed."""
+        if self._parts is None:
+            self._parts = self._found_parts()
+        return self._parts
+
+    def _found_parts(self) -> list[list[str]]:
         index = {name: i for i, name in enumerate(self.nodes)}
         found = rx.strongly_connected_components(self._digraph())
         parts = [sorted(part) for part in found]
         of = {i: k for k, part in enumerate(parts) for i in part}
-        condensed = rx.PyDiGraph(multigraph=False)
+        ends = [(of[index[source]], of[index[target]]) for source, target in self.edges]
+        condensed: rx.PyDiGraph[int, None] = rx.PyDiGraph()
         condensed.add_nodes_from(list(range(len(parts))))
-        for source, target in self.edges:
-            a, b = of[index[source]], of[index[target]]
-            if a != b:
-                condensed.add_edge(a, b, None)
+        # Each once: looking in the graph whether one is there would walk all that leave its source.
+        condensed.add_edges_from_no_data([(a, b) for a, b in dict.fromkeys(ends) if a != b])
         order = rx.lexicographical_topological_sort(condensed, key=lambda k: f"{parts[k][0]:012d}")
         return [[self.nodes[i] for i in parts[k]] for k in order]
 
@@ -167,9 +172,11 @@ def feedback_edges(
     """
     stated = set(stated)
     neurons = set(neurons)
+    whole = Topology(nodes, edges)
+    if not whole.loops():
+        return [e for e in edges if e in stated]
     present = [e for e in edges if e not in stated and e[0] not in delays]
     _check_neurons(nodes, present, neurons)
-    whole = Topology(nodes, edges)
     to_output = _distance(whole.before, outputs, neurons)
     from_input = _distance(whole.after, inputs, neurons)
     ranks = {n: (-to_output.get(n, math.inf), from_input.get(n, math.inf)) for n in neurons}

@@ -30,13 +30,14 @@ class Source:
         size: how many bytes it has.
 
     Attributes:
+        descriptor: of the file.
         base: where the HDF5 file begins in the file; all addresses count from there.
         end: the address behind the last byte.
         left: how many bytes may still be read.
     """
 
     def __init__(self, descriptor: int, size: int) -> None:
-        self._descriptor = descriptor
+        self.descriptor = descriptor
         self.base = 0
         self.end = self.left = size
         self._pages: dict[int, bytes] = {}
@@ -70,10 +71,10 @@ class Source:
         if start + count <= _PAGE:
             page = self._pages.get(number)
             if page is None:
-                page = self._pages[number] = os.pread(self._descriptor, _PAGE, number * _PAGE)
+                page = self._pages[number] = os.pread(self.descriptor, _PAGE, number * _PAGE)
             found = page[start : start + count]
         else:
-            found = os.pread(self._descriptor, count, at)
+            found = os.pread(self.descriptor, count, at)
         if len(found) == count:
             return found
         whole = bytearray(count)
@@ -89,7 +90,7 @@ class Source:
     def _fill(self, at: int, target: memoryview) -> None:
         done = 0
         while done < len(target):
-            count = os.preadv(self._descriptor, [target[done : done + 2**30]], at + done)
+            count = os.preadv(self.descriptor, [target[done : done + 2**30]], at + done)
             if not count:
                 raise H5Error("the file became shorter while it was read")
             done += count
