@@ -74,7 +74,7 @@ def packed(image: Image, megabytes: int) -> int:
     return image.laid(FLOAT32, (megabytes * 2**18,), chunked(tree, (2**18,), 4), (FILTERS, DEFLATE))
 
 
-@hides("lies upon what was read before")
+@hides("lies upon what was read before", unpacks=True)
 def one_chunk_for_all(image: Image, size: int) -> int:
     """A thousandth of its size in one chunk, to which all entries of the tree lead."""
     return packed(image, 60)
@@ -94,7 +94,7 @@ def chunks_of_zeros(image: Image, size: int) -> int:
     )
 
 
-@hides("from a file of")
+@hides("from a file of", unpacks=True)
 def many_middling_bombs(image: Image, size: int) -> int:
     """Arrays of 60 megabytes in 60 kilobytes."""
     block = zlib.compress(bytes(2**20), 9)
@@ -122,6 +122,17 @@ def chunks_that_lie_about_their_size(image: Image, size: int) -> int:
     children = [(chunk_key(2**32 - 1, (i * 2**10,)), at) for i in range(16)]
     tree = image.tree(CHUNK_NODE, 0, children)
     return image.laid(FLOAT32, (16 * 2**10,), chunked(tree, (2**10,), 4), (FILTERS, DEFLATE))
+
+
+@hides("a chunk of")
+def chunks_of_one_entry(image: Image, size: int) -> int:
+    """As many chunks as fit, packed one entry each; the last is not in the file."""
+    block = zlib.compress(bytes(4))
+    count = min(size // 50, 60_000)
+    places = [image.put(block) for _ in range(count - 1)]
+    children = [(chunk_key(len(block), (i,)), at) for i, at in enumerate([*places, 2**40])]
+    tree = image.tree(CHUNK_NODE, 0, children)
+    return image.laid(FLOAT32, (count,), chunked(tree, (1,), 4), (FILTERS, DEFLATE))
 
 
 @hides("chunks are missing")
