@@ -211,6 +211,20 @@ def enumeration_of_names_without_end(image: Image, size: int) -> int:
     return image.dataset(kind, (1,), b"\0")
 
 
+@hides("an enumeration of what are no integers")
+def enumerations_within_enumerations(image: Image, size: int) -> int:
+    """Eight thousand types, each of the one within it."""
+    level = b"\x18\1\0\0" + struct.pack("<I", 1)
+    return image.dataset(level * 8000, (1,), b"\0")
+
+
+@hides("arrays of different lengths")
+def lists_within_lists(image: Image, size: int) -> int:
+    """Arrays of arrays of arrays, eight thousand deep."""
+    level = b"\x19\0\0\0" + struct.pack("<I", 16)
+    return image.dataset(level * 8000, (1,), bytes(16))
+
+
 @hides("floats of 4 bytes")
 def floats_of_another_kind(image: Image, size: int) -> int:
     """Floats whose exponent has one bit."""

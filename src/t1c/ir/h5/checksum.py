@@ -11,6 +11,7 @@ from .source import H5Error
 
 _MASK = 0xFFFFFFFF
 _PIECE = 12 * 2**12
+_BLOCK = struct.Struct("<III")
 
 
 def verify(block: bytes, what: str, at: int) -> None:
@@ -45,7 +46,8 @@ def lookup3(data: bytes) -> int:
             a = (a + c) & _MASK
             c = ((c - b) ^ (b << 4) ^ (b >> 28)) & _MASK
             b = (b + a) & _MASK
-    x, y, z = struct.unpack("<III", data[whole:].ljust(12, b"\0"))
+    last: tuple[int, int, int] = _BLOCK.unpack(data[whole:].ljust(12, b"\0"))
+    x, y, z = last
     a, b, c = (a + x) & _MASK, (b + y) & _MASK, (c + z) & _MASK
     for turn in (14, 11, 25, 16, 4, 14, 24):
         # The three take turns: c by b, a by c, b by a.
@@ -65,4 +67,4 @@ def fletcher32(data: bytes) -> int:
         weights = np.arange(len(piece), 0, -1, dtype=np.uint64)
         high = (high + low * len(piece) + int((piece * weights).sum())) % 65535
         low = (low + int(piece.sum())) % 65535
-    return high << 16 | low
+    return int(high << 16 | low)
