@@ -195,6 +195,16 @@ def data_in_another_file(image: Image, size: int) -> int:
     return image.laid(FLOAT32, (16,), contiguous(UNDEFINED, 64), (7, external))
 
 
+@hides("packed over and over")
+def filters_upon_filters(image: Image, size: int) -> int:
+    """A chunk of 60 MiB in 60 KiB, whose bytes are put in order thirty times more."""
+    block = zlib.compress(bytes(60 << 20), 9)
+    shuffle = struct.pack("<HHHHI4x", 2, 0, 0, 1, 4)
+    pipeline = struct.pack("<BB6x", 1, 31) + shuffle * 30 + DEFLATE[8:]
+    tree = image.tree(CHUNK_NODE, 0, [(chunk_key(len(block), (0,)), image.put(block))])
+    return image.laid(FLOAT32, (15 << 20,), chunked(tree, (15 << 20,), 4), (FILTERS, pipeline))
+
+
 @hides("data packed with")
 def filter_of_somebody_else(image: Image, size: int) -> int:
     """HDF5 would load a library of that number from a folder that the environment names."""
