@@ -16,7 +16,7 @@ PEER_LISTS := benchmarks/peers.txt benchmarks/peers-no-deps.txt
 
 # Both stamps install into the same .venv, so never at once.
 .NOTPARALLEL:
-.PHONY: help demo test coverage format peers bench zoo deploy wheels scale clean
+.PHONY: help demo test coverage format peers bench zoo deploy wheels scale fuzz clean
 
 help: ## list the targets (the default)
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' Makefile
@@ -44,6 +44,10 @@ coverage: $(VENV)/.dev ## the tests once more, and which lines they run: 95 % at
 format: $(VENV)/.dev ## rewrite the code in the project's format, mend what lint can mend
 	@$(BIN)/ruff format .
 	@$(BIN)/ruff check --fix .
+
+fuzz: $(VENV)/.dev ## read files changed where it hurts, and tricks, and count (CASES=100000)
+	@$(BIN)/python benchmarks/hostile.py --cases '$(or $(CASES),100000)' --seed '$(or $(SEED),0)' \
+		--keep build/fuzz --page docs/security.md
 
 peers: $(PEERS)/.done ## compare with other frameworks on the same NIR files
 	@$(PEERS)/bin/python benchmarks/nir_peers.py --page docs/nir.md

@@ -74,7 +74,7 @@ def packed(image: Image, megabytes: int) -> int:
     return image.laid(FLOAT32, (megabytes * 2**18,), chunked(tree, (2**18,), 4), (FILTERS, DEFLATE))
 
 
-@hides("lies upon what was read before")
+@hides("lies upon what was read before", unpacks=True)
 def one_chunk_for_all(image: Image, size: int) -> int:
     """A thousandth of its size in one chunk, to which all entries of the tree lead."""
     return packed(image, 60)
@@ -94,7 +94,7 @@ def chunks_of_zeros(image: Image, size: int) -> int:
     )
 
 
-@hides("from a file of")
+@hides("from a file of", unpacks=True)
 def many_middling_bombs(image: Image, size: int) -> int:
     """Arrays of 60 megabytes in 60 kilobytes."""
     block = zlib.compress(bytes(2**20), 9)
@@ -122,6 +122,17 @@ def chunks_that_lie_about_their_size(image: Image, size: int) -> int:
     children = [(chunk_key(2**32 - 1, (i * 2**10,)), at) for i in range(16)]
     tree = image.tree(CHUNK_NODE, 0, children)
     return image.laid(FLOAT32, (16 * 2**10,), chunked(tree, (2**10,), 4), (FILTERS, DEFLATE))
+
+
+@hides("a chunk of")
+def chunks_of_one_entry(image: Image, size: int) -> int:
+    """As many chunks as fit, packed one entry each; the last is not in the file."""
+    block = zlib.compress(bytes(4))
+    count = min(size // 50, 60_000)
+    places = [image.put(block) for _ in range(count - 1)]
+    children = [(chunk_key(len(block), (i,)), at) for i, at in enumerate([*places, 2**40])]
+    tree = image.tree(CHUNK_NODE, 0, children)
+    return image.laid(FLOAT32, (count,), chunked(tree, (1,), 4), (FILTERS, DEFLATE))
 
 
 @hides("chunks are missing")
@@ -184,6 +195,16 @@ def data_in_another_file(image: Image, size: int) -> int:
     return image.laid(FLOAT32, (16,), contiguous(UNDEFINED, 64), (7, external))
 
 
+@hides("packed over and over")
+def filters_upon_filters(image: Image, size: int) -> int:
+    """A chunk of 60 MiB in 60 KiB, whose bytes are put in order thirty times more."""
+    block = zlib.compress(bytes(60 << 20), 9)
+    shuffle = struct.pack("<HHHHI4x", 2, 0, 0, 1, 4)
+    pipeline = struct.pack("<BB6x", 1, 31) + shuffle * 30 + DEFLATE[8:]
+    tree = image.tree(CHUNK_NODE, 0, [(chunk_key(len(block), (0,)), image.put(block))])
+    return image.laid(FLOAT32, (15 << 20,), chunked(tree, (15 << 20,), 4), (FILTERS, pipeline))
+
+
 @hides("data packed with")
 def filter_of_somebody_else(image: Image, size: int) -> int:
     """HDF5 would load a library of that number from a folder that the environment names."""
@@ -198,6 +219,20 @@ def enumeration_of_names_without_end(image: Image, size: int) -> int:
     base = bytes.fromhex("1008000001000000 00000800")
     kind = b"\x18\xff\xff\0" + struct.pack("<I", 1) + base + b"x" * 200
     return image.dataset(kind, (1,), b"\0")
+
+
+@hides("an enumeration of what are no integers")
+def enumerations_within_enumerations(image: Image, size: int) -> int:
+    """Eight thousand types, each of the one within it."""
+    level = b"\x18\1\0\0" + struct.pack("<I", 1)
+    return image.dataset(level * 8000, (1,), b"\0")
+
+
+@hides("arrays of different lengths")
+def lists_within_lists(image: Image, size: int) -> int:
+    """Arrays of arrays of arrays, eight thousand deep."""
+    level = b"\x19\0\0\0" + struct.pack("<I", 16)
+    return image.dataset(level * 8000, (1,), bytes(16))
 
 
 @hides("floats of 4 bytes")

@@ -17,19 +17,23 @@ class Trick:
         says: what the refusal must hold, so that it is this and nothing else that was refused.
         make: makes a file of about so many bytes.
         formats: as what it is to be read; most are files of both kinds at once.
+        unpacks: it is refused once as much is unpacked as a file may hold, however small it is.
     """
 
     name: str
     says: str
     make: Callable[[int], bytes]
     formats: tuple[str, ...] = BOTH
+    unpacks: bool = False
 
 
 TRICKS: dict[str, Trick] = {}
 """All of them by name."""
 
 
-def hides(says: str) -> Callable[[Callable[[Image, int], int]], Callable[[Image, int], int]]:
+def hides(
+    says: str, unpacks: bool = False
+) -> Callable[[Callable[[Image, int], int]], Callable[[Image, int], int]]:
     """Register a trick that puts an object into an image; the graph holds it among its notes."""
 
     def register(place: Callable[[Image, int], int]) -> Callable[[Image, int], int]:
@@ -37,7 +41,7 @@ def hides(says: str) -> Callable[[Callable[[Image, int], int]], Callable[[Image,
             image = Image()
             return image.network(place(image, size))
 
-        _add(Trick(place.__name__, says, make))
+        _add(Trick(place.__name__, says, make, unpacks=unpacks))
         return place
 
     return register

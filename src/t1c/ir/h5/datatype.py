@@ -45,6 +45,7 @@ class Datatype:
         is_text: whether it is text.
         padding: of text of fixed length: ``ENDS_AT_NUL`` and so on; None where each has a length
             of its own.
+        items: of arrays each of a length of its own, what one of their entries is.
         unreadable: what it is, if it is neither numbers nor text.
     """
 
@@ -52,6 +53,7 @@ class Datatype:
     dtype: np.dtype[Any]
     is_text: bool = False
     padding: int | None = None
+    items: np.dtype[Any] | None = None
     unreadable: str = ""
 
 
@@ -84,12 +86,20 @@ def datatype(body: bytes) -> Datatype:
             raise H5Error(f"references to text of {size} bytes")
         return Datatype(size, plain, is_text=True)
     if kind == _VARIABLE:
-        return Datatype(size, plain, unreadable="arrays of different lengths")
+        items = _numbers(properties) if size == REFERENCE.size else None
+        return Datatype(size, plain, items=items, unreadable="arrays of different lengths")
     if kind == _COMPOUND:
         return Datatype(size, plain, unreadable=_record(bits, size, properties))
     if kind in _OTHERS:
         return Datatype(size, plain, unreadable=_OTHERS[kind])
     raise H5Error(f"a datatype of class {kind}")
+
+
+def _numbers(body: bytes) -> np.dtype[Any] | None:
+    """What a type within a type is, if it is numbers: others may be within one another for ever."""
+    if len(body) < _HEAD.size or body[0] & 15 not in (_INTEGER, _FLOAT):
+        return None
+    return datatype(body).dtype
 
 
 def _integer(bits: bytes, size: int, properties: bytes) -> np.dtype[Any]:
@@ -117,8 +127,8 @@ def _float(bits: bytes, size: int, properties: bytes) -> np.dtype[Any]:
 
 def _enumeration(bits: bytes, size: int, properties: bytes, version: int) -> np.dtype[Any]:
     """The integers behind the names; a boolean is an enumeration of FALSE and TRUE."""
-    base = datatype(properties)
-    if base.size != size or base.dtype.kind not in "iu":
+    base = _numbers(properties)
+    if base is None or base.itemsize != size or base.kind not in "iu":
         raise H5Error("an enumeration of what are no integers")
     count, place = int.from_bytes(bits[:2], "little"), _HEAD.size + 4
     names = []
@@ -133,7 +143,7 @@ def _enumeration(bits: bytes, size: int, properties: bytes, version: int) -> np.
         raise H5Error("an enumeration with fewer values than names")
     if names == [b"FALSE", b"TRUE"] and size == 1 and values == b"\0\1":
         return np.dtype(bool)
-    return base.dtype
+    return base
 
 
 def _record(bits: bytes, size: int, properties: bytes) -> str:

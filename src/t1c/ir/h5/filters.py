@@ -28,7 +28,8 @@ def pipeline(body: bytes) -> list[Filter]:
     """The filters that a message names, in the order in which they packed.
 
     Raises:
-        H5Error: it is not well formed.
+        H5Error: it is not well formed; or chunks are packed twice, which multiplies what unpacking
+            may cost, and nobody does.
     """
     try:
         version, count = body[0], body[1]
@@ -47,6 +48,9 @@ def pipeline(body: bytes) -> list[Filter]:
             at += 4 + (length + 7) // 8 * 8 if version == 1 else 4 + length
             found.append(Filter(number, struct.unpack_from(f"<{values}I", body, at)))
             at += 4 * (values + (values % 2 if version == 1 else 0))
+        numbers = [step.number for step in found]
+        if len(set(numbers)) < count or {DEFLATE, LZF} <= set(numbers):
+            raise H5Error("chunks that were packed over and over")
         return found
     except (IndexError, struct.error):
         raise H5Error("a message of filters that ends within itself") from None

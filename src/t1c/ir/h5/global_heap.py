@@ -25,11 +25,20 @@ class GlobalHeaps:
         self._found: dict[int, tuple[bytes, dict[int, tuple[int, int]]]] = {}
 
     def text(self, length: int, at: int, number: int) -> bytes:
-        """The text that a reference stands for, up to its first NUL.
+        """The text that a reference stands for, up to its first NUL; errors as ``item``."""
+        return self.item(length, at, number).partition(b"\0")[0]
+
+    def item(self, length: int, at: int, number: int) -> bytes:
+        """The bytes of what a reference stands for.
+
+        Args:
+            length: how many there are.
+            at: the address of the collection.
+            number: which of it.
 
         Raises:
-            H5Error: its collection does not lie in the file or is not well formed, or it has no
-                such text, or a shorter one.
+            H5Error: the collection does not lie in the file or is not well formed, or it has no
+                such item, or a shorter one.
         """
         if not length or not at:
             return b""
@@ -45,7 +54,7 @@ class GlobalHeaps:
                 f"a text of {length:,} bytes in the global heap at {at:,}, which holds {size:,} "
                 "of it"
             )
-        return block[start : start + length].partition(b"\0")[0]
+        return block[start : start + length]
 
     def _read(self, at: int) -> tuple[bytes, dict[int, tuple[int, int]]]:
         head = self._source.take(at, _HEAD.size, "a global heap")

@@ -223,6 +223,19 @@ class Dataset:
             found.append(text)
         return found, total
 
+    def part(self, number: int) -> Array:
+        """One of the arrays of different lengths, of which this is a list.
+
+        Raises:
+            H5Error: it is no such list, or the array does not lie in the file.
+        """
+        items = self.type.items
+        if items is None or len(self.shape) != 1:
+            raise H5Error(f"no list of arrays, but {self.type.unreadable or self.type.dtype}")
+        length, *place = REFERENCE.unpack(self.numbers()[number].tobytes())
+        raw = self._file.texts.item(length * items.itemsize, *place)
+        return np.ndarray((length,), items, bytearray(raw))
+
     def _unpacked(self, chunk: Place) -> Array:
         source, dtype = self._file.source, self.type.dtype
         size = math.prod(chunk) * self.type.size
