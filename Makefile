@@ -15,7 +15,7 @@ PEER_LISTS := benchmarks/peers.txt benchmarks/peers-no-deps.txt
 
 # Both stamps install into the same .venv, so never at once.
 .NOTPARALLEL:
-.PHONY: help demo test coverage format peers bench zoo deploy wheels clean
+.PHONY: help demo test coverage format peers bench zoo deploy wheels mutants clean
 
 help: ## list the targets (the default)
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' Makefile
@@ -61,6 +61,11 @@ deploy: $(VENV)/.dev ## run networks in C, ONNX and torch programs beside the re
 
 wheels: ## build a release into dist/ and try it on each Python at hand (TORCH=1: with torch too)
 	@$(PYTHON) release/wheels.py --pythons '$(PYTHONS)' $(if $(TORCH),--torch)
+
+# mutmut is for this alone.
+mutants: $(VENV)/.dev ## change the code of ir in small ways, count which the tests notice (ONLY=interval: a file)
+	@$(BIN)/python -m pip install -q --disable-pip-version-check 'mutmut>=3.8,<4'
+	@$(BIN)/python benchmarks/mutants.py --only '$(ONLY)' --page docs/mutants.md
 
 clean: ## remove the environment and everything generated
 	@rm -rf $(VENV) $(PEERS) $(JAX) build dist htmlcov .coverage .coverage.* \

@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from hypothesis import strategies as st
 
 from t1c import bridge, ir
 from t1c.bridge.engine import ordered
@@ -156,14 +157,14 @@ def test_it_is_in_onnx_what_it_is_here(tmp_path, monkeypatch):
 
 def test_it_is_in_c_what_it_is_here(tmp_path):
     made = put_into("tests/strategies.py")["softshrink"]
-    nodes = drawn(strategies.st.builds(lambda d: made(d, (6,)), numbers()), 3, 5)
+    nodes = drawn(st.builds(lambda d: made(d, (6,)), numbers()), 3, 5)
     assert len({node.lambd for node in nodes}) > 1
     values, spikes = compared(Models([network(n.lambd) for n in nodes], tmp_path, flags=("-O0",)))
     assert values == len(nodes) * 2 * 24 * 6
     assert spikes > 50
 
 
-@strategies.st.composite
+@st.composite
 def numbers(draw):
     return strategies.Numbers(draw)
 
