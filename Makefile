@@ -16,7 +16,7 @@ PEER_LISTS := benchmarks/peers.txt benchmarks/peers-no-deps.txt
 
 # Both stamps install into the same .venv, so never at once.
 .NOTPARALLEL:
-.PHONY: help demo test coverage format peers bench zoo deploy wheels scale fuzz clean
+.PHONY: help demo test coverage format peers bench zoo deploy wheels scale fuzz mutants clean
 
 help: ## list the targets (the default)
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' Makefile
@@ -71,6 +71,11 @@ wheels: ## build a release into dist/ and try it on each Python at hand (TORCH=1
 scale: $(SCALE)/.done ## score shards while workers, nodes of a Ray cluster and whole runs are lost
 	@OMP_WAIT_POLICY=passive T1C_SCALE=1 $(SCALE)/bin/python -m pytest -q tests/test_scoring_ray.py
 	@OMP_WAIT_POLICY=passive $(SCALE)/bin/python benchmarks/score_scale.py --page docs/distributed.md
+
+# mutmut is for this alone.
+mutants: $(VENV)/.dev ## change the code of ir in small ways, count which the tests notice (ONLY=interval: a file)
+	@$(BIN)/python -m pip install -q --disable-pip-version-check 'mutmut>=3.8,<4'
+	@$(BIN)/python benchmarks/mutants.py --only '$(ONLY)' --page docs/mutants.md
 
 clean: ## remove the environment and everything generated
 	@rm -rf $(VENV) $(PEERS) $(JAX) $(SCALE) build dist htmlcov .coverage .coverage.* \

@@ -148,7 +148,7 @@ def test_the_start_line_comes_with_the_extra_and_survives_a_broken_package():
         if found.marker is not None and found.marker.evaluate({"extra": "snntorch"})
     }
     ((name, lines),) = start_lines(wanted).items()
-    assert name == "t1c_snntorch.pth"
+    assert name == "t1c_snntorch_hook.pth"
     assert len(lines) == 1
     broken = "import sys; sys.modules['t1c'] = None\n"
     assert run_python(broken + lines[0], "-S") == ""
