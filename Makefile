@@ -6,6 +6,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 PEERS  := .venv-peers
 JAX    := .venv-jax
+SCALE  := .venv-scale
 
 # What an installation depends on; changing one of these installs again.
 SETUP := pyproject.toml constraints.txt $(wildcard snntorch-hook/*)
@@ -15,7 +16,7 @@ PEER_LISTS := benchmarks/peers.txt benchmarks/peers-no-deps.txt
 
 # Both stamps install into the same .venv, so never at once.
 .NOTPARALLEL:
-.PHONY: help demo test coverage format peers bench zoo deploy wheels clean
+.PHONY: help demo test coverage format peers bench zoo deploy wheels scale clean
 
 help: ## list the targets (the default)
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' Makefile
@@ -62,8 +63,13 @@ deploy: $(VENV)/.dev ## run networks in C, ONNX and torch programs beside the re
 wheels: ## build a release into dist/ and try it on each Python at hand (TORCH=1: with torch too)
 	@$(PYTHON) release/wheels.py --pythons '$(PYTHONS)' $(if $(TORCH),--torch)
 
+# A Ray cluster of two nodes takes a minute to start and to lose: not each time.
+scale: $(SCALE)/.done ## score shards while workers, nodes of a Ray cluster and whole runs are lost
+	@OMP_WAIT_POLICY=passive T1C_SCALE=1 $(SCALE)/bin/python -m pytest -q tests/test_scoring_ray.py
+	@OMP_WAIT_POLICY=passive $(SCALE)/bin/python benchmarks/score_scale.py --page docs/distributed.md
+
 clean: ## remove the environment and everything generated
-	@rm -rf $(VENV) $(PEERS) $(JAX) build dist htmlcov .coverage .coverage.* \
+	@rm -rf $(VENV) $(PEERS) $(JAX) $(SCALE) build dist htmlcov .coverage .coverage.* \
 		.pytest_cache .mypy_cache .ruff_cache .hypothesis
 	@find src tests examples -name __pycache__ -type d -prune -exec rm -rf {} +
 
@@ -98,6 +104,14 @@ $(JAX)/.done: benchmarks/peers-jax.txt
 	@echo "== installing JAX's frameworks into $(JAX) (once; a minute)"
 	@$(PYTHON) -m venv --clear $(JAX)
 	@$(JAX)/bin/python -m pip install -q --disable-pip-version-check -r benchmarks/peers-jax.txt
+	@touch $@
+
+# Ray, and what its tests need, in an environment of their own.
+$(SCALE)/.done: $(SETUP)
+	@echo "== installing Ray into $(SCALE) (once; a minute)"
+	@$(PYTHON) -m venv --clear $(SCALE)
+	@$(SCALE)/bin/python -m pip install -q --disable-pip-version-check -c constraints.txt \
+		-e '.[ray]' hypothesis pytest
 	@touch $@
 
 # $(call install,EXTRA): an editable install with that extra, in a .venv that is

@@ -38,6 +38,7 @@ from .graph_helpers import (
     has_cycles,
     validate_graph,
 )
+from .in_shards import backward_in_shards
 from .names import sanitize_module_name
 from .state_files import load_state, save_state
 from .to_ir import T1CExporter, to_ir, torch_to_ir
@@ -56,6 +57,7 @@ __all__ = [
     "Surrogate",
     "T1CExporter",
     "VerificationError",
+    "backward_in_shards",
     "fake_quantize",
     "from_ir",
     "get_disconnected_nodes",

@@ -14,6 +14,7 @@ from .engine.state_checks import States
 from .engine.step import step_by_node
 from .engine.values import outputs_of
 from .executor import GraphExecutor
+from .ranks import is_beside, refuse_sharded, refusing_gradients
 
 
 class CyclicGraphExecutor(GraphExecutor):
@@ -54,17 +55,24 @@ class CyclicGraphExecutor(GraphExecutor):
         """The nodes whose values are returned."""
         return self.plan.outputs
 
-    def forward(self, x: Any, state: States | None = None) -> Any:
-        """``timesteps`` steps on ``x`` (B, *shape).
+    def forward(
+        self, x: Any, state: States | None = None, *, sequence: bool = False, **options: Any
+    ) -> Any:
+        """``timesteps`` steps on ``x`` (B, *shape); with ``sequence`` as of ``GraphExecutor``.
 
         Returns:
             A list with the output of each step (a dict by name where there are several outputs),
             or with ``return_state`` the pair (list, state).
         """
+        if sequence or options:
+            return super().forward(x, state, sequence=sequence, **options)
+        refuse_sharded(self, self.network.like())
         inputs = self._inputs(x, 1)
         outputs = []
         state = self._states(state)
         for _ in range(self.timesteps):
             values, state = step_by_node(self.network, inputs, state)
             outputs.append(outputs_of(self.plan, values))
+        if is_beside(self):
+            refusing_gradients((outputs, state))
         return (outputs, state) if self.return_state else outputs

@@ -38,6 +38,7 @@ from .modules.normalization import norms_of
 from .modules.registry import node_of
 from .modules.tied import staying_one
 from .names import module_names
+from .ranks import handing_over, is_beside, refuse_sharded, refusing_gradients
 
 
 class GraphExecutor(nn.Module):
@@ -185,27 +186,49 @@ class GraphExecutor(nn.Module):
 
     # One step ------------------------------------------------------------------------------
 
-    def forward(self, x: Any, state: States | None = None) -> Any:
-        """One time step.
+    def forward(
+        self, x: Any, state: States | None = None, *, sequence: bool = False, **options: Any
+    ) -> Any:
+        """One time step; or with ``sequence`` all of them, as ``run`` takes and returns them.
+
+        Wrappers that must see every call, such as ``DistributedDataParallel``, see ``forward``
+        alone: what trains through one is ``wrapper(xs, state, sequence=True)``.
 
         Args:
             x: tensor (B, *shape); a dict by Input name, or a tuple in their order, where there
-                are several. NumPy arrays serve too, as in ``run``.
+                are several. NumPy arrays serve too, as in ``run``. With ``sequence`` whatever
+                ``run`` takes, such as (T, B, *shape).
             state: what an earlier step returned; None or {} is rest.
+            sequence: work a sequence: the call is ``run``.
+            options: those of ``run``, such as ``collect``; a step has none.
 
         Returns:
             The output (a dict by Output name where there are several), or with ``return_state``
-            the pair (output, state).
+            the pair (output, state). With ``sequence`` what ``run`` returns: (outputs, state), or
+            (outputs, state, recorded).
 
         Raises:
-            InputError: an input or a state has the wrong shape, dtype or name.
+            InputError: an input or a state has the wrong shape, dtype or name, or a step is given
+                an option of ``run``.
+
+        Example:
+            >>> executor = GraphExecutor({"fc": nn.Linear(3, 2)}, [])
+            >>> counts, state = executor(torch.ones(10, 4, 3), sequence=True, collect="sum")
+            >>> counts.shape
+            torch.Size([4, 2])
         """
+        if sequence:
+            return self.run(x, state, **options)
+        _refuse_options(options)
         network = self.network
+        refuse_sharded(self, network.like())
         if type(x) is not Tensor:
             x = as_tensors(x, network.like())
         inputs, state = self.borders.inputs(x, 1, network.dtype()), self._states(state)
         values, state = step_as_chunk(network, inputs, state) or step(network, inputs, state)
         output = outputs_of(network.plan, values)
+        if is_beside(self):
+            refusing_gradients((output, state))
         return (output, self._named(state)) if self.return_state else output
 
     # A sequence ----------------------------------------------------------------------------
@@ -299,7 +322,9 @@ class GraphExecutor(nn.Module):
         Raises:
             InputError: an input or a state has the wrong shape, dtype or name, or there is nothing
                 of a name to record.
-            UnsupportedError: with ``checkpoint``, a module cannot be worked twice.
+            UnsupportedError: with ``checkpoint``, a module cannot be worked twice; every process
+                holds a part of the parameters; or, from ``backward``, gradients would stay in one
+                process of a ``DistributedDataParallel``, whose forward was not called.
 
         Example:
             >>> executor = GraphExecutor({"fc": nn.Linear(3, 2)}, [])
@@ -314,7 +339,10 @@ class GraphExecutor(nn.Module):
             torch.Size([10, 4, 2])
         """
         final, in_order = self.borders.final, self.network.reproducible
-        collector = collector_for(collect, self.plan.outputs, final, in_order)
+        refuse_sharded(self, self.network.like())
+        beside = is_beside(self)
+        handed = handing_over(collect, beside)
+        collector = collector_for(handed, self.plan.outputs, final, in_order)
         recording = None
         if record is not None:
             names = [record] if isinstance(record, str) else list(record)
@@ -340,11 +368,16 @@ class GraphExecutor(nn.Module):
             state = run_pieces(
                 self.network, pieces, state, collector, truncate, advance, work, moment, recording
             )
-        found = collector.result(), self._named(state)
-        return found if recording is None else (*found, collector.records())
+        found: tuple[Any, ...] = collector.result(), state, collector.records()
+        if beside:
+            refusing_gradients(found)
+        outputs, state, recorded = found
+        state = self._named(state)
+        return (outputs, state) if recording is None else (outputs, state, recorded)
 
     def trace(self, xs: Any, state: States | None = None) -> Values:
         """What every node sends at every step of a sequence: name -> (T, B, ...)."""
+        refuse_sharded(self, self.network.like())
         inputs = self._sequence(xs)
         return run_chunk(self.network, inputs, self._states(state), self.plan.order)[0]
 
@@ -399,6 +432,17 @@ class GraphExecutor(nn.Module):
         """The caller's tensors of all steps by Input name, (T, B, *shape), checked."""
         network = self.network
         return self.borders.sequence(as_tensors(xs, network.like()), steps, network.dtype())
+
+
+def _refuse_options(options: Mapping[str, Any]) -> None:
+    if options:
+        raise InputError(
+            Problem(
+                f"{', '.join(options)} for one step",
+                "options of run, for a sequence",
+                "Pass sequence=True with (T, B, *shape), or call run.",
+            )
+        )
 
 
 def _refuse_order_of_torch(events: bool | None) -> None:

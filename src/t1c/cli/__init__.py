@@ -10,16 +10,18 @@
     look.py       what is in a file:       info, trace, find, primitives
     measure.py    what it costs and does:  analyze, profile, compare, stats, node
     run.py        a network at work:       run
+    score.py      on many processes:       score
     compare.py    is it the same?          verify, diff, hash, stamp
     check.py      is it sound?             validate, lint, rules
     change.py     another file:            convert, quantize
     picture.py    pictures:                visualize, export-html, plot
     deploy.py     for other machines:      deploy c, exported, onnx, wasm
+    serve.py      at everybody's service:  serve
 
 What a verb needs is imported when it runs, so that help and version answer at once.
 """
 
-from . import change, check, compare, deploy, look, measure, picture, run
+from . import change, check, compare, deploy, look, measure, picture, run, score, serve
 from .app import app, main
 
 __all__ = [
@@ -33,4 +35,6 @@ __all__ = [
     "measure",
     "picture",
     "run",
+    "score",
+    "serve",
 ]

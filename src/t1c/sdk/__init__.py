@@ -69,6 +69,9 @@ from .run_files import FileRun, RunsReport, find_data, run_files
 from .run_report import RunReport, run_file
 from .runner import DType, Runner, RunResult, run
 from .samples import Samples, as_samples, read_samples
+from .scoring.report import ScoreReport
+from .scoring.score import score
+from .scoring.scorer import ShardScore
 from .side_by_side import Figure, FigureComparison, compare_costs
 from .stamp_file import StampReport, stamp_file
 from .validate import Validity, validate_file
@@ -124,7 +127,9 @@ __all__ = [
     "Runner",
     "RunsReport",
     "Samples",
+    "ScoreReport",
     "Setting",
+    "ShardScore",
     "SilentNode",
     "Source",
     "Stamp",
@@ -178,6 +183,7 @@ __all__ = [
     "run",
     "run_file",
     "run_files",
+    "score",
     "stamp_file",
     "stamp_graph",
     "summarize",

@@ -8,10 +8,7 @@ another model, from other samples or with other options passes for finished.
 from __future__ import annotations
 
 import glob
-import hashlib
-import json
 import os
-import zipfile
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -24,6 +21,7 @@ from t1c.ir.atomic import replacing
 from t1c.ir.errors import InputError, Problem, T1CError
 
 from .jsonable import jsonable
+from .made_of import MADE_OF, digest, note_on, noted
 from .recordings import DATA_SUFFIXES, read_data
 from .report import Facts, Part, Report, Table
 from .run_report import Stage, StrPath, format_duration, refuse_to_replace, write_results
@@ -195,7 +193,7 @@ def run_files(
     graph = nir.read_graph(model, dt, allow_nonfinite=allow_nonfinite)
     made_of = {
         "t1c": __version__,
-        "model": _digest(model),
+        "model": digest(model),
         "dt": dt,
         "steps": steps,
         "dtype": dtype,
@@ -207,7 +205,7 @@ def run_files(
     entries, compiling = [], 0.0
     at("compiling, or loading what was compiled before")
     for number, (path, target) in enumerate(zip(files, targets, strict=True)):
-        record = made_of | {"data": _digest(path)}
+        record = made_of | {"data": digest(path)}
         known = None if again else _finished(target, record)
         tell(number, len(files))
         if known is not None:
@@ -297,29 +295,19 @@ def _share(
     return lambda done: tell(number + done / samples, files)
 
 
-def _digest(path: StrPath) -> str:
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
 def _write(target: Path, result: RunResult, record: dict[str, Any]) -> None:
     target.parent.mkdir(parents=True, exist_ok=True)
     with replacing(target) as temporary:
         write_results(temporary, result)
-        with zipfile.ZipFile(temporary, "a") as archive:
-            counts = {"samples": result.samples, "steps": result.steps, "correct": result.correct}
-            archive.comment = json.dumps({"made of": record, **counts}).encode()
+        counts = {"samples": result.samples, "steps": result.steps, "correct": result.correct}
+        note_on(temporary, {MADE_OF: record, **counts})
 
 
 def _finished(
     target: Path, record: dict[str, Any]
 ) -> tuple[int | None, int | None, int | None] | None:
     """Samples, steps and correct, as an earlier run noted them, if it made it of the very same."""
-    try:
-        with zipfile.ZipFile(target) as archive:
-            noted = json.loads(archive.comment)
-        if noted["made of"] != record:
-            return None
-        return noted["samples"], noted["steps"], noted["correct"]
-    except (OSError, zipfile.BadZipFile, ValueError, KeyError, TypeError):
-        return None  # no results of ours, or none at all: they are made anew
+    note = noted(target)
+    if note is None or note[MADE_OF] != record:
+        return None  # no results of ours, or others: they are made anew
+    return note.get("samples"), note.get("steps"), note.get("correct")

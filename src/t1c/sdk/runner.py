@@ -132,6 +132,8 @@ class Runner:
         batch_size: how many samples at once; it changes speed and memory, not the results.
         dtype: of the arithmetic; the samples are cast to it.
         keep_steps: keep the output of every step.
+        reproducible: take every sum in its written order; see ``bridge.ir_to_torch``.
+        device: where to work, such as 'cuda:0'; results come back from there.
 
     Raises:
         UnsupportedError: torch cannot be imported, or the graph holds what cannot be run.
@@ -145,6 +147,8 @@ class Runner:
         batch_size: int = 256,
         dtype: DType = "float32",
         keep_steps: bool = False,
+        reproducible: bool = False,
+        device: str = "cpu",
     ) -> None:
         if batch_size < 1:
             raise InputError(Problem(f"batch_size={batch_size}", "at least 1"))
@@ -153,9 +157,10 @@ class Runner:
         bridge = import_bridge()
         begin = time.perf_counter()
         self.graph, self.batch_size, self.dtype = graph, batch_size, dtype
-        self.keep_steps = keep_steps
+        self.keep_steps, self._device = keep_steps, device
         self._precision = getattr(import_torch(), dtype)
-        self._executor = bridge.ir_to_torch(graph, dtype=self._precision)
+        executor = bridge.ir_to_torch(graph, dtype=self._precision, reproducible=reproducible)
+        self._executor = executor.to(device)
         self._making: float | None = time.perf_counter() - begin
 
     def run(self, samples: Samples, progress: Callable[[float], object] | None = None) -> RunResult:
@@ -210,7 +215,7 @@ class Runner:
     def _piece(self, samples: Samples, times: slice, batch: slice, state: Any) -> Any:
         """What comes out for some steps of some samples, and the state after them."""
         xs = {
-            name: piece(array, times, batch, self._precision)
+            name: piece(array, times, batch, self._precision).to(self._device)
             for name, array in samples.inputs.items()
         }
         with import_torch().inference_mode():
@@ -266,7 +271,7 @@ class _Collector:
         if not isinstance(outputs, dict):
             outputs = {self.names[0]: outputs}
         for name, y in outputs.items():
-            values = y.double().numpy()
+            values = y.cpu().double().numpy()
             if name in self.answer:
                 self.answer[name][batch] = values[-1]
             else:

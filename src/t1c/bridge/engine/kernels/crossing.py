@@ -12,7 +12,7 @@ import os
 import platform
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import torch
@@ -29,7 +29,11 @@ FEW, ROUNDS, ENOUGH = 4, 9, 0.06
 """How often both ways are timed at least and at most, and the seconds after which no more are: on a
 busy machine a way that was in luck in none of its rounds would seem slow for good."""
 
+STATED = 0.1
+"""The density that is taken where nothing may be measured."""
+
 _known: dict[str, float] | None = None
+_stated = 0
 _lock = threading.Lock()
 
 
@@ -58,6 +62,8 @@ def crossing(
         dense: one way.
         sparse: the other.
     """
+    if _stated:
+        return STATED
     threads = torch.get_num_threads()
     kind = str(dtype).removeprefix("torch.")
     key = f"{__version__}, {_processor()}, {threads} threads: {layer}, {kind}"
@@ -67,6 +73,23 @@ def crossing(
             known[key] = _measure(shape, dtype, dense, sparse)
             _save(known)
         return known[key]
+
+
+@contextlib.contextmanager
+def unmeasured() -> Iterator[None]:
+    """Within the block every layer crosses at ``STATED``, whatever is faster.
+
+    Which way a layer is worked, and so the order of its sums, then depends on its input alone, and
+    not on what this machine was doing when it was measured.
+    """
+    global _stated
+    with _lock:
+        _stated += 1
+    try:
+        yield
+    finally:
+        with _lock:
+            _stated -= 1
 
 
 def _measure(
