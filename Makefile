@@ -16,7 +16,7 @@ PEER_LISTS := benchmarks/peers.txt benchmarks/peers-no-deps.txt
 
 # Both stamps install into the same .venv, so never at once.
 .NOTPARALLEL:
-.PHONY: help demo test coverage format peers bench zoo deploy wheels scale clean
+.PHONY: help demo test coverage format peers bench zoo deploy wheels scale soak load clean
 
 help: ## list the targets (the default)
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' Makefile
@@ -67,6 +67,13 @@ wheels: ## build a release into dist/ and try it on each Python at hand (TORCH=1
 scale: $(SCALE)/.done ## score shards while workers, nodes of a Ray cluster and whole runs are lost
 	@OMP_WAIT_POLICY=passive T1C_SCALE=1 $(SCALE)/bin/python -m pytest -q tests/test_scoring_ray.py
 	@OMP_WAIT_POLICY=passive $(SCALE)/bin/python benchmarks/score_scale.py --page docs/distributed.md
+
+# A few minutes each on a quiet machine: the reference steps a million times; files grow to 1 GiB.
+soak: $(VENV)/.dev ## stream a million steps beside the reference, from threads and processes too
+	@OMP_WAIT_POLICY=passive $(BIN)/python benchmarks/soak.py --page docs/reliability.md
+
+load: $(VENV)/.dev ## open graphs of 10,000 nodes and files of 1 GiB
+	@OMP_WAIT_POLICY=passive $(BIN)/python benchmarks/load.py --page docs/reliability.md
 
 clean: ## remove the environment and everything generated
 	@rm -rf $(VENV) $(PEERS) $(JAX) $(SCALE) build dist htmlcov .coverage .coverage.* \
