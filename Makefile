@@ -16,7 +16,7 @@ PEER_LISTS := benchmarks/peers.txt benchmarks/peers-no-deps.txt
 
 # Both stamps install into the same .venv, so never at once.
 .NOTPARALLEL:
-.PHONY: help demo test coverage format peers bench zoo deploy wheels scale fuzz mutants clean
+.PHONY: help demo test coverage format peers bench zoo deploy wheels scale fuzz mutants soak load clean
 
 help: ## list the targets (the default)
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' Makefile
@@ -76,6 +76,13 @@ scale: $(SCALE)/.done ## score shards while workers, nodes of a Ray cluster and 
 mutants: $(VENV)/.dev ## change the code of ir in small ways, count which the tests notice (ONLY=interval: a file)
 	@$(BIN)/python -m pip install -q --disable-pip-version-check 'mutmut>=3.8,<4'
 	@$(BIN)/python benchmarks/mutants.py --only '$(ONLY)' --page docs/mutants.md
+
+# A few minutes each on a quiet machine: the reference steps a million times; files grow to 1 GiB.
+soak: $(VENV)/.dev ## stream a million steps beside the reference, from threads and processes too
+	@OMP_WAIT_POLICY=passive $(BIN)/python benchmarks/soak.py --page docs/reliability.md
+
+load: $(VENV)/.dev ## open graphs of 10,000 nodes and files of 1 GiB
+	@OMP_WAIT_POLICY=passive $(BIN)/python benchmarks/load.py --page docs/reliability.md
 
 clean: ## remove the environment and everything generated
 	@rm -rf $(VENV) $(PEERS) $(JAX) $(SCALE) build dist htmlcov .coverage .coverage.* \
