@@ -229,6 +229,9 @@ def test_what_is_too_large_is_refused():
         status, told, _ = ask(server.url, "/run", bytes(2001), content_type="application/json")
         assert status == 413
         assert "2001 bytes; expected at most 2000" in told["error"]["message"]
+        # Who sends much more than that is told too, and not cut off.
+        status, told, _ = ask(server.url, "/run", bytes(15_000), content_type="application/json")
+        assert (status, "15000 bytes" in told["error"]["message"]) == (413, True)
         chunks = iter([bytes(1500), bytes(1500)])
         assert ask(server.url, "/run", chunks, content_type="application/json")[0] == 413
         body = json.dumps({"x": [[0, 0, 0, 0]]}).encode()

@@ -20,7 +20,7 @@ from t1c.ir.errors import InputError, Problem
 from t1c.sdk import Facts, Part, Report
 
 from .app import make_app
-from .connections import connections
+from .connections import connections, is_stream
 from .guard import check_token, is_loopback
 from .limits import Limits
 from .network import DType, serve_network
@@ -263,6 +263,12 @@ class _Stopped(uvicorn.Server):
 
     async def _stop(self) -> None:
         await self._service.stop()
+        # A socket that is closed while something unread is in it throws away what it has sent: so
+        # streams are closed when their clients have heard farewell, and say so.
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(self._service.limits.grace):
+                while any(map(is_stream, self.server_state.connections)):
+                    await asyncio.sleep(0.02)
         self.should_exit = True
 
 
