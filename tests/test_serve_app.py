@@ -6,6 +6,7 @@ import io
 import json
 import socket
 import struct
+import threading
 import time
 from typing import Any
 from urllib.parse import urlsplit
@@ -24,6 +25,10 @@ from .serve_clients import ask, numbers, served, soon, stepped, stream
 pytestmark = pytest.mark.usefixtures("one_thread")
 TOKEN = "a-token-of-many-characters"
 RNG = np.random.default_rng(0)
+WIDE = ir.Graph(
+    {"in": ir.Input((1,)), "up": ir.Linear(np.ones((2000, 1))), "out": ir.Output((2000,))},
+    [("in", "up"), ("up", "out")],
+)
 
 
 def spikes(*shape: int) -> Any:
@@ -344,12 +349,8 @@ def test_a_caller_that_vanishes_is_not_worked_for(monkeypatch):
 
 
 def test_a_reader_that_takes_no_answers_is_let_go_of():
-    wide = ir.Graph(
-        {"in": ir.Input((1,)), "up": ir.Linear(np.ones((2000, 1))), "out": ir.Output((2000,))},
-        [("in", "up"), ("up", "out")],
-    )
     with (
-        served(wide, patience=0.3, message=2**22) as server,
+        served(WIDE, patience=0.3, message=2**22) as server,
         stream(server.url, max_queue=1, max_size=None) as deaf,
     ):
         for _ in range(16):
@@ -409,6 +410,35 @@ def test_a_service_told_to_stop_answers_what_it_took_and_lets_nobody_in(monkeypa
                 assert closed.value.rcvd.code == 1001
         assert soon(lambda: idle(server))
         assert server.service.counts.unanswered == 0
+
+
+def test_a_client_that_reads_late_and_still_sends_hears_all_answers_and_farewell():
+    with served(WIDE, queue=64) as server, contextlib.ExitStack() as stack:
+        place = urlsplit(server.url)
+        narrow = socket.socket()
+        narrow.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        narrow.connect((place.hostname, place.port))
+        late = stack.enter_context(stream(server.url, sock=narrow, max_queue=1, max_size=None))
+
+        def pour() -> None:
+            with contextlib.suppress(ConnectionClosed, OSError):
+                for n in range(10**6):
+                    late.send(np.float32(n).tobytes())
+
+        sender = threading.Thread(target=pour)
+        sender.start()
+        assert soon(lambda: server.service.counts.messages > 2)
+        server.stop()
+        time.sleep(0.5)
+        came = []
+        with pytest.raises(ConnectionClosed) as closed:
+            while True:
+                came.append(numbers(late.recv(10), 2000)[0])
+        sender.join()
+    assert closed.value.rcvd is not None
+    assert closed.value.rcvd.code == 1001
+    assert len(came) == server.service.counts.messages > 10
+    np.testing.assert_array_equal(came, np.repeat(np.arange(len(came))[:, None], 2000, 1))
 
 
 def test_what_cannot_be_answered_in_time_is_counted(monkeypatch):

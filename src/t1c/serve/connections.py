@@ -57,6 +57,11 @@ def connections(patience: float) -> dict[str, type[asyncio.Protocol]]:
     class Streams(WebSocketsSansIOProtocol):
         """WebSockets, which are closed for good some time after they are done with."""
 
+        def connection_made(self, transport: asyncio.BaseTransport) -> None:
+            super().connection_made(transport)
+            # For the farewell to be answered.
+            self.close_timeout = patience
+
         async def send(self, message: ASGISendEvent) -> None:
             # The connection may be broken before anybody was told.
             if self.transport.is_closing():
