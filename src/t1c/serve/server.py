@@ -105,18 +105,14 @@ class Server:
         allow_nonfinite: bool = False,
     ) -> None:
         check_token(token)
-        if token is None and not is_loopback(host):
-            raise InputError(
-                Problem(
-                    f"host={host!r} without a token",
-                    "127.0.0.1, ::1 or localhost, or a token that requests have to bring",
-                    "Pass a token (--token-file FILE, or the variable T1C_TOKEN).",
-                    field="host",
-                )
-            )
+        if token is None:
+            _check_loopback(host, host)
         limits = limits or Limits()
         self._socket = _bound(host, port)
         try:
+            if token is None:
+                # A name means what this machine's tables say.
+                _check_loopback(host, self._socket.getsockname()[0])
             served = serve_network(
                 model, dtype=dtype, any_order=any_order, dt=dt, allow_nonfinite=allow_nonfinite
             )
@@ -290,6 +286,18 @@ def _bound(host: str, port: int) -> socket.socket:
         listener.close()
         raise OSError(f"{host}:{port}: {error.strerror}") from None
     return listener
+
+
+def _check_loopback(host: str, address: str) -> None:
+    if not is_loopback(address):
+        raise InputError(
+            Problem(
+                f"host={host!r} without a token",
+                "127.0.0.1, ::1 or localhost, or a token that requests have to bring",
+                "Pass a token (--token-file FILE, or the variable T1C_TOKEN).",
+                field="host",
+            )
+        )
 
 
 def _url(listener: socket.socket) -> str:
