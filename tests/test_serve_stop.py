@@ -39,7 +39,7 @@ class Talk(threading.Thread):
             sender.start()
             try:
                 while True:
-                    self.came.append(numbers(socket.recv(20), 6))
+                    self.came.append(numbers(socket.recv(60), 6))
             except ConnectionClosed as closed:
                 self.farewell = closed.rcvd
             sender.join()
@@ -78,11 +78,11 @@ def test_sigterm_in_the_middle_loses_nothing_that_was_accepted(tmp_path):
         talks = [Talk(url, own) for own in sent]
         for talk in talks:
             talk.start()
-        assert soon(lambda: all(len(talk.came) > 10 for talk in talks), 20)
+        assert soon(lambda: all(len(talk.came) > 10 for talk in talks))
         process.send_signal(signal.SIGTERM)
         for talk in talks:
-            talk.join(20)
-        out, err = process.communicate(timeout=20)
+            talk.join(60)
+        out, err = process.communicate(timeout=60)
     assert (process.returncode, err) == (0, "")
     report = json.loads(out)
     executor = bridge.ir_to_torch(recurrent(1), dtype=torch.float32, trainable=False)
