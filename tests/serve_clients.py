@@ -26,11 +26,11 @@ def served(model: Any, **options: Any) -> Iterator[serve.Server]:
     thread = threading.Thread(target=server.run, args=[lambda _: there.set()])
     thread.start()
     try:
-        assert there.wait(30)
+        assert there.wait(60)
         yield server
     finally:
         server.stop()
-        thread.join(30)
+        thread.join(60)
         assert not thread.is_alive()
 
 
@@ -43,7 +43,7 @@ def ask(
 ) -> tuple[int, Any, dict[str, str]]:
     """The status of an answer, what it says, and its headers in small letters."""
     place = urlsplit(url)
-    connection = http.client.HTTPConnection(place.hostname or "", place.port, timeout=30)
+    connection = http.client.HTTPConnection(place.hostname or "", place.port, timeout=60)
     try:
         given = {name.replace("_", "-"): value for name, value in headers.items()}
         connection.request(method or ("GET" if body is None else "POST"), path, body, given)
@@ -67,7 +67,7 @@ def stream(url: str, query: str = "", **options: Any) -> AbstractContextManager[
 def stepped(socket: ClientConnection, rows: Any, width: int) -> Any:
     """What comes of steps (T, features), as rows of so many numbers."""
     socket.send(np.asarray(rows, "<f4").tobytes())
-    return numbers(socket.recv(10), width)
+    return numbers(socket.recv(60), width)
 
 
 def numbers(answer: str | bytes, width: int) -> Any:
@@ -76,7 +76,7 @@ def numbers(answer: str | bytes, width: int) -> Any:
     return np.frombuffer(answer, "<f4").reshape(-1, width)
 
 
-def soon(what: Callable[[], bool], seconds: float = 10.0) -> bool:
+def soon(what: Callable[[], bool], seconds: float = 60.0) -> bool:
     """Whether something comes to be in time."""
     end = time.monotonic() + seconds
     while not what() and time.monotonic() < end:

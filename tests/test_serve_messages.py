@@ -212,9 +212,9 @@ def test_answers_are_collected_as_asked_and_as_each_output_says():
     np.testing.assert_array_equal(np.array(told["out"]["each"], np.float32), total)
 
 
-def archive(**entries: bytes) -> bytes:
+def archive(entries: dict[str, bytes], kind: int = zipfile.ZIP_DEFLATED) -> bytes:
     file = io.BytesIO()
-    with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as zipped:
+    with zipfile.ZipFile(file, "w", kind) as zipped:
         for name, data in entries.items():
             zipped.writestr(f"{name}.npy", data)
     return file.getvalue()
@@ -241,16 +241,18 @@ class Trap:
     [
         (b"", "no archive"),
         (b"PK\3\4 no more", "no archive"),
-        (archive(x=b"numbers"), "no archive"),
-        (archive(x=array((10**12, 10**12))), "in "),
-        (archive(x=array((3,), data=b"1234")), "bytes"),
-        (archive(x=array((1,), data=b"1" * 9)), "bytes; expected 8"),
-        (archive(x=array((-1, -1), data=b"1" * 8)), "shape"),
-        (archive(x=array((1,), "|O", pickle.dumps(Trap()))), "Python objects"),
-        (archive(x=array((1,), "<c16", bytes(16))), "dtype complex128"),
-        (archive(x=b"\0" * 20_000_000), "20000000 bytes, unpacked"),
-        (archive(**{f"x{i}": b"" for i in range(70)}), "70 arrays"),
-        (archive(y=array((1, 4), data=bytes(32))), "arrays ['y']; expected x"),
+        (archive({"x": b"numbers"}), "no archive"),
+        (archive({"x": array((10**12, 10**12))}), "in "),
+        (archive({"x": array((3,), data=b"1234")}), "bytes"),
+        (archive({"x": array((1,), data=b"1" * 9)}), "bytes; expected 8"),
+        (archive({"x": array((-1, -1), data=b"1" * 8)}), "shape"),
+        (archive({"x": array((1,), "|O", pickle.dumps(Trap()))}), "Python objects"),
+        (archive({"x": array((1,), "<c16", bytes(16))}), "dtype complex128"),
+        (archive({"x": b"\0" * 20_000_000}), "20000000 bytes, unpacked"),
+        (archive({f"x{i}": b"" for i in range(70)}), "70 arrays"),
+        (archive({"x": bytes(9000)}, zipfile.ZIP_BZIP2), "another compression"),
+        (archive({"x": bytes(9000)}, zipfile.ZIP_LZMA), "another compression"),
+        (archive({"y": array((1, 4), data=bytes(32))}), "arrays ['y']; expected x"),
         (packed({"x": np.full((1, 4), np.nan)}), "NaN or infinite"),
         (packed({"x": np.full((1, 4), 1e300)}), "NaN or infinite"),
         (packed({"x": np.zeros((1, 5))}), "shape (1, 5)"),
@@ -299,4 +301,4 @@ def test_examples_in_docstrings_run():
     names = [module.name for module in pkgutil.iter_modules(serve.__path__, "t1c.serve.")]
     found = [doctest.testmod(importlib.import_module(name)) for name in names]
     assert sum(each.failed for each in found) == 0
-    assert sum(each.attempted for each in found) > 5
+    assert sum(each.attempted for each in found) > 3

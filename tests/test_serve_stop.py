@@ -21,7 +21,7 @@ from t1c.cli import app
 from .engine_helpers import recurrent
 from .serve_clients import numbers, soon, stream
 
-STREAMS, STEPS = 4, 2000
+STREAMS, MESSAGES, STEPS = 4, 4000, 64
 
 
 class Talk(threading.Thread):
@@ -39,7 +39,7 @@ class Talk(threading.Thread):
             sender.start()
             try:
                 while True:
-                    self.came.append(numbers(socket.recv(20), 6))
+                    self.came.append(numbers(socket.recv(60), 6))
             except ConnectionClosed as closed:
                 self.farewell = closed.rcvd
             sender.join()
@@ -72,27 +72,31 @@ def test_sigterm_in_the_middle_loses_nothing_that_was_accepted(tmp_path):
     ):
         assert process.stdout is not None
         url = json.loads(process.stdout.readline())["url"]
-        xs = (np.random.default_rng(0).random((STREAMS, STEPS, 4)) < 0.5).astype(np.float32)
-        talks = [Talk(url, own) for own in xs]
+        sent = (np.random.default_rng(0).random((STREAMS, MESSAGES, STEPS, 4)) < 0.5).astype(
+            np.float32
+        )
+        talks = [Talk(url, own) for own in sent]
         for talk in talks:
             talk.start()
-        assert soon(lambda: all(len(talk.came) > 10 for talk in talks), 20)
+        assert soon(lambda: all(len(talk.came) > 10 for talk in talks))
         process.send_signal(signal.SIGTERM)
         for talk in talks:
-            talk.join(20)
-        out, err = process.communicate(timeout=20)
+            talk.join(60)
+        out, err = process.communicate(timeout=60)
     assert (process.returncode, err) == (0, "")
     report = json.loads(out)
     executor = bridge.ir_to_torch(recurrent(1), dtype=torch.float32, trainable=False)
-    for talk, own in zip(talks, xs, strict=True):
+    for talk, own in zip(talks, sent, strict=True):
         assert (talk.farewell.code, talk.farewell.reason[:17]) == (1001, "the service stops")
         # It was in the middle, and every answer is the one to the message that it answers.
-        assert 10 < len(talk.came) < STEPS
-        alone, _ = executor.run(torch.from_numpy(own[: len(talk.came), None]))
+        assert 10 < len(talk.came) < MESSAGES
+        xs = torch.from_numpy(own[: len(talk.came)].reshape(-1, 1, 4))
+        alone, _ = executor.run(xs)
         np.testing.assert_array_equal(np.concatenate(talk.came), alone[:, 0].numpy())
     assert sum(part.sum() for talk in talks for part in talk.came[1:]) > 10
     # What was accepted was worked, and what was worked was received.
-    assert report["messages"] == report["steps"] == sum(len(talk.came) for talk in talks)
+    assert report["messages"] == sum(len(talk.came) for talk in talks)
+    assert report["steps"] == report["messages"] * STEPS
     assert (report["streams"], report["unanswered"], report["dropped"]) == (STREAMS, 0, 0)
 
 

@@ -27,6 +27,9 @@ from .network import Served
 from .refusals import RefusedError, as_answer
 from .service import Service
 
+HEARD = 8
+"""Times the limit that a body may have for its client to be told that it is too large."""
+
 
 def make_app(
     served: Served,
@@ -137,29 +140,29 @@ class Routes:
 
     async def _body(self, request: Request) -> bytes:
         """The body, of which no more is read than may be there, and for no longer."""
-        length = request.headers.get("content-length", "0")
-        if length.isdigit() and int(length) > self.limits.call:
-            raise self._too_large(f"{length} bytes")
-        parts, size = [], 0
+        parts, size, limit = [], 0, self.limits.call
         try:
             async with asyncio.timeout(self.limits.patience):
                 async for part in request.stream():
-                    parts.append(part)
                     size += len(part)
-                    if size > self.limits.call:
-                        raise self._too_large(f"{size} bytes and more")
+                    if size <= limit:
+                        parts.append(part)
+                    else:
+                        # Who is still sending does not hear: so some more is read, and dropped.
+                        parts.clear()
+                    if size > HEARD * limit:
+                        break
         except TimeoutError:
             expected = f"all of it in {self.limits.patience:g} s"
             problem = Problem(f"{size} bytes of a body", expected, "Send it at once.")
             raise RefusedError(408, problem, {"Connection": "close"}) from None
         except ClientDisconnect:
             raise RefusedError(499, Problem("the client has gone")) from None
+        if size > limit:
+            remedy = "Send fewer samples in a call, or long sequences in a stream."
+            problem = Problem(f"{size} bytes", f"at most {limit} in one call", remedy)
+            raise RefusedError(413, problem, {"Connection": "close"})
         return b"".join(parts)
-
-    def _too_large(self, found: str) -> RefusedError:
-        remedy = "Send fewer samples in a call, or long sequences in a stream."
-        problem = Problem(found, f"at most {self.limits.call} in one call", remedy)
-        return RefusedError(413, problem, {"Connection": "close"})
 
     async def _outputs(self, request: Request, samples: Any) -> Any:
         """What comes of samples; None where the client has gone meanwhile."""

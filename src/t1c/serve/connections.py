@@ -9,7 +9,9 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
+from uvicorn._types import ASGISendEvent
 from uvicorn.protocols.http.h11_impl import H11Protocol, RequestResponseCycle
+from uvicorn.protocols.utils import ClientDisconnected
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
 
@@ -55,8 +57,24 @@ def connections(patience: float) -> dict[str, type[asyncio.Protocol]]:
     class Streams(WebSocketsSansIOProtocol):
         """WebSockets, which are closed for good some time after they are done with."""
 
+        def connection_made(self, transport: asyncio.BaseTransport) -> None:
+            super().connection_made(transport)
+            # For the farewell to be answered.
+            self.close_timeout = patience
+
+        async def send(self, message: ASGISendEvent) -> None:
+            # The connection may be broken before anybody was told.
+            if self.transport.is_closing():
+                raise ClientDisconnected
+            await super().send(message)
+
         async def run_asgi(self) -> Any:
             await super().run_asgi()
             self.loop.call_later(patience, self.transport.abort)
 
     return {"http": Requests, "ws": Streams}
+
+
+def is_stream(connection: object) -> bool:
+    """Whether a connection is a WebSocket."""
+    return isinstance(connection, WebSocketsSansIOProtocol)

@@ -17,6 +17,8 @@ from .refusals import RefusedError
 
 ENTRIES = 64
 """Arrays in an archive."""
+PACKED = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
+"""How np.savez and np.savez_compressed write them."""
 HEAD = 10_000
 """Bytes of what stands before an array's numbers."""
 
@@ -114,6 +116,9 @@ def unpacked(data: bytes, limit: int) -> dict[str, Array]:
             entries = archive.infolist()
             if len(entries) > ENTRIES:
                 raise InputError(Problem(f"{len(entries)} arrays", f"at most {ENTRIES}"))
+            # What else there is unpacks without bounds: a few bytes of bzip2 may be gigabytes.
+            if not all(entry.compress_type in PACKED for entry in entries):
+                raise InputError(Problem("another compression than deflate", "none, or deflate"))
             total = sum(entry.file_size for entry in entries)
             if total > limit:
                 expected = f"at most {limit} in one call"

@@ -20,7 +20,7 @@ from t1c.ir.errors import InputError, Problem
 from t1c.sdk import Facts, Part, Report
 
 from .app import make_app
-from .connections import connections
+from .connections import connections, is_stream
 from .guard import check_token, is_loopback
 from .limits import Limits
 from .network import DType, serve_network
@@ -105,18 +105,14 @@ class Server:
         allow_nonfinite: bool = False,
     ) -> None:
         check_token(token)
-        if token is None and not is_loopback(host):
-            raise InputError(
-                Problem(
-                    f"host={host!r} without a token",
-                    "127.0.0.1, ::1 or localhost, or a token that requests have to bring",
-                    "Pass a token (--token-file FILE, or the variable T1C_TOKEN).",
-                    field="host",
-                )
-            )
+        if token is None:
+            _check_loopback(host, host)
         limits = limits or Limits()
         self._socket = _bound(host, port)
         try:
+            if token is None:
+                # A name means what this machine's tables say.
+                _check_loopback(host, self._socket.getsockname()[0])
             served = serve_network(
                 model, dtype=dtype, any_order=any_order, dt=dt, allow_nonfinite=allow_nonfinite
             )
@@ -263,6 +259,12 @@ class _Stopped(uvicorn.Server):
 
     async def _stop(self) -> None:
         await self._service.stop()
+        # A socket that is closed while something unread is in it throws away what it has sent: so
+        # streams are closed when their clients have heard farewell, and say so.
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(self._service.limits.grace):
+                while any(map(is_stream, self.server_state.connections)):
+                    await asyncio.sleep(0.02)
         self.should_exit = True
 
 
@@ -284,6 +286,18 @@ def _bound(host: str, port: int) -> socket.socket:
         listener.close()
         raise OSError(f"{host}:{port}: {error.strerror}") from None
     return listener
+
+
+def _check_loopback(host: str, address: str) -> None:
+    if not is_loopback(address):
+        raise InputError(
+            Problem(
+                f"host={host!r} without a token",
+                "127.0.0.1, ::1 or localhost, or a token that requests have to bring",
+                "Pass a token (--token-file FILE, or the variable T1C_TOKEN).",
+                field="host",
+            )
+        )
 
 
 def _url(listener: socket.socket) -> str:

@@ -78,7 +78,8 @@ class Service:
 
     def __init__(self, served: Served, limits: Limits) -> None:
         self.served, self.limits = served, limits
-        rows = limits.streams + limits.calls * limits.batch
+        # The batch that is at work may have lanes whose users have gone already.
+        rows = limits.streams + (limits.calls + 1) * limits.batch
         self.batching = Batching(
             served.executor, served.rest(), served.inputs, served.outputs, limits, rows
         )
