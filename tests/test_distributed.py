@@ -73,7 +73,10 @@ def test_without_the_wrapper_the_ranks_would_have_parted(found, alone):
     mine, theirs = (rank["own"] for rank in found)
     assert not any(torch.equal(mine[name], theirs[name]) for name in mine)
     # Half of each is what the wrapper would have made of them.
-    close({name: (mine[name] + theirs[name]) / 2 for name in mine}, alone[0])
+    halves = {name: (mine[name] + theirs[name]) / 2 for name in mine}
+    close(halves, alone[0])
+    # The sum of two has one order.
+    assert same(halves, found[0]["sequence"])
 
 
 @pytest.mark.parametrize("way", ["beside", "state beside", "step beside", "collect beside"])

@@ -5,6 +5,8 @@ import multiprocessing
 import os
 import shutil
 import signal
+import threading
+import time
 
 import numpy as np
 import pyarrow as pa
@@ -15,12 +17,14 @@ from typer.testing import CliRunner
 
 from t1c import ir, sdk
 from t1c.cli import app
-from t1c.ir.errors import InputError
+from t1c.ir.errors import InputError, UnsupportedError
 from t1c.sdk import runner
+from t1c.sdk.scoring import processes
 from t1c.sdk.scoring.job import Job
 from t1c.sdk.scoring.reading import read_blocks
-from t1c.sdk.scoring.shards import find_shards
+from t1c.sdk.scoring.shards import Shard, find_shards
 
+from . import poisoned_worker
 from .scoring_samples import CLASSES, SHAPE, STEPS, counts, network, npy, samples, tarred, write_tar
 
 
@@ -217,7 +221,7 @@ def test_what_is_finished_is_passed_over(model, inputs, tmp_path):
     assert [shard.status for shard in report.shards] == ["finished", "done", "done", "finished"]
     assert [shard.redone for shard in report.shards] == ["", "", "changed", ""]
     assert report.samples == 40
-    assert "1 made anew, of samples that have changed" in str(report)
+    assert "made anew, of samples that have changed: 1" in str(report)
     changed = {path.name for path, time in times.items() if path.stat().st_mtime_ns != time}
     assert changed == {"s1.npz", "s2.npz"}
     expected["s2"] = counts(network(), x)
@@ -356,17 +360,26 @@ def test_options_that_there_are_none_of(wrong, model, inputs, tmp_path):
 
 @pytest.mark.skipif(os.name != "posix", reason="kills with a signal")
 def test_workers_that_are_killed_lose_nothing(model, inputs, tmp_path):
-    expected = filled(inputs, 6, 12)
+    expected = {}
+    for number in range(6):
+        x, y = samples(256, 200, seed=number)
+        np.savez(inputs / f"s{number}.npz", x=x, y=y)
+        expected[f"s{number}"] = counts(network(), x[:, :2])
     (inputs / "bad.npz").write_bytes(b"no archive")
     killed = []
 
-    def progress(done, _):
-        if done == 2:
-            for child in multiprocessing.active_children():
-                os.kill(child.pid, signal.SIGKILL)
-                killed.append(child.pid)
+    def kill():
+        """One is at work: it has begun to write."""
+        while not list((tmp_path / "two").glob(".s*.tmp")):
+            time.sleep(0.001)
+        for child in multiprocessing.active_children():
+            os.kill(child.pid, signal.SIGKILL)
+            killed.append(child.pid)
 
-    report = scored(model, inputs, tmp_path / "two", workers=2, progress=progress)
+    killer = threading.Thread(target=kill, daemon=True)
+    killer.start()
+    report = scored(model, inputs, tmp_path / "two", workers=2)
+    killer.join(10)
     assert len(killed) == 2
     assert report.lost >= 1
     assert report.workers == 2
@@ -375,6 +388,19 @@ def test_workers_that_are_killed_lose_nothing(model, inputs, tmp_path):
     assert not multiprocessing.active_children()
     scored(model, inputs, tmp_path / "one")
     for name, numbers in expected.items():
-        np.testing.assert_array_equal(result(tmp_path / "two", name)["out_sum"], numbers)
+        np.testing.assert_array_equal(result(tmp_path / "two", name)["out_sum"][:2], numbers)
         files = [(tmp_path / folder / f"{name}.npz").read_bytes() for folder in ("one", "two")]
         assert files[0] == files[1]
+
+
+@pytest.mark.skipif(os.name != "posix", reason="kills with a signal")
+def test_a_shard_that_kills_its_workers_fails_alone(monkeypatch):
+    monkeypatch.setattr(processes, "_serve", poisoned_worker.serve)
+    names = ("a", "poison", "b", "c")
+    shards = [Shard(name, f"{name}.npz", name) for name in names]
+    found = {s.shard: s for s in processes.Pool(Job("", ""), ["cpu", "cpu"]).score(shards)}
+    assert sorted(found) == sorted(names)
+    assert [found[name].status for name in names] == ["done", "failed", "done", "done"]
+    assert "3 workers died at it, the last by SIGKILL" in found["poison"].error
+    with pytest.raises(UnsupportedError, match="die before they are ready, the last by SIGKILL"):
+        list(processes.Pool(Job("", ""), ["none"]).score(shards))

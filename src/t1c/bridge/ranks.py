@@ -105,9 +105,10 @@ def refuse_sharded(module: nn.Module, like: Tensor | None) -> None:
     parted = sys.modules.get("torch.distributed.tensor")
     if torch.compiler.is_compiling() or parted is None or not isinstance(like, parted.DTensor):
         return
-    from torch.distributed.fsdp import FSDPModule
+    from torch.distributed import fsdp
 
-    if any(isinstance(p, parted.DTensor) for p in _group(module, FSDPModule)):
+    sharded = getattr(fsdp, "FSDPModule", ())  # older torch has none
+    if any(isinstance(p, parted.DTensor) for p in _group(module, sharded)):
         raise UnsupportedError(
             Problem(
                 "parameters of which every process holds a part (DTensor)",
@@ -118,7 +119,7 @@ def refuse_sharded(module: nn.Module, like: Tensor | None) -> None:
         )
 
 
-def _group(module: nn.Module, sharded: type) -> Iterator[Tensor]:
+def _group(module: nn.Module, sharded: Any) -> Iterator[Tensor]:
     """Its parameters, without those of inner modules that are sharded each for itself."""
     yield from (p for p in module._parameters.values() if p is not None)
     for inner in module.children():

@@ -1,7 +1,8 @@
 """A pool of scorers on this machine, each in a process of its own.
 
-A worker is given one shard after another, and a further one only when it has answered. One that
-dies is replaced, and its shard given to another; a shard at which several die has failed.
+A worker says when it is ready and when it has begun, and is given a further shard only when it has
+answered. One that dies is replaced, and its shard given to another; a shard at which several die
+has failed.
 """
 
 from __future__ import annotations
@@ -17,14 +18,17 @@ from dataclasses import dataclass, replace
 from multiprocessing.connection import Connection, wait
 from typing import Any
 
-from t1c.ir.errors import T1CError, UnsupportedError
+from t1c.ir.errors import Problem, T1CError, UnsupportedError
 
 from .job import Job
 from .scorer import Scorer, ShardScore
 from .shards import Shard
 
 TRIES = 3
-"""Workers that a shard may cost before it has failed."""
+"""Workers that a shard may cost before it has failed; or a start, before no more are hired."""
+
+READY, BEGUN = "ready", "begun"
+"""What a worker says before its first shard, and as it is given one."""
 
 
 @dataclass
@@ -34,12 +38,16 @@ class Worker:
     Attributes:
         process: it.
         pipe: what it is told, and answers.
-        shard: what it works; None where it waits.
+        shard: what it was given; None where it waits.
+        ready: whether it can work.
+        begun: whether it works its shard.
     """
 
     process: Any
     pipe: Connection
     shard: Shard | None = None
+    ready: bool = False
+    begun: bool = False
 
 
 def score_here(job: Job, shards: Sequence[Shard], devices: Sequence[str]) -> Iterator[ShardScore]:
@@ -72,6 +80,7 @@ class Pool:
         self._job, self._devices = job, devices
         self._context = _context()
         self._lost: dict[Shard, int] = {}
+        self._unready = 0
 
     def score(self, shards: Sequence[Shard]) -> Iterator[ShardScore]:
         """What became of each shard, as they are done.
@@ -80,27 +89,32 @@ class Pool:
             T1CError: no worker can be made ready.
         """
         waiting = deque(shards)
-        workers = [self._hired(number) for number in range(len(self._devices))]
+        workers = {number: self._hired(number) for number in range(len(self._devices))}
         try:
-            for worker in workers:
-                _give(worker, waiting)
-            while any(worker.shard for worker in workers):
-                ready = wait([w.pipe for w in workers if w.shard is not None])
-                for number, worker in enumerate(workers):
-                    if worker.pipe not in ready:
+            while waiting or any(worker.shard for worker in workers.values()):
+                heard = wait([worker.pipe for worker in workers.values()])
+                for number, worker in list(workers.items()):
+                    if worker.pipe not in heard:
                         continue
                     answer = _answer(worker)
-                    if answer is None:
-                        found = self._bury(worker, waiting)
-                        workers[number] = self._hired(number)
-                        if found is not None:
-                            yield found
-                    else:
+                    if isinstance(answer, ShardScore):
                         assert worker.shard is not None
                         yield replace(answer, lost=self._lost.get(worker.shard, 0))
-                    _give(workers[number], waiting)
+                        _give(worker, waiting)
+                    elif answer == READY:
+                        self._unready = 0
+                        worker.ready = True
+                        _give(worker, waiting)
+                    elif answer == BEGUN:
+                        worker.begun = True
+                    else:
+                        found = self._bury(workers.pop(number), waiting)
+                        if found is not None:
+                            yield found
+                        if waiting:
+                            workers[number] = self._hired(number)
         finally:
-            for worker in workers:
+            for worker in workers.values():
                 _dismiss(worker)
 
     def _hired(self, number: int) -> Worker:
@@ -113,16 +127,27 @@ class Pool:
         return Worker(process, here)
 
     def _bury(self, worker: Worker, waiting: deque[Shard]) -> ShardScore | None:
-        """Put the shard of a dead worker back; or say that it has failed."""
-        shard = worker.shard
-        assert shard is not None
+        """Put the shard of a dead worker back; or say that it has failed.
+
+        Raises:
+            UnsupportedError: workers die before they are ready.
+        """
         worker.process.join()
         worker.pipe.close()
-        lost = self._lost[shard] = self._lost.get(shard, 0) + 1
+        cause = _cause(worker.process.exitcode)
+        self._unready += not worker.ready
+        if self._unready >= TRIES * len(self._devices):
+            raise UnsupportedError(
+                Problem(f"workers die before they are ready, the last {cause}", "room for them")
+            )
+        shard = worker.shard
+        if shard is None:
+            return None
+        lost = self._lost[shard] = self._lost.get(shard, 0) + worker.begun
         if lost < TRIES:
             waiting.appendleft(shard)
             return None
-        said = f"{lost} workers died at it, the last {_cause(worker.process.exitcode)}"
+        said = f"{lost} workers died at it, the last {cause}"
         return ShardScore(shard.name, shard.results, "failed", error=said, lost=lost)
 
 
@@ -139,6 +164,7 @@ def _context() -> Any:
 
 
 def _give(worker: Worker, waiting: deque[Shard]) -> None:
+    worker.begun = False
     worker.shard = waiting.popleft() if waiting else None
     if worker.shard is not None:
         # A worker that is dead already tells by its silence.
@@ -146,19 +172,18 @@ def _give(worker: Worker, waiting: deque[Shard]) -> None:
             worker.pipe.send(worker.shard)
 
 
-def _answer(worker: Worker) -> ShardScore | None:
-    """What a worker says of its shard; None if it is dead.
+def _answer(worker: Worker) -> ShardScore | str | None:
+    """What a worker says; None if it is dead.
 
     Raises:
         T1CError: it cannot work at all.
     """
     try:
-        answer = worker.pipe.recv()
+        answer: ShardScore | str | T1CError = worker.pipe.recv()
     except (EOFError, OSError):
         return None
     if isinstance(answer, T1CError):
         raise answer
-    assert isinstance(answer, ShardScore)
     return answer
 
 
@@ -188,12 +213,13 @@ def _serve(pipe: Connection, job: Job, device: str) -> None:
     try:
         scorer = Scorer(job, device)
     except T1CError as error:
-        pipe.recv()
         pipe.send(UnsupportedError(error.problems))
         return
+    pipe.send(READY)
     while True:
         try:
             shard = pipe.recv()
         except EOFError:
             return
+        pipe.send(BEGUN)
         pipe.send(scorer.score(shard))

@@ -100,9 +100,9 @@ class ScoreReport(Report):
         changed = sum(shard.redone == "changed" for shard in self.shards)
         otherwise = sum(shard.redone == "otherwise" for shard in self.shards)
         told = {
-            f"{changed:,} made anew, of samples that have changed": changed,
-            f"{otherwise:,} made anew, which another model or other options had made": otherwise,
-            f"{self.lost:,} workers were lost and replaced": self.lost,
-            f"{self.others:,} files that are no samples were left alone": self.others,
+            f"made anew, of samples that have changed: {changed:,}": changed,
+            f"made anew, of another model or other options before: {otherwise:,}": otherwise,
+            f"workers that were lost and replaced: {self.lost:,}": self.lost,
+            f"files that are no samples, left alone: {self.others:,}": self.others,
         }
         return [words for words, count in told.items() if count]

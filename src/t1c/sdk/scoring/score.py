@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Literal, get_args
@@ -127,10 +128,12 @@ def score(
     begin, count = time.perf_counter(), _workers(on, workers, len(open_shards), reproducible)
     at("making networks ready")
     done = len(shards) - len(open_shards)
-    for found in _scored(options, open_shards, on, count) if open_shards else ():
-        scores[found.shard] = _settled(found, scores[found.shard])
-        done += 1
-        tell(done, len(shards))
+    # Closed, however it ends: workers go at once, and not when somebody collects garbage.
+    with contextlib.closing(_scored(options, open_shards, on, count)) as answers:
+        for found in answers:
+            scores[found.shard] = _settled(found, scores[found.shard])
+            done += 1
+            tell(done, len(shards))
     return ScoreReport(
         os.fspath(model),
         os.fspath(folder),
@@ -223,9 +226,14 @@ def _gpus(reproducible: bool) -> int:
     return 0 if reproducible else int(import_torch().cuda.device_count())
 
 
-def _scored(job: Job, shards: Sequence[Shard], on: On, workers: int | None) -> Iterator[ShardScore]:
+def _scored(
+    job: Job, shards: Sequence[Shard], on: On, workers: int | None
+) -> Generator[ShardScore, None, None]:
+    if not shards:
+        return
     if on == "ray":
-        return score_on_ray(job, shards, workers)
-    gpus = _gpus(job.reproducible)
-    devices = [f"cuda:{n % gpus}" if gpus else "cpu" for n in range(workers or 1)]
-    return score_here(job, shards, devices)
+        yield from score_on_ray(job, shards, workers)
+    else:
+        gpus = _gpus(job.reproducible)
+        devices = [f"cuda:{n % gpus}" if gpus else "cpu" for n in range(workers or 1)]
+        yield from score_here(job, shards, devices)
