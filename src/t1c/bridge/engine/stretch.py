@@ -334,7 +334,8 @@ def work(
         stretch = _written_now(network, names, wanted, like, moment)
         loop = stretch.written.loop
         results = len(first) * len(names) * times
-        worth = not nodes.exact or results * like.numel() >= LARGE or at_hand(loop)
+        worth = not nodes.exact or results * like.numel() >= LARGE
+        worth = worth or (kernels == "numba" and at_hand(loop, str(like.dtype)[len("torch.") :]))
         worth = worth or (results >= WORTH and asked(loop, results) >= OFTEN)
         if not (worth and serves(loop, kernels)):
             return False
