@@ -37,7 +37,8 @@ from .work import hooks_of
 
 WORTH, OFTEN, LARGE = 256, 2048, 2**19
 """Nodes times steps from which on a loop that is not at hand is worth compiling, in one run and in
-all of these together; and times elements, in one. Stepping takes a hundredth of that for less."""
+all of these together; and times elements, in one. Stepping less takes a fraction of the compiler's
+time."""
 
 
 @dataclass
