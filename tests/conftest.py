@@ -59,9 +59,10 @@ def one_thread():
 
 @pytest.fixture
 def uncompiled(monkeypatch):
-    """Generated source as the plain Python that it also is: a compiler takes seconds."""
-    from t1c.bridge.engine.kernels.generated import numba_launch
+    """Generated loops by what their operations mean to NumPy: no compiler."""
+    from t1c.bridge.engine.kernels.generated import llvm_launch
 
     from .engine_helpers import plain
 
-    monkeypatch.setattr(numba_launch, "kernel", plain)
+    monkeypatch.setattr(llvm_launch, "launch", plain)
+    monkeypatch.setattr(llvm_launch, "work", plain)
