@@ -16,7 +16,7 @@ PEER_LISTS := benchmarks/peers.txt benchmarks/peers-no-deps.txt
 
 # Both stamps install into the same .venv, so never at once.
 .NOTPARALLEL:
-.PHONY: help demo test coverage format peers bench zoo deploy wheels scale fuzz mutants soak load clean
+.PHONY: help demo test coverage format peers bench zoo deploy wheels scale fuzz mutants soak load kill clean
 
 help: ## list the targets (the default)
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' Makefile
@@ -83,6 +83,9 @@ soak: $(VENV)/.dev ## stream a million steps beside the reference, from threads 
 
 load: $(VENV)/.dev ## open graphs of 10,000 nodes and files of 1 GiB
 	@OMP_WAIT_POLICY=passive $(BIN)/python benchmarks/load.py --page docs/reliability.md
+
+kill: $(VENV)/.dev ## kill writers and fill disks, and count what is left (KILLS=1000 of each kind)
+	@$(BIN)/python benchmarks/kills.py --kills '$(or $(KILLS),400)' --page docs/reliability.md
 
 clean: ## remove the environment and everything generated
 	@rm -rf $(VENV) $(PEERS) $(JAX) $(SCALE) build dist htmlcov .coverage .coverage.* \

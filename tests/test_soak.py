@@ -9,7 +9,7 @@ from t1c import ir
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "benchmarks"))
 
-import soak
+import soak  # type: ignore[import-not-found]
 
 
 def test_a_stream_is_the_references_at_every_checkpoint(tmp_path, monkeypatch):

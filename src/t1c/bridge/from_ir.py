@@ -15,6 +15,7 @@ from t1c import ir, nir
 from t1c.ir.copy_on_write import lock
 from t1c.ir.errors import InputError, Problem, UnsupportedError
 from t1c.ir.flat import Flat
+from t1c.ir.unknown import refuse_unknown
 
 from .custom_map import NodeMap, module_from_map
 from .engine.kernels.surrogate import ATAN, Surrogate
@@ -118,6 +119,7 @@ def ir_to_torch(
         )
     if isinstance(graph, ir.Graph):
         graph = _snapshot(_graph(graph, dt, dialect))
+        refuse_unknown(graph.flat().nodes.items())
         if validate:
             graph.check()
     else:

@@ -16,6 +16,7 @@ from .errors import (
     UnknownPrimitiveError,
     UnsupportedError,
     VersionError,
+    WriteError,
 )
 from .graph import Edges, Graph, Nodes
 from .hdf5 import read, read_version, write
@@ -91,6 +92,7 @@ from .ranges import Ranges, integer_type
 from .reference import Reference
 from .registry import list_primitives, register_node, str_to_node
 from .shapes import Types as Shape
+from .unknown import Unknown
 
 __all__ = [
     "ELU",
@@ -170,12 +172,14 @@ __all__ = [
     "Threshold",
     "Transpose",
     "Unary",
+    "Unknown",
     "UnknownPrimitiveError",
     "UnsupportedError",
     "Upsample",
     "UpsampleMode",
     "VersionError",
     "Where",
+    "WriteError",
     "integer_type",
     "list_primitives",
     "read",

@@ -8,6 +8,7 @@ Layout::
     /graph/edges/src, .../dst    text arrays of equal length
     /graph/metadata/...          nested groups
     /graph/allow_cycles          True, where the graph may hold cycles
+    /checksums/xxh3_64           a number for each dataset and group (see ``ir.checksums``)
 
 Arrays keep their dtype; integers, floats and booleans are scalars, tuples integer arrays, None is
 absent. A field that came with a later version and is in use changes the type name to
@@ -18,20 +19,26 @@ is bounded by their size (``h5``); links, external data, huge declarations and l
 
 from __future__ import annotations
 
-import h5py
+from typing import Literal
 
-from .atomic import replacing
-from .copy_on_write import LEAST, LINE
-from .errors import GraphError, NodeError, Problem, T1CFormatError, VersionError
+from .atomic import writing_hdf5
+from .errors import GraphError, InputError, NodeError, Problem, T1CFormatError, VersionError
 from .fields import show
 from .graph import Graph
 from .hdf5_guard import StrPath, opened
-from .hdf5_layout import FORMAT_VERSION, TEXT, needed_version, numbers
+from .hdf5_layout import FORMAT_VERSION, needed_version, numbers
 from .hdf5_read import Reader
-from .hdf5_write import write_graph
+from .hdf5_write import bytes_of, write_file
 
 
-def read(path: StrPath, *, allow_nonfinite: bool = False, mmap: bool = False) -> Graph:
+def read(
+    path: StrPath,
+    *,
+    allow_nonfinite: bool = False,
+    mmap: bool = False,
+    verify: bool = True,
+    unknown: Literal["refuse", "keep"] = "refuse",
+) -> Graph:
     """Read a ``.t1c`` file.
 
     Args:
@@ -41,6 +48,11 @@ def read(path: StrPath, *, allow_nonfinite: bool = False, mmap: bool = False) ->
             memory but the pages that are looked at. Only for a file that nobody writes to in its
             place as long as the graph, or what was imported from it, is used; ``write`` never
             does, it puts a new file there. What is packed or in pieces is read all the same.
+        verify: check what is read against the checksums in the file; if not, a damaged weight is
+            read as the number that it has become. A file of another writer has none.
+        unknown: what to do about primitives that this version does not know, those of later
+            versions of the format among them: 'refuse' the file; or 'keep' them as they are, as
+            ``Unknown`` nodes, which ``write`` writes again. Such a graph cannot run.
 
     Returns:
         The graph, checked, with all shapes inferred.
@@ -54,8 +66,14 @@ def read(path: StrPath, *, allow_nonfinite: bool = False, mmap: bool = False) ->
     Example:
         >>> graph = ir.read("model.t1c")  # doctest: +SKIP
     """
+    if unknown not in ("refuse", "keep"):
+        raise InputError(Problem(f"unknown={unknown!r}", "'refuse' or 'keep'", field="unknown"))
     with opened(path, "a .t1c file", Reader) as reader:
-        _check_version(path, _version_of(reader, path))
+        if verify:
+            reader.expect_checksums()
+        version = _version_of(reader, path)
+        _check_version(path, version, later_too=unknown == "keep")
+        reader.keep = version if unknown == "keep" else None
         reader.lay_out(mmap)
         try:
             graph = reader.graph(allow_nonfinite)
@@ -77,6 +95,20 @@ def read_version(path: StrPath) -> str:
         return _version_of(reader, path)
 
 
+def count_checksums(path: StrPath) -> int | None:
+    """How many checksums a ``.t1c`` file carries; None if it was written without.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        T1CFormatError: it is not a .t1c file, or they are damaged.
+    """
+    with opened(path, "a .t1c file", Reader) as reader:
+        reader.expect_checksums()
+        if reader.problems:
+            raise T1CFormatError(reader.problems, str(path))
+        return None if reader.sums is None else len(reader.sums)
+
+
 def write(path: StrPath, graph: Graph) -> None:
     """Write a graph to a ``.t1c`` file.
 
@@ -89,7 +121,7 @@ def write(path: StrPath, graph: Graph) -> None:
 
     Raises:
         GraphError: the graph is not valid (it was changed since it was made).
-        OSError: the place cannot be written to.
+        WriteError: the place cannot be written to, or the disk is full; it is an OSError too.
 
     Example:
         >>> ir.write("model.t1c", graph)  # doctest: +SKIP
@@ -103,14 +135,8 @@ def write(path: StrPath, graph: Graph) -> None:
             )
         )
     graph.check()
-    with replacing(path) as temporary, _new(temporary) as file:
-        file.create_dataset("version", data=needed_version(graph), dtype=TEXT)
-        write_graph(file.create_group("graph"), graph)
-
-
-def _new(path: StrPath) -> h5py.File:
-    """A file in which large arrays begin where memory would have them begin, so that they map."""
-    return h5py.File(path, "w", alignment_threshold=LEAST, alignment_interval=LINE)
+    with writing_hdf5(path, bytes_of(graph)) as file:
+        write_file(file, graph, needed_version(graph))
 
 
 def _is_nir(reader: Reader) -> bool:
@@ -139,7 +165,7 @@ def _version_of(reader: Reader, path: StrPath) -> str:
     return version
 
 
-def _check_version(path: StrPath, version: str) -> None:
+def _check_version(path: StrPath, version: str, later_too: bool) -> None:
     try:
         if not version:
             raise ValueError(version)
@@ -148,12 +174,12 @@ def _check_version(path: StrPath, version: str) -> None:
         raise T1CFormatError(
             Problem(f"version {show(version)}", "numbers such as '0.0.1'", where=str(path))
         ) from None
-    if later:
+    if later and not later_too:
         raise VersionError(
             Problem(
                 f"format version {version}",
                 f"at most {FORMAT_VERSION}, the latest that this t1c reads",
-                "Install a later t1c.",
+                "Install a later t1c; with unknown='keep' what is new in it is carried along.",
                 where=str(path),
             )
         )

@@ -11,11 +11,13 @@ import contextlib
 import os
 from collections.abc import Iterator
 from typing import Any, TypeVar
+from weakref import WeakKeyDictionary
 
 import numpy as np
 
+from . import checksums
 from .errors import Problem, T1CFormatError
-from .fields import Array
+from .fields import Array, show
 from .file_kinds import HDF5_FILE, WHOLE, found_instead
 from .h5 import Dataset, File, Group, H5Error, Link, OverspentError, TooMuchTextError, is_hdf5
 from .metadata import MAX_DEPTH
@@ -97,6 +99,38 @@ class Guard:
         # to the same bytes come to as much as one large one.
         self.size = file.source.end
         self.plain = self.unpacked = self.text = 0
+        self.sums: set[int] | None = None
+        self.paths = WeakKeyDictionary({self.root: checksums.path("")})
+
+    def expect_checksums(self) -> None:
+        """From here on, check what is read against the checksums in the file, if it has any."""
+        if checksums.GROUP not in self.root.links:
+            return
+        group = self.entry(self.root, checksums.GROUP, "/checksums")
+        kinds = self.names(group) if isinstance(group, Group) else []
+        sums = self.entry(group, checksums.KIND, "/checksums") if checksums.KIND in kinds else None
+        if not isinstance(sums, np.ndarray) or sums.dtype != np.uint64 or sums.ndim != 1:
+            self.problem(
+                "/checksums",
+                f"checksums of another kind: {kinds or show(sums)}",
+                f"a list of numbers {checksums.KIND!r}",
+                "Install a later t1c, or read it with verify=False.",
+            )
+            return
+        self.sums = set(sums.tolist())
+
+    def _check(self, sum_of: int, where: str, what: str) -> bool:
+        """Whether a part of the file is what was written; a problem if it is not."""
+        if self.sums is None or sum_of in self.sums:
+            return True
+        self.problem(
+            where,
+            f"{what} not as written: the checksum differs",
+            "an undamaged file",
+            "Fetch it again, or restore it from a copy. Read with verify=False it is taken as it "
+            "is.",
+        )
+        return False
 
     def problem(self, where: str, found: str, expected: str = "", remedy: str = "") -> None:
         """Note something that is wrong, and go on.
@@ -132,6 +166,10 @@ class Guard:
                 self.problem(
                     f"in {group.name}", f"the name {name[:LONGEST_SHOWN]!r}", "UTF-8", "Rename it."
                 )
+        if self.sums is not None and group is not self.root:
+            # At the root others may add what is theirs.
+            sum_of = checksums.of_group(self.paths[group], found)
+            self._check(sum_of, f"in {group.name}", "the names are")
         return found
 
     def tree(self, group: Group, where: str, depth: int = 0) -> dict[str, Any]:
@@ -173,7 +211,11 @@ class Guard:
         try:
             item = self.file.open(link.address, f"{group.name}/{shown(name)}")
             if isinstance(item, Dataset):
-                return self._value(item, where)
+                value = self._value(item, where)
+                if self.sums is not None and value is not None:
+                    sum_of = checksums.of_value(checksums.path(name, self.paths[group]), value)
+                    self._check(sum_of, where, "its content is")
+                return value
         except OverspentError:
             raise
         except UnicodeDecodeError:
@@ -184,6 +226,8 @@ class Guard:
             return None
         if item is None:
             self.problem(where, "a named type", "a group or a dataset")
+        elif self.sums is not None:
+            self.paths[item] = checksums.path(name, self.paths[group])
         return item
 
     def _is_group(self, link: Link) -> bool:

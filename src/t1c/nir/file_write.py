@@ -8,7 +8,7 @@ from typing import Any
 import h5py
 import numpy as np
 
-from t1c.ir.atomic import replacing
+from t1c.ir.atomic import writing_hdf5
 from t1c.ir.hdf5_guard import StrPath
 from t1c.ir.hdf5_layout import TEXT
 
@@ -22,11 +22,21 @@ def write_raw(path: StrPath, graph: NirGraph) -> None:
     """Write a graph; the file appears whole or not at all.
 
     Raises:
-        OSError: the place cannot be written to.
+        WriteError: the place cannot be written to.
     """
-    with replacing(path) as temporary, h5py.File(temporary, "w") as file:
+    with writing_hdf5(path, _bytes_of(graph)) as file:
         file.create_dataset("version", data=NIR_VERSION, dtype=TEXT)
         _write_graph(file.create_group("node"), graph)
+
+
+def _bytes_of(graph: NirGraph) -> int:
+    total = 0
+    for node in graph.nodes.values():
+        if isinstance(node, NirGraph):
+            total += _bytes_of(node)
+        else:
+            total += sum(getattr(value, "nbytes", 0) for value in node.fields.values())
+    return total
 
 
 def _write_graph(group: h5py.Group, graph: NirGraph) -> None:

@@ -10,12 +10,12 @@ import contextlib
 import ctypes
 import functools
 import hashlib
-import os
 import threading
 from collections.abc import Callable
 from pathlib import Path
 
 from t1c import __version__
+from t1c.ir.atomic import make_folder, replacing
 
 from ..crossing import cache_file
 from .loop import LEAVES, Loop
@@ -123,9 +123,12 @@ def _kept(path: Path) -> bytes | None:
 
 
 def _keep(path: Path, code: bytes) -> None:
-    """Write machine code to a file, whole or not at all; where there is no place, not at all."""
-    partial = path.with_suffix(f".{os.getpid()}.{threading.get_ident()}")
-    with contextlib.suppress(OSError):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        partial.write_bytes(hashlib.sha256(code).digest() + code)
-        partial.replace(path)
+    """Write machine code to a file; where there is no place, each process compiles it anew."""
+    try:
+        make_folder(path.parent)
+        with replacing(path) as temporary:
+            temporary.write_bytes(hashlib.sha256(code).digest() + code)
+    except OSError as cause:
+        from ..on_disk import not_kept
+
+        not_kept(cause)
