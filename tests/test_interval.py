@@ -169,10 +169,10 @@ def test_sums_of_weights_are_as_large_as_their_worst_inputs_and_pass_no_further_
     assert told(weighted_sums(above, ones, below)) == (0.0, 3.0, 1.0, 6.0)
     # What a sum begins with may lie on a finer grid; before it, sums may be further below.
     assert told(weighted_sums(SPIKES, ones, np.array([0.5]))) == (0.5, 3.5, 0.5, 7.0)
-    down = Interval(-8.0, 0.0, 1.0)
-    assert told(weighted_sums(down, np.ones((1, 1)), np.array([1.0]))) == (-7.0, 1.0, 1.0, 8.0)
-    up = Interval(0.0, 8.0, 1.0)
-    assert told(weighted_sums(up, np.ones((1, 1)), np.array([-1.0]))) == (-1.0, 7.0, 1.0, 8.0)
+    down = Interval(-4.0, 0.0, 1.0)
+    assert told(weighted_sums(down, 2 * np.ones((1, 1)), np.array([1.0]))) == (-7.0, 1.0, 1.0, 8.0)
+    up = Interval(0.0, 4.0, 1.0)
+    assert told(weighted_sums(up, 2 * np.ones((1, 1)), np.array([-1.0]))) == (-1.0, 7.0, 1.0, 8.0)
     # What they were made from is remembered, the weights included.
     small = Interval(0.0, 16.0, 1.0).minimum(SPIKES)
     assert told(weighted_sums(small, ones, None)) == (0.0, 3.0, 1.0, 16.0)
