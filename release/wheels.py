@@ -91,7 +91,7 @@ def check(dist: Path) -> None:
     for path in dist.glob("*.tar.gz"):
         with tarfile.open(path) as archive:
             settings = archive.extractfile(f"{path.name.removesuffix('.tar.gz')}/pyproject.toml")
-            if settings is None or b"{root:uri}" in settings.read():
+            if settings is None or IN_CHECKOUT.encode() in settings.read():
                 sys.exit(f"{path.name} asks for a folder that it does not have")
 
 

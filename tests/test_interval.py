@@ -94,6 +94,7 @@ def test_results_are_told_by_unit_and_span():
     assert told(Interval(-3.0, -1.0, 1.0).absolute()) == (1.0, 3.0, 1.0, 3.0)
     assert told(a.rounded(math.floor)) == (-1.0, 2.0, 1.0, 4.0)
     assert told(Interval(0.5, 1.5).rounded(math.floor)) == (0.0, 1.0, 1.0, 1.0)
+    assert told(Interval(0.25, 0.5).rounded(math.floor)) == (0.0, 0.0, COARSEST, 0.0)
     assert told(Interval(2.0, 6.0, 2.0).rounded(math.floor))[2] == 2.0
     assert told(a.real()) == (-1.0, 2.0, 0.0, math.inf)
     assert told(a.summed(3)) == (-3.0, 6.0, 0.5, 12.0)
@@ -143,6 +144,7 @@ def test_arrays_tell_their_ends_and_their_grid():
     assert Interval.of(np.array([1.0, np.nan])) == Interval.of(np.inf) == UNKNOWN
     assert grid_of(np.array([12.0, 0.5])) == 0.5
     assert grid_of(np.array([-12, 8])) == 4.0
+    assert grid_of(np.array([-128], np.int8)) == 128.0
     assert grid_of(np.array([0.1])) == 0.0
     assert grid_of(np.zeros(3)) == grid_of(np.array([])) == COARSEST
     assert grid_of(np.array([2.0**MOST_BITS - 1])) == 1.0
@@ -165,6 +167,16 @@ def test_sums_of_weights_are_as_large_as_their_worst_inputs_and_pass_no_further_
     assert told(weighted_sums(above, ones, None, partly=True)) == (0.0, 6.0, 1.0, 6.0)
     below = np.array([-3.0])
     assert told(weighted_sums(above, ones, below)) == (0.0, 3.0, 1.0, 6.0)
+    # What a sum begins with may lie on a finer grid; before it, sums may be further below.
+    assert told(weighted_sums(SPIKES, ones, np.array([0.5]))) == (0.5, 3.5, 0.5, 7.0)
+    down = Interval(-4.0, 0.0, 1.0)
+    assert told(weighted_sums(down, 2 * np.ones((1, 1)), np.array([1.0]))) == (-7.0, 1.0, 1.0, 8.0)
+    up = Interval(0.0, 4.0, 1.0)
+    assert told(weighted_sums(up, 2 * np.ones((1, 1)), np.array([-1.0]))) == (-1.0, 7.0, 1.0, 8.0)
+    # What they were made from is remembered, the weights included.
+    small = Interval(0.0, 16.0, 1.0).minimum(SPIKES)
+    assert told(weighted_sums(small, ones, None)) == (0.0, 3.0, 1.0, 16.0)
+    assert weighted_sums(ZERO, 5 * ones, None).span == 5.0
     # Zero weights take no part, whatever comes.
     assert told(weighted_sums(UNKNOWN, np.zeros((1, 2)), below))[:2] == (-3.0, -3.0)
     assert weighted_sums(SPIKES, np.array([[np.nan]]), None) == UNKNOWN
