@@ -22,25 +22,26 @@ import sys
 import tempfile
 import time
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from pages import put_into
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed
 
-from t1c import bridge, ir
+from t1c import ir
 
 COMMAND = "python benchmarks/serve_load.py"
 ROOT = Path(__file__).parent.parent
-SECONDS = 4.0
+SECONDS = 3.0
 STREAMS = (1, 8, 64, 256)
 RATE = 0.3
+AHEAD = 50
+"""Messages that a client sends ahead of their answers, where the service is stopped."""
 CHECKED = 16
 """Streams of each load of which all answers are compared."""
 
@@ -131,23 +132,19 @@ def row(name: str, model: Path, streams: int, steps: int, batch: int) -> str:
 def load(model: Path, url: str, streams: int, steps: int, seconds: float) -> Load:
     """What streams see that ask as fast as they are answered."""
     width = inputs_of(model)
-    # The clients are a process that has not imported torch's threads.
     with multiprocessing.get_context("spawn").Pool(1) as pool:
         talks, took = pool.apply(clients, (url, streams, steps, seconds, width))
     waits = np.concatenate([waits for _, waits, _ in talks])
     answered = sum(len(waits) for _, waits, _ in talks) * steps
     compared = spikes = differing = 0
-    executor = bridge.ir_to_torch(
-        ir.read(model), dtype=torch.float32, trainable=False, reproducible=True
-    )
-    shape = next(iter(ir.read(model).inputs().values())).shape
+    run = alone(model)
     for seed, _, came in talks[:CHECKED]:
         ys = np.concatenate(came)
         xs = np.concatenate([spikes_of(seed, n, steps, width) for n in range(len(came))])
-        alone = executor.run(torch.from_numpy(xs).reshape(len(xs), 1, *shape))[0][:, 0].numpy()
-        compared += alone.size
-        spikes += np.count_nonzero(alone)
-        differing += np.count_nonzero(ys != alone)
+        expected = run(xs)
+        compared += expected.size
+        spikes += np.count_nonzero(expected)
+        differing += np.count_nonzero(ys != expected)
     return Load(answered, took, waits, compared, spikes, differing)
 
 
@@ -210,7 +207,7 @@ def stops(model: Path, times: int) -> str:
             stays = context.Process(target=pour, args=(url, 32, queue, inputs_of(model)))
             doomed.start()
             stays.start()
-            while counts(url)["steps"] < 500:
+            while info(url)["now"]["streams"] < 64 or counts(url)["steps"] < 2000:
                 time.sleep(0.05)
             time.sleep(rng.uniform(0.1, 0.5))
             doomed.kill()
@@ -244,7 +241,7 @@ def stops(model: Path, times: int) -> str:
 
 
 def pour(url: str, streams: int, queue: Any, width: int) -> None:
-    """Clients that send without waiting for answers, until they are told farewell."""
+    """Clients that send ahead of their answers, until they are told farewell."""
     talks = asyncio.run(_pour(url, streams, width))
     if queue is not None:
         queue.put(talks)
@@ -255,10 +252,13 @@ async def _pour(url: str, streams: int, width: int) -> list[Any]:
 
     async def talk(seed: int) -> Any:
         came = []
-        async with connect(place, compression=None) as socket:
+        async with connect(place, compression=None, open_timeout=None) as socket:
+            # More than the service takes at once, so that some is on its way at any moment.
+            ahead = asyncio.Semaphore(AHEAD)
 
             async def send() -> None:
                 for n in range(10**6):
+                    await ahead.acquire()
                     await socket.send(spikes_of(seed, n, 1, width).astype(np.uint8).tobytes())
 
             sender = asyncio.create_task(send())
@@ -266,8 +266,9 @@ async def _pour(url: str, streams: int, width: int) -> list[Any]:
                 while True:
                     answer = await socket.recv()
                     came.append(np.frombuffer(answer, "<f4").reshape(1, -1))
+                    ahead.release()
             except ConnectionClosed as closed:
-                code = closed.rcvd.code if closed.rcvd else 1006
+                code = closed.rcvd.code if closed.rcvd else repr(closed)
             sender.cancel()
             await asyncio.gather(sender, return_exceptions=True)
         return seed, code, came
@@ -277,18 +278,32 @@ async def _pour(url: str, streams: int, width: int) -> list[Any]:
 
 def checked(model: Path, talks: list[Any]) -> tuple[int, int]:
     """How many answers came, and how many of their numbers are wrong."""
-    graph, width = ir.read(model), inputs_of(model)
-    executor = bridge.ir_to_torch(graph, dtype=torch.float32, trainable=False, reproducible=True)
-    shape = next(iter(graph.inputs().values())).shape
+    run, width = alone(model), inputs_of(model)
     answered = differing = 0
     for seed, code, came in talks:
         if code != 1001:
             sys.exit(f"a stream was closed with code {code}")
         xs = np.concatenate([spikes_of(seed, n, 1, width) for n in range(len(came))])
-        alone = executor.run(torch.from_numpy(xs).reshape(len(xs), 1, *shape))[0][:, 0].numpy()
-        differing += np.count_nonzero(np.concatenate(came) != alone)
+        differing += np.count_nonzero(np.concatenate(came) != run(xs))
         answered += len(came)
     return answered, differing
+
+
+def alone(model: Path) -> Callable[[Any], Any]:
+    """An executor that has one stream to itself: from steps (T, features) to outputs."""
+    # Not above: clients are processes of their own, which need none of it.
+    import torch
+
+    from t1c import bridge
+
+    graph = ir.read(model)
+    executor = bridge.ir_to_torch(graph, dtype=torch.float32, trainable=False, reproducible=True)
+    shape = next(iter(graph.inputs().values())).shape
+
+    def run(xs: Any) -> Any:
+        return executor.run(torch.from_numpy(xs).reshape(len(xs), 1, *shape))[0][:, 0].numpy()
+
+    return run
 
 
 # The service -------------------------------------------------------------------------------------
