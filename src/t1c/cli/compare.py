@@ -111,12 +111,14 @@ def diff(
     )
     if page is not None:
         from t1c import viz
+        from t1c.ir.atomic import replacing
 
         if page.suffix.lower() == ".svg":
             drawn = viz.to_svg(viz.diff_to_dict(*pair, dt=dt))
         else:
             drawn = viz.diff_html(*pair, dt=dt)
-        page.write_text(drawn, encoding="utf-8")
+        with replacing(page) as temporary:
+            temporary.write_text(drawn, encoding="utf-8")
     show(found, as_json)
     answer(found)
 

@@ -80,6 +80,7 @@ def export_html(
     With .svg or .dot at the end of PAGE, the picture alone, for papers.
     """
     from t1c import viz
+    from t1c.ir.atomic import replacing
 
     target = page or Path(f"{'network' if str(model) == '-' else model.stem}.html")
     network = sources.network(model)
@@ -96,7 +97,9 @@ def export_html(
     elif data is not None:
         raise typer.BadParameter(f"--input for a {target.suffix} file, which cannot play it")
     else:
-        target.write_text(drawn(network, dt=dt), encoding="utf-8")
+        text = drawn(network, dt=dt)
+        with replacing(target) as temporary:
+            temporary.write_text(text, encoding="utf-8")
     _tell(target, as_json)
 
 

@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from t1c.sdk import Report
 
 
+STDOUT = 1
+
+
 @command()
 @verb
 def run(
@@ -80,6 +83,7 @@ def run(
     the same samples with the same options. The exit status is 1 if one of them failed.
     """
     from t1c import sdk
+    from t1c.ir.atomic.target import own_descriptor
     from t1c.terminal import progress_bar
 
     several = len(data) > 1 or is_many(data[0])
@@ -107,7 +111,9 @@ def run(
         with progress_bar(not quiet, "samples") as bar:
             options |= {"progress": bar.progress, "stage": bar.stage}
             report = sdk.run_file(network, given[0], output, sample=sample, **options)
-    if as_json or not quiet:
+    # Results on standard output are not followed by a summary of them.
+    piped = output is not None and own_descriptor(output) == STDOUT
+    if (as_json or not quiet) and not piped:
         show(report, as_json)
     if not report:
         raise typer.Exit(FAILED)

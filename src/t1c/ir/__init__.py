@@ -16,6 +16,7 @@ from .errors import (
     UnknownPrimitiveError,
     UnsupportedError,
     VersionError,
+    WriteError,
 )
 from .graph import Edges, Graph, Nodes
 from .hdf5 import read, read_version, write
@@ -176,6 +177,7 @@ __all__ = [
     "UpsampleMode",
     "VersionError",
     "Where",
+    "WriteError",
     "integer_type",
     "list_primitives",
     "read",

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 
 @dataclass(frozen=True)
@@ -85,6 +86,23 @@ class VersionError(T1CFormatError):
 
 class UnknownPrimitiveError(T1CFormatError):
     """A type name that no registered primitive has."""
+
+
+class WriteError(T1CError, OSError):
+    """A file cannot be written: where, why, and what to do.
+
+    ``errno`` is the system's number, as of any OSError.
+    """
+
+    def __init__(
+        self, problems: str | Problem | Sequence[Problem], heading: str = "", *, number: int = 0
+    ) -> None:
+        """Take what any T1CError takes, and the system's number."""
+        super().__init__(problems, heading)
+        self.errno = number or None
+
+    def __reduce__(self) -> Any:
+        return (*super().__reduce__(), {"errno": self.errno})
 
 
 class InputError(T1CError, ValueError):

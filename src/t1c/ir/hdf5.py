@@ -18,9 +18,7 @@ are refused before anything is read.
 
 from __future__ import annotations
 
-import h5py
-
-from .atomic import replacing
+from .atomic import writing_hdf5
 from .errors import GraphError, NodeError, Problem, T1CFormatError, VersionError
 from .fields import show
 from .graph import Graph
@@ -83,7 +81,7 @@ def write(path: StrPath, graph: Graph) -> None:
 
     Raises:
         GraphError: the graph is not valid (it was changed since it was made).
-        OSError: the place cannot be written to.
+        WriteError: the place cannot be written to, or the disk is full; it is an OSError too.
 
     Example:
         >>> ir.write("model.t1c", graph)  # doctest: +SKIP
@@ -97,7 +95,7 @@ def write(path: StrPath, graph: Graph) -> None:
             )
         )
     graph.check()
-    with replacing(path) as temporary, h5py.File(temporary, "w") as file:
+    with writing_hdf5(path) as file:
         file.create_dataset("version", data=needed_version(graph), dtype=TEXT)
         write_graph(file.create_group("graph"), graph)
 

@@ -8,7 +8,7 @@ from typing import Any
 import h5py
 import numpy as np
 
-from t1c.ir.atomic import replacing
+from t1c.ir.atomic import writing_hdf5
 from t1c.ir.hdf5_guard import StrPath
 from t1c.ir.hdf5_layout import TEXT
 
@@ -22,9 +22,9 @@ def write_raw(path: StrPath, graph: NirGraph) -> None:
     """Write a graph; the file appears whole or not at all.
 
     Raises:
-        OSError: the place cannot be written to.
+        WriteError: the place cannot be written to.
     """
-    with replacing(path) as temporary, h5py.File(temporary, "w") as file:
+    with writing_hdf5(path) as file:
         file.create_dataset("version", data=NIR_VERSION, dtype=TEXT)
         _write_graph(file.create_group("node"), graph)
 

@@ -20,7 +20,7 @@ from typing import Any, Literal
 
 from t1c import __version__, nir
 from t1c.events.frames import Polarity
-from t1c.ir.atomic import replacing
+from t1c.ir.atomic import make_folder, replacing
 from t1c.ir.errors import InputError, Problem, T1CError
 
 from .jsonable import jsonable
@@ -202,7 +202,7 @@ def run_files(
         "keep_steps": keep_steps,
         "polarity": polarity,
     }
-    Path(folder).mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     runner = Runner(graph, batch_size=batch_size, dtype=dtype, keep_steps=keep_steps)
     entries, compiling = [], 0.0
     at("compiling, or loading what was compiled before")
@@ -303,7 +303,7 @@ def _digest(path: StrPath) -> str:
 
 
 def _write(target: Path, result: RunResult, record: dict[str, Any]) -> None:
-    target.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(target.parent)
     with replacing(target) as temporary:
         write_results(temporary, result)
         with zipfile.ZipFile(temporary, "a") as archive:

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from t1c.ir.atomic import replacing
 from t1c.nir import GraphSource
 
 from .activity import Activity
@@ -31,7 +32,7 @@ def export_html(
 
     Args:
         source: see ``render_html``, as for ``title``, ``activity``, ``live`` and ``dt``.
-        path: of the HTML file; what is there is replaced.
+        path: of the HTML file, which appears whole or not at all; what is there is replaced.
         title: of the page.
         activity: what nodes gave in a run.
         live: the page runs the network itself.
@@ -39,10 +40,14 @@ def export_html(
 
     Returns:
         The path.
+
+    Raises:
+        T1CError: the source is not valid, or the file cannot be written (WriteError).
     """
     text = render_html(source, title, activity=activity, live=live, dt=dt)
     path = Path(path)
-    path.write_text(text, encoding="utf-8")
+    with replacing(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
     return path
 
 

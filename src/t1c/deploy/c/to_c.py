@@ -10,6 +10,7 @@ from typing import Literal, get_args
 import numpy as np
 
 from t1c import ir, nir
+from t1c.ir.atomic import make_folder, replacing
 from t1c.ir.errors import InputError, Problem, UnsupportedError
 from t1c.ir.integers import integer_problems
 from t1c.ir.ranges import Ranges
@@ -113,7 +114,7 @@ def to_c(
 
     Args:
         graph: the graph, or a ``.t1c`` or ``.nir`` file.
-        folder: is made if it is not there; files of these names are replaced.
+        folder: is made if it is not there; files of these names are replaced, each of them whole.
         numbers: the type of the arithmetic, 'float32' or 'float64'; or that of the weights of a
             graph of integers, as ``sdk.quantize`` makes them, 'int8', 'int16' or 'int32': then
             every array has the least type that provably holds it, arithmetic is that of integers,
@@ -154,11 +155,11 @@ def to_c(
     libm = needs_libm(program)
     texts |= project(program, name, libm)
     folder = Path(folder)
-    folder.mkdir(parents=True, exist_ok=True)
     for file, text in texts.items():
         path = folder / file
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text)
+        make_folder(path.parent)
+        with replacing(path) as temporary:
+            temporary.write_text(text, encoding="utf-8")
     memory = Memory.of(program)
     return CReport(
         str(folder),

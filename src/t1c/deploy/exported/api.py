@@ -113,7 +113,7 @@ def to_exported(
         outputs=outputs,
         states=ports.state_ports(),
         operators=operations(program),
-        bytes=os.stat(path).st_size,
+        bytes=len(buffer.getvalue()),
     )
 
 

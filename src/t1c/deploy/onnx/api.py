@@ -102,7 +102,8 @@ def to_onnx(
     notes = {"t1c.kind": kind, "t1c.states": _states_note(states)}
     with replacing(path) as temporary:
         model = model_of(w, inputs, outputs, states, given, notes)
-        temporary.write_bytes(model.SerializeToString())
+        whole = model.SerializeToString()
+        temporary.write_bytes(whole)
     return OnnxReport(
         file=os.fspath(path),
         kind=kind,
@@ -110,7 +111,7 @@ def to_onnx(
         outputs=outputs,
         states=tuple(Port(p.name, ("B", *p.shape)) for p in states),
         operators=w.count(),
-        bytes=os.stat(path).st_size,
+        bytes=len(whole),
     )
 
 

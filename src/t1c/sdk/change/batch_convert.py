@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from t1c import ir, nir
+from t1c.ir.atomic import make_folder
 from t1c.ir.errors import InputError, Problem
 from t1c.nir.repairs import checked
 
@@ -228,7 +229,7 @@ def _convert(
     graph = nir.read(source, dt=dt, dialect=dialect, repair=repair) if came else ir.read(source)
     for transform in chain:
         graph = transform(graph)
-    goal.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(goal.parent)
     if goal.suffix == ".t1c":
         ir.write(goal, graph)
         return ()

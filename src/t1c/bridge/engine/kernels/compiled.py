@@ -10,6 +10,8 @@ from typing import Any, TypeVar, cast
 
 import numba
 
+from .on_disk import kept
+
 F = TypeVar("F", bound=Callable[..., Any])
 
 
@@ -27,7 +29,7 @@ def sources(folder: Path = Path(__file__).parent) -> str:
 
 
 def compiled(function: F) -> F:
-    """Compile at first use, keep the machine code on disk, let go of Python's lock.
+    """Compile at first use, keep the machine code on disk if possible, let go of Python's lock.
 
     Neither reordering nor fused multiply-add: numbers are those of the definition.
 
@@ -36,7 +38,7 @@ def compiled(function: F) -> F:
     changes, as in a checkout that is updated, all are compiled again.
     """
     function.__qualname__ = f"{function.__name__}_{sources()}"
-    return cast(F, numba.njit(cache=True, **HOW)(function))
+    return kept(function, **HOW)
 
 
 def inlined(function: F) -> F:

@@ -19,6 +19,7 @@ import torch
 from torch import Tensor
 
 from t1c import __version__
+from t1c.ir.atomic import make_folder, replacing
 
 VARIABLE = "T1C_CACHE"
 """The environment variable that names the folder of the file."""
@@ -125,7 +126,6 @@ def _save(known: dict[str, float]) -> None:
     # Without a place to write it is measured again by the next process.
     with contextlib.suppress(OSError):
         path = cache_file()
-        path.parent.mkdir(parents=True, exist_ok=True)
-        partial = path.with_suffix(f".{os.getpid()}")
-        partial.write_text(json.dumps(known, indent=1))
-        partial.replace(path)
+        make_folder(path.parent)
+        with replacing(path) as temporary:
+            temporary.write_text(json.dumps(known, indent=1))

@@ -10,12 +10,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-import numba
 from llvmlite import ir as llvm  # type: ignore[import-untyped]
 from numba import types
 from numba.extending import intrinsic
 
 from .compiled import HOW
+from .on_disk import kept_for_c
 from .threads import by_address, count_of
 
 NEXT, SIZE, FREE = range(3)
@@ -29,7 +29,7 @@ def native(function: Callable[[Any], None]) -> Any:
     Kept on disk, as ``compiled`` does. It has to claim its pieces.
     """
     how = {name: value for name, value in HOW.items() if name != "nogil"}
-    return numba.cfunc(types.void(types.voidptr), cache=True, **how)(function)
+    return kept_for_c(types.void(types.voidptr), function, **how)
 
 
 def _claim(context: Any, table: Any) -> Any:

@@ -9,8 +9,6 @@ from __future__ import annotations
 import contextlib
 import functools
 import hashlib
-import os
-import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -18,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from t1c import __version__
+from t1c.ir.atomic import make_folder, replacing
 
 from ..crossing import cache_file
 from . import vector_source
@@ -60,15 +59,16 @@ def vectors(kind: str) -> int:
     """
     import numba
 
+    from ..on_disk import kept_for_c
+
     text = vector_source.source(kind)
     function, word = defined(text), numba.int64
     vector = numba.types.CPointer(getattr(numba, kind))  # type: ignore[no-untyped-call]
     how = numba.void(word, word, *[vector] * 4)
     if _written(_path(text), text):
-        with contextlib.suppress(RuntimeError, OSError):
-            _alive.append(numba.cfunc(how, cache=True, **HOW)(function))
-            return int(_alive[-1].address)
-    _alive.append(numba.cfunc(how, **HOW)(function))
+        _alive.append(kept_for_c(how, function, **HOW))
+    else:
+        _alive.append(numba.cfunc(how, **HOW)(function))
     return int(_alive[-1].address)
 
 
@@ -89,13 +89,12 @@ def _compiled(text: str) -> Callable[..., None]:
     # Without it everything else runs, as plain torch.
     import numba
 
-    function, path = defined(text), _path(text)
+    from ..on_disk import kept
+
+    function = defined(text)
     _made.add(text)
-    if _written(path, text):
-        # Numba refuses where it finds no place to write to.
-        with contextlib.suppress(RuntimeError, OSError):
-            kept: Callable[..., None] = numba.njit(cache=True, **HOW)(function)
-            return kept
+    if _written(_path(text), text):
+        return kept(function, **HOW)
     made: Callable[..., None] = numba.njit(**HOW)(function)
     return made
 
@@ -113,11 +112,13 @@ def _written(path: Path, text: str) -> bool:
     with contextlib.suppress(OSError, ValueError):
         if path.read_text() == text:
             return True
-    partial = path.with_suffix(f".{os.getpid()}.{threading.get_ident()}")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        partial.write_text(text)
-        partial.replace(path)
-    except OSError:
+        make_folder(path.parent)
+        with replacing(path) as temporary:
+            temporary.write_text(text)
+    except OSError as cause:
+        from ..on_disk import not_kept
+
+        not_kept(cause)
         return False
     return True

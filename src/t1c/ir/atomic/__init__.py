@@ -1,0 +1,10 @@
+"""Files that appear whole or not at all: ``replacing`` is how everything of t1c writes.
+
+``target`` says what lies at a path and whether it may be written, ``temporary`` keeps the file
+beside it while it is written and removes what killed writers left, ``attributes`` hands on owner,
+mode and labels, ``failures`` says what kept a file from being written.
+"""
+
+from .replacing import make_folder, replacing, writing_hdf5
+
+__all__ = ["make_folder", "replacing", "writing_hdf5"]
