@@ -25,7 +25,7 @@ from .graph import Graph
 from .hdf5_guard import StrPath, opened
 from .hdf5_layout import FORMAT_VERSION, TEXT, needed_version, numbers
 from .hdf5_read import Reader
-from .hdf5_write import write_graph
+from .hdf5_write import bytes_of, write_graph
 
 
 def read(path: StrPath, *, allow_nonfinite: bool = False) -> Graph:
@@ -95,7 +95,7 @@ def write(path: StrPath, graph: Graph) -> None:
             )
         )
     graph.check()
-    with writing_hdf5(path) as file:
+    with writing_hdf5(path, bytes_of(graph)) as file:
         file.create_dataset("version", data=needed_version(graph), dtype=TEXT)
         write_graph(file.create_group("graph"), graph)
 

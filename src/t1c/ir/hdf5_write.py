@@ -22,6 +22,16 @@ from .metadata import Metadata
 from .node import Node
 
 
+def bytes_of(graph: Graph) -> int:
+    """The bytes of all parameters, those of nested graphs included."""
+    return sum(
+        bytes_of(node)
+        if isinstance(node, Graph)
+        else sum(array.nbytes for array in node.parameters().values())
+        for node in graph.nodes.values()
+    )
+
+
 def write_graph(group: h5py.Group, graph: Graph, nested: bool = False) -> None:
     """Write a graph, and those nested in it, into an empty group."""
     _write_type(group, graph, NESTED_SINCE if nested else later_fields(graph))

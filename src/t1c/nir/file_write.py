@@ -24,9 +24,19 @@ def write_raw(path: StrPath, graph: NirGraph) -> None:
     Raises:
         WriteError: the place cannot be written to.
     """
-    with writing_hdf5(path) as file:
+    with writing_hdf5(path, _bytes_of(graph)) as file:
         file.create_dataset("version", data=NIR_VERSION, dtype=TEXT)
         _write_graph(file.create_group("node"), graph)
+
+
+def _bytes_of(graph: NirGraph) -> int:
+    total = 0
+    for node in graph.nodes.values():
+        if isinstance(node, NirGraph):
+            total += _bytes_of(node)
+        else:
+            total += sum(getattr(value, "nbytes", 0) for value in node.fields.values())
+    return total
 
 
 def _write_graph(group: h5py.Group, graph: NirGraph) -> None:

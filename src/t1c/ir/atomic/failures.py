@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import errno
 import os
-import re
 
 from t1c.ir.errors import Problem, WriteError
 
-ROOM = "Make room there, or write elsewhere; what was there before is as it was."
+ROOM = "Make room there, or write elsewhere."
 REASONS: dict[int, tuple[str, str]] = {
     errno.EACCES: ("there is no permission to write it", "Write elsewhere, or ask its owner."),
     errno.EBUSY: (
@@ -34,8 +33,6 @@ REASONS: dict[int, tuple[str, str]] = {
 }
 """Errno -> (what is the matter, what to do)."""
 OTHERWISE = "Write elsewhere."
-
-_HDF5 = re.compile(r"errno = (\d+)")
 
 
 class NoFolderError(WriteError, FileNotFoundError):
@@ -73,11 +70,3 @@ def told(path: str | os.PathLike[str], cause: OSError) -> WriteError:
     number = cause.errno or 0
     found, remedy = REASONS.get(number, (cause.strerror or str(cause), OTHERWISE))
     return refusal(path, number, found, remedy=remedy)
-
-
-def of_hdf5(path: str | os.PathLike[str], cause: Exception) -> WriteError | None:
-    """What HDF5 met while it wrote, which it tells in the words of its error; None if not told."""
-    number = _HDF5.search(str(cause))
-    if number is None:
-        return None
-    return told(path, OSError(int(number[1]), os.strerror(int(number[1]))))

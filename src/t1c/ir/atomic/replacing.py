@@ -9,12 +9,8 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
-import h5py
-
-from t1c.ir.errors import T1CError
-
 from .attributes import hand_on
-from .failures import of_hdf5, refusal, told
+from .failures import refusal, told
 from .target import Target, target_of
 from .temporary import Temporary, remove_leftovers
 
@@ -79,25 +75,6 @@ def make_folder(path: str | os.PathLike[str]) -> None:
         raise refusal(path, errno.ENOTDIR, "it is a file", "a folder", "Name a folder.") from None
     except OSError as cause:
         raise told(path, cause) from cause
-
-
-@contextlib.contextmanager
-def writing_hdf5(path: str | os.PathLike[str]) -> Iterator[h5py.File]:
-    """An empty HDF5 file that takes the place of ``path`` if the block ends well.
-
-    Raises:
-        WriteError: as of ``replacing``; HDF5's own words for a full disk are many, and say little.
-    """
-    with replacing(path) as temporary:
-        try:
-            # The temporary file is locked already, and HDF5 would wait for itself.
-            with h5py.File(temporary, "w", locking=False) as file:
-                yield file
-        except (OSError, RuntimeError, ValueError) as cause:
-            failure = None if isinstance(cause, T1CError) else of_hdf5(path, cause)
-            if failure is None:
-                raise
-            raise failure from cause
 
 
 def _is_about(cause: OSError, temporary: Path) -> bool:
