@@ -100,16 +100,16 @@ def to_wasm(
     check_suffix(path, SUFFIX)
     graph = nir.read_graph(graph, dt)
     inputs, outputs = graph.inputs(), graph.outputs()
-    with tempfile.TemporaryDirectory() as temporary:
-        folder = Path(temporary)
+    with tempfile.TemporaryDirectory() as place:
+        folder = Path(place)
         report = to_c(graph, folder, numbers, name=NAME)
         _check_library(graph, (folder / f"{NAME}.c").read_text())
         for name, text in glue.HEADERS.items():
             (folder / name).write_text(text)
         (folder / "glue.c").write_text(glue.source(NAME, [*report.inputs, *report.outputs]))
         module = compiled(folder, ["glue.c", f"{NAME}.c"], NAME).read_bytes()
-    with replacing(path) as partial:
-        Path(partial).write_bytes(module)
+    with replacing(path) as temporary:
+        temporary.write_bytes(module)
     ports = [
         WasmPort(name, number, tuple(node.shape))
         for number, (name, node) in enumerate([*inputs.items(), *outputs.items()])

@@ -56,7 +56,7 @@ class Temporary:
     def __init__(self, target: Target) -> None:
         self.target = target
         folder = Path(tempfile.gettempdir()) if target.stream else target.path.parent
-        self.folder, self._held = folder, -1
+        self.folder, self.descriptor = folder, -1
         self._rename()
 
     def _rename(self) -> None:
@@ -78,19 +78,19 @@ class Temporary:
         new = not self.target.stream and not self.target.path.exists()
         while True:
             flags = os.O_CREAT | os.O_EXCL | os.O_RDWR
-            self._held = os.open(self.path, flags, 0o666 if new else 0o600)
-            if _locked(self._held, wait=True) and not os.fstat(self._held).st_nlink:
+            self.descriptor = os.open(self.path, flags, 0o666 if new else 0o600)
+            if _held(self.descriptor) and not os.fstat(self.descriptor).st_nlink:
                 # Somebody tidied up between the two lines above.
-                os.close(self._held)
+                os.close(self.descriptor)
                 self._rename()
                 continue
             return
 
     def let_go(self) -> None:
         """Give up the lock; the file is where it belongs."""
-        if self._held >= 0:
-            os.close(self._held)
-            self._held = -1
+        if self.descriptor >= 0:
+            os.close(self.descriptor)
+            self.descriptor = -1
 
     def remove(self) -> None:
         """Remove the file, if it is there."""
@@ -127,7 +127,7 @@ def _removed(path: Path) -> bool:
     except OSError:
         return False
     try:
-        if not _locked(held, wait=False):
+        if not _alone(held):
             return False
         # The name, not the file: it has been moved into its place if the name is not there.
         os.unlink(path)
@@ -152,13 +152,25 @@ def _from_here(path: Path, boot: str, machine: str) -> bool:
         return False
 
 
-def _locked(file: int, *, wait: bool) -> bool:
+def _held(file: int) -> bool:
+    """Lock a file that is being written, which nobody else may then have for themselves."""
+    # Shared, as readers have it: HDF5's lock a file by themselves, and this one will have moved
+    # into its place before its lock is given up.
+    return _locked(file, "LOCK_SH")
+
+
+def _alone(file: int) -> bool:
+    """Lock a file for ourselves, if nobody has it at all."""
+    return _locked(file, "LOCK_EX", "LOCK_NB")
+
+
+def _locked(file: int, *how: str) -> bool:
     if not LOCKS:
         return False
     import fcntl
 
     try:
-        fcntl.flock(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+        fcntl.flock(file, sum(getattr(fcntl, name) for name in how))
     except OSError:
         return False
     return True

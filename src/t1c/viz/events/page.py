@@ -74,7 +74,7 @@ def export_events_html(
         page = page.replace(f"<!--{name}-->", text)
     target = Path(path)
     with replacing(target) as temporary:
-        Path(temporary).write_text(page, encoding="utf-8")
+        temporary.write_text(page, encoding="utf-8")
     return target
 
 

@@ -34,9 +34,12 @@ class _Cache(FunctionCache):
     """Numba's own, without which everything runs all the same."""
 
     def load_overload(self, sig: Any, target_context: Any) -> Any:
-        with contextlib.suppress(*BROKEN):
+        try:
             return super().load_overload(sig, target_context)  # type: ignore[no-untyped-call]
-        return None
+        except BROKEN:
+            with contextlib.suppress(OSError):
+                self.flush()  # type: ignore[no-untyped-call]
+            return None
 
     def save_overload(self, sig: Any, data: Any) -> None:
         try:

@@ -1,0 +1,104 @@
+"""Where machine code cannot be kept on disk everything runs all the same, with one warning."""
+
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+
+from t1c.bridge.engine.kernels import on_disk
+
+NETWORK = """
+import json, warnings
+import numpy as np
+import torch
+with warnings.catch_warnings(record=True) as caught, torch.no_grad():
+    warnings.simplefilter("always")
+    from t1c import bridge, ir
+    one = np.ones(1)
+    nodes = {"in": ir.Input((4,)), "lif": ir.LIF(2 * one, one, 0 * one, one),
+             "out": ir.Output((4,))}
+    graph = ir.Graph(nodes, [("in", "lif"), ("lif", "out")])
+    xs = np.arange(240).reshape(20, 3, 4).astype(np.float32) / 64
+    out, _ = bridge.ir_to_torch(graph, return_state=True).run(torch.from_numpy(xs))
+expected, _ = ir.Reference(graph, np.float32).run(xs)
+said = [f"{w.category.__name__}: {w.message}" for w in caught]
+print(json.dumps([out.sum().item(), bool(np.array_equal(out.numpy(), expected)), said]))
+"""
+# A disk is full for a process whose files may not grow. The three ways in which loops are compiled:
+# from files, for C, and from generated text.
+LOOPS = """
+import ctypes, json, resource, warnings
+import numpy as np
+import numba
+with warnings.catch_warnings(record=True) as caught:
+    warnings.simplefilter("always")
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
+    from t1c.bridge.engine.kernels import compiled, on_disk
+    from t1c.bridge.engine.kernels.generated import made
+    numbers = np.zeros(2)
+    compiled.put(np.array([1.0, 2.0]), numbers)
+    same = on_disk.kept_for_c("f8(f8)", lambda x: x)
+    text = "def loop(x):\\n    for k in range(len(x)):\\n        x[k] = 7.0\\n"
+    sevens = np.zeros(2)
+    made._compiled(text)(sevens)
+said = [f"{w.category.__name__}: {w.message}" for w in caught]
+print(json.dumps([[*numbers, *sevens, same.ctypes(6.0)], said]))
+"""
+
+
+def run_with(place, code, *arguments):
+    """What a process prints whose compiled code can be kept below ``place`` alone, as JSON."""
+    environment = {
+        **os.environ,
+        "NUMBA_CACHE_DIR": str(place / "numba"),
+        "NUMBA_CACHE_LOCATOR_CLASSES": "UserProvidedCacheLocator",
+        "T1C_CACHE": str(place / "t1c"),
+        "PYTHONDONTWRITEBYTECODE": "1",
+    }
+    command = [sys.executable, "-c", code, *arguments]
+    run = subprocess.run(command, env=environment, capture_output=True, text=True)
+    assert run.returncode == 0, run.stderr
+    return json.loads(run.stdout)
+
+
+def test_a_network_runs_where_there_is_no_folder_for_compiled_code(tmp_path):
+    (tmp_path / "file").touch()
+    spikes, equal, said = run_with(tmp_path / "file", NETWORK)
+    assert spikes > 0
+    assert equal
+    assert len(said) == 1
+    assert said[0].startswith("CacheWarning: compiled code cannot be kept")
+
+
+def test_loops_run_where_the_disk_is_full(tmp_path):
+    numbers, said = run_with(tmp_path, LOOPS)
+    assert numbers == [1.0, 2.0, 7.0, 7.0, 6.0]
+    assert len(said) == 1
+    assert said[0].startswith("CacheWarning: compiled code cannot be kept")
+    assert not [path for path in tmp_path.rglob("*") if path.is_file() and path.stat().st_size]
+
+
+def test_broken_machine_code_is_compiled_anew(tmp_path, monkeypatch):
+    """As a machine leaves it that stopped while it was written."""
+    source = tmp_path / "loops.py"
+    source.write_text("def double(x):\n    return 2 * x\n")
+    namespace = {"__name__": "loops"}
+    exec(compile(source.read_text(), str(source), "exec"), namespace)
+    monkeypatch.setattr(on_disk.numba.core.config, "CACHE_DIR", str(tmp_path / "kept"))
+    assert on_disk.kept(namespace["double"], nogil=True)(3) == 6
+    files = [path for path in (tmp_path / "kept").rglob("*") if path.is_file()]
+    assert {path.suffix for path in files} == {".nbi", ".nbc"}
+    for suffix in (".nbc", ".nbi"):
+        for path in files:
+            if path.suffix == suffix:
+                path.write_bytes(path.read_bytes()[:10])
+        assert on_disk.kept(namespace["double"], nogil=True)(4) == 8
+
+
+def test_the_warning_comes_once(monkeypatch):
+    monkeypatch.setattr(on_disk, "_said", False)
+    with pytest.warns(on_disk.CacheWarning, match="NUMBA_CACHE_DIR"):
+        on_disk.not_kept("no place")
+    on_disk.not_kept("no place")  # warnings are errors here
