@@ -8,6 +8,7 @@ Layout::
     /graph/edges/src, .../dst    text arrays of equal length
     /graph/metadata/...          nested groups
     /graph/allow_cycles          True, where the graph may hold cycles
+    /checksums/xxh3_64           a number for each dataset and group (see ``ir.checksums``)
 
 Arrays keep their dtype; integers, floats and booleans are scalars, tuples integer arrays, None is
 absent. A field that came with a later version and is in use changes the type name to
@@ -23,17 +24,19 @@ from .errors import GraphError, NodeError, Problem, T1CFormatError, VersionError
 from .fields import show
 from .graph import Graph
 from .hdf5_guard import StrPath, opened
-from .hdf5_layout import FORMAT_VERSION, TEXT, needed_version, numbers
+from .hdf5_layout import FORMAT_VERSION, needed_version, numbers
 from .hdf5_read import Reader
-from .hdf5_write import bytes_of, write_graph
+from .hdf5_write import bytes_of, write_file
 
 
-def read(path: StrPath, *, allow_nonfinite: bool = False) -> Graph:
+def read(path: StrPath, *, allow_nonfinite: bool = False, verify: bool = True) -> Graph:
     """Read a ``.t1c`` file.
 
     Args:
         path: the file.
         allow_nonfinite: accept NaN and infinite parameters.
+        verify: check what is read against the checksums in the file; if not, a damaged weight is
+            read as the number that it has become. A file of another writer has none.
 
     Returns:
         The graph, checked, with all shapes inferred.
@@ -48,6 +51,8 @@ def read(path: StrPath, *, allow_nonfinite: bool = False) -> Graph:
         >>> graph = ir.read("model.t1c")  # doctest: +SKIP
     """
     with opened(path, "a .t1c file", Reader) as reader:
+        if verify:
+            reader.expect_checksums()
         _check_version(path, _version_of(reader, path))
         try:
             graph = reader.graph(allow_nonfinite)
@@ -67,6 +72,20 @@ def read_version(path: StrPath) -> str:
     """
     with opened(path, "a .t1c file", Reader) as reader:
         return _version_of(reader, path)
+
+
+def count_checksums(path: StrPath) -> int | None:
+    """How many checksums a ``.t1c`` file carries; None if it was written without.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        T1CFormatError: it is not a .t1c file, or they are damaged.
+    """
+    with opened(path, "a .t1c file", Reader) as reader:
+        reader.expect_checksums()
+        if reader.problems:
+            raise T1CFormatError(reader.problems, str(path))
+        return None if reader.sums is None else len(reader.sums)
 
 
 def write(path: StrPath, graph: Graph) -> None:
@@ -96,8 +115,7 @@ def write(path: StrPath, graph: Graph) -> None:
         )
     graph.check()
     with writing_hdf5(path, bytes_of(graph)) as file:
-        file.create_dataset("version", data=needed_version(graph), dtype=TEXT)
-        write_graph(file.create_group("graph"), graph)
+        write_file(file, graph, needed_version(graph))
 
 
 def _is_nir(reader: Reader) -> bool:

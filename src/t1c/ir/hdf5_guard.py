@@ -15,8 +15,9 @@ from typing import Any, TypeVar
 import h5py
 import numpy as np
 
+from . import checksums
 from .errors import Problem, T1CError, T1CFormatError
-from .fields import Array
+from .fields import Array, show
 from .file_kinds import HDF5_FILE, WHOLE, found_instead
 from .hdf5_blocks import Layout, blocks
 from .hdf5_heap import longest_object
@@ -102,7 +103,38 @@ class Guard:
         self.size: int = file.id.get_filesize()
         self.plain = self.unpacked = self.text = 0
         fitting = BYTES_AT_ONCE // max(1, longest_text)
+        self.sums: set[int] | None = None
         self.texts_at_once = min(max(fitting, FEWEST_AT_ONCE), MOST_AT_ONCE)
+
+    def expect_checksums(self) -> None:
+        """From here on, check what is read against the checksums in the file, if it has any."""
+        if checksums.GROUP not in self.names(self.file):
+            return
+        group = self.entry(self.file, checksums.GROUP, "/checksums")
+        kinds = self.names(group) if isinstance(group, h5py.Group) else []
+        sums = self.entry(group, checksums.KIND, "/checksums") if checksums.KIND in kinds else None
+        if not isinstance(sums, np.ndarray) or sums.dtype != np.uint64 or sums.ndim != 1:
+            self.problem(
+                "/checksums",
+                f"checksums of another kind: {kinds or show(sums)}",
+                f"a list of numbers {checksums.KIND!r}",
+                "Install a later t1c, or read it with verify=False.",
+            )
+            return
+        self.sums = set(sums.tolist())
+
+    def _check(self, sum_of: int, where: str, what: str) -> bool:
+        """Whether a part of the file is what was written; a problem if it is not."""
+        if self.sums is None or sum_of in self.sums:
+            return True
+        self.problem(
+            where,
+            f"{what} not as written: the checksum differs",
+            "an undamaged file",
+            "Fetch it again, or restore it from a copy. Read with verify=False it is taken as it "
+            "is.",
+        )
+        return False
 
     def problem(self, where: str, found: str, expected: str = "", remedy: str = "") -> None:
         """Note something that is wrong, and go on."""
@@ -127,7 +159,11 @@ class Guard:
         for name in found:
             if not isinstance(name, str):  # h5py leaves as bytes what it cannot decode
                 self.problem(f"in {group.name}", f"the name {name!r}", "UTF-8", "Rename it.")
-        return [name for name in found if isinstance(name, str)]
+        names = [name for name in found if isinstance(name, str)]
+        path = group.name or ""
+        if self.sums is not None and path != "/":  # there others may add what is theirs
+            self._check(checksums.of_group(path, names), f"in {path}", "the names are")
+        return names
 
     def tree(self, group: h5py.Group, where: str, depth: int = 0) -> dict[str, Any]:
         """All that a group holds, nested groups as dicts."""
@@ -169,7 +205,11 @@ class Guard:
         try:
             item = h5py.h5o.open(group.id, key)
             if isinstance(item, h5py.h5d.DatasetID):
-                return self._value(item, where)
+                value = self._value(item, where)
+                if self.sums is not None and value is not None:
+                    path = f"{'' if group.name == '/' else group.name}/{name}"
+                    self._check(checksums.of_value(path, value), where, "its content is")
+                return value
         except UnicodeDecodeError:
             self.problem(where, "text that is not UTF-8", "UTF-8")
             return None

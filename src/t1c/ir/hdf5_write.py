@@ -1,4 +1,4 @@
-"""Writing nodes, edges and metadata into an open ``.t1c`` file."""
+"""Writing nodes, edges and metadata into an open ``.t1c`` file, and the checksums of all of it."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import Any
 import h5py
 import numpy as np
 
+from . import checksums
 from .fields import Array
 from .graph import Graph
 from .hdf5_layout import (
@@ -32,7 +33,54 @@ def bytes_of(graph: Graph) -> int:
     )
 
 
-def write_graph(group: h5py.Group, graph: Graph, nested: bool = False) -> None:
+class Place:
+    """A group to be written into, which takes the checksums of what is.
+
+    Args:
+        group: the group.
+        path: its path from the root.
+        ordered: it keeps the order in which things are written; others sort them by name.
+        sums: where checksums are added.
+    """
+
+    def __init__(self, group: h5py.Group, path: str, ordered: bool, sums: list[int]) -> None:
+        self.id = group.id
+        self.group, self.path, self.ordered, self.sums = group, path, ordered, sums
+        self.names: list[str] = []
+        self.inside: list[Place] = []
+
+    def create_group(self, name: str, track_order: bool = False) -> Place:
+        """A group within this one."""
+        group = self.group.create_group(name, track_order=track_order)
+        self.names.append(name)
+        self.inside.append(Place(group, f"{self.path}/{name}", track_order, self.sums))
+        return self.inside[-1]
+
+    def noted(self, name: str, value: Any) -> None:
+        """Take the checksum of a dataset that is written here."""
+        self.names.append(name)
+        self.sums.append(checksums.of_value(f"{self.path}/{name}", value))
+
+    def finish(self) -> None:
+        """Take the checksums of the group and of those within it."""
+        names = self.names if self.ordered else sorted(self.names, key=str.encode)
+        if self.path:
+            self.sums.append(checksums.of_group(self.path, names))
+        for place in self.inside:
+            place.finish()
+
+
+def write_file(file: h5py.File, graph: Graph, version: str) -> None:
+    """Write all of a file into an empty one."""
+    root = Place(file, "", False, [])
+    _write_array(root, "version", np.asarray(version, TEXT))
+    write_graph(root.create_group("graph"), graph)
+    root.finish()
+    sums = np.array(root.sums, np.uint64)
+    _write_array(root.create_group(checksums.GROUP), checksums.KIND, sums)
+
+
+def write_graph(group: Place, graph: Graph, nested: bool = False) -> None:
     """Write a graph, and those nested in it, into an empty group."""
     _write_type(group, graph, NESTED_SINCE if nested else later_fields(graph))
     nodes = group.create_group("nodes", track_order=True)
@@ -50,7 +98,7 @@ def write_graph(group: h5py.Group, graph: Graph, nested: bool = False) -> None:
     _write_notes(group, graph.metadata, GRAPH_NOTES)
 
 
-def _write_node(group: h5py.Group, node: Node) -> None:
+def _write_node(group: Place, node: Node) -> None:
     _write_type(group, node, later_fields(node))
     unused = unused_fields(node)
     for name, value in node.values().items():
@@ -65,17 +113,17 @@ def _write_node(group: h5py.Group, node: Node) -> None:
     _write_notes(group, node.metadata, tuple(n for n in NODE_NOTES if n not in node.kinds))
 
 
-def _write_type(group: h5py.Group, node: Node, later: str) -> None:
+def _write_type(group: Place, node: Node, later: str) -> None:
     name = f"{node.primitive}@{later}" if later else node.primitive
     _write_array(group, "type", np.asarray(name, TEXT))
 
 
-def _write_edges(group: h5py.Group, edges: list[tuple[str, str]]) -> None:
+def _write_edges(group: Place, edges: list[tuple[str, str]]) -> None:
     for i, end in enumerate(("src", "dst")):
         _write_array(group, end, np.array([edge[i] for edge in edges], TEXT))
 
 
-def _write_notes(group: h5py.Group, metadata: Metadata, notes: tuple[str, ...]) -> None:
+def _write_notes(group: Place, metadata: Metadata, notes: tuple[str, ...]) -> None:
     metadata = dict(metadata)
     kept = metadata.get(NOTES_KEY)
     if (
@@ -90,7 +138,7 @@ def _write_notes(group: h5py.Group, metadata: Metadata, notes: tuple[str, ...]) 
         _write_value(group, "metadata", metadata)
 
 
-def _write_value(group: h5py.Group, name: str, value: Any) -> None:
+def _write_value(group: Place, name: str, value: Any) -> None:
     if value is None:
         return
     if isinstance(value, dict):
@@ -107,11 +155,12 @@ def _write_value(group: h5py.Group, name: str, value: Any) -> None:
         _write_array(group, name, np.asarray(value))
 
 
-def _write_array(group: h5py.Group, name: str, value: Array) -> None:
+def _write_array(group: Place, name: str, value: Array) -> None:
     """What ``group.create_dataset(name, data=value)`` does, in half the time.
 
     A graph of many nodes is many small datasets, and h5py weighs its options anew for each.
     """
+    group.noted(name, value)
     plist = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
     plist.set_obj_track_times(False)  # equal graphs make equal files
     links = h5py.h5p.create(h5py.h5p.LINK_CREATE)
