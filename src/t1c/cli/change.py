@@ -9,7 +9,7 @@ import typer
 
 from . import sources
 from .app import command
-from .options import AllowNonfinite, Dt, Json, Model, Steps
+from .options import AllowNonfinite, Dt, Json, Model, NoVerify, Steps
 from .sources import is_many
 from .verb import FAILED, show, verb
 
@@ -74,6 +74,7 @@ def convert(
         bool, typer.Option("--lossy", help="Write what NIR cannot say as metadata.")
     ] = False,
     allow_nonfinite: AllowNonfinite = False,
+    no_verify: NoVerify = False,
     as_json: Json = False,
 ) -> None:
     """Turn a .nir file into a .t1c file, or back; the suffixes say which.
@@ -89,6 +90,7 @@ def convert(
 
     several = is_many(source)
     of_one = {"--reset": reset, "--integrator": integrator, "--allow-nonfinite": allow_nonfinite}
+    of_one |= {"--no-verify": no_verify}
     of_many = {"--to": to, "--again": again}
     for name, value in (of_one if several else of_many).items():
         if value:
@@ -116,6 +118,7 @@ def convert(
             repair=repair or (),
             lossy=lossy,
             allow_nonfinite=allow_nonfinite,
+            verify=not no_verify,
         )
     show(report, as_json)
     if not report:

@@ -8,14 +8,18 @@ import typer
 
 from . import sources
 from .app import command
-from .options import AllowNonfinite, Dt, Json, Model
+from .options import AllowNonfinite, Dt, Json, Model, NoVerify
 from .verb import answer, question, show, verb
 
 
 @command()
 @verb
 def info(
-    model: Model, dt: Dt = None, allow_nonfinite: AllowNonfinite = False, as_json: Json = False
+    model: Model,
+    dt: Dt = None,
+    allow_nonfinite: AllowNonfinite = False,
+    no_verify: NoVerify = False,
+    as_json: Json = False,
 ) -> None:
     """Show what a file holds: nodes, shapes, parameters, state, neurons, notes.
 
@@ -29,7 +33,8 @@ def info(
     from t1c import sdk
 
     path = sources.network(model)
-    show(sdk.file_info(path, dt=dt, allow_nonfinite=allow_nonfinite), as_json)
+    options = {"allow_nonfinite": allow_nonfinite, "verify": not no_verify}
+    show(sdk.file_info(path, dt=dt, **options), as_json)
 
 
 @command()

@@ -89,6 +89,10 @@ DType = Annotated[
 AllowNonfinite = Annotated[
     bool, typer.Option("--allow-nonfinite", help="Accept NaN and infinite numbers.")
 ]
+NoVerify = Annotated[
+    bool,
+    typer.Option("--no-verify", help="Take a .t1c file as it is, whatever its checksums say."),
+]
 Steps = Annotated[
     int | None,
     typer.Option(

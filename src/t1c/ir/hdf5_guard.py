@@ -104,6 +104,8 @@ class Guard:
         self.plain = self.unpacked = self.text = 0
         fitting = BYTES_AT_ONCE // max(1, longest_text)
         self.sums: set[int] | None = None
+        # By HDF5's numbers for open groups: asking it for a path takes longer than the checksum.
+        self.paths: dict[int, str] = {file.id.id: ""}
         self.texts_at_once = min(max(fitting, FEWEST_AT_ONCE), MOST_AT_ONCE)
 
     def expect_checksums(self) -> None:
@@ -122,6 +124,11 @@ class Guard:
             )
             return
         self.sums = set(sums.tolist())
+
+    def _path(self, group: h5py.Group) -> str:
+        """The path of a group from the root, which is ''."""
+        path = self.paths.get(group.id.id)
+        return (group.name or "").rstrip("/") if path is None else path
 
     def _check(self, sum_of: int, where: str, what: str) -> bool:
         """Whether a part of the file is what was written; a problem if it is not."""
@@ -160,8 +167,8 @@ class Guard:
             if not isinstance(name, str):  # h5py leaves as bytes what it cannot decode
                 self.problem(f"in {group.name}", f"the name {name!r}", "UTF-8", "Rename it.")
         names = [name for name in found if isinstance(name, str)]
-        path = group.name or ""
-        if self.sums is not None and path != "/":  # there others may add what is theirs
+        path = self._path(group)
+        if self.sums is not None and path:  # beside the graph others may add what is theirs
             self._check(checksums.of_group(path, names), f"in {path}", "the names are")
         return names
 
@@ -207,8 +214,8 @@ class Guard:
             if isinstance(item, h5py.h5d.DatasetID):
                 value = self._value(item, where)
                 if self.sums is not None and value is not None:
-                    path = f"{'' if group.name == '/' else group.name}/{name}"
-                    self._check(checksums.of_value(path, value), where, "its content is")
+                    sum_of = checksums.of_value(f"{self._path(group)}/{name}", value)
+                    self._check(sum_of, where, "its content is")
                 return value
         except UnicodeDecodeError:
             self.problem(where, "text that is not UTF-8", "UTF-8")
@@ -217,6 +224,7 @@ class Guard:
             self.problem(where, f"data that cannot be read ({cause})", "an undamaged file")
             return None
         if isinstance(item, h5py.h5g.GroupID):
+            self.paths[item.id] = f"{self._path(group)}/{name}"
             return h5py.Group(item)
         self.problem(where, "a named type", "a group or a dataset")
         return None

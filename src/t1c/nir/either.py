@@ -62,7 +62,11 @@ def counterpart_dt(a: GraphSource, b: GraphSource, dt: float | None = None) -> f
 
 
 def read_graph(
-    source: GraphSource, dt: float | None = None, *, allow_nonfinite: bool = False
+    source: GraphSource,
+    dt: float | None = None,
+    *,
+    allow_nonfinite: bool = False,
+    verify: bool = True,
 ) -> ir.Graph:
     """The graph that ``source`` is, or that lies in the file that it names.
 
@@ -72,6 +76,7 @@ def read_graph(
         dt: seconds in one step, for a ``.nir`` file that does not say it; other sources do not
             need it, and leave it alone.
         allow_nonfinite: accept NaN and infinite parameters.
+        verify: check a ``.t1c`` file against its checksums, as of ``ir.read``.
 
     Raises:
         FileNotFoundError: there is no such file.
@@ -84,4 +89,4 @@ def read_graph(
         return source
     if is_nir(source):
         return read(source, dt=dt, allow_nonfinite=allow_nonfinite)
-    return ir.read(source, allow_nonfinite=allow_nonfinite)
+    return ir.read(source, allow_nonfinite=allow_nonfinite, verify=verify)

@@ -63,6 +63,7 @@ def convert(
     repair: Iterable[str] = (),
     lossy: bool = False,
     allow_nonfinite: bool = False,
+    verify: bool = True,
 ) -> ConvertReport:
     """Read one file and write another; the suffixes say what they are.
 
@@ -78,6 +79,7 @@ def convert(
         repair: as of ``t1c.nir.read``: what is wrong with the source and to be mended, by name.
         lossy: keep what NIR cannot say in its metadata, as of ``t1c.nir.write``.
         allow_nonfinite: accept NaN and infinite parameters.
+        verify: check a ``.t1c`` source against its checksums; if not, what is written has new ones.
 
     Raises:
         InputError: a suffix is neither, or an option or a repair has nothing to act on.
@@ -94,12 +96,14 @@ def convert(
     if kinds[0] == ".nir":
         graph = nir.read(source, dt=dt, dialect=dialect, allow_nonfinite=allow_nonfinite, **options)
     else:
+        if kinds[0] != ".t1c":
+            _refuse({} if verify else {"verify": verify}, kinds[0])
         _refuse({name: value for name, value in options.items() if value is not None}, kinds[0])
         if kinds[0] == ".onnx":
             _refuse({"allow_nonfinite": True} if allow_nonfinite else {}, kinds[0])
             graph = onnx.read(source)
         else:
-            graph = ir.read(source, allow_nonfinite=allow_nonfinite)
+            graph = ir.read(source, allow_nonfinite=allow_nonfinite, verify=verify)
     losses = nir.LossReport()
     if kinds[1] == ".nir":
         # What came from NIR knows its dt; a dt to read it by is not one to change it to.

@@ -10,6 +10,7 @@ from typing import Any
 
 from t1c import ir, nir
 from t1c.ir.fields import show
+from t1c.ir.hdf5 import count_checksums
 from t1c.ir.metadata import Metadata
 from t1c.ir.shapes import Shape
 from t1c.ir.topology import Edge
@@ -47,6 +48,8 @@ class FileInfo(Totals):
         in_steps: times and delays count steps; if not, the file is a NIR file that does not say
             its step, ``neurons`` holds what it says itself, times in seconds, and ``state`` counts
             a delay as one step.
+        checksums: how many the file carries; None if it was written without, as NIR files are.
+        verified: they were checked, and all that was read is what was written.
     """
 
     file: str
@@ -59,6 +62,8 @@ class FileInfo(Totals):
     metadata: Metadata
     dt: float | None = None
     in_steps: bool = True
+    checksums: int | None = None
+    verified: bool = False
 
     @property
     def feedback(self) -> list[Edge]:
@@ -86,7 +91,15 @@ class FileInfo(Totals):
             notes += ((f"{node.name}: {key}", value) for key, value in _flat(node.metadata))
         if notes:
             told.append(Facts(tuple(notes), "Metadata"))
+        if self.format == "t1c":
+            told.append(self._soundness())
         return told
+
+    def _soundness(self) -> str:
+        if self.checksums is None:
+            return "It carries no checksums: damage to its numbers would not show."
+        how = "all of them right" if self.verified else "not checked"
+        return f"{self.checksums:,} checksums, {how}."
 
     def _table(self) -> Table:
         numbers = ("parameters", "bytes", "state")
@@ -116,7 +129,8 @@ class FileInfo(Totals):
         ``feedback``), ``edges``, ``neurons`` (an object by name), ``parameters``, ``bytes``,
         ``state`` (totals), ``feedback`` (pairs of names) and ``metadata``. Shapes and arrays are
         lists; numbers that are not finite are text such as ``"nan"``. ``dt`` and ``in_steps``
-        say what times are told in. Keys may be added in later versions, none will change its
+        say what times are told in, ``checksums`` (a number or null) and ``verified`` whether
+        what was read is what was written. Keys may be added in later versions, none will change its
         meaning.
         """
         totals = {"parameters": self.parameters, "bytes": self.bytes, "state": self.state}
@@ -127,7 +141,11 @@ class FileInfo(Totals):
 
 
 def file_info(
-    path: str | os.PathLike[str], *, dt: float | None = None, allow_nonfinite: bool = False
+    path: str | os.PathLike[str],
+    *,
+    dt: float | None = None,
+    allow_nonfinite: bool = False,
+    verify: bool = True,
 ) -> FileInfo:
     """Look into a ``.t1c`` or ``.nir`` file.
 
@@ -136,6 +154,7 @@ def file_info(
         dt: seconds in one step, for a ``.nir`` file that does not say it; without, times are told
             in seconds, as the file has them.
         allow_nonfinite: accept NaN and infinite parameters.
+        verify: check a ``.t1c`` file against its checksums, as of ``ir.read``.
 
     Raises:
         FileNotFoundError: there is no such file.
@@ -148,7 +167,7 @@ def file_info(
     """
     of_nir, in_steps = nir.is_nir(path), True
     try:
-        graph = nir.read_graph(path, dt, allow_nonfinite=allow_nonfinite)
+        graph = nir.read_graph(path, dt, allow_nonfinite=allow_nonfinite, verify=verify)
         seconds = _step(graph, dt)
         neurons = dict(_neurons(graph, seconds))
     except nir.ConventionError as error:
@@ -157,6 +176,7 @@ def file_info(
         found = nir.read_timeless(path, allow_nonfinite=allow_nonfinite)
         graph, seconds, in_steps = found.graph, None, False
         neurons = {name: stated_settings(fields) for name, fields in found.stated.items()}
+    sums = None if of_nir else count_checksums(path)
     return FileInfo(
         file=os.fspath(path),
         format="nir" if of_nir else "t1c",
@@ -168,6 +188,8 @@ def file_info(
         metadata=graph.metadata,
         dt=seconds,
         in_steps=in_steps,
+        checksums=sums,
+        verified=verify and sums is not None,
     )
 
 
