@@ -312,7 +312,8 @@ def main() -> int:
     parser.add_argument("--page", type=Path, help="put the table into this page")
     options = parser.parse_args()
     found = counted(6 if options.quick else options.kills, options.quick)
-    print(json.dumps([asdict(c) for c in found]) if options.json else table(found))  # noqa: T201
+    text = json.dumps([asdict(c) for c in found]) if options.json else table(found)
+    sys.stdout.write(f"{text}\n")
     if options.page:
         put_into(options.page, table(found), COMMAND)
     return int(total(found).lost > 0)
