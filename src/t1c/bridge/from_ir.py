@@ -13,6 +13,7 @@ from torch import nn
 
 from t1c import ir, nir
 from t1c.ir.errors import InputError, Problem, UnsupportedError
+from t1c.ir.unknown import refuse_unknown
 
 from .custom_map import NodeMap, module_from_map
 from .engine.kernels.surrogate import ATAN, Surrogate
@@ -113,6 +114,7 @@ def ir_to_torch(
             Problem(f"learn={learn!r} and trainable=False", "one of the two", field="trainable")
         )
     graph = _snapshot(_graph(graph, dt, dialect))
+    refuse_unknown(graph.flat().nodes.items())
     if validate:
         graph.check()
     if quantized:

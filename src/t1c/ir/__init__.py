@@ -92,6 +92,7 @@ from .ranges import Ranges, integer_type
 from .reference import Reference
 from .registry import list_primitives, register_node, str_to_node
 from .shapes import Types as Shape
+from .unknown import Unknown
 
 __all__ = [
     "ELU",
@@ -171,6 +172,7 @@ __all__ = [
     "Threshold",
     "Transpose",
     "Unary",
+    "Unknown",
     "UnknownPrimitiveError",
     "UnsupportedError",
     "Upsample",

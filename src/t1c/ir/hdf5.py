@@ -19,8 +19,10 @@ are refused before anything is read.
 
 from __future__ import annotations
 
+from typing import Literal
+
 from .atomic import writing_hdf5
-from .errors import GraphError, NodeError, Problem, T1CFormatError, VersionError
+from .errors import GraphError, InputError, NodeError, Problem, T1CFormatError, VersionError
 from .fields import show
 from .graph import Graph
 from .hdf5_guard import StrPath, opened
@@ -29,7 +31,13 @@ from .hdf5_read import Reader
 from .hdf5_write import bytes_of, write_file
 
 
-def read(path: StrPath, *, allow_nonfinite: bool = False, verify: bool = True) -> Graph:
+def read(
+    path: StrPath,
+    *,
+    allow_nonfinite: bool = False,
+    verify: bool = True,
+    unknown: Literal["refuse", "keep"] = "refuse",
+) -> Graph:
     """Read a ``.t1c`` file.
 
     Args:
@@ -37,6 +45,9 @@ def read(path: StrPath, *, allow_nonfinite: bool = False, verify: bool = True) -
         allow_nonfinite: accept NaN and infinite parameters.
         verify: check what is read against the checksums in the file; if not, a damaged weight is
             read as the number that it has become. A file of another writer has none.
+        unknown: what to do about primitives that this version does not know, those of later
+            versions of the format among them: 'refuse' the file; or 'keep' them as they are, as
+            ``Unknown`` nodes, which ``write`` writes again. Such a graph cannot run.
 
     Returns:
         The graph, checked, with all shapes inferred.
@@ -50,10 +61,14 @@ def read(path: StrPath, *, allow_nonfinite: bool = False, verify: bool = True) -
     Example:
         >>> graph = ir.read("model.t1c")  # doctest: +SKIP
     """
+    if unknown not in ("refuse", "keep"):
+        raise InputError(Problem(f"unknown={unknown!r}", "'refuse' or 'keep'", field="unknown"))
     with opened(path, "a .t1c file", Reader) as reader:
         if verify:
             reader.expect_checksums()
-        _check_version(path, _version_of(reader, path))
+        version = _version_of(reader, path)
+        _check_version(path, version, later_too=unknown == "keep")
+        reader.keep = version if unknown == "keep" else None
         try:
             graph = reader.graph(allow_nonfinite)
         except GraphError as error:
@@ -142,7 +157,7 @@ def _version_of(reader: Reader, path: StrPath) -> str:
     return version
 
 
-def _check_version(path: StrPath, version: str) -> None:
+def _check_version(path: StrPath, version: str, later_too: bool) -> None:
     try:
         if not version:
             raise ValueError(version)
@@ -151,12 +166,12 @@ def _check_version(path: StrPath, version: str) -> None:
         raise T1CFormatError(
             Problem(f"version {show(version)}", "numbers such as '0.0.1'", where=str(path))
         ) from None
-    if later:
+    if later and not later_too:
         raise VersionError(
             Problem(
                 f"format version {version}",
                 f"at most {FORMAT_VERSION}, the latest that this t1c reads",
-                "Install a later t1c.",
+                "Install a later t1c; with unknown='keep' what is new in it is carried along.",
                 where=str(path),
             )
         )

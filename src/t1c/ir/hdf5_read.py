@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import Any
 
 import h5py
@@ -11,10 +12,11 @@ from .errors import GraphError, NodeError, Problem
 from .fields import Kind, TextKind, show
 from .graph import Graph
 from .hdf5_guard import Guard
-from .hdf5_layout import FORMAT_VERSION, GRAPH_NOTES, NODE_NOTES, NOTES_KEY, numbers
+from .hdf5_layout import FORMAT_VERSION, GRAPH_NOTES, NODE_NOTES, NOTES_KEY, TEXT, numbers
 from .metadata import MAX_DEPTH, Metadata
 from .node import Node
 from .registry import list_primitives, str_to_node, unknown_primitive
+from .unknown import Unknown
 
 
 class Reader(Guard):
@@ -22,6 +24,8 @@ class Reader(Guard):
 
     depth = 0
     """How many graphs the one being read is nested in."""
+    keep: str | None = None
+    """The file's version, where unknown primitives are carried along."""
 
     def graph(self, allow_nonfinite: bool) -> Graph | None:
         """The graph of the file, or None where ``problems`` says why not."""
@@ -106,6 +110,8 @@ class Reader(Guard):
             graph = self._graph(group, type_name, where, allow_nonfinite)
             self.depth -= 1
             return graph
+        if self.keep is not None and not self._known(type_name):
+            return Unknown(type_name, self._stored(group, where), self.keep)
         if primitive not in list_primitives():
             self.problems.append(unknown_primitive(type_name).at(where))
             return None
@@ -157,6 +163,25 @@ class Reader(Guard):
         except (NodeError, GraphError) as error:
             self.problems += [p.at(where) for p in error.problems]
             return None
+
+    def _known(self, type_name: str) -> bool:
+        primitive, _, version = type_name.partition("@")
+        with contextlib.suppress(ValueError):
+            return primitive in list_primitives() and numbers(version) <= numbers(FORMAT_VERSION)
+        return True  # a version that is none is refused below
+
+    def _stored(self, group: h5py.Group, where: str) -> dict[str, Any]:
+        """All that a node holds but its type, which was read."""
+        found: dict[str, Any] = {}
+        for name in self.names(group):
+            if name == "type":
+                continue
+            value = self.entry(group, name, f"{where}, field {name!r}")
+            if isinstance(value, h5py.Group):
+                value = self.tree(value, f"{where}, field {name!r}")
+            if value is not None:
+                found[name] = _writable(value)
+        return found
 
     def _supported(self, type_name: str, where: str) -> bool:
         _, at, version = type_name.partition("@")
@@ -223,6 +248,13 @@ class Reader(Guard):
         if isinstance(value, h5py.Group):
             value = self.tree(value, f"{where}.{name}")
         return _plain(value)
+
+
+def _writable(value: Any) -> Any:
+    """A dataset of any kind as it is written again: lists of text, nested or not, as arrays."""
+    if isinstance(value, dict):
+        return {name: _writable(entry) for name, entry in value.items()}
+    return np.array(value, TEXT) if isinstance(value, list) else value
 
 
 _LISTS = (np.dtype(np.int64), np.dtype(np.float64), np.dtype(bool))

@@ -21,6 +21,7 @@ from .hdf5_layout import (
 )
 from .metadata import Metadata
 from .node import Node
+from .unknown import Unknown
 
 
 def bytes_of(graph: Graph) -> int:
@@ -99,6 +100,11 @@ def write_graph(group: Place, graph: Graph, nested: bool = False) -> None:
 
 
 def _write_node(group: Place, node: Node) -> None:
+    if isinstance(node, Unknown):
+        _write_array(group, "type", np.asarray(node.type_name, TEXT))
+        for name, value in node.stored.items():
+            _write_value(group, name, value)
+        return
     _write_type(group, node, later_fields(node))
     unused = unused_fields(node)
     for name, value in node.values().items():

@@ -57,6 +57,8 @@ class Node:
     """A cycle may be cut at this node's output: it is a neuron."""
     runs_alone: ClassVar[bool] = False
     """The node means something without an incoming edge (a neuron runs on its leak)."""
+    opaque: ClassVar[bool] = False
+    """What the node computes, and the shape of what it sends, is not known."""
     since: ClassVar[str] = ""
     """The format version that brought the primitive, if later than the first."""
 

@@ -74,7 +74,7 @@ def _field(kind: Kind, cls: type[Node], has_default: bool, default: Any) -> dict
     limits = {
         field.name: _plain(getattr(kind, field.name))
         for field in dataclasses.fields(kind)
-        if field.name not in _BESIDE and getattr(kind, field.name) != _nothing(field)
+        if field.name not in _BESIDE and getattr(kind, field.name) not in (None, (), {})
     }
     told = {"kind": type(kind).__name__.removesuffix("Kind").lower(), **limits}
     told |= {"default": _plain(default)} if has_default else {"required": True}
@@ -83,13 +83,6 @@ def _field(kind: Kind, cls: type[Node], has_default: bool, default: Any) -> dict
     told["since"] = kind.since or cls.since or BASE_VERSION
     later = getattr(kind, "later", {})
     return {**told, **({"later": dict(later)} if later else {})}
-
-
-def _nothing(field: dataclasses.Field[Any]) -> Any:
-    """The value of an attribute that limits nothing."""
-    if field.default_factory is not dataclasses.MISSING:
-        return field.default_factory()
-    return field.default
 
 
 def _plain(value: Any) -> Any:

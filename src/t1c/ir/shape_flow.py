@@ -45,7 +45,8 @@ def infer_shapes(
                 dataclasses.replace(p, where=where, found=p.found + note) for p in error.problems
             ]
     unknown = [name for name in nodes if name not in sent]
-    if unknown and not problems:
+    # Behind a node of an unknown primitive no shape can be told, and none is needed: it cannot run.
+    if unknown and not problems and not any(node.opaque for node in nodes.values()):
         problems.append(
             Problem(
                 "the shape cannot be told from the edges",

@@ -12,6 +12,7 @@ from .graph import Graph
 from .node import Node
 from .shapes import Shape, as_shape
 from .topology import Topology
+from .unknown import refuse_unknown
 
 
 @dataclass(frozen=True)
@@ -63,6 +64,7 @@ class StepPlan:
 
     def __init__(self, graph: Graph) -> None:
         flat = graph.flat()
+        refuse_unknown(flat.nodes.items())
         ports, back = flat.ports(), flat.feedback_edges()
         feedback = set(back)
         topology = Topology(flat.nodes, flat.edges)

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -113,8 +114,14 @@ def _node(node: ir.Node, weights: bool) -> dict[str, Any]:
 
 
 def _field(value: Any, weights: bool) -> Any:
+    if isinstance(value, Mapping):  # of a node that is not known
+        return {name: _field(entry, weights) for name, entry in value.items()}
+    if isinstance(value, np.generic):
+        return value.item()
     if not isinstance(value, np.ndarray):
         return value
+    if value.dtype.kind == "O":
+        return value.tolist()
     if not weights:
         return {"shape": value.shape}
     return {
