@@ -15,7 +15,7 @@ PEER_LISTS := benchmarks/peers.txt benchmarks/peers-no-deps.txt
 
 # Both stamps install into the same .venv, so never at once.
 .NOTPARALLEL:
-.PHONY: help demo test coverage format peers bench zoo deploy clean
+.PHONY: help demo test coverage format peers bench zoo deploy kill clean
 
 help: ## list the targets (the default)
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' Makefile
@@ -58,6 +58,9 @@ zoo: $(VENV)/.dev ## export public models, run them beside their graphs (ONLY=no
 # Compilers for other processors are Debian's; what is not installed is said in the table.
 deploy: $(VENV)/.dev ## run networks in C, ONNX and torch programs beside the reference
 	@OMP_WAIT_POLICY=passive $(BIN)/python benchmarks/deploy_table.py --page docs/deploy.md
+
+kill: $(VENV)/.dev ## kill writers and fill disks, and count what is left (KILLS=1000 of each kind)
+	@$(BIN)/python benchmarks/kills.py --kills '$(or $(KILLS),400)' --page docs/reliability.md
 
 clean: ## remove the environment and everything generated
 	@rm -rf $(VENV) $(PEERS) $(JAX) build dist htmlcov .coverage .coverage.* \

@@ -1,6 +1,8 @@
 """The schema that is committed is the one that the declarations say, and files keep to it."""
 
 import json
+import re
+import sys
 from pathlib import Path
 
 import h5py
@@ -49,3 +51,28 @@ def test_files_keep_to_it(path):
                     assert np.min(data[()]) >= said["low"]
                 looked += 1
     assert looked > 0
+
+
+def test_the_hexdump_is_that_of_the_file():
+    """Each line stands at its address, and what it says of a dataset is what h5py reads."""
+    sys.path.insert(0, str(ROOT / "docs"))
+    try:
+        import draw_hexdump
+    finally:
+        sys.path.remove(str(ROOT / "docs"))
+    page = (ROOT / "docs" / "file-format.md").read_text()
+    assert draw_hexdump.section() in page, "run python docs/draw_hexdump.py"
+    data = draw_hexdump.FILE.read_bytes()
+    lines = re.findall(
+        r"^([0-9a-f]{6})  ((?:[0-9a-f]{2} ?)+)", draw_hexdump.section(), re.MULTILINE
+    )
+    assert len(lines) > 20
+    for address, shown in lines:
+        part = bytes.fromhex(shown)
+        at = int(address, 16)
+        assert data[at : at + len(part)] == part
+    with h5py.File(draw_hexdump.FILE) as file:
+        weight = file["graph/nodes/node/weight"]
+        assert f"its numbers: {', '.join(map(repr, weight[0, :3].tolist()))}" in page
+        assert f"bytes at {weight.id.get_offset():#x}" in page
+        assert f": {file['checksums/xxh3_64'][0]}" in page
