@@ -1,6 +1,6 @@
-"""Writes the worked hexdump into docs/file-format.md: a small file, read with nothing but ``struct``.
+"""Writes the worked hexdump into docs/file-format.md: a small file, read with ``struct`` alone.
 
-python docs/draw_hexdump.py
+Run it with ``python docs/draw_hexdump.py``.
 """
 
 from __future__ import annotations
@@ -39,6 +39,9 @@ def children(data: bytes, header: int) -> dict[str, int]:
 
 def messages(data: bytes, header: int) -> Iterator[tuple[int, int, int]]:
     """The messages of an object header: (kind, address of the content, its size)."""
+    if data[header : header + 4] == b"OHDR":
+        yield from _new_messages(data, header)
+        return
     count, size = struct.unpack_from("<2xH4xI", data, header)
     parts = [(header + 16, size)]
     while parts and count:
@@ -51,6 +54,24 @@ def messages(data: bytes, header: int) -> Iterator[tuple[int, int, int]]:
                 parts.append(struct.unpack_from("<QQ", data, at + 8))
             at += 8 + length
             count -= 1
+
+
+def _new_messages(data: bytes, header: int) -> Iterator[tuple[int, int, int]]:
+    flags = data[header + 5]
+    at = header + 6 + (16 if flags & 32 else 0) + (4 if flags & 16 else 0)
+    width = 1 << (flags & 3)
+    parts = [(at + width, int.from_bytes(data[at : at + width], "little"))]
+    start = 4 + (2 if flags & 4 else 0)
+    while parts:
+        at, size = parts.pop(0)
+        end = at + size
+        while at + start <= end:
+            kind, length = data[at], int.from_bytes(data[at + 1 : at + 3], "little")
+            yield kind, at + start, length
+            if kind == CONTINUED:  # elsewhere, behind a signature and before a checksum
+                place, more = struct.unpack_from("<QQ", data, at + start)
+                parts.append((place + 4, more - 8))
+            at += start + length
 
 
 def _old_links(data: bytes, tree: int, heap: int) -> Iterator[tuple[str, int]]:
