@@ -304,6 +304,7 @@ def test_every_writer_goes_through_replacing():
         "cli/sources.py",  # what is piped in, in a temporary folder
         "deploy/wasm/to_wasm.py",  # what clang compiles, in a temporary folder
         "viz/export.py",  # the page that a browser is asked to open, in a temporary file
+        "bridge/state_files.py",  # into the temporary file of replacing
         "sdk/run_report.py",  # into the temporary file of replacing
     }
     root = Path(ir.__file__).parent.parent
