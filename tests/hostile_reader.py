@@ -99,6 +99,7 @@ def main(seconds: int, paths: list[str]) -> None:
 
     warnings.simplefilter("ignore", ir.GraphWarning)
     limit_memory(MEGABYTES)
+    gc.freeze()  # what is imported need not be looked through each time
     for path in paths:
         signal.alarm(seconds)
         forget_peak()

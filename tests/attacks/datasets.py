@@ -19,6 +19,9 @@ from .image import (
 )
 from .trick import hides
 
+ZEROS = zlib.compress(bytes(2**20), 9)
+"""A megabyte of zeros in a kilobyte."""
+
 
 @hides("4,398,046,511,104 bytes declared")
 def four_tebibytes(image: Image, size: int) -> int:
@@ -67,7 +70,7 @@ def arrays_that_share_their_bytes(image: Image, size: int) -> int:
 
 def packed(image: Image, megabytes: int) -> int:
     """So many megabytes of zeros, all the same chunk."""
-    block = zlib.compress(bytes(2**20), 9)
+    block = ZEROS
     at = image.put(block)
     children = [(chunk_key(len(block), (i * 2**18,)), at) for i in range(megabytes)]
     tree = image.tree(CHUNK_NODE, 0, children)
@@ -83,7 +86,7 @@ def one_chunk_for_all(image: Image, size: int) -> int:
 @hides("bytes declared")
 def chunks_of_zeros(image: Image, size: int) -> int:
     """What unpacks to a thousand times its size, honestly."""
-    block = zlib.compress(bytes(2**20), 9)
+    block = ZEROS
     count = max(size // 1100, 70)
     children = [
         (chunk_key(len(block), (i * 2**18,)), image.put(block)) for i in range(min(count, 60_000))
@@ -97,7 +100,7 @@ def chunks_of_zeros(image: Image, size: int) -> int:
 @hides("from a file of", unpacks=True)
 def many_middling_bombs(image: Image, size: int) -> int:
     """Arrays of 60 megabytes in 60 kilobytes."""
-    block = zlib.compress(bytes(2**20), 9)
+    block = ZEROS
 
     def bomb() -> int:
         children = [(chunk_key(len(block), (i * 2**18,)), image.put(block)) for i in range(60)]
@@ -110,7 +113,7 @@ def many_middling_bombs(image: Image, size: int) -> int:
 @hides("unpacks to more than")
 def chunk_larger_than_it_may_be(image: Image, size: int) -> int:
     """A chunk of 4 KiB that unpacks to a hundred times as much."""
-    block = zlib.compress(bytes(2**20), 9)
+    block = ZEROS
     tree = image.tree(CHUNK_NODE, 0, [(chunk_key(len(block), (0,)), image.put(block))])
     return image.laid(FLOAT32, (1024,), chunked(tree, (1024,), 4), (FILTERS, DEFLATE))
 
@@ -198,7 +201,7 @@ def data_in_another_file(image: Image, size: int) -> int:
 @hides("packed over and over")
 def filters_upon_filters(image: Image, size: int) -> int:
     """A chunk of 60 MiB in 60 KiB, whose bytes are put in order thirty times more."""
-    block = zlib.compress(bytes(60 << 20), 9)
+    block = zlib.compress(bytes(60 << 20), 1)
     shuffle = struct.pack("<HHHHI4x", 2, 0, 0, 1, 4)
     pipeline = struct.pack("<BB6x", 1, 31) + shuffle * 30 + DEFLATE[8:]
     tree = image.tree(CHUNK_NODE, 0, [(chunk_key(len(block), (0,)), image.put(block))])

@@ -164,7 +164,10 @@ class Guard:
                 found.append(name)
             else:
                 self.problem(
-                    f"in {group.name}", f"the name {name[:LONGEST_SHOWN]!r}", "UTF-8", "Rename it."
+                    f"in {group.name or '/'}",
+                    f"the name {name[:LONGEST_SHOWN]!r}",
+                    "UTF-8",
+                    "Rename it.",
                 )
         if self.sums is not None and group is not self.root:
             # At the root others may add what is theirs.

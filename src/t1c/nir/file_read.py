@@ -75,7 +75,7 @@ class _Reader(Guard):
     def graph(self, group: Group, where: str, depth: int = 0) -> NirGraph | None:
         place = where or "the graph"
         type_name = self.entry(group, "type", f"{place}, field 'type'")
-        if type_name != "NIRGraph":
+        if not isinstance(type_name, str) or type_name != "NIRGraph":
             self.wrong(place, f"its type is {show(type_name)}", "'NIRGraph'")
             return None
         return self._graph(group, where, depth)
