@@ -9,14 +9,14 @@ JAX    := .venv-jax
 SCALE  := .venv-scale
 
 # What an installation depends on; changing one of these installs again.
-SETUP := pyproject.toml constraints.txt src/t1c_snntorch.pth
+SETUP := pyproject.toml constraints.txt $(wildcard snntorch-hook/*)
 
 # The other frameworks, and what they need in order to be imported.
 PEER_LISTS := benchmarks/peers.txt benchmarks/peers-no-deps.txt
 
 # Both stamps install into the same .venv, so never at once.
 .NOTPARALLEL:
-.PHONY: help demo test coverage format peers bench zoo deploy scale clean
+.PHONY: help demo test coverage format peers bench zoo deploy wheels scale fuzz mutants soak load clean
 
 help: ## list the targets (the default)
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' Makefile
@@ -45,6 +45,10 @@ format: $(VENV)/.dev ## rewrite the code in the project's format, mend what lint
 	@$(BIN)/ruff format .
 	@$(BIN)/ruff check --fix .
 
+fuzz: $(VENV)/.dev ## read files changed where it hurts, and tricks, and count (CASES=100000)
+	@$(BIN)/python benchmarks/hostile.py --cases '$(or $(CASES),100000)' --seed '$(or $(SEED),0)' \
+		--keep build/fuzz --page docs/security.md
+
 peers: $(PEERS)/.done ## compare with other frameworks on the same NIR files
 	@$(PEERS)/bin/python benchmarks/nir_peers.py --page docs/nir.md
 
@@ -60,10 +64,25 @@ zoo: $(VENV)/.dev ## export public models, run them beside their graphs (ONLY=no
 deploy: $(VENV)/.dev ## run networks in C, ONNX and torch programs beside the reference
 	@OMP_WAIT_POLICY=passive $(BIN)/python benchmarks/deploy_table.py --page docs/deploy.md
 
+wheels: ## build a release into dist/ and try it on each Python at hand (TORCH=1: with torch too)
+	@$(PYTHON) release/wheels.py --pythons '$(PYTHONS)' $(if $(TORCH),--torch)
+
 # A Ray cluster of two nodes takes a minute to start and to lose: not each time.
 scale: $(SCALE)/.done ## score shards while workers, nodes of a Ray cluster and whole runs are lost
 	@OMP_WAIT_POLICY=passive T1C_SCALE=1 $(SCALE)/bin/python -m pytest -q tests/test_scoring_ray.py
 	@OMP_WAIT_POLICY=passive $(SCALE)/bin/python benchmarks/score_scale.py --page docs/distributed.md
+
+# mutmut is for this alone.
+mutants: $(VENV)/.dev ## change the code of ir in small ways, count which the tests notice (ONLY=interval: a file)
+	@$(BIN)/python -m pip install -q --disable-pip-version-check 'mutmut>=3.8,<4'
+	@$(BIN)/python benchmarks/mutants.py --only '$(ONLY)' --page docs/mutants.md
+
+# A few minutes each on a quiet machine: the reference steps a million times; files grow to 1 GiB.
+soak: $(VENV)/.dev ## stream a million steps beside the reference, from threads and processes too
+	@OMP_WAIT_POLICY=passive $(BIN)/python benchmarks/soak.py --page docs/reliability.md
+
+load: $(VENV)/.dev ## open graphs of 10,000 nodes and files of 1 GiB
+	@OMP_WAIT_POLICY=passive $(BIN)/python benchmarks/load.py --page docs/reliability.md
 
 clean: ## remove the environment and everything generated
 	@rm -rf $(VENV) $(PEERS) $(JAX) $(SCALE) build dist htmlcov .coverage .coverage.* \

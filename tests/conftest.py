@@ -1,4 +1,4 @@
-"""One Hypothesis profile: no deadline (slow machines), few but fresh examples.
+"""One Hypothesis profile: no deadline (slow machines), few but fresh examples; fewer for mutants.
 
 What is measured for the engine's choices is kept out of the user's cache, and forgotten; compiled
 loops are kept beside the tests, for each other process and the next time. Most of the time goes to
@@ -22,7 +22,10 @@ settings.register_profile(
     phases=[phase for phase in Phase if phase is not Phase.explain],
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
 )
-settings.load_profile("t1c")
+settings.register_profile(
+    "mutants", settings.get_profile("t1c"), max_examples=8, derandomize=True, database=None
+)
+settings.load_profile(os.environ.get("T1C_TESTS", "t1c"))
 
 trace_once()
 
@@ -56,9 +59,10 @@ def one_thread():
 
 @pytest.fixture
 def uncompiled(monkeypatch):
-    """Generated source as the plain Python that it also is: a compiler takes seconds."""
-    from t1c.bridge.engine.kernels.generated import numba_launch
+    """Generated loops by what their operations mean to NumPy: no compiler."""
+    from t1c.bridge.engine.kernels.generated import llvm_launch
 
     from .engine_helpers import plain
 
-    monkeypatch.setattr(numba_launch, "kernel", plain)
+    monkeypatch.setattr(llvm_launch, "launch", plain)
+    monkeypatch.setattr(llvm_launch, "work", plain)

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import functools
 import itertools
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -14,9 +13,8 @@ from torch import Tensor
 
 from t1c import bridge, ir
 from t1c.bridge.engine import sequence
-from t1c.bridge.engine.kernels.generated.loop import Loop
-from t1c.bridge.engine.kernels.generated.made import defined
-from t1c.bridge.engine.kernels.generated.numba_source import source
+from t1c.bridge.engine.kernels.generated.loop import LEAVES, Loop
+from t1c.bridge.engine.kernels.generated.operations import OPERATIONS
 from t1c.bridge.engine.kernels.rule import Rule
 from t1c.bridge.engine.kernels.surrogate import Surrogate
 
@@ -32,16 +30,37 @@ RULES = [
 """Every reset, with and without delay where it has a choice."""
 
 
-@functools.cache
-def plain(loop: Loop) -> Callable[..., None]:
-    """A generated loop in plain Python, which takes no compiler."""
-    function = defined(source(loop))
-
-    def quiet(*arguments: Any) -> None:
-        with np.errstate(all="ignore"):
-            function(*arguments)
-
-    return quiet
+def plain(loop: Loop, steps: int, size: int, arrays: Sequence[Any]) -> None:
+    """Work a generated loop by what its operations mean to NumPy, which takes no compiler."""
+    numbers, single, laid, carried, sums, *moving = (
+        a.detach().numpy() if isinstance(a, Tensor) else a for a in arrays
+    )
+    reads, writes = moving[: len(loop.reads)], moving[len(loop.reads) :]
+    constants, values = iter(range(2, len(numbers))), [numbers[0]] * len(loop.entries)
+    for place, entry in enumerate(loop.entries):
+        if entry.op == "number":
+            values[place] = numbers[next(constants)]
+        elif entry.op == "single":
+            values[place] = single[entry.detail]
+        elif entry.op == "laid":
+            values[place] = laid[entry.detail, np.arange(size) % laid.shape[1]]
+    sums[:] = 0
+    for t in range(steps - 1, -1, -1) if loop.backwards else range(steps):
+        for place, entry in enumerate(loop.entries):
+            if entry.op == "read":
+                values[place] = reads[loop.reads.index(entry.detail)][t]
+            elif entry.op == "carried":
+                values[place] = carried[entry.detail].copy()
+            elif entry.op not in LEAVES:
+                with np.errstate(all="ignore"):
+                    own = (values[p] for p in entry.operands)
+                    values[place] = OPERATIONS[entry.op].meaning(*own)
+        for y, place in zip(writes, loop.writes, strict=True):
+            y[t] = values[place]
+        for n, place in enumerate(loop.carried):
+            carried[n] = values[place]
+        for n, place in enumerate(loop.sums):
+            sums[n] += values[place]
 
 
 @contextmanager

@@ -1,9 +1,12 @@
-"""Reads files that may hang or crash HDF5, each in a process that may be lost.
+"""Reads files that may hang, crash or exhaust their reader, in a process that may be lost.
 
-``outcomes(paths)`` says for each file what ``ir.read`` made of it; run as a script, this file is
-the process that reads.
+``outcomes(paths)`` says for each file what ``ir.read``, or ``nir.read`` of a ``.nir`` file, made of
+it; run as a script, this file is the process that reads.
 """
 
+import contextlib
+import ctypes
+import gc
 import json
 import signal
 import subprocess
@@ -13,13 +16,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+MEGABYTES = 512
+"""More than any file may take, far less than a bomb would."""
+
 
 @dataclass(frozen=True)
 class Outcome:
     """What became of reading one file.
 
     ``error`` is the name of the exception, '' if there was none, or 'killed' if the process had
-    to be given up.
+    to be given up. ``seconds`` are of the processor; ``megabytes`` came on top of what the process
+    held before.
     """
 
     path: Path
@@ -36,7 +43,7 @@ class Outcome:
 
 
 def outcomes(paths: Sequence[Path], seconds: int = 10) -> list[Outcome]:
-    """What ``ir.read`` makes of each file, given so many seconds for each."""
+    """What the reader makes of each file, given so many seconds for each."""
     found: list[Outcome] = []
     while len(found) < len(paths):
         left = [str(path) for path in paths[len(found) :]]
@@ -57,33 +64,57 @@ def outcomes(paths: Sequence[Path], seconds: int = 10) -> list[Outcome]:
     return found
 
 
-def main(seconds: int, paths: list[str]) -> None:
-    """Read each file and print a line about it; SIGALRM ends the process, whatever it is doing."""
+def peak() -> float:
+    """The most megabytes that this process held since ``forget_peak``."""
+    with open("/proc/self/status") as status:
+        lines = dict(line.split(":", 1) for line in status)
+    return int(lines["VmHWM"].split()[0]) / 1024
+
+
+def forget_peak() -> None:
+    """Count the most that this process holds from here on, without what it has no use for."""
+    gc.collect()
+    with contextlib.suppress(OSError, AttributeError):  # what other C libraries lack
+        ctypes.CDLL(None).malloc_trim(0)
+    with open("/proc/self/clear_refs", "w") as control:
+        control.write("5")
+
+
+def limit_memory(megabytes: int) -> None:
+    """Let this process have so many megabytes of addresses more than it has."""
     import resource
-    import warnings
 
-    from t1c import ir
-
-    warnings.simplefilter("ignore", ir.GraphWarning)
-    # Enough for the interpreter and its libraries, far from enough for a bomb.
-    resource.setrlimit(resource.RLIMIT_AS, (4 << 30, 4 << 30))
+    with open("/proc/self/statm") as sizes:
+        held = int(sizes.read().split()[0]) * resource.getpagesize()
+    most = held + (megabytes << 20)
+    resource.setrlimit(resource.RLIMIT_AS, (most, most))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 
-    def peak() -> float:
-        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
-    base = peak()
+def main(seconds: int, paths: list[str]) -> None:
+    """Read each file and print a line about it; SIGALRM ends the process, whatever it is doing."""
+    import warnings
+
+    from t1c import ir, nir
+
+    warnings.simplefilter("ignore", ir.GraphWarning)
+    limit_memory(MEGABYTES)
     for path in paths:
         signal.alarm(seconds)
-        start = time.perf_counter()
+        forget_peak()
+        base, start = peak(), time.process_time()
         error: BaseException | None = None
         try:
-            ir.read(path)
+            if path.endswith(".nir"):
+                nir.read(path, dt=1e-3)
+            else:
+                ir.read(path)
         except Exception as caught:
             error = caught
+        spent = time.process_time() - start
         ours = isinstance(error, ir.T1CError)
-        name, message = (type(error).__name__, str(error)[:2000]) if error else ("", "")
-        line = [name, ours, message, time.perf_counter() - start, peak() - base]
+        name, message = (type(error).__name__, str(error)[:5000]) if error else ("", "")
+        line = [name, ours, message, spent, peak() - base]
         sys.stdout.write(json.dumps(line) + "\n")
         sys.stdout.flush()
 

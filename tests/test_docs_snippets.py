@@ -28,6 +28,7 @@ FILES = {
         name: ROOT / name for name in ("examples/digits.t1c", "examples/digits_test.npz")
     },
     "sdk.md": {"examples/digits.t1c": ROOT / "examples" / "digits.t1c"},
+    "serve.md": {name: ROOT / name for name in ("examples/digits.t1c", "examples/digits_test.npz")},
     "tour.md": {name: ROOT / name for name in ("examples/digits.t1c", "examples/digits_test.npz")},
     "viz.md": {"model.t1c": ROOT / "examples" / "digits.t1c"},
     "onnx-import.md": {

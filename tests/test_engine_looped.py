@@ -85,7 +85,7 @@ def worked(monkeypatch):
 @pytest.mark.parametrize("detach", [True, False])
 def test_every_neuron_learns_as_in_single_steps(kind, options, detach, worked, request):
     if not detach:
-        request.getfixturevalue("uncompiled")  # as plain Python: it is a loop more of each
+        request.getfixturevalue("uncompiled")  # it is a loop more of each
     learn = ["tau", "v_threshold"] if kind == "LIF" else ["tau_mem", "tau_syn"]
     how = {"detach_reset": detach, "learn": learn}
     graph, xs = looped(kind, True, options), inputs(7, dtype=torch.float64)

@@ -45,7 +45,7 @@ def launched(monkeypatch):
 
     monkeypatch.setattr(stretch, "WORTH", 10**9)
     monkeypatch.setattr(stretch, "LARGE", 10**9)
-    monkeypatch.setattr(stretch, "at_hand", lambda _: False)
+    monkeypatch.setattr(stretch, "at_hand", lambda *_: False)
     monkeypatch.setattr(program.Program, "launch", noted)
     return done
 

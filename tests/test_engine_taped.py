@@ -140,7 +140,7 @@ def test_every_reset_learns(reset, delay, detach, options, request):
     xs = inputs(12, 3, dtype=torch.float64)
     assert stepped(imported(graph, torch.float64), xs)[0].sum() > 10
     if options or not detach:
-        # As plain Python: each is another loop to compile. Compiled there is one of each reset.
+        # By what it means to NumPy: each is another loop. Compiled there is one of each reset.
         request.getfixturevalue("uncompiled")
     assert_learns_alike(graph, xs, learn=("tau", "v_threshold"), detach_reset=detach)
 

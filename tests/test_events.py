@@ -353,3 +353,40 @@ def test_heidelberg_digits(tmp_path):
     for name in ("bad.h5", "other.h5"):
         with pytest.raises(InputError):
             ev.read_events(tmp_path / name, sample=0)
+
+
+def test_heidelberg_digits_as_pytables_keeps_them(tmp_path):
+    """Packed in chunks, and so many that the heaps of spikes are many too."""
+    rng = np.random.default_rng(0)
+    rows = [np.sort(rng.random(n)).astype("f2") for n in rng.integers(0, 2000, 200)]
+    with h5py.File(tmp_path / "shd.h5", "w") as file:
+        options = {"maxshape": (None,), "chunks": (32,), "compression": "gzip", "shuffle": True}
+        for name, kind in (("times", "f2"), ("units", "u2")):
+            kept = file.create_dataset(f"spikes/{name}", (200,), h5py.vlen_dtype(kind), **options)
+            for i, row in enumerate(rows):
+                kept[i] = (row * 600).astype(kind) if name == "units" else row
+        file.create_dataset("labels", data=np.arange(200, dtype="u2"), **options)
+    for i in (0, 31, 32, 199):
+        recording = ev.read_events(tmp_path / "shd.h5", sample=i)
+        assert (recording.label, len(recording.events)) == (i, len(rows[i]))
+        given = np.rint(rows[i].astype("f8") * 1e6).astype("i8")
+        np.testing.assert_array_equal(recording.events["t"], given)
+        np.testing.assert_array_equal(recording.events["x"], (rows[i] * 600).astype("u2"))
+
+
+def test_recordings_of_strangers_are_refused(tmp_path):
+    path = tmp_path / "shd.h5"
+    shape = (2,)
+    wrong = {
+        "lengths": lambda file: file.create_dataset("spikes/units", shape, h5py.vlen_dtype("u2")),
+        "a link": lambda file: file.__setitem__("spikes/units", h5py.ExternalLink("x.h5", "/y")),
+        "a table": lambda file: file.create_dataset("spikes/units", data=np.ones((2, 3))),
+        "more": lambda file: file.create_dataset("spikes/units", (2**40,), h5py.vlen_dtype("u2")),
+    }
+    for fill in wrong.values():
+        with h5py.File(path, "w") as file:
+            times = file.create_dataset("spikes/times", shape, h5py.vlen_dtype("f2"))
+            times[0] = np.ones(3, "f2")
+            fill(file)
+        with pytest.raises(InputError, match=r"shd\.h5"):
+            ev.read_events(path, sample=0)

@@ -16,15 +16,16 @@ from hypothesis import strategies as st
 from t1c import bridge, ir
 from t1c.bridge.engine import stretch
 from t1c.bridge.engine.kernels import definition
-from t1c.bridge.engine.kernels.generated import made
+from t1c.bridge.engine.kernels.generated import compiler, made
 from t1c.bridge.engine.kernels.generated.gradient import backward
 from t1c.bridge.engine.kernels.generated.kept import fewest
+from t1c.bridge.engine.kernels.generated.llvm_launch import launch, work
+from t1c.bridge.engine.kernels.generated.llvm_rows import arity
+from t1c.bridge.engine.kernels.generated.llvm_source import source
 from t1c.bridge.engine.kernels.generated.loop import Loop, Writer
-from t1c.bridge.engine.kernels.generated.numba_source import source
-from t1c.bridge.engine.kernels.generated.operations import OPERATIONS
+from t1c.bridge.engine.kernels.generated.operations import NUMBERS, OPERATIONS
 from t1c.bridge.engine.kernels.generated.scan import scan
 from t1c.bridge.engine.kernels.generated.symbol import Pen, UnsuitedError
-from t1c.bridge.engine.kernels.generated.vector_source import NUMBERS
 from t1c.bridge.engine.kernels.rule import COEFFICIENTS, Rule
 from t1c.bridge.engine.kernels.scan import Coefficients
 from t1c.bridge.engine.kernels.scan import scan as primitive
@@ -179,7 +180,7 @@ def test_transcendental_functions_are_those_of_torch_to_the_last_digit(worked):
 
 def test_what_is_not_worth_it_is_stepped(worked, monkeypatch):
     monkeypatch.setattr(stretch, "WORTH", 10**6)
-    monkeypatch.setattr(stretch, "at_hand", lambda _: False)
+    monkeypatch.setattr(stretch, "at_hand", lambda *_: False)
     assert assert_as_reference(refractory(5), 3, 2) > 0
     assert not worked
 
@@ -187,7 +188,7 @@ def test_what_is_not_worth_it_is_stepped(worked, monkeypatch):
 @pytest.mark.usefixtures("uncompiled")
 def test_what_is_asked_of_often_is_worth_it(worked, monkeypatch):
     """Twelve nodes and ten steps: a little, until it is the third time."""
-    monkeypatch.setattr(stretch, "at_hand", lambda _: False)
+    monkeypatch.setattr(stretch, "at_hand", lambda *_: False)
     monkeypatch.setattr(stretch, "OFTEN", 300)
     monkeypatch.setattr(made, "_asked", {})
     xs = torch.from_numpy(np.random.default_rng(0).integers(-4, 13, (10, 2, 5)) / 4)
@@ -387,39 +388,39 @@ def row_loop(names):
     results = []
     for name in names:
         row = OPERATIONS[name]
-        arity = 1 + max(i for i in range(3) if f"{{{i}}}" in row.numba)
-        operands = {1: (a,), 2: (a, b), 3: (a > b if name == "where" else a, a, b)}[arity]
+        operands = {1: (a,), 2: (a, b), 3: (a > b if name == "where" else a, a, b)}[arity(name)]
         y = w.add(name, *operands, detail=Surrogate() if row.fires else None)
         results.append(y.where(1, 0) if row.condition else y)
     return w.loop(results, [])
 
 
-def run_rows(names, dtype, work):
-    a, b = np.array(list(itertools.product(EDGES, EDGES)), dtype).T
-    loop = row_loop(names)
-    wrote = [np.empty((1, len(a)), dtype) for _ in names]
+def worked_at_once(loop, a, b):
+    """What a loop without a state writes, of elements that are all there are."""
+    dtype, none = a.dtype, np.zeros((0, 1), a.dtype)
+    wrote = [np.empty((1, len(a)), dtype) for _ in loop.writes]
     numbers = np.array([0, 1, *loop.numbers], dtype)
-    none = np.zeros((0, 1), dtype)
-    work(loop)(0, len(a), 1, numbers, none[:, 0], none, none, none,
-               *(x[None].copy() for x in (a, b)), *wrote)  # fmt: skip
-    for name, y in zip(names, wrote, strict=True):
+    given = [numbers, none[:, 0], none, none, none, a[None].copy(), b[None].copy(), *wrote]
+    work(loop, 1, len(a), given)
+    return [y[0] for y in wrote]
+
+
+def edges(dtype):
+    return np.array(list(itertools.product(EDGES, EDGES)), dtype).T.copy()
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_every_operation_means_what_the_table_says(dtype):
+    a, b = edges(dtype)
+    names = list(OPERATIONS)
+    for name, y in zip(names, worked_at_once(row_loop(names), a, b), strict=True):
         row = OPERATIONS[name]
-        operands = (a > b, a, b) if name == "where" else (a, b) if "{1}" in row.numba else (a,)
-        operands = (a, a, b) if name == "jump" else operands
+        operands = {"where": (a > b, a, b), "jump": (a, a, b)}.get(name, (a, b)[: arity(name)])
         with np.errstate(all="ignore"):
             expected = np.asarray(row.meaning(*operands)).astype(dtype)
         if row.exact:
-            assert np.array_equal(y[0], expected, equal_nan=True), name
+            assert np.array_equal(y, expected, equal_nan=True), name
         else:
-            np.testing.assert_allclose(y[0], expected, rtol=4 * np.finfo(dtype).eps, err_msg=name)
-
-
-@pytest.mark.parametrize("work", [made.kernel, plain])
-def test_every_operation_means_what_the_table_says(work):
-    exact = [name for name, row in OPERATIONS.items() if row.exact]
-    # Functions of single numbers are not those of arrays to the last digit, and beyond.
-    names, dtype = (exact, np.float64) if work is plain else (list(OPERATIONS), np.float32)
-    run_rows(names, dtype, work)
+            np.testing.assert_allclose(y, expected, rtol=4 * np.finfo(dtype).eps, err_msg=name)
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
@@ -431,14 +432,10 @@ def test_every_operation_over_vectors_has_the_bits_of_a_loop(dtype):
     word, vector = ctypes.c_int64, ctypes.c_void_p
     address = made.vectors(np.dtype(dtype).name)
     work = ctypes.CFUNCTYPE(None, word, word, *[vector] * 4)(address)
-    a, b = np.array(list(itertools.product(EDGES, EDGES)), dtype).T.copy()
+    a, b = edges(dtype)
     names = [name for name, row in OPERATIONS.items() if not row.condition]
-    loop, wrote = row_loop(names), [np.empty((1, len(a)), dtype) for _ in names]
-    none = np.zeros((0, 1), dtype)
-    made.kernel(loop)(0, len(a), 1, np.array([0, 1, *loop.numbers], dtype), none[:, 0], none, none,
-                      none, a[None].copy(), b[None].copy(), *wrote)  # fmt: skip
+    expected = dict(zip(names, worked_at_once(row_loop(names), a, b), strict=True))
     above = (a > b).astype(dtype)
-    expected = dict(zip(names, wrote, strict=True))
     for name, row in OPERATIONS.items():
         operands = {"where": (above, a, b), "jump": (a, a, b)}.get(name, (a, b, b))
         found = np.empty_like(a)
@@ -446,7 +443,7 @@ def test_every_operation_over_vectors_has_the_bits_of_a_loop(dtype):
         if row.condition:
             assert np.array_equal(found, row.meaning(a, b).astype(dtype)), name
         else:
-            assert np.array_equal(found, expected[name][0], equal_nan=True), name
+            assert np.array_equal(found, expected[name], equal_nan=True), name
 
 
 def test_loops_are_vectorised_and_nothing_is_fused():
@@ -457,17 +454,9 @@ def test_loops_are_vectorised_and_nothing_is_fused():
     loop = stretch.write(executor.network, stage.names, ["spike"], torch.zeros(2, 512)).written.loop
     back = backward(loop, (0,)).loop
     for each in (loop, back):
-        function = made.kernel(each)
-        arrays = [np.zeros((2, 64), np.float32) for _ in range(len(each.reads) + len(each.writes))]
-        carried = np.zeros((len(each.carried), 64), np.float32)
-        parameters = np.ones(8, np.float32)
-        numbers = np.array([0, 1, *each.numbers], np.float32)
-        none = np.zeros((0, 64), np.float32)
-        function(0, 64, 2, numbers, parameters, none, carried, none, *arrays)
-        texts = function.inspect_asm().values()
-        products = sum(e.op == "multiply" for e in each.entries)
-        assert any(text.count("mulps") >= products for text in texts)
-        assert not any("fmadd" in text for text in texts)
+        text = compiler.machine().emit_assembly(compiler.optimised(source(each, "float32", "f")))
+        assert text.count("mulps") >= sum(e.op == "multiply" for e in each.entries) > 0
+        assert "fmadd" not in text
 
 
 # Where generated functions lie --------------------------------------------------------------------
@@ -481,24 +470,27 @@ def test_no_name_and_no_number_of_a_graph_is_in_the_source():
         graph = ir.Graph(nodes, [("in", name), (name, "s"), ("s", "y")])
         executor = bridge.ir_to_torch(graph)
         loop = stretch.write(executor.network, [name, "s"], ["s"], torch.zeros(1, 2)).written.loop
-        texts.append(source(loop))
+        texts.append(source(loop, "float32", "loop"))
     assert texts[0] == texts[1]
     assert not any(part in texts[0] for part in ("os", "raise", "1234", "import"))
 
 
 TWICE = """
 import numpy as np
+from t1c.bridge.engine.kernels.generated import compiler, llvm_launch, made
 from t1c.bridge.engine.kernels.generated.loop import Writer
-from t1c.bridge.engine.kernels.generated import made
 w = Writer()
 x, v = w.add("read", detail=0), w.add("carried", detail=0)
 loop = w.loop([x + v], [x])
+compiled, count = compiler.machine_code, []
+compiler.machine_code = lambda text: (count.append(1), compiled(text))[1]
 arrays = [np.ones((3, 4), np.float32) for _ in range(2)]
 none, start = np.zeros((0, 1), np.float32), np.zeros((1, 4), np.float32)
-known = made.at_hand(loop)
-made.kernel(loop)(0, 4, 3, np.array([0, 1], np.float32), none[:, 0], none, start, none, *arrays)
+known = made.at_hand(loop, "float32")
+llvm_launch.work(loop, 3, 4, [np.array([0, 1], np.float32), none[:, 0], none, start, none, *arrays])
 assert arrays[1][:, 0].tolist() == [1, 2, 2]
-print(known, sum(made.kernel(loop).stats.cache_hits.values()))
+assert made.at_hand(loop, "float32")
+print(known, len(count))
 """
 
 
@@ -516,19 +508,85 @@ def run_apart(folder, count=1):
     return [out.split() for out, _ in ended]
 
 
-def test_the_next_process_finds_what_was_compiled_and_executes_no_file(tmp_path):
-    run_apart(tmp_path, 2)
-    assert run_apart(tmp_path) == [["True", "1"]]
-    (path,) = (tmp_path / "loops").glob("*.py")
-    right = path.read_text()
-    path.write_text("raise SystemExit('executed')")
-    assert run_apart(tmp_path)[0][0] == "True"
-    assert path.read_text() == right
+def test_the_next_process_finds_what_was_compiled(tmp_path):
+    assert "1" in [compiled for _, compiled in run_apart(tmp_path, 2)]
+    assert run_apart(tmp_path) == [["True", "0"]]
 
 
-def test_without_a_place_to_write_to_it_is_compiled_all_the_same(tmp_path):
+@pytest.fixture
+def compiled_anew(tmp_path, monkeypatch):
+    """A function that makes a small loop as a new process would, and says what was compiled."""
+    w = Writer()
+    x, v = w.add("read", detail=0), w.add("carried", detail=0)
+    loop, texts, code = w.loop([x * v + 3], [x]), [], compiler.machine_code
+    monkeypatch.setenv("T1C_CACHE", str(tmp_path))
+    monkeypatch.setattr(compiler, "machine_code", lambda text: (texts.append(text), code(text))[1])
+
+    def make():
+        made.kernel.cache_clear()
+        texts.clear()
+        x, y, none = np.ones((3, 4)), np.empty((3, 4)), np.zeros((0, 1))
+        work(loop, 3, 4, [np.array([0.0, 1, 3]), none[:, 0], none, np.ones((1, 4)), none, x, y])
+        assert y.tolist() == [[4] * 4] * 3
+        return len(texts)
+
+    return make
+
+
+def test_what_is_torn_on_disk_is_compiled_again(compiled_anew, tmp_path):
+    assert [compiled_anew(), compiled_anew()] == [1, 0]
+    (path,) = (tmp_path / "loops").iterdir()
+    right = path.read_bytes()
+    for wrong in (b"", right[:-1], right[:100] + bytes([right[100] ^ 1]) + right[101:]):
+        path.write_bytes(wrong)
+        assert [compiled_anew(), compiled_anew()] == [1, 0]
+        assert path.read_bytes() == right
+
+
+def test_what_another_version_compiled_is_compiled_again(compiled_anew, monkeypatch):
+    assert [compiled_anew(), compiled_anew()] == [1, 0]
+    made._name.cache_clear()
+    monkeypatch.setattr(made, "_maker", lambda: "another processor")
+    assert [compiled_anew(), compiled_anew()] == [1, 0]
+    made._name.cache_clear()
+
+
+def test_without_a_place_to_write_to_it_is_compiled_all_the_same(compiled_anew, tmp_path):
     (tmp_path / "loops").write_text("a file where the folder would be")
-    assert run_apart(tmp_path) == [["False", "0"]]
+    assert [compiled_anew(), compiled_anew()] == [1, 1]
+
+
+def test_arrays_that_a_loop_cannot_take_are_refused():
+    w = Writer()
+    x = w.add("read", detail=0)
+    loop = w.loop([x + x], [])
+    good, none = np.ones((2, 6), np.float32), np.zeros((0, 1), np.float32)
+    fixed = [np.array([0, 1], np.float32), none[:, 0], none, none, none]
+    for wrong in (np.ones((2, 6)), np.ones((2, 12), np.float32)[:, ::2]):
+        for moving in ([wrong, good], [good, wrong]):
+            with pytest.raises(ValueError, match="of a loop of float32"):
+                work(loop, 2, 6, [*fixed, *moving])
+            with pytest.raises(ValueError, match=r"of a loop of torch\.float32"):
+                launch(loop, 2, 6, [*map(torch.from_numpy, [*fixed, *moving])])
+
+
+def test_blocks_end_where_coefficients_begin_anew_and_steps_may_lie_apart():
+    """Bit for bit, elements that no block holds whole, gaps between steps, either order of time."""
+    w = Writer()
+    x, v, c = w.add("read", detail=0), w.add("carried", detail=0), w.add("laid", detail=0)
+    for size, period in ((1300, 1024), (7, 3), (513, 512)):
+        for backwards in (False, True):
+            loop = w.loop([v], [v * c + x], [x * c], backwards)
+            found = []
+            for how in (work, plain):
+                rng = np.random.default_rng(size)
+                shapes = [(2,), (0,), (1, period), (1, size), (1, size), (5, 2 * size), (5, size)]
+                arrays = [rng.integers(-64, 65, s).astype(np.float32) / 64 for s in shapes]
+                arrays[0][:], arrays[5] = (0, 1), arrays[5][:, :size]
+                how(loop, 5, size, arrays)
+                found.append([arrays[3], arrays[4], arrays[6]])
+            assert all(map(np.array_equal, *found))
+            assert np.unique(found[0][2]).size > size // 2
 
 
 # What is no loop ----------------------------------------------------------------------------------

@@ -405,6 +405,65 @@ def test_text_where_a_number_belongs_is_parsed_without_being_run(tmp_path, text)
     assert "3 problems" in message
 
 
+# What is accepted can be run ----------------------------------------------------------------------
+
+LARGEST = 2**31 - 1
+
+
+@pytest.mark.parametrize("field", ["stride", "dilation", "padding"])
+@pytest.mark.parametrize("value", [LARGEST + 1, 4 * 10**18, 2**63 - 1])
+def test_a_window_that_no_address_can_hold(tmp_path, field, value):
+    node = ir.Conv2d(np.ones((1, 1, 1, 1)), np.zeros(1))
+    graph = ir.Graph(
+        {"in": ir.Input((1, 3, 3)), "conv": node, "out": ir.Output((1, 3, 3))},
+        [("in", "conv"), ("conv", "out")],
+    )
+    path = tmp_path / "graph.t1c"
+    ir.write(path, graph)
+    with h5py.File(path, "r+") as file:
+        put(file, f"graph/nodes/conv/{field}", np.array([value, 1]))
+        message = refusal(file)
+    assert f"node 'conv' (Conv2d), field {field!r}" in message
+    assert str(LARGEST) in message
+
+
+def test_the_largest_window_that_is_accepted_is_run():
+    """A stride and a dilation that are never taken, because there is one window and one weight."""
+    x = np.arange(9.0).reshape(1, 1, 1, 3, 3)
+    for node in (
+        ir.Conv2d(np.full((1, 1, 1, 1), 2.0), np.ones(1), stride=LARGEST, dilation=LARGEST),
+        ir.MaxPool2d((1, 1), stride=LARGEST, dilation=LARGEST),
+    ):
+        out = node.output_shape((1, 3, 3))
+        graph = ir.Graph(
+            {"in": ir.Input((1, 3, 3)), "node": node, "out": ir.Output(out)},
+            [("in", "node"), ("node", "out")],
+        )
+        result, _ = ir.Reference(graph).run(x)
+        assert result.shape == (1, 1, 1, 1, 1)
+        assert result.item() == (1.0 if isinstance(node, ir.Conv2d) else 0.0)
+
+
+def test_a_size_beyond_what_a_file_holds_is_said_of_its_node():
+    size = 2**62
+    with pytest.raises(ir.GraphError, match=r"node 'up' \(Upsample\): output shape"):
+        ir.Graph(
+            {"in": ir.Input((1, size, 1)), "up": ir.Upsample(2), "out": ir.Output((1, 1, 1))},
+            [("in", "up"), ("up", "out")],
+        )
+
+
+def test_an_empty_batch_gives_an_empty_answer():
+    """As torch gives it, of every primitive."""
+    graph, nodes = every_primitive()
+    given = {name: np.ones((2, 0, *node.shape)) for name, node in graph.inputs().items()}
+    answer, _ = ir.Reference(graph).run(given)
+    shapes = {name: (2, 0, *node.shape) for name, node in graph.outputs().items()}
+    shapes["Output"] = shapes["Output"][1:]  # the one that says its last step alone
+    assert {name: array.shape for name, array in answer.items()} == shapes
+    assert len(answer) >= len(nodes) - 2
+
+
 # Edges -------------------------------------------------------------------------------------------
 
 
@@ -817,7 +876,8 @@ def test_text_comes_as_it_was_whatever_the_pieces(tmp_path, chunks, long):
         notes.create_dataset("row", data=texts[0], dtype=TEXT)
         notes.create_dataset("none", (0, 3), dtype=TEXT)
     with opened(path, "a .t1c file", Guard) as guard:
-        found = guard.tree(guard.file["graph/metadata"], "notes")
+        graph = guard.entry(guard.root, "graph", "graph")
+        found = guard.tree(guard.entry(graph, "metadata", "notes"), "notes")
         assert guard.problems == []
     assert found["texts"] == texts.tolist()
     assert found["row"] == texts[0].tolist()

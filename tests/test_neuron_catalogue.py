@@ -60,7 +60,7 @@ def node(row: dict[str, Any], rng: Any) -> Any:
 @pytest.mark.parametrize("reset", OPTIONS["reset"])
 @torch.no_grad()
 def test_every_neuron_that_there_is_gives_the_reference_bit_for_bit(reset):
-    """What is generated, as plain Python; that compiled it is the same is seen elsewhere.
+    """What is generated, by what it means to NumPy; that compiled it is the same is seen elsewhere.
 
     All combinations of what is said in words; the form of parameters by turns.
     """

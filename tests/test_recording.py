@@ -136,7 +136,7 @@ RULES = [
 @pytest.mark.parametrize("shape", [(1, 1, 1), (12, 2, 3), (7, 2, 3, 4, 2)])
 def test_a_neuron_tells_its_states_as_stepping_shows_them(rule, synapse, shape, request):
     if rule:
-        # As plain Python: of each rule a loop more would be compiled.
+        # By what it means to NumPy: of each rule a loop more would be compiled.
         request.getfixturevalue("uncompiled")
     numbers = np.array(2.0), np.array(4.0), np.array(2.0), np.array(0.125), np.array(0.5)
     node = ir.CubaLIF(*numbers, **rule) if synapse else ir.LIF(*numbers[1:], **rule)

@@ -4,10 +4,11 @@ import importlib
 import importlib.util
 import subprocess
 import sys
-from importlib.metadata import files
+from importlib.metadata import files, requires
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
 
 from t1c import _snntorch_hook as hook
 
@@ -67,14 +68,22 @@ def test_import_from_ir_is_ir_to_torch(monkeypatch):
 
 
 def test_a_fresh_interpreter_finds_the_wrapper_and_leaves_snntorch_alone():
+    """First by the start line; and without it, once the bridge has been imported."""
     printed = run_python(
-        "import snntorch\n"
-        "from snntorch import import_t1cir as wrapper\n"
+        "import sys, snntorch\n"
+        "from importlib.util import find_spec\n"
         "from pathlib import Path\n"
+        "print(find_spec('snntorch.import_t1cir').name)\n"
+        "sys.meta_path = [f for f in sys.meta_path if 't1c' not in f.__module__]\n"
+        "del sys.modules['t1c._snntorch_hook'], sys.modules['t1c']\n"
+        "print(find_spec('snntorch.import_t1cir'))\n"
+        "import t1c.bridge\n"
+        "from snntorch import import_t1cir as wrapper\n"
         "print(wrapper.import_from_ir.__module__)\n"
         "print(Path(wrapper.__file__).is_relative_to(Path(snntorch.__file__).parent))"
     )
-    assert printed.splitlines() == ["snntorch.import_t1cir", "False"]
+    name = "snntorch.import_t1cir"
+    assert printed.splitlines() == [name, "None", name, "False"]
 
 
 def test_a_fresh_interpreter_exports_and_imports(tmp_path):
@@ -115,12 +124,31 @@ def test_starting_python_is_silent_and_loads_nothing_more():
     assert printed == "['t1c', 't1c._snntorch_hook']"
 
 
-def test_the_start_line_is_installed_and_survives_a_broken_package():
-    installed = [file for file in files("t1c") or [] if file.name == "t1c_snntorch.pth"]
-    assert len(installed) == 1
-    line = installed[0].read_text()
-    # Python runs a line of a .pth file only if it starts like this.
-    assert line.startswith("import ")
-    assert len(line.splitlines()) == 1
+def start_lines(distribution):
+    """The lines of a distribution's .pth files that Python runs at its start, by file."""
+    return {
+        file.name: lines
+        for file in files(distribution) or []
+        if file.suffix == ".pth"
+        # What Python runs starts like this; any other line is a folder to search.
+        if (lines := [line for line in file.read_text().splitlines() if line.startswith("import")])
+    }
+
+
+def test_t1c_alone_runs_nothing_when_python_starts():
+    assert files("t1c")
+    assert start_lines("t1c") == {}
+
+
+def test_the_start_line_comes_with_the_extra_and_survives_a_broken_package():
+    (wanted,) = {
+        found.name
+        for requirement in requires("t1c") or []
+        if (found := Requirement(requirement)).name.startswith("t1c")
+        if found.marker is not None and found.marker.evaluate({"extra": "snntorch"})
+    }
+    ((name, lines),) = start_lines(wanted).items()
+    assert name == "t1c_snntorch_hook.pth"
+    assert len(lines) == 1
     broken = "import sys; sys.modules['t1c'] = None\n"
-    assert run_python(broken + line, "-S") == ""
+    assert run_python(broken + lines[0], "-S") == ""

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from t1c import ir
 from t1c.bridge.engine.plan import make_plan
+from t1c.ir import topology
 from t1c.ir.topology import Topology, feedback_edges
 
 
@@ -188,6 +189,18 @@ def test_symmetric_loops_are_refused_with_an_answer_to_choose(name):
 def test_a_ring_is_refused_rather_than_cut_twice():
     with pytest.raises(ir.GraphError, match="'A' and 'C' is symmetric"):
         decide(edges_of(SYMMETRIC["a ring entered at opposite ends"]))
+
+
+def test_loops_too_entangled_to_be_decided_in_time_are_refused(monkeypatch):
+    """Sixty populations, each of which excites the one before it."""
+    chain = [f"A{i}" for i in range(60)]
+    forth = [("in", "A0"), *pairwise(chain), ("A59", "out")]
+    back = [(b, a) for a, b in pairwise(chain)]
+    assert decide(forth + back) == back
+    monkeypatch.setattr(topology, "MOST_STEPS", 5_000)
+    with pytest.raises(ir.GraphError, match=r"so entangled that after 5,000 steps.*feedback="):
+        decide(forth + back)
+    assert decide(forth + back, stated=back) == back
 
 
 def test_what_is_stated_is_honoured():

@@ -28,6 +28,11 @@ CHECKPOINTED = Candidate(
     _by("by_t1c", "Checkpointed"),
     note="the same with `run(..., checkpoint=True)`",
 )
+IN_C = Candidate(
+    f"{OURS}, C",
+    _by("by_c", "InC"),
+    note="`deploy.to_c`, `gcc -O3 -march=native`, in this process: a loop in C, or a call a step",
+)
 JAXPIKE = Candidate(
     "jaxpike",
     None,
@@ -161,7 +166,7 @@ ROWS = (
         "MLP 784-512-512-10, B=1, T=1000",
         "run",
         _mlp(1, 1000),
-        (T1C, REPRODUCIBLE, *PEERS, JAXPIKE, PRODUCTS),
+        (T1C, REPRODUCIBLE, IN_C, *PEERS, JAXPIKE, PRODUCTS),
         (Target((TALON.name,), 50),),
     ),
     Row(
@@ -185,7 +190,10 @@ ROWS = (
         "one step of the MLP, B=1",
         "step",
         _mlp(1, 500),
-        (T1C, REPRODUCIBLE, TALON, SNNTORCH, SNNTORCH_DEFAULT, SPIKINGJELLY_SINGLE, NORSE, PLAIN),
+        (
+            *(T1C, REPRODUCIBLE, IN_C, TALON, SNNTORCH, SNNTORCH_DEFAULT),
+            *(SPIKINGJELLY_SINGLE, NORSE, PLAIN),
+        ),
         (Target((TALON.name,), 5), Target(BOTH_SNNTORCH, 5, title="snnTorch")),
     ),
     Row(

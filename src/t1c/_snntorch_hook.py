@@ -1,11 +1,13 @@
 """Makes `snntorch.import_t1cir` importable next to an unmodified snnTorch.
 
-The file `t1c_snntorch.pth`, installed beside this package, has Python import
-this module at every start. It adds one finder to the end of `sys.meta_path`, so
-nothing is written into snnTorch's folder, a snnTorch that has such a module of
-its own wins, and uninstalling t1c takes the module away again.
+Importing this module adds one finder to the end of `sys.meta_path`, so nothing is
+written into snnTorch's folder, and a snnTorch that has such a module of its own
+wins. `t1c.bridge` imports it. Where the distribution t1c-snntorch is installed,
+which the extra `t1c[snntorch]` brings and which consists of one `.pth` file, Python
+imports it at every start, so that the names are there before anything of t1c is;
+uninstalling that distribution takes them away again.
 
-Every Python process of the environment pays for this module: it imports only
+Every Python process of such an environment pays for this module: it imports only
 what Python has loaded anyway.
 """
 

@@ -13,6 +13,8 @@ except ModuleNotFoundError as _missing:
         name=_missing.name,
     ) from _missing
 
+# From here on `snntorch.import_t1cir` and `snntorch.export_t1cir` can be imported.
+from .. import _snntorch_hook as _snntorch_hook
 from .cyclic import CyclicGraphExecutor
 from .engine.kernels.surrogate import Surrogate
 from .engine.stateful import StatefulModule
@@ -38,6 +40,7 @@ from .graph_helpers import (
 )
 from .in_shards import backward_in_shards
 from .names import sanitize_module_name
+from .state_files import load_state, save_state
 from .to_ir import T1CExporter, to_ir, torch_to_ir
 from .tracing.proof import ProofWarning
 from .verify import Report, VerificationError, verify
@@ -64,9 +67,11 @@ __all__ = [
     "has_cycles",
     "ir_to_torch",
     "load",
+    "load_state",
     "node_to_module",
     "nodes_to_modules",
     "sanitize_module_name",
+    "save_state",
     "settle_weights",
     "to_ir",
     "torch_to_ir",

@@ -12,7 +12,9 @@ import torch
 from torch import nn
 
 from t1c import ir, nir
+from t1c.ir.copy_on_write import lock
 from t1c.ir.errors import InputError, Problem, UnsupportedError
+from t1c.ir.flat import Flat
 
 from .custom_map import NodeMap, module_from_map
 from .engine.kernels.surrogate import ATAN, Surrogate
@@ -34,6 +36,8 @@ __all__ = [
     "node_to_module",
     "nodes_to_modules",
 ]
+
+_TYPES = frozenset(["input_type", "output_type", "declared_input", "declared_output"])
 
 GraphOrPath = ir.Graph | str | os.PathLike[str]
 
@@ -112,13 +116,18 @@ def ir_to_torch(
         raise InputError(
             Problem(f"learn={learn!r} and trainable=False", "one of the two", field="trainable")
         )
-    graph = _snapshot(_graph(graph, dt, dialect))
-    if validate:
-        graph.check()
+    if isinstance(graph, ir.Graph):
+        graph = _snapshot(_graph(graph, dt, dialect))
+        if validate:
+            graph.check()
+    else:
+        graph = _graph(graph, dt, dialect)
+        if node_map is None:
+            _lock(graph)
     if quantized:
         dtype = exact_dtype(graph, dtype)
-    modules = from_ir(graph, node_map, dtype=dtype)
     flat = graph.flat()
+    modules = _modules(flat, node_map, dtype)
     executor = GraphExecutor(modules, flat.edges, return_state, feedback=flat.feedback_edges())
     executor.graph = graph
     executor.kernels, executor.events = kernels, events
@@ -161,18 +170,26 @@ def from_ir(
         UnsupportedError: listing all nodes that no module runs, or that the map has a module for
             which does not say how several inputs become one.
     """
-    graph = _graph(graph, dt, dialect)
-    flat = graph.flat()
+    return _modules(_graph(graph, dt, dialect).flat(), custom_map, dtype)
+
+
+nodes_to_modules = from_ir
+
+
+def _modules(
+    flat: Flat, custom_map: NodeMap | None, dtype: torch.dtype | None
+) -> dict[str, nn.Module]:
     arriving = Counter(target for _, target in flat.edges)
     modules: dict[str, nn.Module] = {}
+    names: dict[int, str] = {}
     problems = []
     for name, node in flat.nodes.items():
         module = module_from_map(custom_map, node, name)
         if module is None:
             module = node_to_module(node, dtype=dtype)
         else:
-            mark(module, node)
-        twin = next((n for n, other in modules.items() if other is module), None)
+            mark(module.eval(), node)
+        twin = names.get(id(module))
         if module is None:
             problems.append(_cannot_run(name, node))
         elif twin is not None:
@@ -180,16 +197,14 @@ def from_ir(
         elif not (node.adds_inputs or arriving[name] < 2 or isinstance(module, MergeModule)):
             problems.append(_cannot_merge(name, node, module))
         else:
-            modules[name] = remember(module, node).eval()
+            modules[name] = remember(module, node)
+            names[id(module)] = name
     if problems:
         raise UnsupportedError(problems)
     tie(modules)
     for module in modules.values():
         freeze(module)
     return modules
-
-
-nodes_to_modules = from_ir
 
 
 def node_to_module(node: ir.Node, *, dtype: torch.dtype | None = None) -> nn.Module | None:
@@ -214,9 +229,37 @@ def _snapshot(graph: ir.Graph) -> ir.Graph:
 
     The executor keeps it, and exports it with the parameters that its modules then have.
     """
-    nodes = graph.flat().nodes.values()
-    shared = {id(array): array for node in nodes for array in node.parameters().values()}
-    return copy.deepcopy(graph, dict(shared))
+    own = copy.copy(graph)
+    for name, value in vars(graph).items():
+        if name not in ("nodes", "edges", "feedback"):
+            setattr(own, name, copy.deepcopy(value))
+    own.nodes = {
+        name: _snapshot(node) if isinstance(node, ir.Graph) else _fields_shared(node)
+        for name, node in graph.nodes.items()
+    }
+    own.edges, own.feedback = [*graph.edges], [*graph.feedback]
+    return own
+
+
+def _fields_shared(node: ir.Node) -> ir.Node:
+    own = copy.copy(node)
+    for name, value in vars(node).items():
+        if name in _TYPES and value is not None:
+            own.__dict__[name] = {port: shape.copy() for port, shape in value.items()}
+        elif name not in node.kinds and value:
+            own.__dict__[name] = copy.deepcopy(value)
+    own.metadata = own.metadata or {}
+    return own
+
+
+def _lock(graph: ir.Graph) -> None:
+    """Have nobody write to the arrays of a graph, so that modules need not look whether they did.
+
+    They are the executor's own, which exports what its modules hold.
+    """
+    for node in graph.flat().nodes.values():
+        for array in node.parameters().values():
+            lock(array)
 
 
 def _graph(graph: GraphOrPath, dt: float | None, dialect: str | None) -> ir.Graph:

@@ -17,6 +17,12 @@ def sanitize_module_name(name: str) -> str:
     return name.replace(".", "_").replace("/", "_") or "_"
 
 
+def _has(owner: nn.Module, attribute: str) -> bool:
+    """What ``hasattr`` says, without the error that a module makes for what it has not."""
+    own = (vars(owner), owner._parameters, owner._buffers, owner._modules)
+    return any(attribute in names for names in (*own, *map(vars, type(owner).__mro__)))
+
+
 def module_names(names: Iterable[str], owner: nn.Module) -> dict[str, str]:
     """Node name -> attribute name, all different.
 
@@ -28,7 +34,7 @@ def module_names(names: Iterable[str], owner: nn.Module) -> dict[str, str]:
     taken: set[str] = set()
     for name in sorted(names, key=lambda n: sanitize_module_name(n) != n):
         attribute = sanitize_module_name(name)
-        while attribute in taken or hasattr(owner, attribute):
+        while attribute in taken or _has(owner, attribute):
             attribute += "_"
         taken.add(attribute)
         given[name] = attribute

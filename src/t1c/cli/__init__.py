@@ -16,11 +16,12 @@
     change.py     another file:            convert, quantize
     picture.py    pictures:                visualize, export-html, plot
     deploy.py     for other machines:      deploy c, exported, onnx, wasm
+    serve.py      at everybody's service:  serve
 
 What a verb needs is imported when it runs, so that help and version answer at once.
 """
 
-from . import change, check, compare, deploy, look, measure, picture, run, score
+from . import change, check, compare, deploy, look, measure, picture, run, score, serve
 from .app import app, main
 
 __all__ = [
@@ -35,4 +36,5 @@ __all__ = [
     "picture",
     "run",
     "score",
+    "serve",
 ]

@@ -14,7 +14,7 @@ from .wording import misunderstood
 
 GROUPS = {
     "Look into a file": ("info", "node", "stats", "trace", "find", "visualize", "export-html"),
-    "Run and measure": ("run", "score", "plot", "profile", "analyze"),
+    "Run and measure": ("run", "score", "serve", "plot", "profile", "analyze"),
     "Compare": ("diff", "verify", "compare", "hash", "stamp"),
     "Check": ("validate", "lint"),
     "Other": ("convert", "quantize", "deploy", "primitives", "rules"),

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import zipfile
+import contextlib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import numpy as np
 
 from t1c.ir.errors import InputError, Problem
 from t1c.ir.fields import Array
+from t1c.ir.npz import UNREADABLE, opened_npz
 
 from .fields import EVENT, binary_polarity, event_fields
 
@@ -20,7 +22,8 @@ def read_npy(path: Path, _: int | None) -> tuple[Array, None, None]:
     Raises:
         InputError: it is none, or damaged.
     """
-    return _canonical(_loaded(path)), None, None
+    with _loaded(path) as events:
+        return _canonical(events), None, None
 
 
 def read_npz(path: Path, _: int | None) -> tuple[Array, None, None]:
@@ -46,10 +49,14 @@ def read_npz(path: Path, _: int | None) -> tuple[Array, None, None]:
     return _canonical(events), None, None
 
 
-def _loaded(path: Path) -> Any:
+@contextlib.contextmanager
+def _loaded(path: Path) -> Iterator[Any]:
     try:
-        return np.load(path, allow_pickle=False)
-    except (ValueError, EOFError, OSError, zipfile.BadZipFile) as cause:
+        with opened_npz(path) as file:
+            yield file
+    except InputError:
+        raise
+    except (OSError, *UNREADABLE) as cause:
         raise InputError(
             Problem(f"a file that NumPy cannot read ({cause})", "events", "", str(path))
         ) from None

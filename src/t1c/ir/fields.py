@@ -31,6 +31,11 @@ Pair = tuple[int, int]
 Triple = tuple[int, int, int]
 
 
+LONGEST_NUMBER = 1000
+"""No number or shape that was written as text has more letters; Python's parser, which reads them,
+takes a hundred times as much memory as its text."""
+
+
 def show(value: object) -> str:
     """A value as an error message shows it: short, and arrays by shape and dtype."""
     if isinstance(value, np.ndarray) and value.size > 4:
@@ -76,6 +81,8 @@ class Kind:
 
     def from_text(self, text: str) -> Any:
         """The value that an early writer meant by a string; NodeError if it cannot be one."""
+        if len(text) > LONGEST_NUMBER:
+            raise _bad(text, self.describe())
         try:
             return self.convert(ast.literal_eval(text))
         except (ValueError, SyntaxError, MemoryError, RecursionError):
@@ -240,7 +247,7 @@ class TextKind(Kind):
 
 @dataclasses.dataclass(frozen=True)
 class IntsKind(Kind):
-    """A tuple of integers of at least ``low``, if that is given.
+    """A tuple of integers from ``low`` to ``high``, either of which may be absent.
 
     ``length`` fixes how many; a single integer is then repeated. ``words`` are strings allowed in
     its place ('same', 'valid').
@@ -248,6 +255,7 @@ class IntsKind(Kind):
 
     length: int | None = None
     low: int | None = 0
+    high: int | None = None
     words: tuple[str, ...] = ()
 
     def _convert(self, value: Any) -> tuple[int, ...] | str:
@@ -267,7 +275,7 @@ class IntsKind(Kind):
             numbers *= self.length
         if not numbers or (self.length and len(numbers) != self.length):
             raise _bad(value, self.describe())
-        if any(n is None or not _within(n, self.low, None) for n in numbers):
+        if any(n is None or not _within(n, self.low, self.high) for n in numbers):
             raise _bad(value, self.describe())
         return tuple(n for n in numbers if n is not None)
 
@@ -277,7 +285,7 @@ class IntsKind(Kind):
     def describe(self) -> str:
         what = f"{self.length} integers (or one for all)" if self.length else "a tuple of integers"
         words = "".join(f", or {word!r}" for word in self.words)
-        return f"{what}{_range(self.low, None)}{words}"
+        return f"{what}{_range(self.low, self.high)}{words}"
 
 
 def _as_int(value: Any) -> int | None:
@@ -370,10 +378,13 @@ def integers(
     *,
     length: int | None = None,
     low: int | None = 0,
+    high: int | None = None,
     words: tuple[str, ...] = (),
     default: Any = dataclasses.MISSING,
     since: str = "",
 ) -> Any:
     """A tuple of integers; one integer stands for ``length`` equal ones."""
-    kind = IntsKind(optional=default is None, since=since, length=length, low=low, words=words)
+    kind = IntsKind(
+        optional=default is None, since=since, length=length, low=low, high=high, words=words
+    )
     return _field(kind, default)

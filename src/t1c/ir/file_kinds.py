@@ -6,6 +6,8 @@ import os
 import stat
 import zipfile
 
+from .npz import UNREADABLE
+
 HDF5 = b"\x89HDF\r\n\x1a\n"
 HDF5_FILE = "an HDF5 file"
 ORDER = "Mind the order: the network comes first, then the samples."
@@ -57,7 +59,7 @@ def _archive(path: str | os.PathLike[str]) -> tuple[str, str]:
     try:
         with zipfile.ZipFile(path) as archive:
             names = archive.namelist()
-    except (zipfile.BadZipFile, OSError, ValueError):
+    except (OSError, *UNREADABLE):
         return "a damaged zip archive", WHOLE
     if any(name.endswith("data.pkl") for name in names):
         return "a file of torch.save", EXPORT

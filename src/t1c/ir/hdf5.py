@@ -12,8 +12,8 @@ Layout::
 Arrays keep their dtype; integers, floats and booleans are scalars, tuples integer arrays, None is
 absent. A field that came with a later version and is in use changes the type name to
 ``<primitive>@<version>``: readers before that version refuse the name, where they would ignore the
-field. Files are hostile until proven otherwise: links, external data, huge declarations and loops
-are refused before anything is read.
+field. Files are hostile until proven otherwise: they are read from their bytes, by code whose work
+is bounded by their size (``h5``); links, external data, huge declarations and loops are refused.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from __future__ import annotations
 import h5py
 
 from .atomic import replacing
+from .copy_on_write import LEAST, LINE
 from .errors import GraphError, NodeError, Problem, T1CFormatError, VersionError
 from .fields import show
 from .graph import Graph
@@ -30,12 +31,16 @@ from .hdf5_read import Reader
 from .hdf5_write import write_graph
 
 
-def read(path: StrPath, *, allow_nonfinite: bool = False) -> Graph:
+def read(path: StrPath, *, allow_nonfinite: bool = False, mmap: bool = False) -> Graph:
     """Read a ``.t1c`` file.
 
     Args:
         path: the file.
         allow_nonfinite: accept NaN and infinite parameters.
+        mmap: leave large arrays in the file and map them: they cannot be written to, and take no
+            memory but the pages that are looked at. Only for a file that nobody writes to in its
+            place as long as the graph, or what was imported from it, is used; ``write`` never
+            does, it puts a new file there. What is packed or in pieces is read all the same.
 
     Returns:
         The graph, checked, with all shapes inferred.
@@ -51,6 +56,7 @@ def read(path: StrPath, *, allow_nonfinite: bool = False) -> Graph:
     """
     with opened(path, "a .t1c file", Reader) as reader:
         _check_version(path, _version_of(reader, path))
+        reader.lay_out(mmap)
         try:
             graph = reader.graph(allow_nonfinite)
         except GraphError as error:
@@ -97,14 +103,19 @@ def write(path: StrPath, graph: Graph) -> None:
             )
         )
     graph.check()
-    with replacing(path) as temporary, h5py.File(temporary, "w") as file:
+    with replacing(path) as temporary, _new(temporary) as file:
         file.create_dataset("version", data=needed_version(graph), dtype=TEXT)
         write_graph(file.create_group("graph"), graph)
 
 
+def _new(path: StrPath) -> h5py.File:
+    """A file in which large arrays begin where memory would have them begin, so that they map."""
+    return h5py.File(path, "w", alignment_threshold=LEAST, alignment_interval=LINE)
+
+
 def _is_nir(reader: Reader) -> bool:
     # By the links' names alone: looking behind a link would follow it.
-    names = set(reader.names(reader.file))
+    names = set(reader.names(reader.root))
     return "node" in names and "graph" not in names
 
 
@@ -113,7 +124,9 @@ def _version_of(reader: Reader, path: StrPath) -> str:
         raise T1CFormatError(
             Problem("a NIR file", "a .t1c file", "Read it with t1c.nir.read.", where=str(path))
         )
-    version = reader.entry(reader.file, "version", "/version")
+    version = reader.entry(reader.root, "version", "/version")
+    if version is None and reader.problems:  # it is stated, and cannot be read
+        raise T1CFormatError(reader.problems, str(path))
     if not isinstance(version, str):
         raise T1CFormatError(
             Problem(

@@ -1,8 +1,8 @@
 """Looking into an HDF5 file that is hostile until proven otherwise.
 
-Links, external data, huge declarations and loops are refused before anything is read; what is
-wrong is collected, so that one error lists it all. The readers of ``.t1c`` and ``.nir`` build on
-this.
+The bytes are read by ``h5``, whose work is bounded by the size of the file. Here links, external
+data, huge declarations and loops are refused before anything is read; what is wrong is collected,
+so that one error lists it all. The readers of ``.t1c`` and ``.nir`` build on this.
 """
 
 from __future__ import annotations
@@ -12,14 +12,12 @@ import os
 from collections.abc import Iterator
 from typing import Any, TypeVar
 
-import h5py
 import numpy as np
 
-from .errors import Problem, T1CError, T1CFormatError
+from .errors import Problem, T1CFormatError
 from .fields import Array
 from .file_kinds import HDF5_FILE, WHOLE, found_instead
-from .hdf5_blocks import Layout, blocks
-from .hdf5_heap import longest_object
+from .h5 import Dataset, File, Group, H5Error, Link, OverspentError, TooMuchTextError, is_hdf5
 from .metadata import MAX_DEPTH
 
 StrPath = str | os.PathLike[str]
@@ -28,9 +26,11 @@ StrPath = str | os.PathLike[str]
 # not be packed that tightly: weights are not, and zeros are not worth a file that fills the memory.
 MOST_COMPRESSED = 1040
 LARGE, MOST_COMPRESSED_LARGE = 2**26, 32
-# Text is read a piece at a time: so many bytes if all its entries were the longest in the file, but
-# never so few entries that a single long note makes all lists slow.
-BYTES_AT_ONCE, FEWEST_AT_ONCE, MOST_AT_ONCE = 2**25, 16, 4096
+
+MOST_PROBLEMS = 1000
+"""Who has read of so many does not need the rest, which a hostile file may have by the million."""
+
+LONGEST_SHOWN = 200
 
 G = TypeVar("G", bound="Guard")
 
@@ -50,32 +50,15 @@ def opened(path: StrPath, kind: str, guard: type[G]) -> Iterator[G]:
     """
     if not os.path.exists(path):
         raise FileNotFoundError(f"there is no file {os.fspath(path)!r}")
-    if os.path.isfile(path):
-        # Python says what keeps a file from being opened; HDF5 only that it is none of its own.
-        with open(path, "rb"):
-            pass
-    if not os.path.isfile(path) or not h5py.is_hdf5(path):
+    if not os.path.isfile(path) or not is_hdf5(path):
         found, remedy = found_instead(path)
         if found == HDF5_FILE:
             found, remedy = "a damaged file", WHOLE
         raise T1CFormatError(Problem(f"{found}, not an HDF5 file", kind, remedy, str(path)))
-    damaged = Problem(
-        "its text cannot be read: the heap that holds it is damaged",
-        remedy="Export it again, or check that it arrived whole.",
-        where=str(path),
-    )
-    longest = longest_object(path)
-    if longest is None:
-        raise T1CFormatError(damaged)
     try:
-        # A chunk that the cache has no room for would be unpacked for every piece of it.
-        with h5py.File(path, "r", rdcc_nbytes=LARGE) as file:
-            if file.id.get_create_plist().get_sizes() != (8, 8):
-                raise T1CFormatError(damaged)
-            yield guard(file, longest)
-    except T1CError:
-        raise
-    except (OSError, RuntimeError, KeyError, ValueError, TypeError, OverflowError) as cause:
+        with open(path, "rb", buffering=0) as raw:
+            yield guard(File(raw.fileno()), path)
+    except (H5Error, OSError) as cause:
         raise T1CFormatError(
             Problem(
                 f"the file is truncated or damaged ({cause})",
@@ -85,161 +68,192 @@ def opened(path: StrPath, kind: str, guard: type[G]) -> Iterator[G]:
         ) from cause
 
 
+def shown(name: str) -> str:
+    """A name as a message shows it: a hostile file has names of 64 KiB, within one another."""
+    return name if len(name) <= LONGEST_SHOWN else f"{name[: LONGEST_SHOWN - 3]}..."
+
+
 class Guard:
     """Walks an open file once, each object at most once, collecting what is wrong with it.
 
     Args:
         file: the open file.
-        longest_text: no text in it is longer, in bytes.
+        path: of the file, for messages.
+
+    Attributes:
+        root: the group that all others are in.
+        problems: what is wrong, in the order in which it was found.
+        told: why the last ``entry`` was not read is among them.
     """
 
-    def __init__(self, file: h5py.File, longest_text: int) -> None:
+    def __init__(self, file: File, path: StrPath) -> None:
         self.file = file
+        self.path = path
+        self.root = file.root
         self.problems: list[Problem] = []
-        self.seen: set[Any] = set()
+        self.told = False
+        self.seen: set[int] = set()
         # What the file can hold, and what was taken from it so far: many small things that lead
         # to the same bytes come to as much as one large one.
-        self.size: int = file.id.get_filesize()
+        self.size = file.source.end
         self.plain = self.unpacked = self.text = 0
-        fitting = BYTES_AT_ONCE // max(1, longest_text)
-        self.texts_at_once = min(max(fitting, FEWEST_AT_ONCE), MOST_AT_ONCE)
 
     def problem(self, where: str, found: str, expected: str = "", remedy: str = "") -> None:
-        """Note something that is wrong, and go on."""
-        self.problems.append(Problem(found, expected, remedy, where))
+        """Note something that is wrong, and go on.
 
-    def groups(self, group: h5py.Group) -> list[str]:
+        Raises:
+            T1CFormatError: too much is wrong to go on; it holds all of it.
+        """
+        self.problems.append(Problem(found, expected, remedy, where))
+        if len(self.problems) >= MOST_PROBLEMS:
+            more = Problem("and more, which were not looked for")
+            raise T1CFormatError([*self.problems, more], str(self.path))
+
+    def wrong(self, where: str, found: str, expected: str = "", remedy: str = "") -> None:
+        """Note that the last ``entry`` is not what belongs there, unless it is told already why."""
+        if not self.told:
+            self.problem(where, found, expected, remedy)
+
+    def groups(self, group: Group) -> list[str]:
         """The names of the groups in a group, found without following a link."""
         return [
             name
             for name in self.names(group)
-            if group.get(name, getclass=True, getlink=True) is h5py.HardLink
-            and group.get(name, getclass=True) is h5py.Group
+            if group.links[name].is_hard and self._is_group(group.links[name])
         ]
 
-    def names(self, group: h5py.Group) -> list[str]:
+    def names(self, group: Group) -> list[str]:
         """The names in a group, in the order in which they were created if the file knows it."""
-        try:
-            found = list(group)
-        except (UnicodeDecodeError, RuntimeError, OSError) as cause:
-            self.problem(group.name or "", f"its names cannot be read ({cause})")
-            return []
-        for name in found:
-            if not isinstance(name, str):  # h5py leaves as bytes what it cannot decode
-                self.problem(f"in {group.name}", f"the name {name!r}", "UTF-8", "Rename it.")
-        return [name for name in found if isinstance(name, str)]
+        found = []
+        for name in group.links:
+            if isinstance(name, str):
+                found.append(name)
+            else:
+                self.problem(
+                    f"in {group.name}", f"the name {name[:LONGEST_SHOWN]!r}", "UTF-8", "Rename it."
+                )
+        return found
 
-    def tree(self, group: h5py.Group, where: str, depth: int = 0) -> dict[str, Any]:
+    def tree(self, group: Group, where: str, depth: int = 0) -> dict[str, Any]:
         """All that a group holds, nested groups as dicts."""
         if depth > MAX_DEPTH:
             self.problem(where, "nested too deeply", f"at most {MAX_DEPTH} levels")
             return {}
         found = {}
         for name in self.names(group):
-            place = f"{where}.{name}"
+            place = f"{where}.{shown(name)}"
             value = self.entry(group, name, place)
-            found[name] = (
-                self.tree(value, place, depth + 1) if isinstance(value, h5py.Group) else value
-            )
+            found[name] = self.tree(value, place, depth + 1) if isinstance(value, Group) else value
         return found
 
-    def entry(self, group: h5py.Group, name: str, where: str) -> Any:
+    def entry(self, group: Group, name: str, where: str) -> Any:
         """A group, or the value of a dataset: text, a list of text, a scalar or an array.
 
         None if there is nothing of that name, or nothing that may be read.
         """
-        # h5py's low-level calls: its Group and Dataset ask HDF5 the same things several times.
-        links, key = group.id.links, name.encode()
-        try:
-            link = links.get_info(key)
-        except (KeyError, RuntimeError):
-            if links.exists(key):
-                raise
+        before = len(self.problems)
+        found = self._entry(group, name, where)
+        self.told = len(self.problems) > before
+        return found
+
+    def _entry(self, group: Group, name: str, where: str) -> Any:
+        link = group.links.get(name)
+        if link is None:
             return None
-        if link.type != h5py.h5l.TYPE_HARD:
-            kind = "an external link" if link.type == h5py.h5l.TYPE_EXTERNAL else "a soft link"
+        if not link.is_hard:
+            kind = "an external link" if link.is_external else "a soft link"
             self.problem(
                 where, kind, "the data itself", "Links are refused: they can lead anywhere."
             )
             return None
-        if link.u in self.seen:  # the address of what it leads to
+        if link.address in self.seen:
             self.problem(where, "the same data linked a second time", "each group and dataset once")
             return None
-        self.seen.add(link.u)
+        self.seen.add(link.address)
         try:
-            item = h5py.h5o.open(group.id, key)
-            if isinstance(item, h5py.h5d.DatasetID):
+            item = self.file.open(link.address, f"{group.name}/{shown(name)}")
+            if isinstance(item, Dataset):
                 return self._value(item, where)
+        except OverspentError:
+            raise
         except UnicodeDecodeError:
             self.problem(where, "text that is not UTF-8", "UTF-8")
             return None
-        except (OSError, RuntimeError, KeyError, ValueError, TypeError, MemoryError) as cause:
+        except H5Error as cause:
             self.problem(where, f"data that cannot be read ({cause})", "an undamaged file")
             return None
-        if isinstance(item, h5py.h5g.GroupID):
-            return h5py.Group(item)
-        self.problem(where, "a named type", "a group or a dataset")
-        return None
+        if item is None:
+            self.problem(where, "a named type", "a group or a dataset")
+        return item
 
-    def _value(self, data: h5py.h5d.DatasetID, where: str) -> Any:
-        layout = Layout.of(data)
-        problem = layout.unreadable() or self._too_much(layout)
+    def _is_group(self, link: Link) -> bool:
+        try:
+            return isinstance(self.file.open(link.address, ""), Group)
+        except OverspentError:
+            raise
+        except H5Error:
+            return False
+
+    def _value(self, data: Dataset, where: str) -> Any:
+        problem = _unreadable(data) or self._too_much(data)
         if problem:
             self.problem(where, *problem)
             return None
-        values = np.zeros(layout.shape, layout.dtype)
-        if layout.dtype.kind == "O":
-            if not self._read_texts(data, layout, values):
-                self.problem(where, "more text than the file can hold", "each text once")
-                return None
-        elif values.size:
-            data.read(h5py.h5s.ALL, h5py.h5s.ALL, values)
-        if layout.is_text:
-            return _decoded(values.tolist())
-        return values if layout.shape else values[()]
+        if not data.type.is_text:
+            values = self._numbers(data)
+            return values if data.shape else values[()]
+        try:
+            raw, size = data.texts(self.size - self.text)
+        except TooMuchTextError:
+            self.problem(where, "more text than the file can hold", "each text once")
+            return None
+        self.text += size
+        texts = [text.decode() for text in raw]
+        if not data.shape:
+            return texts[0]
+        if len(data.shape) == 1:
+            return texts
+        table = np.empty(len(texts), object)
+        table[:] = texts
+        return table.reshape(data.shape).tolist()
 
-    def _too_much(self, layout: Layout) -> tuple[str, str] | None:
+    def _numbers(self, data: Dataset) -> Array:
+        """The entries of a dataset that may be read."""
+        return data.numbers()
+
+    def _too_much(self, data: Dataset) -> tuple[str, str] | None:
         """Why a dataset is not read after all that was: (found, expected), or None if it may be.
 
         No two datasets of a file share their bytes, unless somebody made it so.
         """
-        packed = MOST_COMPRESSED if layout.bytes < LARGE else MOST_COMPRESSED_LARGE
-        if layout.bytes > layout.stored * (packed if layout.filters else 1):
+        declared = data.declared
+        packed = MOST_COMPRESSED if declared < LARGE else MOST_COMPRESSED_LARGE
+        if declared > data.stored * (packed if data.filters else 1):
             return (
-                f"{layout.bytes:,} bytes declared, {layout.stored:,} stored",
+                f"{declared:,} bytes declared, {data.stored:,} stored",
                 "as much data as the shape says",
             )
-        if layout.filters:
-            self.unpacked += layout.bytes
+        if data.filters:
+            self.unpacked += declared
             total, most = self.unpacked, max(LARGE, MOST_COMPRESSED_LARGE * self.size)
         else:
-            self.plain += layout.bytes
+            self.plain += declared
             total, most = self.plain, self.size
         if total > most:
             return f"with it {total:,} bytes from a file of {self.size:,}", f"at most {most:,}"
         return None
 
-    def _read_texts(self, data: h5py.h5d.DatasetID, layout: Layout, texts: Array) -> bool:
-        """Fill ``texts`` piece by piece, for many may refer to the same large one.
 
-        Returns:
-            Whether all the texts read so far can have been in the file.
-        """
-        space = data.get_space()
-        for start, count in blocks(layout.shape, layout.chunks, self.texts_at_once):
-            if self.text > self.size:
-                break
-            piece = np.zeros(count, layout.dtype)
-            if count:
-                space.select_hyperslab(start, count)
-            data.read(h5py.h5s.create_simple(count) if count else space, space, piece)
-            self.text += sum(map(len, piece.flat))
-            part: list[Any] = [slice(at, at + n) for at, n in zip(start, count, strict=True)]
-            texts[(*part, ...)] = piece
-        return self.text <= self.size
-
-
-def _decoded(texts: Any) -> Any:
-    if isinstance(texts, list):
-        return [_decoded(text) for text in texts]
-    return texts.decode() if isinstance(texts, bytes) else texts
+def _unreadable(data: Dataset) -> tuple[str, str] | None:
+    """Why the data must not be read: (found, expected), or None if they may."""
+    if data.empty:
+        return "an empty dataset", "a value"
+    if data.elsewhere:
+        return "data kept in another file", "the data itself"
+    if data.type.unreadable:
+        return f"data of type {data.type.unreadable}", "text, numbers or booleans"
+    if data.unknown_filter:
+        return f"data packed with {data.unknown_filter}", "gzip or lzf, or data that are not packed"
+    if 0 in data.shape and max(data.shape) > MOST_PROBLEMS:
+        return f"an array of shape {data.shape}, which holds nothing", "data"
+    return None

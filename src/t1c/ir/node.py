@@ -27,7 +27,7 @@ from .fields import Array, Kind, show
 from .interval import UNKNOWN, ZERO, Interval
 from .metadata import Metadata, clean_metadata
 from .shapes import Shape, Types, as_shape, as_types, types_of
-from .values import same_value, what_differs
+from .values import all_finite, same_value, what_differs
 
 State = tuple[Array, ...]
 Bounds = tuple[Interval, ...]
@@ -326,7 +326,7 @@ class Node:
     def nonfinite(self) -> Iterable[Problem]:
         """One problem for each array that holds NaN or infinity."""
         for name, value in self.parameters().items():
-            if value.dtype.kind == "f" and not np.isfinite(value).all():
+            if not all_finite(value):
                 bad = int((~np.isfinite(value)).sum())
                 yield Problem(
                     f"{bad} of {value.size} values are NaN or infinite",

@@ -10,6 +10,9 @@ from .node import Node
 from .shapes import Shape, as_shape
 from .topology import Edge, Topology
 
+Told = tuple[Shape | None, tuple[Shape, ...]]
+"""What reaches a node, and the shape of each of its outputs."""
+
 
 def infer_shapes(
     nodes: Mapping[str, Node], topology: Topology, ports: Mapping[Edge, int]
@@ -25,7 +28,7 @@ def infer_shapes(
         (the nodes with their shapes, as far as they have any; what does not fit together)
     """
     typed = dict(nodes)
-    sent = _flow(nodes, topology, ports)
+    sent, known = _flow(nodes, topology, ports)
     problems: list[Problem] = []
     for name, node in nodes.items():
         sources = topology.before[name]
@@ -34,7 +37,9 @@ def infer_shapes(
         arriving = [sent[s][ports[s, name]] for s in sources]
         where = f"node {name!r} ({node.primitive})"
         try:
-            typed[name] = found = node.typed(*node.shapes(arriving))
+            before = known.get(name)
+            told = before[1] if before and before[0] == arriving else node.shapes(arriving)
+            typed[name] = found = node.typed(*told)
             leaving = tuple(as_shape(port) for port in (found.output_type or {}).values())
             if leaving != sent.get(name, leaving):
                 problems.append(_mistaken(where, sent[name], leaving))
@@ -59,14 +64,17 @@ def infer_shapes(
 
 def _flow(
     nodes: Mapping[str, Node], topology: Topology, ports: Mapping[Edge, int]
-) -> dict[str, tuple[Shape, ...]]:
+) -> tuple[dict[str, tuple[Shape, ...]], dict[str, tuple[list[Shape], Told]]]:
     """The shapes that each node sends, one for each output, as far as they can be told.
+
+    And what nodes said of inputs, all of which were known.
 
     Inside a cycle not all inputs of a node can be known before its output. There a node is
     tried with those that are, which is enough wherever inputs are added or combined element by
     element; what then does not fit shows when every node is checked with all of them.
     """
     sent: dict[str, tuple[Shape, ...]] = {}
+    known: dict[str, tuple[list[Shape], Told]] = {}
 
     def shapes(name: str) -> tuple[bool, Shape | None, tuple[Shape, ...]]:
         """Whether any input is known, and what node and inputs say together."""
@@ -75,8 +83,10 @@ def _flow(
         arriving = [shape for shape in inputs if shape is not None]
         told = bool(arriving)
         try:
-            whole = len(arriving) == len(inputs)
-            return told, *node.shapes(arriving if whole else node.supposed(inputs))
+            if len(arriving) < len(inputs):
+                return told, *node.shapes(node.supposed(inputs))
+            known[name] = arriving, node.shapes(arriving)
+            return told, *known[name][1]
         except ShapeError:
             return told, None, ()
 
@@ -119,7 +129,7 @@ def _flow(
             name, sent[name] = guess
             del waiting[name]
             queue = list(topology.after[name])
-    return sent
+    return sent, known
 
 
 def _mistaken(where: str, supposed: Sequence[Shape], leaving: Sequence[Shape | None]) -> Problem:

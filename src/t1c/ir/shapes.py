@@ -7,13 +7,16 @@ from typing import Any
 
 import numpy as np
 
-from .errors import NodeError, Problem
+from .errors import NodeError, Problem, ShapeError
 from .fields import Array, show
 from .metadata import name_problem
 
 Shape = tuple[int, ...]
 Types = dict[str, Array]
 """Port name -> shape, as an integer array."""
+
+LARGEST_SIZE = 2**63 - 1
+"""The largest size along an axis that a file can hold."""
 
 
 def as_shape(value: Any) -> Shape | None:
@@ -46,7 +49,14 @@ def as_types(value: Any, field: str, port: str) -> Types:
 
 
 def types_of(shape: Shape | None, ports: Sequence[Shape]) -> tuple[Types, Types]:
-    """The type dicts of a node; several outputs are named output0, output1, ..."""
+    """The type dicts of a node; several outputs are named output0, output1, ...
+
+    Raises:
+        ShapeError: a size is more than a file can hold.
+    """
+    for port in ports:
+        if max(port, default=1) > LARGEST_SIZE:
+            raise ShapeError(Problem(f"output shape {port}", f"sizes of at most {LARGEST_SIZE}"))
     names = ["output"] if len(ports) == 1 else [f"output{i}" for i in range(len(ports))]
     return (
         {} if shape is None else {"input": np.array(shape, dtype=np.int64)},

@@ -43,6 +43,10 @@ from .errors import GraphError, Problem
 Edge = tuple[str, str]
 
 
+MOST_STEPS = 2_000_000
+"""After so many, some seconds, it is given up to decide which edges of a graph run back."""
+
+
 class Topology:
     """Nodes and edges, indexed both ways.
 
@@ -54,6 +58,7 @@ class Topology:
     def __init__(self, nodes: Iterable[str], edges: Iterable[Edge]) -> None:
         self.nodes = list(nodes)
         self.edges = list(edges)
+        self._parts: list[list[str]] | None = None
         self.before: dict[str, list[str]] = {name: [] for name in self.nodes}
         self.after: dict[str, list[str]] = {name: [] for name in self.nodes}
         for source, target in self.edges:
@@ -70,17 +75,21 @@ class Topology:
         return [(a, b) for a, b in edges if a not in part or part[a] != part.get(b)]
 
     def parts(self) -> list[list[str]]:
-        """All strongly connected parts, each before those it leads to."""
+        """All strongly connected parts, each before those it leads to; not to be changed."""
+        if self._parts is None:
+            self._parts = self._found_parts()
+        return self._parts
+
+    def _found_parts(self) -> list[list[str]]:
         index = {name: i for i, name in enumerate(self.nodes)}
         found = rx.strongly_connected_components(self._digraph())
         parts = [sorted(part) for part in found]
         of = {i: k for k, part in enumerate(parts) for i in part}
-        condensed = rx.PyDiGraph(multigraph=False)
+        ends = [(of[index[source]], of[index[target]]) for source, target in self.edges]
+        condensed: rx.PyDiGraph[int, None] = rx.PyDiGraph()
         condensed.add_nodes_from(list(range(len(parts))))
-        for source, target in self.edges:
-            a, b = of[index[source]], of[index[target]]
-            if a != b:
-                condensed.add_edge(a, b, None)
+        # Each once: looking in the graph whether one is there would walk all that leave its source.
+        condensed.add_edges_from_no_data([(a, b) for a, b in dict.fromkeys(ends) if a != b])
         order = rx.lexicographical_topological_sort(condensed, key=lambda k: f"{parts[k][0]:012d}")
         return [[self.nodes[i] for i in parts[k]] for k in order]
 
@@ -163,19 +172,21 @@ def feedback_edges(
         stated: edges that run back because somebody says so; the rule decides about the rest.
 
     Raises:
-        GraphError: a cycle has no neuron, or its start cannot be decided.
+        GraphError: a cycle has no neuron, or its start cannot be decided, or not in time.
     """
     stated = set(stated)
     neurons = set(neurons)
+    whole = Topology(nodes, edges)
+    if not whole.loops():
+        return [e for e in edges if e in stated]
     present = [e for e in edges if e not in stated and e[0] not in delays]
     _check_neurons(nodes, present, neurons)
-    whole = Topology(nodes, edges)
     to_output = _distance(whole.before, outputs, neurons)
     from_input = _distance(whole.after, inputs, neurons)
     ranks = {n: (-to_output.get(n, math.inf), from_input.get(n, math.inf)) for n in neurons}
     cut = set(stated)
     symmetric: list[str] = []
-    waiting = _loops(nodes, present, whole, {a for a, b in stated if a != b})
+    waiting = _loops(nodes, present, whole, {a for a, b in stated if a != b}, _Effort())
     while waiting:
         loop = waiting.pop()
         starts = loop.starts(neurons, ranks)
@@ -235,6 +246,31 @@ def _distance(
     return best
 
 
+class _Effort:
+    """What deciding takes: loops can be so entangled that it grows with the cube of their size."""
+
+    def __init__(self) -> None:
+        self.left = MOST_STEPS
+
+    def spend(self, steps: int) -> None:
+        """Take so many steps more.
+
+        Raises:
+            GraphError: they are too many.
+        """
+        self.left -= steps
+        if self.left < 0:
+            raise GraphError(
+                Problem(
+                    f"loops so entangled that after {MOST_STEPS:,} steps it is not decided which "
+                    "edges run back",
+                    "loops of fewer neurons",
+                    "Say which edges run back, with feedback=[...].",
+                    where="graph",
+                )
+            )
+
+
 @dataclass(frozen=True)
 class _Loop:
     """A strongly connected part, while its feedback is being decided.
@@ -244,17 +280,20 @@ class _Loop:
         edges: those inside it that act in the present step.
         whole: the graph that it is part of.
         late: the neurons of which an edge runs back already.
+        effort: what deciding has taken so far, of all loops together.
     """
 
     names: list[str]
     edges: list[Edge]
     whole: Topology
     late: set[str]
+    effort: _Effort
 
     def starts(
         self, neurons: set[str], ranks: dict[str, tuple[float, float]]
     ) -> dict[str, set[Edge]]:
         """Rules 1 and 2: where the loop may start, and rule 3: which edges then run back."""
+        self.effort.spend(len(self.edges))
         topology = Topology(self.names, self.edges)
         leads_to = {
             e: _first_neurons(topology, e[1], neurons) for e in self.edges if e[0] in neurons
@@ -263,7 +302,9 @@ class _Loop:
         doors = (n for n in self.names if any(s not in inside for s in self.whole.before[n]))
         fronts = set().union(*(_first_neurons(topology, door, neurons) for door in doors))
         cuts = {
-            name: _comes_around(topology, name, {e for e, to in leads_to.items() if name in to})
+            name: self._comes_around(
+                topology, name, {e for e, to in leads_to.items() if name in to}
+            )
             for name in self.names
             if name in (fronts or neurons)
         }
@@ -278,17 +319,30 @@ class _Loop:
     def without(self, cut: set[Edge]) -> list[_Loop]:
         """The loops that are left when edges run back."""
         left = [e for e in self.edges if e not in cut]
-        return _loops(self.names, left, self.whole, self.late | {a for a, _ in cut})
+        return _loops(self.names, left, self.whole, self.late | {a for a, _ in cut}, self.effort)
+
+    def _comes_around(self, topology: Topology, start: str, back: set[Edge]) -> set[Edge]:
+        """Those of the edges ``back`` that what ``start`` sends reaches without passing another."""
+        seen, stack = {start}, [start]
+        while stack:
+            name = stack.pop()
+            for target in topology.after[name]:
+                if target not in seen and (name, target) not in back:
+                    seen.add(target)
+                    stack.append(target)
+        self.effort.spend(len(seen))
+        return {e for e in back if e[0] in seen}
 
 
 def _loops(
-    names: Sequence[str], edges: Sequence[Edge], whole: Topology, late: set[str]
+    names: Sequence[str], edges: Sequence[Edge], whole: Topology, late: set[str], effort: _Effort
 ) -> list[_Loop]:
     found = []
+    effort.spend(len(edges))
     for loop in Topology(names, edges).loops():
         inside = set(loop)
         inner = [e for e in edges if e[0] in inside and e[1] in inside]
-        found.append(_Loop(loop, inner, whole, late & inside))
+        found.append(_Loop(loop, inner, whole, late & inside, effort))
     return found
 
 
@@ -306,18 +360,6 @@ def _start_together(
             if any(all(t.get(name) != other for t in then) for name, other in others.items()):
                 return False
     return True
-
-
-def _comes_around(topology: Topology, start: str, back: set[Edge]) -> set[Edge]:
-    """Those of the edges ``back`` that what ``start`` sends reaches without passing another."""
-    seen, stack = {start}, [start]
-    while stack:
-        name = stack.pop()
-        for target in topology.after[name]:
-            if target not in seen and (name, target) not in back:
-                seen.add(target)
-                stack.append(target)
-    return {e for e in back if e[0] in seen}
 
 
 def _first_neurons(topology: Topology, name: str, neurons: set[str]) -> set[str]:

@@ -9,6 +9,9 @@ import numpy as np
 
 from .fields import show
 
+PIECE = 2**17
+"""Elements that are looked at at once: so many, with an answer for each, stay in the caches."""
+
 
 def same_value(a: Any, b: Any) -> bool:
     """Whether two field or metadata values are equal, arrays by dtype, shape and value.
@@ -31,6 +34,20 @@ def same_value(a: Any, b: Any) -> bool:
     if isinstance(a, float) and isinstance(b, float):
         return a == b or (a != a and b != b)
     return type(a) is type(b) and bool(a == b)
+
+
+def all_finite(array: np.ndarray) -> bool:
+    """Whether no element is NaN or infinite.
+
+    Looked at piece by piece: what numpy says of each element of a large array fills more memory
+    than the caches hold.
+    """
+    if array.dtype.kind != "f":
+        return True
+    if array.size <= PIECE or not array.flags.c_contiguous:
+        return bool(np.isfinite(array).all())
+    flat = array.reshape(-1)
+    return all(np.isfinite(flat[at : at + PIECE]).all() for at in range(0, flat.size, PIECE))
 
 
 def only_value(array: np.ndarray) -> str | None:

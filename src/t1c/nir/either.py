@@ -29,7 +29,7 @@ def suffix_of(path: str | os.PathLike[str]) -> str:
         T1CFormatError: it is not an HDF5 file.
     """
     with opened(path, "a .t1c or .nir file", Guard) as guard:
-        names = guard.names(guard.file)
+        names = guard.names(guard.root)
         return ".nir" if "node" in names and "graph" not in names else ".t1c"
 
 

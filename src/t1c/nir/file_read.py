@@ -1,4 +1,4 @@
-"""Reading a ``.nir`` file with h5py alone, behind the guard that ``.t1c`` files pass.
+"""Reading a ``.nir`` file behind the guard that ``.t1c`` files pass, without the nir package.
 
 Layout, as the ``nir`` package has written it since 0.1::
 
@@ -13,12 +13,12 @@ from __future__ import annotations
 
 from typing import Any
 
-import h5py
 import numpy as np
 
 from t1c.ir.errors import Problem, T1CFormatError
 from t1c.ir.fields import show
-from t1c.ir.hdf5_guard import Guard, StrPath, opened
+from t1c.ir.h5 import Group
+from t1c.ir.hdf5_guard import Guard, StrPath, opened, shown
 from t1c.ir.metadata import MAX_DEPTH
 
 from .raw import Edges, NirGraph, NirNode
@@ -32,10 +32,12 @@ def read_raw(path: StrPath) -> NirGraph:
         T1CFormatError: it is not a .nir file, or is damaged; lists all problems found.
     """
     with opened(path, "a .nir file", _Reader) as reader:
-        root = reader.entry(reader.file, "node", "/node")
-        if not isinstance(root, h5py.Group):
-            raise T1CFormatError(_not_nir(reader.names(reader.file), str(path)))
-        version = reader.entry(reader.file, "version", "/version")
+        root = reader.entry(reader.root, "node", "/node")
+        if root is None and reader.problems:
+            raise T1CFormatError(reader.problems, str(path))
+        if not isinstance(root, Group):
+            raise T1CFormatError(_not_nir(reader.names(reader.root), str(path)))
+        version = reader.entry(reader.root, "version", "/version")
         graph = reader.graph(root, "")
         if reader.problems or graph is None:
             raise T1CFormatError(reader.problems, str(path))
@@ -51,7 +53,9 @@ def read_version(path: StrPath) -> str:
         T1CFormatError: it is not an HDF5 file, or is damaged.
     """
     with opened(path, "a .nir file", _Reader) as reader:
-        version = reader.entry(reader.file, "version", "/version")
+        version = reader.entry(reader.root, "version", "/version")
+        if version is None and reader.problems:
+            raise T1CFormatError(reader.problems, str(path))
         return version if isinstance(version, str) else ""
 
 
@@ -68,43 +72,41 @@ def _not_nir(names: list[str], path: str) -> Problem:
 class _Reader(Guard):
     """Makes plain values of an open file; ``problems`` says what is wrong with it."""
 
-    def graph(self, group: h5py.Group, where: str, depth: int = 0) -> NirGraph | None:
+    def graph(self, group: Group, where: str, depth: int = 0) -> NirGraph | None:
         place = where or "the graph"
         type_name = self.entry(group, "type", f"{place}, field 'type'")
         if type_name != "NIRGraph":
-            self.problem(place, f"its type is {show(type_name)}", "'NIRGraph'")
+            self.wrong(place, f"its type is {show(type_name)}", "'NIRGraph'")
             return None
         return self._graph(group, where, depth)
 
-    def _graph(self, group: h5py.Group, where: str, depth: int) -> NirGraph | None:
+    def _graph(self, group: Group, where: str, depth: int) -> NirGraph | None:
         place = where or "the graph"
         if depth > MAX_DEPTH:
             self.problem(place, "nested too deeply", f"at most {MAX_DEPTH} levels")
             return None
         nodes: dict[str, NirNode | NirGraph] = {}
         inner = self.entry(group, "nodes", f"{place}, nodes")
-        if isinstance(inner, h5py.Group):
+        if isinstance(inner, Group):
             for name in self.names(inner):
-                spot = f"{where} > node {name!r}" if where else f"node {name!r}"
+                spot = f"{where} > node {shown(name)!r}" if where else f"node {shown(name)!r}"
                 node = self._node(inner, name, spot, depth)
                 if node is not None:
                     nodes[name] = node
         else:
-            self.problem(place, "there are no nodes", "a group 'nodes'")
+            self.wrong(place, "there are no nodes", "a group 'nodes'")
         for name in sorted({*self.names(group)} - {"type", "nodes", "edges", "metadata"}):
-            self.problem(place, f"unknown field {name!r}", "nodes, edges and metadata")
+            self.problem(place, f"unknown field {shown(name)!r}", "nodes, edges and metadata")
         return NirGraph(nodes, self._edges(group, place), self._metadata(group, place))
 
-    def _node(
-        self, nodes: h5py.Group, name: str, where: str, depth: int
-    ) -> NirNode | NirGraph | None:
+    def _node(self, nodes: Group, name: str, where: str, depth: int) -> NirNode | NirGraph | None:
         group = self.entry(nodes, name, where)
-        if not isinstance(group, h5py.Group):
-            self.problem(where, "not a group", "a group with the node's type and fields")
+        if not isinstance(group, Group):
+            self.wrong(where, "not a group", "a group with the node's type and fields")
             return None
         type_name = self.entry(group, "type", f"{where}, field 'type'")
         if not isinstance(type_name, str):
-            self.problem(where, f"its type is {show(type_name)}", "the name of a NIR type")
+            self.wrong(where, f"its type is {show(type_name)}", "the name of a NIR type")
             return None
         if type_name == "NIRGraph":
             return self._graph(group, where, depth + 1)
@@ -112,26 +114,26 @@ class _Reader(Guard):
         for field in self.names(group):
             if field in ("type", "metadata"):
                 continue
-            value = self.entry(group, field, f"{where}, field {field!r}")
-            if isinstance(value, h5py.Group):
-                self.problem(f"{where}, field {field!r}", "a group", "a value")
+            value = self.entry(group, field, f"{where}, field {shown(field)!r}")
+            if isinstance(value, Group):
+                self.problem(f"{where}, field {shown(field)!r}", "a group", "a value")
             elif value is not None:
                 fields[field] = value
         return NirNode(type_name, fields, self._metadata(group, where))
 
-    def _edges(self, group: h5py.Group, where: str) -> Edges:
+    def _edges(self, group: Group, where: str) -> Edges:
         edges = self.entry(group, "edges", f"{where}, edges")
         if isinstance(edges, np.ndarray) and edges.size == 0:
             return []
         pairs = edges if isinstance(edges, list) else None
         if pairs is None or not all(isinstance(p, list) and len(p) == 2 for p in pairs):
-            self.problem(f"{where}, edges", show(edges), "text, one (source, target) a row")
+            self.wrong(f"{where}, edges", show(edges), "text, one (source, target) a row")
             return []
         return [(source, target) for source, target in pairs]
 
-    def _metadata(self, group: h5py.Group, where: str) -> dict[str, Any]:
+    def _metadata(self, group: Group, where: str) -> dict[str, Any]:
         stored = self.entry(group, "metadata", f"{where}, metadata")
-        if isinstance(stored, h5py.Group):
+        if isinstance(stored, Group):
             return self.tree(stored, f"{where}, metadata")
         if stored is not None:
             self.problem(f"{where}, metadata", show(stored), "a group")

@@ -5,7 +5,9 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 
-from .compare.fingerprint import SCHEME, fingerprint_graph
+from t1c.ir.fingerprint import SCHEME
+
+from .compare.fingerprint import fingerprint_graph
 from .report import Part, Report
 
 

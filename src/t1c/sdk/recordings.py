@@ -12,10 +12,11 @@ from t1c.events import Recording, events_to_frames, read_events
 from t1c.events.files import READERS
 from t1c.events.frames import Polarity
 from t1c.ir.errors import InputError, Problem
+from t1c.ir.npz import opened_npz
 from t1c.ir.shapes import Shape
 from t1c.nir.conventions import KEY, checked_dt
 
-from .samples import Samples, is_torn, read_samples
+from .samples import Samples, read_samples
 
 SUFFIXES = tuple(suffix for suffix in READERS if suffix != ".npz")
 """What is a recording by its name; an ``.npz`` holds samples, unless it holds t, x, y and p."""
@@ -32,13 +33,10 @@ def is_recording(path: str | os.PathLike[str]) -> bool:
     suffix = file.suffix.lower()
     if suffix not in (".npy", ".npz") or not file.is_file():
         return suffix in SUFFIXES
-    if is_torn(file):
-        return False
     try:
-        loaded = np.load(file, mmap_mode="r", allow_pickle=False)
-        if isinstance(loaded, np.ndarray):
-            return loaded.dtype.names is not None
-        with loaded:
+        with opened_npz(file) as loaded:
+            if isinstance(loaded, np.ndarray):
+                return loaded.dtype.names is not None
             return {"t", "x", "y", "p"} <= set(loaded.files)
     except Exception:  # damaged: the reader of samples says how
         return False

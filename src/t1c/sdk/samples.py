@@ -13,10 +13,10 @@ Other arrays are not looked at. Nothing is unpickled.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import warnings
-import zipfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -26,6 +26,7 @@ from t1c import ir
 from t1c.ir.errors import InputError, Problem
 from t1c.ir.fields import Array, show
 from t1c.ir.file_kinds import HDF5_FILE, found_instead
+from t1c.ir.npz import UNREADABLE, opened_npz
 from t1c.ir.primitives.border import how_many_steps
 from t1c.ir.shapes import Shape
 
@@ -204,22 +205,20 @@ def _over_time(
 # The file ------------------------------------------------------------------------------------
 
 
-def is_torn(path: str | os.PathLike[str]) -> bool:
-    """Whether a file begins as an archive and is none: NumPy would leave it open."""
-    with open(path, "rb") as file:
-        begun = file.read(2) == b"PK"
-    return begun and not zipfile.is_zipfile(path)
-
-
-def _opened(path: str | os.PathLike[str]) -> np.lib.npyio.NpzFile:
+@contextlib.contextmanager
+def _opened(path: str | os.PathLike[str]) -> Iterator[np.lib.npyio.NpzFile]:
     if not os.path.exists(path):
         raise FileNotFoundError(f"there is no file {os.fspath(path)!r}")
-    try:
-        file = None if is_torn(path) else np.load(path, allow_pickle=False)
-    except (ValueError, EOFError, zipfile.BadZipFile):
-        file = None
-    if isinstance(file, np.lib.npyio.NpzFile):
-        return file
+    with contextlib.ExitStack() as stack:
+        try:
+            file = stack.enter_context(opened_npz(path)) if os.path.isfile(path) else None
+        except InputError:
+            raise
+        except UNREADABLE:
+            file = None
+        if isinstance(file, np.lib.npyio.NpzFile):
+            yield file
+            return
     found, remedy = found_instead(path)
     if found != HDF5_FILE:
         remedy = "Write it with np.savez(path, x=..., y=...)."

@@ -15,8 +15,8 @@ from .kernels.arithmetic import constants
 from .kernels.fingerprint import extent
 from .kernels.generated.made import vectors
 from .kernels.instructions import AS_IT_IS, AS_IT_IS_IN_ORDER, BY_INPUT
+from .kernels.layout import periodic
 from .kernels.rule import RESETS, Rule
-from .kernels.scan import Coefficients
 from .kernels.surrogate import ATAN
 from .kernels.weights import by_place, finite
 from .script import NOWHERE, Script, places_of
@@ -45,8 +45,7 @@ class Frame:
         alive: tensors made of parameters, which lie there.
         watched: the parameters.
         options: those of neurons.
-        laid: their coefficients.
-        coefficients: the same as loops take them.
+        coefficients: theirs, as loops take them.
         rules: what else kernels know of neurons.
         factors: place -> what is multiplied by there.
         dtype: of all values.
@@ -66,7 +65,6 @@ class Frame:
     alive: list[Tensor]
     watched: Watched
     options: list[tuple[Any, ...]]
-    laid: list[Coefficients]
     coefficients: list[Tensor]
     rules: list[Rule]
     factors: dict[int, Tensor]
@@ -189,7 +187,6 @@ class Frames:
         options = self._options()
         addresses, alive, program = [0] * len(self.sizes), list[Tensor](), self.program.copy()
         factors: dict[int, Tensor] = {}
-        folded: list[Coefficients] = []
         coefficients: list[Tensor] = []
         for (layer, weight, bias, sizes, row), lies in zip(script.affine, lying, strict=True):
             if not _serves(layer, like.dtype, bias >= 0, sizes):
@@ -213,11 +210,13 @@ class Frames:
                 return None
             factors[place] = laid.detach()
             addresses[place] = laid.data_ptr()
+        batch = lead[-1]
         for _, module, v, _, c, row in script.neurons:
             shape, rule = torch.Size(script.features[v]), module.rule
             tensors = module.laid(shape, like.dtype, like.device).tensors
-            folded.append(Coefficients(tuple(t.detach() for t in tensors)))
-            laid = folded[-1].laid(shape, False)
+            laid = periodic(
+                tuple(t.detach() for t in tensors), shape, False, batch * math.prod(shape)
+            )
             coefficients.append(laid)
             addresses[c] = laid.data_ptr()
             reset = RESETS.index(rule.reset)
@@ -226,7 +225,6 @@ class Frames:
         for _, source, laid in script.constants:
             alive.append(laid)
             addresses[source] = laid.data_ptr()
-        batch = lead[-1]
         places = np.zeros((len(self.sizes), 3), np.int64)
         places[:, 1] = [0 if place in self._constant else n for place, n in enumerate(self.sizes)]
         inside = {} if self.taped else self.offset
@@ -258,7 +256,6 @@ class Frames:
             alive,
             watched,
             options,
-            folded,
             coefficients,
             [module.rule for _, module, *_ in script.neurons],
             factors,
@@ -269,7 +266,7 @@ class Frames:
 def _is_there(t: Tensor) -> bool:
     """Whether its numbers are in memory, which who shards parameters lets go of."""
     last = t.storage_offset() * t.element_size() + extent(t)
-    return t.untyped_storage().nbytes() >= last
+    return last <= t.untyped_storage().nbytes()
 
 
 def _learns(module: nn.Module, name: str) -> bool:

@@ -167,7 +167,7 @@ class _Looped(torch.autograd.Function):
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, g_out: Tensor | None, g_i: Tensor | None, g_v: Tensor | None) -> Any:
-        from .kernels.generated.numba_launch import work
+        from .kernels.generated import llvm_launch
 
         spikes, sent, *more = ctx.saved_tensors
         job, layers, loop = ctx.job, ctx.layers, ctx.back
@@ -194,7 +194,7 @@ class _Looped(torch.autograd.Function):
         weights = [learnt[2 * part].detach() for part in job.parts if isinstance(part, int)]
         itself = sum(part is None for part in job.parts)
         for t in reversed(range(steps)):
-            work(loop, 1, batch * size, [*fixed, *(a[t : t + 1] for a in moving)])
+            llvm_launch.work(loop, 1, batch * size, [*fixed, *(a[t : t + 1] for a in moving)])
             total += sums
             before = grads[t - 1] if t else g_sent
             for weight in weights:

@@ -52,7 +52,7 @@ class Plan:
     sources: dict[str, tuple[Source, ...]]
     inputs: tuple[str, ...]
     outputs: tuple[str, ...]
-    remembered: tuple[str, ...]
+    remembered: frozenset[str]
     early: frozenset[str]
     targets: dict[str, tuple[str, ...]]
     looping: frozenset[str]
@@ -117,7 +117,9 @@ def make_plan(
     loops = {frozenset(loop) for loop in topology.loops()}
     looping = frozenset[str]().union(*loops)
     early = frozenset(delays) & looping
-    forward = Topology(names, [e for e in edges if e not in back and e[1] not in early])
+    forward = topology
+    if back or early:
+        forward = Topology(names, [e for e in edges if e not in back and e[1] not in early])
     rank = {name: i for i, name in enumerate(forward.order())}
     ports: dict[Edge, int] = {}
     taken: Counter[str] = Counter()
@@ -137,7 +139,7 @@ def make_plan(
         sources=sources,
         inputs=entries,
         outputs=returned or exits,
-        remembered=tuple(name for name in names if any(s == name for s, _ in back)),
+        remembered=frozenset(source for source, _ in back),
         early=early,
         targets={name: tuple(topology.after[name]) for name in names},
         looping=looping,

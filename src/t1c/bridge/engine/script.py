@@ -15,8 +15,8 @@ import torch
 from torch import Tensor, nn
 
 from .kernels.generated.loop import Loop
+from .kernels.generated.operations import NUMBERS
 from .kernels.generated.symbol import UnsuitedError as UnsuitedError
-from .kernels.generated.vector_source import NUMBERS
 from .kernels.instructions import (
     ADD,
     AFFINE,

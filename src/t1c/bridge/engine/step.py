@@ -64,10 +64,15 @@ def entering(
     ``lead`` counts the dimensions before the batch.
     """
     # What an Input's module makes of what is passed to it may be something else.
-    known = {**inputs, **values}
-    # A node that no edge leads to is fed zeros; what another node sends has to be there.
-    idle = {n for n in program.feeds if n not in known and not network.plan.sources[n]}
-    return {n: nothing(network, n, inputs, lead) if n in idle else known[n] for n in program.feeds}
+    feeds: dict[str, Tensor] = {}
+    for name in program.feeds:
+        if name in values or name in inputs:
+            feeds[name] = values[name] if name in values else inputs[name]
+        elif network.plan.sources[name]:
+            raise KeyError(name)  # what another node sends has to be there
+        else:
+            feeds[name] = nothing(network, name, inputs, lead)
+    return feeds
 
 
 def by_program(

@@ -37,7 +37,8 @@ from .work import hooks_of
 
 WORTH, OFTEN, LARGE = 256, 2048, 2**19
 """Nodes times steps from which on a loop that is not at hand is worth compiling, in one run and in
-all of these together; and times elements, in one. Stepping takes a hundredth of that for less."""
+all of these together; and times elements, in one. Stepping less takes a fraction of the compiler's
+time."""
 
 
 @dataclass
@@ -334,7 +335,8 @@ def work(
         stretch = _written_now(network, names, wanted, like, moment)
         loop = stretch.written.loop
         results = len(first) * len(names) * times
-        worth = not nodes.exact or results * like.numel() >= LARGE or at_hand(loop)
+        worth = not nodes.exact or results * like.numel() >= LARGE
+        worth = worth or (kernels == "numba" and at_hand(loop, str(like.dtype)[len("torch.") :]))
         worth = worth or (results >= WORTH and asked(loop, results) >= OFTEN)
         if not (worth and serves(loop, kernels)):
             return False

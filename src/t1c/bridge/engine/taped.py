@@ -16,8 +16,8 @@ from torch.autograd.function import once_differentiable
 
 from .frame import Frame
 from .gathered import Gate, Share
+from .kernels.generated import llvm_launch
 from .kernels.generated.neuron import back_from_before
-from .kernels.generated.numba_launch import work
 from .kernels.generated.scan import numbers_of
 from .kernels.instructions import ADD, AFFINE, COPY, SCALE
 from .learning import Learning
@@ -258,7 +258,7 @@ class Course:
         gx, gc = np.empty((1, size), dtype), np.empty((len(loop.sums), size), dtype)
         numbers = numbers_of(loop, frame.dtype, torch.device("cpu")).numpy()
         reads = [given[n] for n in loop.reads]
-        work(loop, 1, size, [numbers, numbers[:0], laid, carried, gc, *reads, gx])
+        llvm_launch.work(loop, 1, size, [numbers, numbers[:0], laid, carried, gc, *reads, gx])
         for place, g in zip(states, carried, strict=True):
             found[place] = g.reshape(x.shape)
         return gx.reshape(x.shape), gc if learns else None

@@ -51,7 +51,7 @@ def _elu(node: ir.ELU, dtype: torch.dtype) -> nn.Module:
 @imports(ir.PReLU)
 def _prelu(node: ir.PReLU, dtype: torch.dtype) -> nn.Module:
     module = nn.PReLU(node.weight.size, dtype=dtype)
-    load(module.weight, node.weight)
+    load(module, "weight", node.weight)
     return module
 
 

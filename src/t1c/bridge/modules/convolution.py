@@ -15,7 +15,7 @@ from ..engine.ordered_sums import Spreading, convolved
 from ..engine.stateless import StatelessModule
 from .exporting import Shape, array, exports, refuse
 from .linear import bias_of, has_bias
-from .registry import imports, load
+from .registry import imports, load, unfilled
 
 
 class SepConv2dModule(StatelessModule):
@@ -66,7 +66,8 @@ class SepConv2dModule(StatelessModule):
         )
         self.stride, self.padding, self.dilation = node.stride, node.padding, node.dilation
         depth, point = node.depthwise_weight.shape, node.pointwise_weight.shape
-        self.depthwise = nn.Conv2d(
+        self.depthwise = unfilled(
+            nn.Conv2d,
             depth[0],
             depth[0],
             depth[2:],
@@ -77,13 +78,13 @@ class SepConv2dModule(StatelessModule):
             bias=node.depthwise_bias is not None,
             dtype=dtype,
         )
-        self.pointwise = nn.Conv2d(
-            point[1], point[0], 1, bias=node.pointwise_bias is not None, dtype=dtype
+        self.pointwise = unfilled(
+            nn.Conv2d, point[1], point[0], 1, bias=node.pointwise_bias is not None, dtype=dtype
         )
-        load(self.depthwise.weight, node.depthwise_weight)
-        load(self.depthwise.bias, node.depthwise_bias)
-        load(self.pointwise.weight, node.pointwise_weight)
-        load(self.pointwise.bias, node.pointwise_bias)
+        load(self.depthwise, "weight", node.depthwise_weight)
+        load(self.depthwise, "bias", node.depthwise_bias)
+        load(self.pointwise, "weight", node.pointwise_weight)
+        load(self.pointwise, "bias", node.pointwise_bias)
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, in, H, W) becomes (B, out, H', W')."""
@@ -105,7 +106,8 @@ TRANSPOSED: dict[type[ir.Node], Any] = {
 @imports(*PLAIN)
 def _plain(node: ir.Conv1d | ir.Conv2d | ir.Conv3d, dtype: torch.dtype) -> nn.Module:
     outputs, inputs, *kernel = node.weight.shape
-    module: nn.Module = PLAIN[type(node)](
+    module: nn.Module = unfilled(
+        PLAIN[type(node)],
         inputs * node.groups,
         outputs,
         tuple(kernel),
@@ -122,7 +124,8 @@ def _plain(node: ir.Conv1d | ir.Conv2d | ir.Conv3d, dtype: torch.dtype) -> nn.Mo
 @imports(*TRANSPOSED)
 def _transposed(node: ir.ConvTranspose1d | ir.ConvTranspose2d, dtype: torch.dtype) -> nn.Module:
     inputs, outputs, *kernel = node.weight.shape
-    module: nn.Module = TRANSPOSED[type(node)](
+    module: nn.Module = unfilled(
+        TRANSPOSED[type(node)],
         inputs,
         outputs * node.groups,
         tuple(kernel),
@@ -138,8 +141,8 @@ def _transposed(node: ir.ConvTranspose1d | ir.ConvTranspose2d, dtype: torch.dtyp
 
 
 def _filled(module: Any, node: Any) -> nn.Module:
-    load(module.weight, node.weight)
-    load(module.bias, node.bias)
+    load(module, "weight", node.weight)
+    load(module, "bias", node.bias)
     filled: nn.Module = module
     return filled
 

@@ -16,7 +16,7 @@ from ..engine.ordered_sums import weighted
 from ..engine.script import Script, instructs
 from ..engine.stateless import StatelessModule
 from .exporting import Shape, array, exports
-from .registry import imports, load, tensor
+from .registry import imports, load, tensor, unfilled
 
 NO_BIAS = {"bias": "none"}
 """The note on a node whose module has no bias: the zeros are there for readers that need one."""
@@ -59,8 +59,8 @@ def _scaled(script: Script, module: ScaleModule, x: int, entering: Shape, leavin
 @imports(ir.Linear)
 def _linear_without_bias(node: ir.Linear, dtype: torch.dtype) -> nn.Module:
     outputs, inputs = node.weight.shape
-    module = nn.Linear(inputs, outputs, bias=False, dtype=dtype)
-    load(module.weight, node.weight)
+    module = unfilled(nn.Linear, inputs, outputs, bias=False, dtype=dtype)
+    load(module, "weight", node.weight)
     return module
 
 
@@ -72,9 +72,9 @@ def _scale(node: ir.Scale, dtype: torch.dtype) -> nn.Module:
 @imports(ir.Affine, ir.SpikingAffine)
 def _linear(node: ir.Affine, dtype: torch.dtype) -> nn.Module:
     outputs, inputs = node.weight.shape
-    module = nn.Linear(inputs, outputs, bias=has_bias(node), dtype=dtype)
-    load(module.weight, node.weight)
-    load(module.bias, node.bias)
+    module = unfilled(nn.Linear, inputs, outputs, bias=has_bias(node), dtype=dtype)
+    load(module, "weight", node.weight)
+    load(module, "bias", node.bias)
     return module
 
 

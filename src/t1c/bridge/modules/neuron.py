@@ -24,6 +24,8 @@ from .registry import imports
 
 Numbers = Sequence[float] | float | np.ndarray[Any, Any] | Tensor
 Coefficients = dict[str, Tensor]
+_ALIKE = {torch.float32: np.float32, torch.float64: np.float64}
+"""The dtypes to which torch and numpy round alike."""
 
 
 class NeuronModule(ScannedModule):
@@ -38,23 +40,47 @@ class NeuronModule(ScannedModule):
     """
 
     node_type: ClassVar[type[Neuron]]
+    _laid: dict[tuple[Any, ...], tuple[list[Any], Laid]]
 
     def __init__(self, *args: Any, **fields: Any) -> None:
         super().__init__()
         # The primitive checks its fields; the module need not repeat it.
-        node = self.node_type(
-            *(_array(value) for value in args), **{k: _array(v) for k, v in fields.items()}
+        self._take(
+            self.node_type(
+                *(_array(value) for value in args), **{k: _array(v) for k, v in fields.items()}
+            )
         )
-        self.exact = tuple(node.parameters())
-        for name, value in node.values().items():
-            if name in self.exact or value is None:
+
+    @classmethod
+    def of(cls, node: Neuron) -> Self:
+        """The module of a node.
+
+        Raises:
+            NodeError: a parameter was set out of range since the node was made.
+        """
+        node.check()
+        module = cls.__new__(cls)
+        ScannedModule.__init__(module)
+        module._take(node)
+        return module
+
+    def _take(self, node: Neuron) -> None:
+        values = node.values()
+        arrays = {name: value for name, value in values.items() if isinstance(value, np.ndarray)}
+        # Past ``nn.Module.__setattr__``, which asks of each value whether it is a parameter.
+        for name, value in values.items():
+            if name in arrays or value is None:
                 kept = None if value is None else torch.from_numpy(value.astype(np.float64))
-                self.register_buffer(name, kept)
+                self._buffers[name] = kept
             else:
-                setattr(self, name, value)
-        self.state_names = node.state_names
-        self.reset_mode = node.reset_mode if isinstance(node, SpikingNeuron) else None
-        self._laid: dict[tuple[Any, ...], tuple[list[Any], Laid]] = {}
+                self.__dict__[name] = value
+        reset = node.reset_mode if isinstance(node, SpikingNeuron) else None
+        self.__dict__ |= {
+            "exact": tuple(arrays),
+            "state_names": node.state_names,
+            "reset_mode": reset,
+            "_laid": {},
+        }
 
     def coefficients(self, x: Tensor) -> Coefficients:
         """The folded coefficients, and the plain parameters, laid over ``x`` in its dtype."""
@@ -74,13 +100,17 @@ class NeuronModule(ScannedModule):
             return _complete(self._folded(features, dtype, device))
         key = (features, dtype, device)
         # Before they are folded: what is written meanwhile is then seen.
-        held = [(t.shape, t.detach().numpy().tobytes()) for t in now]
+        arrays = [t.detach().numpy() for t in now]
+        held = [(a.shape, a.tobytes()) for a in arrays]
         kept = self._laid.get(key)
         if kept is not None and kept[0] == held:
             return kept[1]
         # What is kept must serve training too, which inference tensors cannot.
         with torch.inference_mode(False), torch.no_grad():
-            made = _complete(self._folded(features, dtype, device))
+            if dtype in _ALIKE:
+                made = self._folded_by_numpy(arrays, tuple(features), dtype)
+            else:
+                made = _complete(self._folded(features, dtype, device))
         self._laid[key] = held, made
         return made
 
@@ -93,6 +123,19 @@ class NeuronModule(ScannedModule):
             name: value.to(device, dtype) for name, value in (self.node_type.fold(p) | kept).items()
         }
 
+    def _folded_by_numpy(
+        self, arrays: Sequence[np.ndarray[Any, Any]], features: Shape, dtype: torch.dtype
+    ) -> Laid:
+        """The same bits on a CPU, in a third of the time that torch takes for so small tensors."""
+        with np.errstate(all="ignore"):  # as torch does
+            p = {
+                name: a.reshape(self._shape_over(name, a.shape, features)).astype(np.float64)
+                for name, a in zip(self.exact, arrays, strict=True)
+            }
+            c = self.node_type.fold(p) | plain(p, self.reset_mode)
+            found = [np.array(c.get(name, name == "beta"), _ALIKE[dtype]) for name in COEFFICIENTS]
+        return Laid(tuple(map(torch.from_numpy, found)))
+
     def learn(self, names: Sequence[str], dtype: torch.dtype) -> None:
         """Make ``nn.Parameter``s of these parameters; a neuron's are constants otherwise."""
         for name in names:
@@ -104,7 +147,8 @@ class NeuronModule(ScannedModule):
 
     def _parameter(self, name: str) -> Tensor:
         """A buffer, or the ``nn.Parameter`` that somebody who trains it put in its place."""
-        return cast(Tensor, getattr(self, name))
+        held = self._buffers.get(name)
+        return held if held is not None else cast(Tensor, getattr(self, name))
 
     def forward(self, x: Tensor, *state: Tensor | None) -> tuple[Tensor, ...]:
         """One time step.
@@ -156,8 +200,11 @@ class NeuronModule(ScannedModule):
 
     def _over(self, name: str, features: tuple[int, ...]) -> Tensor:
         value = self._parameter(name).to(torch.float64)
+        return value.reshape(self._shape_over(name, tuple(value.shape), features))
+
+    def _shape_over(self, name: str, shape: Shape, features: Shape) -> Shape:
         try:
-            return value.reshape(parameter_shape(tuple(value.shape), features))
+            return parameter_shape(shape, features)
         except ShapeError as error:
             where = f"{type(self).__name__}.{name}"
             raise ShapeError([p.at(where) for p in error.problems]) from None
@@ -319,7 +366,7 @@ scanned(*_MODULES.values())
 
 @imports(*_MODULES)
 def _neuron(node: Neuron, dtype: torch.dtype) -> nn.Module:
-    return _MODULES[type(node)](**node.values())
+    return _MODULES[type(node)].of(node)
 
 
 @exports(*_MODULES.values(), NeuronModule)

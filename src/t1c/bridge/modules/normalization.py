@@ -88,7 +88,7 @@ def _batch_norm(node: Any, dtype: torch.dtype) -> nn.Module:
     make = BATCH_NORMS[type(node)]
     module: nn.Module = make(node.num_features, node.eps, node.momentum, dtype=dtype)
     for name in ("weight", "bias", "running_mean", "running_var"):
-        load(getattr(module, name), getattr(node, name))
+        load(module, name, getattr(node, name))
     mark(module, node)
     return module
 
@@ -96,16 +96,16 @@ def _batch_norm(node: Any, dtype: torch.dtype) -> nn.Module:
 @imports(ir.LayerNorm)
 def _layer_norm(node: ir.LayerNorm, dtype: torch.dtype) -> nn.Module:
     module = nn.LayerNorm(node.normalized_shape, node.eps, dtype=dtype)
-    load(module.weight, node.weight)
-    load(module.bias, node.bias)
+    load(module, "weight", node.weight)
+    load(module, "bias", node.bias)
     return module
 
 
 @imports(ir.GroupNorm)
 def _group_norm(node: ir.GroupNorm, dtype: torch.dtype) -> nn.Module:
     module = nn.GroupNorm(node.num_groups, node.weight.size, node.eps, dtype=dtype)
-    load(module.weight, node.weight)
-    load(module.bias, node.bias)
+    load(module, "weight", node.weight)
+    load(module, "bias", node.bias)
     return module
 
 

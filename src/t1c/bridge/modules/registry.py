@@ -10,11 +10,14 @@ import torch
 from torch import Tensor, nn
 
 from t1c import ir
+from t1c.ir.copy_on_write import own
 
 Importer = Callable[[Any, torch.dtype], nn.Module]
 F = TypeVar("F", bound=Importer)
+M = TypeVar("M", bound=nn.Module)
 
 _IMPORTERS: dict[type[ir.Node], Importer] = {}
+_UNFILLED: dict[type[nn.Module], Any] = {}
 NODE = "t1c_node"
 """The attribute under which a module keeps the node it came from."""
 DEFAULT = "t1c_default"
@@ -42,7 +45,7 @@ def importer_of(node: ir.Node) -> Importer | None:
 
 def remember(module: nn.Module, node: ir.Node) -> nn.Module:
     """Let a module keep its node, with the hints and metadata that torch has no place for."""
-    setattr(module, NODE, node)
+    module.__dict__[NODE] = node
     return module
 
 
@@ -64,15 +67,33 @@ def node_of(module: nn.Module) -> ir.Node | None:
 
 
 def tensor(array: Any, dtype: torch.dtype) -> Tensor:
-    """A copy of a graph's array, never a view."""
-    native = np.array(array, dtype=array.dtype.newbyteorder("="))
+    """A graph's array as a tensor of one's own, never a view that others see written to."""
+    native = own(array.astype(array.dtype.newbyteorder("="), copy=False))
     if native.dtype.kind == "u" and native.dtype.itemsize > 1:
         native = native.astype(np.float64)
     return torch.from_numpy(native).to(dtype)
 
 
-def load(parameter: Tensor | None, array: Any) -> None:
-    """Copy a graph's array into a module's parameter or buffer."""
-    if parameter is not None:
-        with torch.no_grad():
-            parameter.copy_(tensor(array, parameter.dtype))
+def unfilled(kind: type[M], *args: Any, **options: Any) -> M:
+    """A module of torch's for whose parameters no numbers are drawn: they are about to be loaded.
+
+    Example:
+        >>> unfilled(nn.Linear, 3, 2)
+        Linear(in_features=3, out_features=2, bias=True)
+    """
+    if kind not in _UNFILLED:
+        _UNFILLED[kind] = type(kind.__name__, (kind,), {"reset_parameters": lambda self: None})
+    module: M = _UNFILLED[kind](*args, **options)
+    module.__class__ = kind
+    return module
+
+
+def load(module: nn.Module, name: str, array: Any) -> None:
+    """Have a module hold a graph's array in the place of its parameter or buffer, if it has one."""
+    held: Tensor | None = getattr(module, name)
+    if held is None:
+        return
+    new = tensor(array, held.dtype)
+    if new.shape != held.shape or not new.is_contiguous():
+        new = new.expand(held.shape).contiguous()
+    setattr(module, name, nn.Parameter(new) if isinstance(held, nn.Parameter) else new)

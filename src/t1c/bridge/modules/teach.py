@@ -37,10 +37,13 @@ def teach(
             if isinstance(module, Surrogated):
                 module.surrogate = slope
             if isinstance(module, NeuronModule):
-                module.surrogate, module.detach_reset = slope, detach_reset
+                # Past ``nn.Module.__setattr__``, which takes longer than all of this.
+                module.__dict__ |= {"surrogate": slope, "detach_reset": detach_reset}
                 known |= set(module.exact)
-                module.learn([name for name in module.exact if name in wanted], dtype)
-                freeze(module)
+                learnt = [name for name in module.exact if name in wanted]
+                if learnt:
+                    module.learn(learnt, dtype)
+                    freeze(module)
     if wanted - known:
         raise InputError(
             Problem(

@@ -171,7 +171,8 @@ def replaced(item: Any, leaf: type, function: Any) -> Any:
     if isinstance(item, torch.Size):
         return tuple(item)
     if isinstance(item, tuple) and hasattr(item, "_fields"):
-        return type(item)(*(replaced(part, leaf, function) for part in item))
+        # Not by its constructor, which may look at what it is given.
+        return tuple.__new__(type(item), (replaced(part, leaf, function) for part in item))
     if isinstance(item, list | tuple):
         return type(item)(replaced(part, leaf, function) for part in item)
     if isinstance(item, Mapping):

@@ -282,6 +282,13 @@ class _Mode(TorchFunctionMode):
         self._recorder = recorder
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        for foreign in types:
+            if not issubclass(foreign, Tensor):
+                # What holds tensors without being one says itself which operations that means.
+                with self:
+                    out = foreign.__torch_function__(func, types, args, kwargs or {})
+                if out is not NotImplemented:
+                    return out
         return self._recorder.operation(func, args, kwargs or {})
 
 

@@ -16,7 +16,7 @@ from ..node import Bounds, Node, State
 from ..registry import register_node
 from ..shapes import Shape
 from .sums import weighted_sum
-from .window import pads_of, window_counts, windows
+from .window import LARGEST, pads_of, window_counts, windows
 
 Padding = Pair | str
 
@@ -159,9 +159,9 @@ class Conv2d(_Plain):
 
     weight: Array = array(ndim=4)
     bias: Array = array(ndim=1)
-    stride: Pair = integers(length=2, low=1, default=(1, 1))
-    padding: Padding = integers(length=2, words=("same", "valid"), default=(0, 0))
-    dilation: Pair = integers(length=2, low=1, default=(1, 1))
+    stride: Pair = integers(length=2, low=1, high=LARGEST, default=(1, 1))
+    padding: Padding = integers(length=2, high=LARGEST, words=("same", "valid"), default=(0, 0))
+    dilation: Pair = integers(length=2, low=1, high=LARGEST, default=(1, 1))
     groups: int = integer(low=1, default=1)
 
 
@@ -178,9 +178,9 @@ class SepConv2d(_Convolution):
     pointwise_weight: Array = array(ndim=4)
     depthwise_bias: Array | None = array(ndim=1, default=None)
     pointwise_bias: Array | None = array(ndim=1, default=None)
-    stride: Pair = integers(length=2, low=1, default=(1, 1))
-    padding: Padding = integers(length=2, words=("same", "valid"), default=(0, 0))
-    dilation: Pair = integers(length=2, low=1, default=(1, 1))
+    stride: Pair = integers(length=2, low=1, high=LARGEST, default=(1, 1))
+    padding: Padding = integers(length=2, high=LARGEST, words=("same", "valid"), default=(0, 0))
+    dilation: Pair = integers(length=2, low=1, high=LARGEST, default=(1, 1))
 
     def check(self) -> None:
         """The two weights follow each other, and each bias its weight."""
@@ -234,9 +234,9 @@ class Conv1d(_Plain):
     since = "0.1.0"
     weight: Array = array(ndim=3)
     bias: Array = array(ndim=1)
-    stride: int = integer(low=1, default=1)
-    padding: int | str = integer(low=0, words=("same", "valid"), default=0)
-    dilation: int = integer(low=1, default=1)
+    stride: int = integer(low=1, high=LARGEST, default=1)
+    padding: int | str = integer(low=0, high=LARGEST, words=("same", "valid"), default=0)
+    dilation: int = integer(low=1, high=LARGEST, default=1)
     groups: int = integer(low=1, default=1)
 
 
@@ -251,9 +251,11 @@ class Conv3d(_Plain):
     since = "0.2.0"
     weight: Array = array(ndim=5)
     bias: Array = array(ndim=1)
-    stride: Triple = integers(length=3, low=1, default=(1, 1, 1))
-    padding: Triple | str = integers(length=3, words=("same", "valid"), default=(0, 0, 0))
-    dilation: Triple = integers(length=3, low=1, default=(1, 1, 1))
+    stride: Triple = integers(length=3, low=1, high=LARGEST, default=(1, 1, 1))
+    padding: Triple | str = integers(
+        length=3, high=LARGEST, words=("same", "valid"), default=(0, 0, 0)
+    )
+    dilation: Triple = integers(length=3, low=1, high=LARGEST, default=(1, 1, 1))
     groups: int = integer(low=1, default=1)
 
 
@@ -369,10 +371,10 @@ class ConvTranspose1d(_Transposed):
     since = "0.2.0"
     weight: Array = array(ndim=3)
     bias: Array = array(ndim=1)
-    stride: int = integer(low=1, default=1)
-    padding: int = integer(low=0, default=0)
-    output_padding: int = integer(low=0, default=0)
-    dilation: int = integer(low=1, default=1)
+    stride: int = integer(low=1, high=LARGEST, default=1)
+    padding: int = integer(low=0, high=LARGEST, default=0)
+    output_padding: int = integer(low=0, high=LARGEST, default=0)
+    dilation: int = integer(low=1, high=LARGEST, default=1)
     groups: int = integer(low=1, default=1)
 
 
@@ -387,8 +389,8 @@ class ConvTranspose2d(_Transposed):
     since = "0.2.0"
     weight: Array = array(ndim=4)
     bias: Array = array(ndim=1)
-    stride: Pair = integers(length=2, low=1, default=(1, 1))
-    padding: Pair = integers(length=2, default=(0, 0))
-    output_padding: Pair = integers(length=2, default=(0, 0))
-    dilation: Pair = integers(length=2, low=1, default=(1, 1))
+    stride: Pair = integers(length=2, low=1, high=LARGEST, default=(1, 1))
+    padding: Pair = integers(length=2, high=LARGEST, default=(0, 0))
+    output_padding: Pair = integers(length=2, high=LARGEST, default=(0, 0))
+    dilation: Pair = integers(length=2, low=1, high=LARGEST, default=(1, 1))
     groups: int = integer(low=1, default=1)

@@ -14,7 +14,7 @@ from ..interval import ZERO, Interval
 from ..node import Bounds, Node, State
 from ..registry import register_node
 from ..shapes import Shape
-from .window import pads_of, window_counts, windows
+from .window import LARGEST, pads_of, window_counts, windows
 
 
 class _Pool(Node):
@@ -139,10 +139,10 @@ class MaxPool2d(_MaxPool):
     stride defaults to kernel_size. Input (C, H, W), output (C, H', W').
     """
 
-    kernel_size: Pair = integers(length=2, low=1, default=(2, 2))
-    stride: Pair | None = integers(length=2, low=1, default=None)
-    padding: Pair = integers(length=2, default=(0, 0))
-    dilation: Pair = integers(length=2, low=1, default=(1, 1))
+    kernel_size: Pair = integers(length=2, low=1, high=LARGEST, default=(2, 2))
+    stride: Pair | None = integers(length=2, low=1, high=LARGEST, default=None)
+    padding: Pair = integers(length=2, high=LARGEST, default=(0, 0))
+    dilation: Pair = integers(length=2, low=1, high=LARGEST, default=(1, 1))
     ceil_mode: bool = boolean(default=False)
 
 
@@ -155,9 +155,9 @@ class AvgPool2d(_AvgPool):
     Input (C, H, W), output (C, H', W').
     """
 
-    kernel_size: Pair = integers(length=2, low=1, default=(2, 2))
-    stride: Pair | None = integers(length=2, low=1, default=None)
-    padding: Pair = integers(length=2, default=(0, 0))
+    kernel_size: Pair = integers(length=2, low=1, high=LARGEST, default=(2, 2))
+    stride: Pair | None = integers(length=2, low=1, high=LARGEST, default=None)
+    padding: Pair = integers(length=2, high=LARGEST, default=(0, 0))
     ceil_mode: bool = boolean(default=False)
     count_include_pad: bool = boolean(default=True)
 
@@ -170,9 +170,9 @@ class SumPool2d(_Pool):
     """
 
     since = "0.1.0"
-    kernel_size: Pair = integers(length=2, low=1, default=(2, 2))
-    stride: Pair | None = integers(length=2, low=1, default=None)
-    padding: Pair = integers(length=2, default=(0, 0))
+    kernel_size: Pair = integers(length=2, low=1, high=LARGEST, default=(2, 2))
+    stride: Pair | None = integers(length=2, low=1, high=LARGEST, default=None)
+    padding: Pair = integers(length=2, high=LARGEST, default=(0, 0))
 
     def check(self) -> None:
         """Any padding has a sum."""
@@ -195,10 +195,10 @@ class MaxPool1d(_MaxPool):
 
     since = "0.2.0"
     spatial = "a sequence (C, L)"
-    kernel_size: int = integer(low=1, default=2)
-    stride: int | None = integer(low=1, default=None)
-    padding: int = integer(low=0, default=0)
-    dilation: int = integer(low=1, default=1)
+    kernel_size: int = integer(low=1, high=LARGEST, default=2)
+    stride: int | None = integer(low=1, high=LARGEST, default=None)
+    padding: int = integer(low=0, high=LARGEST, default=0)
+    dilation: int = integer(low=1, high=LARGEST, default=1)
     ceil_mode: bool = boolean(default=False)
 
 
@@ -211,9 +211,9 @@ class AvgPool1d(_AvgPool):
 
     since = "0.2.0"
     spatial = "a sequence (C, L)"
-    kernel_size: int = integer(low=1, default=2)
-    stride: int | None = integer(low=1, default=None)
-    padding: int = integer(low=0, default=0)
+    kernel_size: int = integer(low=1, high=LARGEST, default=2)
+    stride: int | None = integer(low=1, high=LARGEST, default=None)
+    padding: int = integer(low=0, high=LARGEST, default=0)
     ceil_mode: bool = boolean(default=False)
     count_include_pad: bool = boolean(default=True)
 
@@ -227,10 +227,10 @@ class MaxPool3d(_MaxPool):
 
     since = "0.2.0"
     spatial = "a volume (C, D, H, W)"
-    kernel_size: Triple = integers(length=3, low=1, default=(2, 2, 2))
-    stride: Triple | None = integers(length=3, low=1, default=None)
-    padding: Triple = integers(length=3, default=(0, 0, 0))
-    dilation: Triple = integers(length=3, low=1, default=(1, 1, 1))
+    kernel_size: Triple = integers(length=3, low=1, high=LARGEST, default=(2, 2, 2))
+    stride: Triple | None = integers(length=3, low=1, high=LARGEST, default=None)
+    padding: Triple = integers(length=3, high=LARGEST, default=(0, 0, 0))
+    dilation: Triple = integers(length=3, low=1, high=LARGEST, default=(1, 1, 1))
     ceil_mode: bool = boolean(default=False)
 
 
@@ -243,9 +243,9 @@ class AvgPool3d(_AvgPool):
 
     since = "0.2.0"
     spatial = "a volume (C, D, H, W)"
-    kernel_size: Triple = integers(length=3, low=1, default=(2, 2, 2))
-    stride: Triple | None = integers(length=3, low=1, default=None)
-    padding: Triple = integers(length=3, default=(0, 0, 0))
+    kernel_size: Triple = integers(length=3, low=1, high=LARGEST, default=(2, 2, 2))
+    stride: Triple | None = integers(length=3, low=1, high=LARGEST, default=None)
+    padding: Triple = integers(length=3, high=LARGEST, default=(0, 0, 0))
     ceil_mode: bool = boolean(default=False)
     count_include_pad: bool = boolean(default=True)
 

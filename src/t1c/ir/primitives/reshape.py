@@ -14,6 +14,7 @@ from ..node import Bounds, Node, State
 from ..registry import register_node
 from ..shapes import Shape
 from .merge import feature_dim
+from .window import LARGEST
 
 
 class UpsampleMode(StrEnum):
@@ -71,8 +72,8 @@ class Upsample(Node):
     bilinear only.
     """
 
-    scale_factor: int | None = integer(low=1, default=2)
-    size: Pair | None = integers(length=2, low=1, default=None)
+    scale_factor: int | None = integer(low=1, high=LARGEST, default=2)
+    size: Pair | None = integers(length=2, low=1, high=LARGEST, default=None)
     mode: str = choice(*UpsampleMode, default="nearest")
     align_corners: bool = boolean(default=False)
 
@@ -220,7 +221,7 @@ class Slice(Node):
     axis: int = integer()
     start: int = integer(default=0)
     stop: int | None = integer(default=None)
-    stride: int = integer(low=1, default=1)
+    stride: int = integer(low=1, high=LARGEST, default=1)
 
     @property
     def taken(self) -> slice:

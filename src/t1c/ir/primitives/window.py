@@ -16,6 +16,10 @@ from ..shapes import Shape
 
 Pads = list[tuple[int, int]]
 
+LARGEST = 2**31 - 1
+"""The largest kernel, stride, padding or dilation: 32 bits hold it on every target, and whatever is
+computed with it stays within 64."""
+
 
 def pads_of(padding: tuple[int, ...] | str, kernel: Sequence[int], dilation: Sequence[int]) -> Pads:
     """Padding before and after, for each spatial dimension; 'same' may be uneven."""
@@ -77,13 +81,16 @@ def windows(
     widths = [(0, 0), (0, 0), *((pads[i][0], after[i]) for i in range(dims))]
     padded = np.ascontiguousarray(np.pad(x, widths, constant_values=fill))
     steps = padded.strides
+    # Where there is one only, there is no step: its length may be more than an address holds.
+    strides = [s if n > 1 else 0 for s, n in zip(stride, counts, strict=True)]
+    dilations = [d if k > 1 else 0 for d, k in zip(dilation, kernel, strict=True)]
     return np.lib.stride_tricks.as_strided(
         padded,
         shape=(*x.shape[:2], *counts, *kernel),
         strides=(
             *steps[:2],
-            *(steps[2 + i] * stride[i] for i in range(dims)),
-            *(steps[2 + i] * dilation[i] for i in range(dims)),
+            *(steps[2 + i] * strides[i] for i in range(dims)),
+            *(steps[2 + i] * dilations[i] for i in range(dims)),
         ),
         writeable=False,
     )

@@ -10,12 +10,12 @@ from typing import Any
 
 from t1c import ir
 from t1c.ir.fields import show
+from t1c.ir.fingerprint import fingerprint_node
 from t1c.ir.topology import Edge
 from t1c.nir import GraphSource, counterpart_dt, read_graph
 
 from ..report import Facts, Part, Report, Table
 from .changes import FieldChange, NodeChange, compare_nodes, note_changes
-from .fingerprint import fingerprint_node
 
 MOST_ROWS = 40
 """So many rows of a table are shown to people; ``to_dict`` has all."""

@@ -7,10 +7,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from t1c import ir
+from t1c.ir.fingerprint import SCHEME
 from t1c.nir import GraphSource, read_graph
 
 from ..report import Facts, Part, Report
-from .fingerprint import SCHEME, fingerprint_graph
+from .fingerprint import fingerprint_graph
 
 KEY = "fingerprint"
 """Where a stamp lies in a graph's metadata."""

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import Any
 
 import numba
-from llvmlite import ir as llvm  # type: ignore[import-untyped]
+from llvmlite import ir as llvm
 from numba import types
 from numba.extending import intrinsic
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from llvmlite import ir as llvm  # type: ignore[import-untyped]
+from llvmlite import ir as llvm
 from numba import carray, types  # type: ignore[attr-defined]
 from numba.extending import intrinsic
 

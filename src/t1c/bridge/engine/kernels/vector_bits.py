@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from llvmlite import ir as llvm  # type: ignore[import-untyped]
+from llvmlite import ir as llvm
 from numba import types
 from numba.extending import intrinsic
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from llvmlite import ir as llvm  # type: ignore[import-untyped]
+from llvmlite import ir as llvm
 from numba import types
 from numba.extending import intrinsic
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy.typing as npt
-from llvmlite import ir as llvm  # type: ignore[import-untyped]
+from llvmlite import ir as llvm
 from numba import types
 from numba.extending import intrinsic
 

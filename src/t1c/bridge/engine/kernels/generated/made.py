@@ -1,53 +1,51 @@
 """Functions made of generated source: compiled once, and kept on disk for the next process.
 
-What is executed is the text that was generated here, never what a file holds: the file beside it is
-there because Numba keeps machine code next to the file of its source.
+What is compiled is the text that was generated here; what is kept is machine code, for this
+processor and of this version of all that writes and compiles it, behind a digest of itself.
 """
 
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import functools
 import hashlib
 import os
 import threading
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
-
-import numpy as np
 
 from t1c import __version__
 
 from ..crossing import cache_file
-from . import vector_source
-from .loop import Loop
-from .numba_source import source
+from .loop import LEAVES, Loop
 
-HOW: dict[str, Any] = {"nogil": True, "error_model": "numpy", "fastmath": False}
-"""How loops are compiled: each operation by itself, as it is written."""
-
+_lock = threading.Lock()
 _made: set[str] = set()
 _asked: dict[str, int] = {}
-_alive: list[Any] = []
-"""Functions whose addresses were given away."""
 
 
 @functools.lru_cache(maxsize=1024)
-def kernel(loop: Loop) -> Callable[..., None]:
-    """The function of a loop, which is compiled when it is called; see ``numba_source.source``."""
-    return _compiled(source(loop))
+def kernel(loop: Loop, kind: str) -> Callable[[int, int, int], None]:
+    """The function of a loop for numbers of a NumPy type, compiled now; see ``llvm_source.source``.
+
+    It is called without Python's lock.
+    """
+    word = ctypes.c_int64
+    call = ctypes.CFUNCTYPE(None, word, word, word)(_address(_name(loop, kind), loop, kind))
+    found: Callable[[int, int, int], None] = call
+    return found
 
 
-def at_hand(loop: Loop) -> bool:
+def at_hand(loop: Loop, kind: str) -> bool:
     """Whether the function of a loop was made before, by this process or by another."""
-    text = source(loop)
-    return text in _made or _path(text).exists()
+    name = _name(loop, kind)
+    return name in _made or _path(name).exists()
 
 
 def asked(loop: Loop, results: int) -> int:
     """How many results this process has asked of a loop that is not made, with these."""
-    text = source(loop)
+    text = _said(loop)
     _asked[text] = _asked.get(text, 0) + results
     return _asked[text]
 
@@ -58,66 +56,76 @@ def vectors(kind: str) -> int:
 
     It is a function of C: see ``vector_source.source`` for what it takes, addresses for vectors.
     """
-    import numba
-
-    text = vector_source.source(kind)
-    function, word = defined(text), numba.int64
-    vector = numba.types.CPointer(getattr(numba, kind))  # type: ignore[no-untyped-call]
-    how = numba.void(word, word, *[vector] * 4)
-    if _written(_path(text), text):
-        with contextlib.suppress(RuntimeError, OSError):
-            _alive.append(numba.cfunc(how, cache=True, **HOW)(function))
-            return int(_alive[-1].address)
-    _alive.append(numba.cfunc(how, **HOW)(function))
-    return int(_alive[-1].address)
+    return _address(f"vectors_{_digest(kind)}", None, kind)
 
 
-def defined(text: str) -> Callable[..., None]:
-    """The function that a source defines, in plain Python."""
-    path = _path(text)
-    # What is kept on disk goes by the module, which must be there when it is read.
-    namespace: dict[str, Any] = {"np": np, "__name__": __name__}
-    exec(compile(text, str(path), "exec"), namespace)
-    function: Callable[..., None] = namespace["loop"]
-    # Numba names its files after it.
-    function.__name__ = function.__qualname__ = path.stem
-    return function
+@functools.lru_cache(maxsize=1024)
+def _said(loop: Loop) -> str:
+    """What tells a loop from others: all but its numbers, and gradients that it does not take."""
+    entries = (
+        (e.op, e.operands, e.detail if e.op in LEAVES and e.op != "number" else None)
+        for e in loop.entries
+    )
+    return repr((*entries, loop.writes, loop.carried, loop.sums, loop.backwards))
+
+
+@functools.lru_cache(maxsize=1024)
+def _name(loop: Loop, kind: str) -> str:
+    return f"loop_{_digest(kind + _said(loop))}"
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(f"{_maker()}\n{text}".encode()).hexdigest()[:32]
 
 
 @functools.cache
-def _compiled(text: str) -> Callable[..., None]:
-    # Without it everything else runs, as plain torch.
-    import numba
+def _maker() -> str:
+    """Who writes and compiles, and for which processor: machine code of others is not ours."""
+    import llvmlite
 
-    function, path = defined(text), _path(text)
-    _made.add(text)
-    if _written(path, text):
-        # Numba refuses where it finds no place to write to.
-        with contextlib.suppress(RuntimeError, OSError):
-            kept: Callable[..., None] = numba.njit(cache=True, **HOW)(function)
-            return kept
-    made: Callable[..., None] = numba.njit(**HOW)(function)
-    return made
+    from .compiler import processor
+
+    written = hashlib.sha256()
+    for path in sorted(Path(__file__).parent.glob("*.py")):
+        written.update(path.read_bytes())
+    return " ".join([__version__, written.hexdigest(), llvmlite.__version__, *processor()])
 
 
-def _path(text: str) -> Path:
-    digest = hashlib.sha256(f"{__version__} {__name__}\n{text}".encode()).hexdigest()
-    return cache_file().parent / "loops" / f"loop_{digest[:32]}.py"
+def _address(name: str, loop: Loop | None, kind: str) -> int:
+    """Where a function is: of a loop, or of vectors; loaded if it is kept, else compiled."""
+    from . import compiler, llvm_source, vector_source
+
+    with _lock:
+        code = _kept(_path(name))
+        if code is None:
+            text = (
+                vector_source.source(kind, name)
+                if loop is None
+                else llvm_source.source(loop, kind, name)
+            )
+            code = compiler.machine_code(text)
+            _keep(_path(name), code)
+        _made.add(name)
+        return compiler.loaded(code, name)
 
 
-def _written(path: Path, text: str) -> bool:
-    """Whether the file is there, as it should be; a file that is right is left as it is.
+def _path(name: str) -> Path:
+    return cache_file().parent / "loops" / f"{name}.o"
 
-    Numba compiles anew for a file that is newer than what it kept.
-    """
-    with contextlib.suppress(OSError, ValueError):
-        if path.read_text() == text:
-            return True
+
+def _kept(path: Path) -> bytes | None:
+    """The machine code in a file, if it is there, whole."""
+    with contextlib.suppress(OSError):
+        digest, code = (data := path.read_bytes())[:32], data[32:]
+        if hashlib.sha256(code).digest() == digest:
+            return code
+    return None
+
+
+def _keep(path: Path, code: bytes) -> None:
+    """Write machine code to a file, whole or not at all; where there is no place, not at all."""
     partial = path.with_suffix(f".{os.getpid()}.{threading.get_ident()}")
-    try:
+    with contextlib.suppress(OSError):
         path.parent.mkdir(parents=True, exist_ok=True)
-        partial.write_text(text)
+        partial.write_bytes(hashlib.sha256(code).digest() + code)
         partial.replace(path)
-    except OSError:
-        return False
-    return True

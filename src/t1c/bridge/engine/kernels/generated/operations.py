@@ -28,7 +28,7 @@ class Operation:
 
     Attributes:
         meaning: the function of arrays.
-        numba: it in Python, for one element.
+        scalar: it in Python, for one element, in the forms that ``llvm_rows`` knows.
         triton: it in Triton, for a block of elements; None where Triton has no such function.
         gradient: ``(g, y, *operands)``, the gradient of the result, the result and the operands
             -> the gradient of each operand, None where none flows. A row that fires takes its
@@ -39,7 +39,7 @@ class Operation:
     """
 
     meaning: Callable[..., Array]
-    numba: str
+    scalar: str
     triton: str | None
     gradient: Gradient | None = None
     exact: bool = True
@@ -228,3 +228,5 @@ OPERATIONS: dict[str, Operation] = {
     "detach": Operation(lambda a: a, "{0}", "{0}"),
 }
 """Name of an operation -> its row."""
+NUMBERS = {name: number for number, name in enumerate(OPERATIONS)}
+"""Name of an operation -> its number, for who is told by number which one to work."""

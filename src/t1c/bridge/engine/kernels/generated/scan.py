@@ -118,9 +118,9 @@ def launcher(name: str) -> Callable[[Loop, int, int, Sequence[Tensor]], None]:
         from . import triton_launch
 
         return triton_launch.launch
-    from . import numba_launch
+    from . import llvm_launch
 
-    return numba_launch.launch
+    return llvm_launch.launch
 
 
 def serves(loop: Loop, name: str) -> bool:

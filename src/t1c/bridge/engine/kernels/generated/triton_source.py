@@ -9,7 +9,7 @@ from .operations import OPERATIONS
 def source(loop: Loop) -> str:
     """The text of a function ``loop``; no name and no number of a graph is in it.
 
-    Its arguments are pointers to what ``numba_source.source`` takes as arrays, in that order, then
+    Its arguments are pointers to what ``llvm_source.source`` takes as arrays, in that order, then
     steps, elements, and how many elements the laid parameters have. Half types are computed in
     float32, and each result is rounded to the half type, as torch does it.
     """

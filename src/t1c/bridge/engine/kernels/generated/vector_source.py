@@ -6,31 +6,41 @@ function is compiled once, for every graph: it is told by number which operation
 
 from __future__ import annotations
 
-from .operations import OPERATIONS
+from llvmlite import ir as llvm
 
-NUMBERS = {name: number for number, name in enumerate(OPERATIONS)}
-"""Name of an operation -> what the function calls it."""
+from .llvm_rows import KINDS, WORD, arity, row
+from .llvm_source import counting
+from .operations import NUMBERS, OPERATIONS
 
 
-def source(kind: str) -> str:
-    """The text of a function ``loop(code, n, y, a, b, c)`` for numbers of one NumPy type.
+def source(kind: str, name: str) -> str:
+    """The text of a function ``name(code, n, y, a, b, c)`` for numbers of one NumPy type.
 
     It writes the operation number ``code`` of the elements 0 to ``n`` of ``a``, ``b`` and ``c``, as
     many as it has operands, to ``y``, which overlaps none of them. A condition is 1 or 0.
     """
-    lines = [
-        "def loop(code, n, y, a, b, c):",
-        f"    zero, one = np.{kind}(0), np.{kind}(1)",
-    ]
-    for name, row in OPERATIONS.items():
-        count = next(n for n in range(4) if f"{{{n}}}" not in row.numba)
-        given = [f"{operand} = {of}[k]" for operand, of in zip("pqr"[:count], "abc", strict=False)]
-        names = ["p != zero" if name == "where" else "p", "q", "r"]
-        text = row.numba.format(*names)
-        lines += [
-            f"    {'if' if not NUMBERS[name] else 'elif'} code == {NUMBERS[name]}:",
-            "        for k in range(n):",
-            *(f"            {line}" for line in given),
-            f"            y[k] = {f'one if {text} else zero' if row.condition else text}",
-        ]
-    return "\n".join(lines) + "\n"
+    module, number = llvm.Module(name), KINDS[kind]
+    taken = [WORD, WORD, *[number.as_pointer()] * 4]
+    function = llvm.Function(module, llvm.FunctionType(llvm.VoidType(), taken), name)
+    code, n, y, *given = function.args
+    y.add_attribute("noalias")
+    builder = llvm.IRBuilder(function.append_basic_block())
+    zero, one = llvm.Constant(number, 0.0), llvm.Constant(number, 1.0)
+    behind = builder.append_basic_block()
+    chosen = builder.switch(code, behind)
+    for op, its in NUMBERS.items():
+        block = builder.append_basic_block()
+        chosen.add_case(WORD(its), block)
+        builder.position_at_end(block)
+        with counting(builder, WORD(0), n) as (k, _):
+            operands = [builder.load(builder.gep(p, [k])) for p in given[: arity(op)]]
+            if op == "where":
+                operands[0] = builder.fcmp_unordered("!=", operands[0], zero)
+            value = row(builder, number, op, operands)
+            if OPERATIONS[op].condition:
+                value = builder.select(value, one, zero)
+            builder.store(value, builder.gep(y, [k]))
+        builder.branch(behind)
+    builder.position_at_end(behind)
+    builder.ret_void()
+    return str(module)
