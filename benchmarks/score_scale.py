@@ -34,15 +34,15 @@ MODEL = ROOT / "examples" / "digits.t1c"
 DATA = ROOT / "examples" / "digits_test.npz"
 
 PLAIN = """
-import sys, time
+import os, sys, time
 import numpy as np, torch
 from pathlib import Path
 from t1c import bridge
-model, inputs, results, threads = sys.argv[1:]
+model, inputs, results, threads, first, every = sys.argv[1:]
 if int(threads):
     torch.set_num_threads(int(threads))
 executor = bridge.ir_to_torch(model)
-for path in sorted(Path(inputs).iterdir()):
+for path in sorted(Path(inputs).iterdir())[int(first) :: int(every)]:
     with np.load(path) as arrays:
         x, steps = arrays["x"], int(arrays["steps"])
     sums = []
@@ -52,17 +52,23 @@ for path in sorted(Path(inputs).iterdir()):
             sums.append(executor.run(batch.expand(steps, *batch.shape), collect="sum")[0].numpy())
     out = np.concatenate(sums)
     np.savez(Path(results) / path.name, out_sum=out, prediction=out.argmax(1))
-    print(time.perf_counter(), flush=True)
+    spent = os.times()
+    print(time.perf_counter(), spent.user + spent.system, flush=True)
 """
-"""What one writes without t1c score; it tells when each shard was done."""
+"""What one writes without t1c score; it tells when each shard was done, and what had been spent."""
 
 SCORED = """
-import sys, time
+import multiprocessing, os, sys, time
 from t1c import sdk
+TICK = os.sysconf("SC_CLK_TCK")
+def spent(pid):
+    fields = open(f"/proc/{pid}/stat").read().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / TICK
 def main():
-    model, inputs, results, workers = sys.argv[1:]
+    model, inputs, results, workers, *_ = sys.argv[1:]
     def done(*_):
-        print(time.perf_counter(), flush=True)
+        workers = [os.getpid(), *(child.pid for child in multiprocessing.active_children())]
+        print(time.perf_counter(), sum(map(spent, workers)), flush=True)
     sdk.score(model, inputs, results, workers=int(workers), progress=done)
 if __name__ == "__main__":
     main()
@@ -84,44 +90,62 @@ def write_shards(folder: Path, options: Any) -> int:
 # Throughput --------------------------------------------------------------------------------------
 
 
-def rate(program: str, inputs: Path, last: int, skip: int) -> float:
-    """Shards per second of a program, from the ``skip``-th that is done to the last.
+def rate(program: str, inputs: Path, last: int, skip: int, copies: int) -> tuple[float, float]:
+    """Shards per second, and per second of a processor, from the ``skip``-th done to the last.
 
-    What starting and compiling take is left out: it is the same for a day's work.
+    What starting and compiling take is left out: it is the same for a day's work. Several copies
+    of a program run side by side, each on its part of the shards.
     """
     with tempfile.TemporaryDirectory() as results:
         file = Path(results) / "program.py"
         file.write_text(program)
-        line = [sys.executable, str(file), str(MODEL), str(inputs), f"{results}/out", str(last)]
         (Path(results) / "out").mkdir()
-        found = subprocess.run(line, stdout=subprocess.PIPE, text=True, check=True)
-    times = list(map(float, found.stdout.splitlines()))
-    return (len(times) - skip) / (times[-1] - times[skip - 1])
+        line = [sys.executable, str(file), str(MODEL), str(inputs), f"{results}/out", str(last)]
+        running = [
+            subprocess.Popen([*line, str(n), str(copies)], stdout=subprocess.PIPE, text=True)
+            for n in range(copies)
+        ]
+        printed = [process.communicate()[0] for process in running]
+        assert not any(process.returncode for process in running)
+    wall = spent = count = 0.0
+    for text in printed:
+        told = [tuple(map(float, line.split())) for line in text.splitlines()]
+        begin, end, shards = told[skip - 1], told[-1], len(told) - skip
+        wall += shards / (end[0] - begin[0])
+        spent += end[1] - begin[1]
+        count += shards
+    return wall, count / spent
 
 
 def throughput(inputs: Path, options: Any) -> list[str]:
     """Rows of rates; what is measured takes turns, because other programs come and go."""
-    ways: dict[str, tuple[str, int, int]] = {
-        "plain Python, one thread": (PLAIN, 1, 2),
-        "plain Python, torch's threads": (PLAIN, 0, 2),
-        "t1c score, 1 worker": (SCORED, 1, 2),
-        "t1c score, 2 workers": (SCORED, 2, 4),
+    ways: dict[str, tuple[str, int, int, int]] = {
+        "plain Python, one thread": (PLAIN, 1, 2, 1),
+        "plain Python, torch's threads": (PLAIN, 0, 2, 1),
+        "two such programs side by side, one thread each": (PLAIN, 1, 2, 2),
+        "`t1c score`, 1 worker": (SCORED, 1, 2, 1),
+        "`t1c score`, 2 workers": (SCORED, 2, 6, 1),
     }
-    rates: dict[str, list[float]] = defaultdict(list)
+    rates: dict[str, list[tuple[float, float]]] = defaultdict(list)
     loads = [os.getloadavg()[0]]
     for _ in range(options.rounds):
-        for name, (program, last, skip) in ways.items():
-            rates[name].append(rate(program, inputs, last, skip) * options.samples)
+        for name, (program, last, skip, copies) in ways.items():
+            rates[name].append(rate(program, inputs, last, skip, copies))
             loads.append(os.getloadavg()[0])
     base = rates["plain Python, one thread"]
-    rows = ["| | samples/s | beside plain Python |", "|---|---:|---:|"]
+    rows = [
+        "| | samples/s | beside the first | samples per second of a processor |",
+        "|---|---:|---:|---:|",
+    ]
     for name, found in rates.items():
-        ratio = float(np.median([f / b for f, b in zip(found, base, strict=True)]))
-        rows.append(f"| {name} | {np.median(found):,.0f} | {ratio:.2f} |")
+        wall, own = np.median(np.array(found), axis=0) * options.samples
+        ratio = float(np.median([f[0] / b[0] for f, b in zip(found, base, strict=True)]))
+        rows.append(f"| {name} | {wall:,.0f} | {ratio:.2f} | {own:,.0f} |")
     cores = len(os.sched_getaffinity(0))
     words = (
-        f"Medians of {options.rounds} rounds in turn, ratios within a round, {cores} cores, while "
-        f"other programs took their part: load {min(loads):.1f} to {max(loads):.1f}."
+        f"{options.shards} shards of {options.samples} samples and {options.steps} steps; medians "
+        f"of {options.rounds} rounds in turn, ratios within a round; {cores} cores, which other "
+        f"programs used too (load {min(loads):.1f} to {max(loads):.1f})."
     )
     return [*rows, "", words]
 

@@ -301,6 +301,7 @@ def test_a_shard_that_fails_does_not_stop_the_others(model, inputs, tmp_path):
     np.savez(inputs / "wrong.npz", x=x, y=y + CLASSES)
     content = (inputs / "t.tar").read_bytes()
     (inputs / "whole.tar").write_bytes(content[: len(content) // 512 * 512])  # at a header's end
+    write_tar(inputs / "zeros.tar.gz", {"a.npy": bytes(2**26 + 1)})
     write_tar(inputs / "empty.tar", {"a.txt": b"nothing that is read"})
     (inputs / "notes.txt").write_text("left alone")
     folder = tmp_path / "results"
@@ -314,6 +315,7 @@ def test_a_shard_that_fails_does_not_stop_the_others(model, inputs, tmp_path):
         "t.tar": "damaged",
         "whole.tar": "damaged",
         "wide.npz": "shape (4, 2, 9)",
+        "zeros.tar.gz": "67,108,865 bytes of 'a.npy'",
         "wrong.npz": "classes from 0 to 4",
     }
     failed = {shard.shard: shard.error for shard in report.shards if shard.status == "failed"}

@@ -13,7 +13,10 @@ Files of other kinds are not read. Nothing is unpacked to disk, and nothing is u
 from __future__ import annotations
 
 import io
+import os
+import shutil
 import tarfile
+import tempfile
 from collections.abc import Iterator
 from typing import Any, Self
 
@@ -21,6 +24,7 @@ import numpy as np
 
 from t1c import ir
 from t1c.ir.errors import InputError, Problem
+from t1c.ir.npz import LARGE, MOST_UNPACKED, opened_npz
 
 from ..job import Job
 from ..shards import Shard
@@ -42,11 +46,16 @@ def read(shard: Shard, graph: ir.Graph, job: Job) -> Iterator[Block]:
 
 def _rows(path: str, graph: ir.Graph) -> Iterator[Row]:
     key, fields = "", dict[str, Any]()
+    # What is packed may say that it is anything; a file of zeros packs to a thousandth.
+    most = max(LARGE, MOST_UNPACKED * os.path.getsize(path))
     try:
         with tarfile.open(path, "r|*", tarinfo=_Header) as archive:
             for member in archive:
                 if not member.isfile():
                     continue
+                if member.size > most:
+                    said = f"{member.size:,} bytes of {member.name!r}"
+                    raise InputError(Problem(said, f"at most {most:,}, for a file of this size"))
                 called, kind = _parted(member.name)
                 if called != key and fields:
                     yield row_of({**fields, "key": key}, graph, f"sample {key!r}")
@@ -94,10 +103,14 @@ def _fields(kind: str, content: Any, name: str) -> dict[str, Any]:
             first, _, rest = called.partition(".")
             return {f"{first}/{rest}" if rest else first: array}
         if kind == "npz":
-            with np.load(io.BytesIO(content.read()), allow_pickle=False) as arrays:
-                return {key: arrays[key] for key in arrays.files}
+            # In a file, which is checked before NumPy is handed it.
+            with tempfile.NamedTemporaryFile(suffix=".npz") as held:
+                shutil.copyfileobj(content, held)
+                held.flush()
+                with opened_npz(held.name) as arrays:
+                    return {key: arrays[key] for key in arrays.files}
     except Exception as cause:  # zipfile, zlib and NumPy each have errors of their own
-        if isinstance(cause, MemoryError | OSError | tarfile.TarError):
+        if isinstance(cause, MemoryError | OSError | tarfile.TarError | InputError):
             raise
         raise InputError(Problem(f"damaged ({cause})", "numbers", where=name)) from cause
     return {}
