@@ -6,6 +6,7 @@ fused with another or put in another order.
 
 from __future__ import annotations
 
+import contextlib
 import functools
 from typing import Any
 
@@ -46,6 +47,8 @@ def machine() -> Any:
 
 
 def _machine() -> Any:
+    with contextlib.suppress(RuntimeError):
+        llvm.initialize()  # Needed by LLVM 15, refused by what is newer.
     llvm.initialize_native_target()
     llvm.initialize_native_asmprinter()
     triple, name, features = processor()
