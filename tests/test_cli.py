@@ -179,6 +179,8 @@ def test_info_json_is_all_there_is_and_keeps_its_keys(t1c):
         "neurons",
         "dt",
         "in_steps",
+        "checksums",
+        "verified",
         "parameters",
         "bytes",
         "state",
