@@ -2,7 +2,7 @@
 
 import json
 import re
-import sys
+import runpy
 from pathlib import Path
 
 import h5py
@@ -55,23 +55,18 @@ def test_files_keep_to_it(path):
 
 def test_the_hexdump_is_that_of_the_file():
     """Each line stands at its address, and what it says of a dataset is what h5py reads."""
-    sys.path.insert(0, str(ROOT / "docs"))
-    try:
-        import draw_hexdump
-    finally:
-        sys.path.remove(str(ROOT / "docs"))
+    script = runpy.run_path(str(ROOT / "docs" / "draw_hexdump.py"))
+    dump, drawn = script["section"](), script["FILE"]
     page = (ROOT / "docs" / "file-format.md").read_text()
-    assert draw_hexdump.section() in page, "run python docs/draw_hexdump.py"
-    data = draw_hexdump.FILE.read_bytes()
-    lines = re.findall(
-        r"^([0-9a-f]{6})  ((?:[0-9a-f]{2} ?)+)", draw_hexdump.section(), re.MULTILINE
-    )
+    assert dump in page, "run python docs/draw_hexdump.py"
+    data = drawn.read_bytes()
+    lines = re.findall(r"^([0-9a-f]{6})  ((?:[0-9a-f]{2} ?)+)", dump, re.MULTILINE)
     assert len(lines) > 20
     for address, shown in lines:
         part = bytes.fromhex(shown)
         at = int(address, 16)
         assert data[at : at + len(part)] == part
-    with h5py.File(draw_hexdump.FILE) as file:
+    with h5py.File(drawn) as file:
         weight = file["graph/nodes/node/weight"]
         assert f"its numbers: {', '.join(map(repr, weight[0, :3].tolist()))}" in page
         assert f"bytes at {weight.id.get_offset():#x}" in page
