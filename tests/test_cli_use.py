@@ -494,7 +494,7 @@ def test_a_command_that_is_ended_leaves_nothing_half_written(t1c):
     np.savez("long.npz", x=np.broadcast_to(samples(count=500, steps=1), (20000, 500, 3)))
     with subprocess.Popen([*COMMAND, "run", "net.t1c", "long.npz", "-o", "out.npz"]) as running:
         end = time.monotonic() + 240
-        while not list(Path().glob(".out.npz.*.tmp")):
+        while not list(Path().glob(".out.npz.*.t1c-tmp")):
             assert running.poll() is None
             assert time.monotonic() < end
             time.sleep(0.005)
