@@ -5,12 +5,15 @@ loops are kept beside the tests, for each other process and the next time. Most 
 compiling them, which neither coverage nor the garbage collector should hold up.
 """
 
+import functools
 import gc
 import os
 import tempfile
 from pathlib import Path
 
 import pytest
+import typer.main
+import typer.testing
 from hypothesis import HealthCheck, Phase, settings
 
 from .untraced import trace_once
@@ -28,6 +31,9 @@ settings.register_profile(
 settings.load_profile(os.environ.get("T1C_TESTS", "t1c"))
 
 trace_once()
+
+# Typer reads the options of all verbs anew at each call: as a process does it once, so here.
+vars(typer.testing)["_get_command"] = functools.cache(typer.main.get_command)
 
 _cache = tempfile.TemporaryDirectory(prefix="t1c-tests-")
 os.environ["T1C_CACHE"] = _cache.name
