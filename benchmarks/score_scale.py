@@ -90,10 +90,11 @@ def write_shards(folder: Path, options: Any) -> int:
 # Throughput --------------------------------------------------------------------------------------
 
 
-def rate(program: str, inputs: Path, last: int, skip: int, copies: int) -> tuple[float, float]:
-    """Shards per second, and per second of a processor, from the ``skip``-th done to the last.
+def rate(program: str, inputs: Path, last: int, copies: int) -> tuple[float, float]:
+    """Shards per second, and per second of a processor, of the later half of the shards.
 
-    What starting and compiling take is left out: it is the same for a day's work. Several copies
+    What starting and compiling take is left out: it is the same for a day's work, and a worker may
+    be ready long after another on a busy machine. Several copies
     of a program run side by side, each on its part of the shards.
     """
     with tempfile.TemporaryDirectory() as results:
@@ -110,7 +111,8 @@ def rate(program: str, inputs: Path, last: int, skip: int, copies: int) -> tuple
     wall = spent = count = 0.0
     for text in printed:
         told = [tuple(map(float, line.split())) for line in text.splitlines()]
-        begin, end, shards = told[skip - 1], told[-1], len(told) - skip
+        half = len(told) // 2
+        begin, end, shards = told[half - 1], told[-1], len(told) - half
         wall += shards / (end[0] - begin[0])
         spent += end[1] - begin[1]
         count += shards
@@ -119,18 +121,18 @@ def rate(program: str, inputs: Path, last: int, skip: int, copies: int) -> tuple
 
 def throughput(inputs: Path, options: Any) -> list[str]:
     """Rows of rates; what is measured takes turns, because other programs come and go."""
-    ways: dict[str, tuple[str, int, int, int]] = {
-        "plain Python, one thread": (PLAIN, 1, 2, 1),
-        "plain Python, torch's threads": (PLAIN, 0, 2, 1),
-        "two such programs side by side, one thread each": (PLAIN, 1, 2, 2),
-        "`t1c score`, 1 worker": (SCORED, 1, 2, 1),
-        "`t1c score`, 2 workers": (SCORED, 2, 6, 1),
+    ways: dict[str, tuple[str, int, int]] = {
+        "plain Python, one thread": (PLAIN, 1, 1),
+        "plain Python, torch's threads": (PLAIN, 0, 1),
+        "two such programs side by side, one thread each": (PLAIN, 1, 2),
+        "`t1c score`, 1 worker": (SCORED, 1, 1),
+        "`t1c score`, 2 workers": (SCORED, 2, 1),
     }
     rates: dict[str, list[tuple[float, float]]] = defaultdict(list)
     loads = [os.getloadavg()[0]]
     for _ in range(options.rounds):
-        for name, (program, last, skip, copies) in ways.items():
-            rates[name].append(rate(program, inputs, last, skip, copies))
+        for name, (program, last, copies) in ways.items():
+            rates[name].append(rate(program, inputs, last, copies))
             loads.append(os.getloadavg()[0])
     base = rates["plain Python, one thread"]
     rows = [
