@@ -172,7 +172,7 @@ def section() -> str:
             part = data[at + start : at + min(start + 8, size)]
             told = meaning if not start else ""
             lines.append(f"{at + start:06x}  {part.hex(' '):23}  {told}".rstrip())
-    return "```text\n" + "\n".join(lines) + "\n```"
+    return "```\n" + "\n".join(lines) + "\n```"
 
 
 def main() -> int:

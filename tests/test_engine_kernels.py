@@ -331,7 +331,8 @@ def test_a_kernel_is_compiled_again_when_one_that_it_calls_in_another_file_chang
     package = tmp_path / "kernels"
     package.mkdir()
     (package / "__init__.py").write_text("")
-    (package / "compiled.py").write_text(Path(compiled.__file__).read_text())
+    for part in ("compiled.py", "on_disk.py"):
+        (package / part).write_text(Path(compiled.__file__).with_name(part).read_text())
     of = "from .compiled import compiled\n"
     first = f"{of}\n\n@compiled\ndef step(x):\n    return x + 1\n"
     (package / "called.py").write_text(first)

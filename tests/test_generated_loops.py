@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from t1c import bridge, ir
 from t1c.bridge.engine import stretch
-from t1c.bridge.engine.kernels import definition
+from t1c.bridge.engine.kernels import definition, on_disk
 from t1c.bridge.engine.kernels.generated import compiler, made
 from t1c.bridge.engine.kernels.generated.gradient import backward
 from t1c.bridge.engine.kernels.generated.kept import fewest
@@ -551,9 +551,14 @@ def test_what_another_version_compiled_is_compiled_again(compiled_anew, monkeypa
     made._name.cache_clear()
 
 
-def test_without_a_place_to_write_to_it_is_compiled_all_the_same(compiled_anew, tmp_path):
+def test_without_a_place_to_write_to_it_is_compiled_all_the_same(
+    compiled_anew, tmp_path, monkeypatch
+):
     (tmp_path / "loops").write_text("a file where the folder would be")
-    assert [compiled_anew(), compiled_anew()] == [1, 1]
+    monkeypatch.setattr(on_disk, "_said", False)
+    with pytest.warns(on_disk.CacheWarning, match="cannot be kept"):
+        assert compiled_anew() == 1
+    assert compiled_anew() == 1
 
 
 def test_arrays_that_a_loop_cannot_take_are_refused():

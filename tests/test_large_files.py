@@ -164,7 +164,7 @@ def test_numbers_that_are_packed_or_in_pieces_are_read(path, tmp_path):
         target = tmp_path / f"{name}.t1c"
         ir.write(target, graph())
         with h5py.File(target, "r+") as file:
-            del file["graph/nodes/fc/weight"]
+            del file["graph/nodes/fc/weight"], file["checksums"]
             file["graph/nodes/fc"].create_dataset("weight", data=weight, **options)
         for reader in READERS.values():
             found = ir.read(target, **reader)
@@ -187,6 +187,7 @@ def test_arrays_behind_a_block_of_the_users_are_found(path, tmp_path):
 def test_nan_in_a_large_array_is_found(path):
     with h5py.File(path, "r+") as file:
         file["graph/nodes/fc/weight"][N - 1, N - 1] = np.nan
+        del file["checksums"]
     for reader in READERS.values():
         with pytest.raises(ir.errors.GraphError, match="1 of 25600 values are NaN"):
             ir.read(path, **reader)
