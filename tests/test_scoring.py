@@ -372,7 +372,7 @@ def test_workers_that_are_killed_lose_nothing(model, inputs, tmp_path):
 
     def kill():
         """One is at work: it has begun to write."""
-        while not list((tmp_path / "two").glob(".s*.tmp")):
+        while not list((tmp_path / "two").glob(".s*.t1c-tmp")):
             time.sleep(0.001)
         for child in multiprocessing.active_children():
             os.kill(child.pid, signal.SIGKILL)
