@@ -92,6 +92,7 @@ def test_a_fresh_interpreter_exports_and_imports(tmp_path):
         "from snntorch.export_t1cir import export_to_ir\n"
         "from snntorch.import_t1cir import import_from_ir\n"
         "from t1c import ir\n"
+        "torch.manual_seed(0)\n"
         "model = torch.nn.Sequential(torch.nn.Linear(6, 4), snn.Leaky(0.5, init_hidden=True))\n"
         "ir.write('model.t1c', export_to_ir(model, torch.zeros(1, 6)))\n"
         "xs = 4 * torch.rand(20, 3, 6)\n"
