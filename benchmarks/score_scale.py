@@ -174,7 +174,8 @@ class Watch:
     def now(self) -> list[str]:
         """The shards that are being written."""
         with contextlib.suppress(FileNotFoundError):
-            return [entry.name for entry in os.scandir(self.folder) if entry.name.endswith(".t1c-tmp")]
+            names = (entry.name for entry in os.scandir(self.folder))
+            return [name for name in names if name.endswith(".t1c-tmp")]
         return []
 
     def _watch(self) -> None:
