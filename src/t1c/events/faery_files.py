@@ -6,8 +6,9 @@ from pathlib import Path
 
 import numpy as np
 
-from t1c.ir.errors import InputError, Problem, UnsupportedError
+from t1c.ir.errors import InputError, Problem
 from t1c.ir.fields import Array
+from t1c.ir.optional import imported
 
 from .fields import EVENT
 
@@ -22,16 +23,8 @@ def read_by_faery(path: Path, _: int | None) -> tuple[Array, tuple[int, int] | N
         UnsupportedError: faery is not installed.
         InputError: the file is damaged, or does not say which form it has.
     """
-    try:
-        import faery
-    except ImportError as cause:
-        raise UnsupportedError(
-            Problem(
-                f"reading a {path.suffix} file needs faery, which cannot be imported ({cause})",
-                remedy="Install it with: pip install 't1c[events]'",
-                where=str(path),
-            )
-        ) from cause
+    needing = f"reading a {path.suffix} file needs faery, which"
+    faery = imported("faery", needing, "events", str(path))
     _check_version(path)
     try:
         stream = faery.events_stream_from_file(path, dimensions_fallback=UNKNOWN)

@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 import numpy as np
 
 from t1c import ir
-from t1c.ir.errors import InputError, Problem, UnsupportedError
+from t1c.ir.errors import InputError, Problem
 from t1c.ir.fields import Array
+from t1c.ir.optional import imported
 from t1c.ir.shapes import Shape
 
 from .samples import Samples
@@ -286,15 +287,7 @@ def import_torch() -> ModuleType:
     Raises:
         UnsupportedError: it cannot be imported; the message says how to get it.
     """
-    try:
-        import torch
-    except ImportError as cause:
-        raise UnsupportedError(
-            Problem(
-                f"running a graph needs PyTorch, which cannot be imported ({cause})",
-                remedy="Install it with: pip install 't1c[torch]'",
-            )
-        ) from cause
+    torch: ModuleType = imported("torch", "running a graph needs PyTorch, which", "torch")
     return torch
 
 

@@ -15,6 +15,7 @@ from dataclasses import asdict, replace
 from typing import Any
 
 from t1c.ir.errors import Problem, UnsupportedError
+from t1c.ir.optional import imported
 
 from .job import Job
 from .scorer import Scorer, ShardScore
@@ -122,16 +123,9 @@ def import_ray() -> Any:
     Raises:
         UnsupportedError: it cannot be imported; the message says how to get it.
     """
-    try:
-        import ray
-        import ray.data
-    except ImportError as cause:
-        raise UnsupportedError(
-            Problem(
-                f"scoring on Ray needs Ray Data, which cannot be imported ({cause})",
-                remedy="Install it with: pip install 't1c[ray]'",
-            )
-        ) from cause
+    imported("ray.data", "scoring on Ray needs Ray Data, which", "ray")
+    import ray
+
     return ray
 
 

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from t1c.ir.errors import InputError, Problem, UnsupportedError
+from t1c.ir.errors import InputError, Problem
 from t1c.ir.fields import Array
+from t1c.ir.optional import imported
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -52,16 +53,7 @@ def new_grid(rows: int, columns: int, size: tuple[float, float]) -> Array:
 
 
 def _pyplot() -> Any:
-    try:
-        from matplotlib import pyplot
-    except ImportError as cause:
-        raise UnsupportedError(
-            Problem(
-                f"plots need matplotlib, which cannot be imported ({cause})",
-                remedy="Install it with: pip install 't1c[plot]'",
-            )
-        ) from cause
-    return pyplot
+    return imported("matplotlib.pyplot", "plots need matplotlib, which", "plot")
 
 
 def mark_steps(ax: Axes, dt: float | None) -> None:
