@@ -119,18 +119,16 @@ class Guard:
             return
         self.sums = set(sums.tolist())
 
-    def _check(self, sum_of: int, where: str, what: str) -> bool:
-        """Whether a part of the file is what was written; a problem if it is not."""
-        if self.sums is None or sum_of in self.sums:
-            return True
-        self.problem(
-            where,
-            f"{what} not as written: the checksum differs",
-            "an undamaged file",
-            "Fetch it again, or restore it from a copy. Read with verify=False it is taken as it "
-            "is.",
-        )
-        return False
+    def _check(self, sums: set[int], sum_of: int, where: str, what: str) -> None:
+        """Note a part of the file that is not what was written."""
+        if sum_of not in sums:
+            self.problem(
+                where,
+                f"{what} not as written: the checksum differs",
+                "an undamaged file",
+                "Fetch it again, or restore it from a copy. Read with verify=False it is taken as "
+                "it is.",
+            )
 
     def problem(self, where: str, found: str, expected: str = "", remedy: str = "") -> None:
         """Note something that is wrong, and go on.
@@ -169,10 +167,6 @@ class Guard:
                     "UTF-8",
                     "Rename it.",
                 )
-        if self.sums is not None and group is not self.root:
-            # At the root others may add what is theirs.
-            sum_of = checksums.of_group(self.paths[group], found)
-            self._check(sum_of, f"in {group.name}", "the names are")
         return found
 
     def tree(self, group: Group, where: str, depth: int = 0) -> dict[str, Any]:
@@ -217,7 +211,7 @@ class Guard:
                 value = self._value(item, where)
                 if self.sums is not None and value is not None:
                     sum_of = checksums.of_value(checksums.path(name, self.paths[group]), value)
-                    self._check(sum_of, where, "its content is")
+                    self._check(self.sums, sum_of, where, "its content is")
                 return value
         except OverspentError:
             raise
@@ -230,7 +224,11 @@ class Guard:
         if item is None:
             self.problem(where, "a named type", "a group or a dataset")
         elif self.sums is not None:
-            self.paths[item] = checksums.path(name, self.paths[group])
+            path = self.paths[item] = checksums.path(name, self.paths[group])
+            names = [n for n in item.links if isinstance(n, str)]
+            self._check(
+                self.sums, checksums.of_group(path, names), f"in {item.name}", "the names are"
+            )
         return item
 
     def _is_group(self, link: Link) -> bool:
