@@ -9,7 +9,7 @@ import typer
 
 from . import sources
 from .app import app
-from .options import Dt, Json, Model
+from .options import Dt, Json, Model, Precision
 from .usage import Verb
 from .verb import NOT_UNDERSTOOD, show, verb
 
@@ -21,10 +21,6 @@ targets = typer.Typer(
 app.add_typer(targets, name="deploy")
 
 
-DType = Annotated[
-    Literal["float32", "float64"],
-    typer.Option(metavar="TYPE", help="Of the arithmetic: float32 or float64."),
-]
 Numbers = Annotated[
     Literal["float32", "float64", "int8", "int16", "int32"],
     typer.Option(
@@ -99,7 +95,7 @@ def exported(
             show_default=False,
         ),
     ] = None,
-    dtype: DType = "float32",
+    dtype: Precision = "float32",
     dt: Dt = None,
     as_json: Json = False,
 ) -> None:
@@ -125,7 +121,7 @@ def onnx(
         ),
     ],
     step: Step = False,
-    dtype: DType = "float32",
+    dtype: Precision = "float32",
     dt: Dt = None,
     as_json: Json = False,
 ) -> None:

@@ -86,6 +86,11 @@ DType = Annotated[
     Literal["float32", "float64", "bfloat16"],
     typer.Option(metavar="TYPE", help="Of the arithmetic: float32, float64 or bfloat16."),
 ]
+Precision = Annotated[
+    Literal["float32", "float64"],
+    typer.Option(metavar="TYPE", help="Of the arithmetic: float32 or float64."),
+]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress bar and no summary.")]
 AllowNonfinite = Annotated[
     bool, typer.Option("--allow-nonfinite", help="Accept NaN and infinite numbers.")
 ]

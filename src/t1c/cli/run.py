@@ -10,7 +10,18 @@ import typer
 
 from . import sources
 from .app import command
-from .options import AllowNonfinite, BatchSize, Dt, DType, Json, Model, Polarity, Sample, Steps
+from .options import (
+    AllowNonfinite,
+    BatchSize,
+    Dt,
+    DType,
+    Json,
+    Model,
+    Polarity,
+    Quiet,
+    Sample,
+    Steps,
+)
 from .sources import is_many
 from .verb import FAILED, show, verb
 
@@ -54,9 +65,7 @@ def run(
     again: Annotated[
         bool, typer.Option("--again", help="With several files: run those that are finished too.")
     ] = False,
-    quiet: Annotated[
-        bool, typer.Option("--quiet", "-q", help="No progress bar and no summary.")
-    ] = False,
+    quiet: Quiet = False,
     dt: Dt = None,
     polarity: Polarity = None,
     sample: Sample = None,

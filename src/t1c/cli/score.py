@@ -9,7 +9,7 @@ import typer
 
 from . import sources
 from .app import command
-from .options import AllowNonfinite, BatchSize, Dt, DType, Json, Model, Polarity, Steps
+from .options import AllowNonfinite, BatchSize, Dt, DType, Json, Model, Polarity, Quiet, Steps
 from .verb import FAILED, show, verb
 
 
@@ -72,9 +72,7 @@ def score(
             "--redo", help="Make anew what another model or other options made; else it is refused."
         ),
     ] = False,
-    quiet: Annotated[
-        bool, typer.Option("--quiet", "-q", help="No progress bar and no summary.")
-    ] = False,
+    quiet: Quiet = False,
     dt: Dt = None,
     polarity: Polarity = None,
     allow_nonfinite: AllowNonfinite = False,

@@ -5,13 +5,13 @@ from __future__ import annotations
 import os
 from pathlib import Path
 from types import ModuleType
-from typing import Annotated, Literal
+from typing import Annotated
 
 import typer
 
 from . import sources
 from .app import command
-from .options import AllowNonfinite, Dt, Json, Model
+from .options import AllowNonfinite, Dt, Json, Model, Precision
 from .verb import FAILED, print_json, show, verb
 
 TOKEN = "T1C_TOKEN"
@@ -68,10 +68,7 @@ def serve(
         float,
         typer.Option(metavar="SECONDS", help="To answer what was accepted, when told to stop."),
     ] = 10.0,
-    dtype: Annotated[
-        Literal["float32", "float64"],
-        typer.Option(metavar="TYPE", help="Of the arithmetic: float32 or float64."),
-    ] = "float32",
+    dtype: Precision = "float32",
     any_order: Annotated[
         bool,
         typer.Option(

@@ -4,22 +4,20 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
-from typing import Any, Literal, get_args
+from typing import Any
 
 import numpy as np
 import torch
 
 from t1c import __version__, bridge, ir, nir, sdk
 from t1c.bridge.engine.state_checks import States
+from t1c.deploy.options import DType, check_dtype
 from t1c.deploy.ports import at_rest
 from t1c.ir.errors import InputError, Problem, UnsupportedError
 from t1c.ir.step_plan import StepPlan
 
 from .limits import Limits
 from .ports import Port, Ports, inputs_of, outputs_of
-
-DType = Literal["float32", "float64"]
-"""What a network is served in."""
 
 
 @dataclass(frozen=True)
@@ -117,8 +115,7 @@ def serve_network(
         T1CError: the model is not valid, or cannot be served so.
         OSError: there is no such file.
     """
-    if dtype not in get_args(DType):
-        raise InputError(Problem(repr(dtype), " or ".join(get_args(DType)), field="dtype"))
+    check_dtype(dtype)
     if isinstance(model, ir.Graph):
         graph, name = model, "graph"
     else:

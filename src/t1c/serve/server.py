@@ -16,6 +16,7 @@ import uvicorn
 from starlette.applications import Starlette
 
 from t1c import ir
+from t1c.deploy.options import DType
 from t1c.ir.errors import InputError, Problem
 from t1c.sdk import Facts, Part, Report
 
@@ -23,7 +24,7 @@ from .app import make_app
 from .connections import connections, is_stream
 from .guard import check_token, is_loopback
 from .limits import Limits
-from .network import DType, serve_network
+from .network import serve_network
 from .service import Service
 
 BACKLOG = 256
