@@ -111,14 +111,13 @@ def diff(
     )
     if page is not None:
         from t1c import viz
-        from t1c.ir.atomic import replacing
+        from t1c.ir.atomic import write_text
 
         if page.suffix.lower() == ".svg":
             drawn = viz.to_svg(viz.diff_to_dict(*pair, dt=dt))
         else:
             drawn = viz.diff_html(*pair, dt=dt)
-        with replacing(page) as temporary:
-            temporary.write_text(drawn, encoding="utf-8")
+        write_text(page, drawn)
     show(found, as_json)
     answer(found)
 

@@ -80,7 +80,7 @@ def export_html(
     With .svg or .dot at the end of PAGE, the picture alone, for papers.
     """
     from t1c import viz
-    from t1c.ir.atomic import replacing
+    from t1c.ir.atomic import write_text
 
     target = page or Path(f"{'network' if str(model) == '-' else model.stem}.html")
     network = sources.network(model)
@@ -97,9 +97,7 @@ def export_html(
     elif data is not None:
         raise typer.BadParameter(f"--input for a {target.suffix} file, which cannot play it")
     else:
-        text = drawn(network, dt=dt)
-        with replacing(target) as temporary:
-            temporary.write_text(text, encoding="utf-8")
+        write_text(target, drawn(network, dt=dt))
     _tell(target, as_json)
 
 

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from t1c.ir.atomic import replacing
+from t1c.ir.atomic import write_text
 from t1c.nir import GraphSource
 
 from .activity import Activity
@@ -46,8 +46,7 @@ def export_html(
     """
     text = render_html(source, title, activity=activity, live=live, dt=dt)
     path = Path(path)
-    with replacing(path) as temporary:
-        temporary.write_text(text, encoding="utf-8")
+    write_text(path, text)
     return path
 
 

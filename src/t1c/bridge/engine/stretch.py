@@ -336,7 +336,9 @@ def work(
         loop = stretch.written.loop
         results = len(first) * len(names) * times
         worth = not nodes.exact or results * like.numel() >= LARGE
-        worth = worth or (kernels == "numba" and at_hand(loop, str(like.dtype)[len("torch.") :]))
+        worth = worth or (
+            kernels == "numba" and at_hand(loop, str(like.dtype).removeprefix("torch."))
+        )
         worth = worth or (results >= WORTH and asked(loop, results) >= OFTEN)
         if not (worth and serves(loop, kernels)):
             return False

@@ -10,7 +10,7 @@ from typing import Literal, get_args
 import numpy as np
 
 from t1c import ir, nir
-from t1c.ir.atomic import make_folder, replacing
+from t1c.ir.atomic import make_folder, write_text
 from t1c.ir.errors import InputError, Problem, UnsupportedError
 from t1c.ir.integers import integer_problems
 from t1c.ir.ranges import Ranges
@@ -158,8 +158,7 @@ def to_c(
     for file, text in texts.items():
         path = folder / file
         make_folder(path.parent)
-        with replacing(path) as temporary:
-            temporary.write_text(text, encoding="utf-8")
+        write_text(path, text)
     memory = Memory.of(program)
     return CReport(
         str(folder),

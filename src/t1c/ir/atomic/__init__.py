@@ -7,6 +7,6 @@ mode and labels, ``failures`` says what kept a file from being written. HDF5 has
 """
 
 from .hdf5 import writing_hdf5
-from .replacing import make_folder, replacing
+from .replacing import make_folder, replacing, write_text
 
-__all__ = ["make_folder", "replacing", "writing_hdf5"]
+__all__ = ["make_folder", "replacing", "write_text", "writing_hdf5"]

@@ -63,6 +63,12 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
         raise
 
 
+def write_text(path: str | os.PathLike[str], text: str) -> None:
+    """Write text in UTF-8 to a file, whole or not at all; errors as of ``replacing``."""
+    with replacing(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
 def make_folder(path: str | os.PathLike[str]) -> None:
     """Make a folder, and those that it lies in, where they are not there yet.
 

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from t1c.events import event_fields, events_to_frames
-from t1c.ir.atomic import replacing
+from t1c.ir.atomic import write_text
 from t1c.ir.errors import InputError, Problem
 from t1c.ir.fields import Array
 
@@ -73,8 +73,7 @@ def export_events_html(
     for name, text in (("TITLE", html.escape(title)), ("DATA", _inside_script(data))):
         page = page.replace(f"<!--{name}-->", text)
     target = Path(path)
-    with replacing(target) as temporary:
-        temporary.write_text(page, encoding="utf-8")
+    write_text(target, page)
     return target
 
 

@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 
 from t1c import __version__
-from t1c.ir.atomic import make_folder, replacing
+from t1c.ir.atomic import make_folder, write_text
 
 VARIABLE = "T1C_CACHE"
 """The environment variable that names the folder of the file."""
@@ -150,5 +150,4 @@ def _save(known: dict[str, float]) -> None:
     with contextlib.suppress(OSError):
         path = cache_file()
         make_folder(path.parent)
-        with replacing(path) as temporary:
-            temporary.write_text(json.dumps(known, indent=1))
+        write_text(path, json.dumps(known, indent=1))
