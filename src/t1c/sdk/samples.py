@@ -16,7 +16,7 @@ from __future__ import annotations
 import contextlib
 import os
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Container, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -155,6 +155,20 @@ def as_samples(
     return Samples(given, labels)
 
 
+def names_of(graph: ir.Graph) -> dict[str, tuple[str, ...]]:
+    """Input name -> what its numbers may be called: ``x/<name>``, and ``x`` of the only one."""
+    names = list(graph.inputs())
+    return {n: ("x", f"x/{n}") if len(names) == 1 else (f"x/{n}",) for n in names}
+
+
+def found_under(graph: ir.Graph, present: Container[str]) -> dict[str, str | None]:
+    """Input name -> the first of its names that is present; None where none is."""
+    return {
+        name: next((n for n in called if n in present), None)
+        for name, called in names_of(graph).items()
+    }
+
+
 def held_otherwise(graph: ir.Graph, samples: Samples) -> tuple[str, ...]:
     """A line for each Input that could hold one value and was given a sequence, which is taken.
 
@@ -267,9 +281,14 @@ def _checked(array: Array, where: str, allow_nonfinite: bool) -> Array:
 def _input_keys(file: Any, graph: ir.Graph, where: str) -> dict[str, str]:
     """Input name -> the name of its array in the file."""
     shapes = {name: tuple(node.shape) for name, node in graph.inputs().items()}
-    single = len(shapes) == 1
-    keys = {name: "x" if single and "x" in file.files else f"x/{name}" for name in shapes}
-    missing = [name for name, key in keys.items() if key not in file.files]
+    single, called = len(shapes) == 1, names_of(graph)
+    keys: dict[str, str] = {}
+    missing = []
+    for name, key in found_under(graph, file.files).items():
+        if key is None:
+            missing.append(name)
+        else:
+            keys[name] = key
     if not missing:
         return keys
     found = ", ".join(map(repr, file.files)) or "no arrays"
@@ -284,7 +303,7 @@ def _input_keys(file: Any, graph: ir.Graph, where: str) -> dict[str, str]:
                 where,
             )
             for name in missing
-            for wanted in ["x" if single else f"x/{name}"]
+            for wanted in called[name][:1]
         ]
     )
 

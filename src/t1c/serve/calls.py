@@ -15,6 +15,7 @@ from t1c.bridge.engine.collect import collector_for
 from t1c.ir.errors import InputError, Problem
 from t1c.ir.fields import Array
 from t1c.sdk import Samples, as_samples
+from t1c.sdk.samples import found_under, names_of
 
 from .numbers import cast, dumped, finite, packed, parsed, real, unpacked
 from .ports import Ports
@@ -98,7 +99,7 @@ class Calls:
             given = _of_json(parsed(body, "body"), names)
             given = {n: real(x, f"input {n!r}", np.float64) for n, x in given.items()}
         else:
-            given = _of_archive(unpacked(body, self.limit), names)
+            given = _of_archive(unpacked(body, self.limit), self.graph)
         samples = as_samples(
             given, self.graph, steps=asked.steps, allow_nonfinite=self.allow_nonfinite
         )
@@ -156,13 +157,12 @@ def _of_json(said: Any, names: list[str]) -> dict[str, Any]:
     return {names[0]: x}
 
 
-def _of_archive(arrays: dict[str, Array], names: list[str]) -> dict[str, Array]:
+def _of_archive(arrays: dict[str, Array], graph: ir.Graph) -> dict[str, Array]:
     """Arrays by Input name, under the names that ``t1c run`` reads."""
-    if len(names) == 1 and "x" in arrays:
-        return {names[0]: arrays["x"]}
-    found = {n: arrays[f"x/{n}"] for n in names if f"x/{n}" in arrays}
-    if len(found) < len(names):
-        wanted = "x" if len(names) == 1 else ", ".join(f"x/{n}" for n in names)
+    under = found_under(graph, arrays)
+    found = {name: arrays[key] for name, key in under.items() if key is not None}
+    if len(found) < len(under):
+        wanted = ", ".join(called[0] for called in names_of(graph).values())
         raise InputError(Problem(f"arrays {sorted(arrays)}", wanted, where="body"))
     return found
 

@@ -7,11 +7,12 @@ import os
 import time
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import Literal, get_args
 
 from t1c.events.frames import Polarity
-from t1c.ir.errors import InputError, Problem, UnsupportedError
+from t1c.ir.atomic import make_folder
+from t1c.ir.errors import InputError, Problem
+from t1c.ir.optional import imported
 
 from ..made_of import digest
 from ..run_report import Stage, StrPath
@@ -102,7 +103,7 @@ def score(
     if on == "ray":
         import_ray()
     if format == "parquet":
-        _check_parquet()
+        imported("pyarrow.parquet", "results as .parquet need pyarrow, which", "score")
     at("reading")
     options = Job(
         os.path.abspath(model),
@@ -122,7 +123,7 @@ def score(
     at("looking for results")
     left = [left_of(shard, options) for shard in shards]
     _refuse_mixtures(folder, shards, left, options, redo)
-    Path(folder).mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     open_shards = [s for s, found in zip(shards, left, strict=True) if found.state != "finished"]
     scores = {s.name: _known(s, found) for s, found in zip(shards, left, strict=True)}
     begin, count = time.perf_counter(), _workers(on, workers, len(open_shards), reproducible)
@@ -154,18 +155,6 @@ def _check(on: str, format: str, workers: int | None) -> None:
             )
     if workers is not None and workers < 1:
         raise InputError(Problem(f"workers={workers}", "at least 1", field="workers"))
-
-
-def _check_parquet() -> None:
-    try:
-        import pyarrow.parquet  # noqa: F401
-    except ImportError as cause:
-        raise UnsupportedError(
-            Problem(
-                f"results as .parquet need pyarrow, which cannot be imported ({cause})",
-                remedy="Install it with: pip install 't1c[score]'",
-            )
-        ) from cause
 
 
 def _refuse_mixtures(

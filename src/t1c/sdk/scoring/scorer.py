@@ -12,7 +12,7 @@ from typing import Any, Literal
 import numpy as np
 
 from t1c import ir, nir
-from t1c.ir.atomic import replacing
+from t1c.ir.atomic import make_folder, replacing
 from t1c.ir.errors import InputError, Problem, T1CError
 
 from ..made_of import MADE_OF, digest
@@ -110,7 +110,7 @@ class Scorer:
     def _score(self, shard: Shard) -> dict[str, Any]:
         """Write the results of a shard, whole or not at all; the note that they carry."""
         target = Path(shard.results)
-        target.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(target.parent)
         known = identity(shard)
         data = known if shard.part is not None else {**known, "sha256": digest(shard.path)}
         count, correct = 0, 0

@@ -12,9 +12,10 @@ from typing import Any
 import numpy as np
 
 from t1c import ir
-from t1c.ir.errors import InputError, Problem, UnsupportedError
+from t1c.ir.errors import InputError, Problem
+from t1c.ir.optional import imported
 
-from ..samples import LABEL_NAMES
+from ..samples import LABEL_NAMES, found_under, names_of
 
 PART = 4096
 """Samples in a part; where an array has larger chunks, those of one chunk."""
@@ -40,22 +41,22 @@ class Store:
 
     def __init__(self, path: Path, graph: ir.Graph) -> None:
         arrays = _arrays(path)
-        shapes = {name: tuple(node.shape) for name, node in graph.inputs().items()}
+        called, under = names_of(graph), found_under(graph, arrays)
         self.inputs: dict[str, Any] = {}
         self.axes: dict[str, int] = {}
-        for name, shape in shapes.items():
-            called = ("x", f"x/{name}") if len(shapes) == 1 else (f"x/{name}",)
-            array = next((arrays[n] for n in called if n in arrays), None)
-            if array is None:
+        for name, node in graph.inputs().items():
+            shape, wanted, key = tuple(node.shape), called[name][0], under[name]
+            if key is None:
                 found = ", ".join(map(repr, arrays)) or "no arrays"
-                raise InputError(Problem(f"no {called[0]!r} among {found}", called[0]))
+                raise InputError(Problem(f"no {wanted!r} among {found}", wanted))
+            array = arrays[key]
             axis = array.ndim - len(shape) - 1
             if axis not in (0, 1) or array.shape[axis + 1 :] != shape:
                 raise InputError(
                     Problem(
                         f"shape {array.shape}",
                         f"(N, *{shape}) or (T, N, *{shape})",
-                        field=called[0],
+                        field=wanted,
                     )
                 )
             self.inputs[name], self.axes[name] = array, axis
@@ -112,16 +113,7 @@ def slices(path: Path, graph: ir.Graph, part: tuple[int, int], size: int) -> Ite
 
 def _arrays(path: Path) -> dict[str, Any]:
     """The arrays of a store by name, of which nothing is read yet."""
-    try:
-        import zarr
-    except ImportError as cause:
-        raise UnsupportedError(
-            Problem(
-                f"a store of Zarr, and zarr cannot be imported ({cause})",
-                remedy="Install it with: pip install 't1c[score]'",
-                where=str(path),
-            )
-        ) from cause
+    zarr = imported("zarr", "a store of Zarr, and zarr", "score", str(path))
     try:
         opened = zarr.open(path, mode="r")
         if isinstance(opened, zarr.Array):

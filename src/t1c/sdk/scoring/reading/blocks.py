@@ -13,7 +13,7 @@ from t1c.ir.errors import InputError, Problem
 from t1c.ir.fields import Array
 from t1c.ir.shapes import Shape
 
-from ...samples import LABEL_NAMES, Samples, as_samples
+from ...samples import LABEL_NAMES, Samples, as_samples, found_under, names_of
 from ..job import Job
 
 KEYS = ("key", "__key__")
@@ -50,12 +50,6 @@ class Row:
     steps: int | None = None
 
 
-def names_of(graph: ir.Graph) -> dict[str, tuple[str, ...]]:
-    """Input name -> what its numbers may be called: ``x/<name>``, and ``x`` of the only one."""
-    names = list(graph.inputs())
-    return {n: ("x", f"x/{n}") if len(names) == 1 else (f"x/{n}",) for n in names}
-
-
 def row_of(fields: Mapping[str, Any], graph: ir.Graph, where: str) -> Row:
     """One sample from its fields by name.
 
@@ -68,11 +62,10 @@ def row_of(fields: Mapping[str, Any], graph: ir.Graph, where: str) -> Row:
         InputError: an Input has none.
     """
     inputs = {}
-    for name, called in names_of(graph).items():
-        known = next((n for n in called if n in fields), None)
+    for name, known in found_under(graph, fields).items():
         if known is None:
-            found = ", ".join(map(repr, fields)) or "nothing"
-            raise InputError(Problem(f"no {called[0]!r} among {found}", called[0], where=where))
+            wanted, found = names_of(graph)[name][0], ", ".join(map(repr, fields)) or "nothing"
+            raise InputError(Problem(f"no {wanted!r} among {found}", wanted, where=where))
         shape = tuple(graph.inputs()[name].shape)
         inputs[name] = laid_out(np.asarray(fields[known]), shape)
     label = next((fields[n] for n in LABEL_NAMES if n in fields), None)
@@ -122,9 +115,8 @@ def _block(rows: Sequence[Row], graph: ir.Graph, job: Job, where: str) -> Block:
         moving = arrays[0].ndim == len(node.shape) + 1
         inputs[name] = np.stack(arrays, axis=1 if moving else 0)
     first = rows[0]
-    steps = first.steps if job.steps is None and not _any_moving(inputs, graph) else job.steps
     try:
-        samples = as_samples(inputs, graph, steps=steps, allow_nonfinite=job.allow_nonfinite)
+        samples = sampled(inputs, graph, job, first.steps)
     except InputError as error:
         raise InputError(error.problems, where) from None
     labels = None if first.label is None else np.array([row.label for row in rows])
@@ -132,8 +124,21 @@ def _block(rows: Sequence[Row], graph: ir.Graph, job: Job, where: str) -> Block:
     return Block(Samples(samples.inputs, labels), keys)
 
 
-def _any_moving(inputs: dict[str, Array], graph: ir.Graph) -> bool:
-    return any(a.ndim == len(graph.inputs()[n].shape) + 2 for n, a in inputs.items())
+def sampled(inputs: dict[str, Array], graph: ir.Graph, job: Job, stated: int | None) -> Samples:
+    """What a graph is run on, at every step.
+
+    Args:
+        inputs: Input name -> (N, *shape), or (T, N, *shape).
+        graph: the graph.
+        job: whose ``steps`` counts first.
+        stated: how many the shard says, for what all stands still.
+
+    Raises:
+        InputError: they do not fit.
+    """
+    moving = any(a.ndim == len(graph.inputs()[n].shape) + 2 for n, a in inputs.items())
+    steps = job.steps if moving or job.steps is not None else stated
+    return as_samples(inputs, graph, steps=steps, allow_nonfinite=job.allow_nonfinite)
 
 
 def _whole(value: Any, what: str, where: str) -> int:

@@ -8,11 +8,11 @@ from pathlib import Path
 from t1c import ir
 from t1c.ir.errors import InputError, Problem
 
-from ...samples import Samples, as_samples
+from ...samples import Samples
 from ..job import Job
 from ..shards import Shard
 from ..stores import slices
-from .blocks import Block
+from .blocks import Block, sampled
 
 
 def read(shard: Shard, graph: ir.Graph, job: Job) -> Iterator[Block]:
@@ -24,9 +24,7 @@ def read(shard: Shard, graph: ir.Graph, job: Job) -> Iterator[Block]:
     assert shard.part is not None
     found = slices(Path(shard.path), graph, shard.part, job.batch_size)
     for inputs, labels, steps in found:
-        moving = any(inputs[n].ndim == len(d.shape) + 2 for n, d in graph.inputs().items())
-        held = job.steps if moving or job.steps is not None else steps
-        samples = as_samples(inputs, graph, steps=held, allow_nonfinite=job.allow_nonfinite)
+        samples = sampled(inputs, graph, job, steps)
         if labels is not None and labels.dtype.kind not in "iu":
             raise InputError(Problem(f"labels of {labels.dtype}", "integers (N,)"))
         yield Block(Samples(samples.inputs, labels))

@@ -17,10 +17,10 @@ from t1c import ir
 from t1c.ir.errors import InputError, Problem
 from t1c.ir.fields import Array
 
-from ...samples import LABEL_NAMES
+from ...samples import LABEL_NAMES, names_of
 from ..job import Job
 from ..shards import Shard
-from .blocks import KEYS, Block, blocks_of, names_of, row_of
+from .blocks import KEYS, Block, blocks_of, row_of
 
 if TYPE_CHECKING:
     import pyarrow as pa
