@@ -48,7 +48,7 @@ def plain(loop: Loop, steps: int, size: int, arrays: Sequence[Any]) -> None:
     for t in range(steps - 1, -1, -1) if loop.backwards else range(steps):
         for place, entry in enumerate(loop.entries):
             if entry.op == "read":
-                values[place] = reads[loop.reads.index(entry.detail)][t]
+                values[place] = reads[loop.reads.index(entry.detail)][t].copy()
             elif entry.op == "carried":
                 values[place] = carried[entry.detail].copy()
             elif entry.op not in LEAVES:

@@ -12,7 +12,6 @@ from .blocks import at_rest
 from .chains import neuron_behind
 from .choices import Choice, way_of_affine
 from .kernels.observed import is_observed
-from .kernels.rule import is_prompt
 from .kernels.scan import State
 from .kernels.trained_affine import TrainedLayer, train_affine
 from .looked import Moment
@@ -99,6 +98,6 @@ def _behind(
     if type(layer) is not nn.Linear or not is_plain(layer):
         return None
     found = neuron_behind(network, name, keep)
-    if found is None or not is_plain(found[1]) or not is_prompt(found[1].rule):
+    if found is None or not is_plain(found[1]):
         return None
     return found

@@ -16,7 +16,7 @@ from numba import carray  # type: ignore[attr-defined]
 
 from .compiled import compiled, put
 from .native import FREE, SIZE, claim, native
-from .numba_program import pointer
+from .numba_calls import pointer
 from .numba_scan import Array, walk
 from .vector_sums import active, add_graded_rows, add_rows, trailing_zeros
 from .vector_windows import pool_window

@@ -14,7 +14,7 @@ from numba import carray  # type: ignore[attr-defined]
 
 from .compiled import compiled, put
 from .native import FREE, SIZE, claim, native
-from .numba_program import pointer
+from .numba_calls import pointer
 from .numba_scan import Array
 
 LANES = 64

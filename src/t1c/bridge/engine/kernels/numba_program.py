@@ -9,12 +9,8 @@ samples lie side by side. A block of them is worked from the first step to the l
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
-from llvmlite import ir as llvm
-from numba import carray, types  # type: ignore[attr-defined]
-from numba.extending import intrinsic
+from numba import carray  # type: ignore[attr-defined]
 
 from .compiled import compiled
 from .instructions import (
@@ -32,6 +28,7 @@ from .instructions import (
     SHIFT,
     SPREAD,
 )
+from .numba_calls import pointer, work_elements
 from .numba_columns import sums_of_columns
 from .numba_events import room_for, weighted_sums
 from .numba_scan import (
@@ -46,35 +43,6 @@ ROOM = 2048
 """Elements of the largest value that are worked side by side."""
 INSIDE = 2**14
 """Elements of all values that nobody else sees, likewise: they stay in the cache."""
-
-
-def _pointer(context: Any, address: Any) -> Any:
-    """An address as a pointer."""
-
-    def generate(_: Any, builder: Any, __: Any, arguments: Any) -> Any:
-        return builder.inttoptr(arguments[0], llvm.IntType(8).as_pointer())
-
-    return types.voidptr(address), generate
-
-
-pointer: Any = intrinsic(_pointer)
-
-
-def _work_elements(_: Any, function: Any, code: Any, n: Any, y: Any, a: Any, b: Any, c: Any) -> Any:
-    """Call the function of C at an address, as ``generated.made.vectors`` made it."""
-
-    def generate(context: Any, builder: Any, _: Any, arguments: Any) -> Any:
-        function, code, n, *vectors = arguments
-        word, byte = llvm.IntType(64), llvm.IntType(8).as_pointer()
-        kind = llvm.FunctionType(llvm.VoidType(), [word, word, *[byte] * 4])
-        work = builder.inttoptr(function, kind.as_pointer())
-        builder.call(work, [code, n, *(builder.inttoptr(v, byte) for v in vectors)])
-        return context.get_dummy_value()
-
-    return types.void(*[types.int64] * 7), generate
-
-
-work_elements: Any = intrinsic(_work_elements)
 
 
 @compiled

@@ -1,4 +1,4 @@
-"""The update of a membrane for CPUs, for loops that do more than neurons: forwards.
+"""The update of a membrane for CPUs, for loops that do more than neurons.
 
 Every neuron and every option is the same update. When a loop is compiled, the reset and its delay,
 several spikes and a bound are constants, so that what is not asked for is not there; the other
@@ -58,8 +58,8 @@ def membrane(
     v_min: Any,
     zero: Any,
     one: Any,
-) -> tuple[Any, Any, Any, Any]:
-    """One update: (output, membrane to carry on, membrane when firing is tested, that before hold).
+) -> tuple[Any, Any]:
+    """One update: (output, membrane to carry on).
 
     ``early``: the reset that a step causes is applied in the next; ``many``: several spikes at
     once; ``bounded``: what is carried on is raised to ``v_min``. ``zero`` and ``one`` are of the
@@ -67,14 +67,13 @@ def membrane(
     """
     if reset == NO_FIRE:
         u = beta * v + drive
-        return u, u, u, u
+        return u, u
     due = sent(v, threshold, strict, many, zero, one) if early or reset == CARRY else zero
     if early and reset == ZERO:
         v = v * (one - at_most(due, many, one))
     if early and reset == VALUE:
         v = target if due > zero else v
     u = beta * v + drive
-    held = u
     if (early and reset == SUBTRACT) or reset == CARRY:
         u = u - due * threshold
     if early and reset == LOWER:
@@ -96,7 +95,7 @@ def membrane(
             after = u - (s - due) * threshold
     if bounded and after < v_min:
         after = v_min
-    return s, after, u, held
+    return s, after
 
 
 @inlined
@@ -125,7 +124,7 @@ def walk(
     """
     for k in range(n):
         drive = gain[k] * xs[k] + leak[k]
-        ys[k], vs[k], _, _ = membrane(
+        ys[k], vs[k] = membrane(
             reset, early, strict, many, bounded, vs[k], drive,
             beta[k], threshold[k], target[k], v_min[k], zero, one,
         )  # fmt: skip

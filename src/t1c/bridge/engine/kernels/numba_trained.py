@@ -1,22 +1,26 @@
 """What stands behind a convolution, backwards: pool, neuron and norm as one loop, for CPUs.
 
-The convolution's sums are all that is kept. A patch of a map that fits the first-level cache is
-walked through all steps once more, as it was, and then back: potentials never leave the caches.
+The convolution's sums are all that is kept. A patch of a map that fits the caches is walked
+through all steps once more, as it was, and then back: potentials never leave them. How a neuron
+walks is not written here: its loop, and the one back, are generated from its definition.
 """
 
 from __future__ import annotations
 
-import functools
-from collections.abc import Callable
-
 import numpy as np
 
-from .compiled import compiled, inlined
-from .numba_backward import walk_back
-from .numba_convolution import MAX, MEAN, NO_POOL
-from .numba_scan import HOLD, Array, membrane, sent
+from .compiled import compiled
+from .numba_calls import work_loop
+from .numba_convolution import MEAN, NO_POOL
+from .numba_scan import Array
 from .vector_sums import add_rows
 from .vector_windows import unpool_window
+
+HEAD = 9
+"""Words of what a generated loop is told before those of its arrays."""
+INPUTS, GRADS, FOUND, OWN = range(4)
+"""Rows of all steps of a patch: what the neuron is given, gradients of what it sends, gradients of
+what it is given, and from here on what its loop writes."""
 
 
 @compiled
@@ -82,22 +86,6 @@ def take_periodic(
             at += m
 
 
-@inlined
-def keep(patch: Array, n: int, kept: Array, at: int) -> None:
-    """Copy a patch to ``kept[at:]``."""
-    there = kept[at : at + n]
-    for k in range(n):
-        there[k] = patch[k]
-
-
-@inlined
-def recall(kept: Array, at: int, n: int, patch: Array) -> None:
-    """Copy it back."""
-    there = kept[at : at + n]
-    for k in range(n):
-        patch[k] = there[k]
-
-
 @compiled
 def repeat(row: Array, lead: int, outs: int, n: int, patch: Array) -> None:
     """Lay ``outs`` numbers of channels over every pixel of a patch."""
@@ -150,215 +138,182 @@ def unpool(
         )
 
 
-@functools.cache
-def behind_kernel(
-    reset: int, early: bool, many: bool = False, bounded: bool = False
-) -> Callable[..., None]:
-    """The loop for a reset.
+@compiled
+def say(
+    table: Array, arrays: int, steps: int, n: int, numbers: Array, laid: Array, carried: Array,
+    added: Array,
+) -> None:  # fmt: skip
+    """Fill in what a generated loop is told of ``n`` elements: see ``generated.llvm_source``.
+
+    Args:
+        table: takes it; the address of each array from ``HEAD`` on is there.
+        arrays: how many of those there are.
+        steps: how many.
+        n: elements of each.
+        numbers: zero, one and those of the loop.
+        laid: coefficients (8, n), flat.
+        carried: states (states, n), flat.
+        added: sums (8, n), flat.
+    """
+    table[0], table[1], table[2] = steps, numbers.ctypes.data, 0
+    table[3], table[4] = laid.ctypes.data, n
+    table[5], table[6] = carried.ctypes.data, n
+    table[7], table[8] = added.ctypes.data, n
+    for a in range(arrays):
+        table[HEAD + 2 * a + 1] = n
+
+
+@compiled
+def behind(
+    first: int,
+    last: int,
+    bands: int,
+    tile: int,
+    patch: int,
+    z: Array,
+    norm: Array,
+    centre: Array,
+    rows: int,
+    columns: int,
+    all_outs: int,
+    before: Array,
+    c: Array,
+    pooling: int,
+    windows: Array,
+    g: Array,
+    g_state: Array,
+    gy: Array,
+    gc: Array,
+    sums: Array,
+    loops: Array,
+    places: Array,
+    numbers: Array,
+    numbers_back: Array,
+) -> None:
+    """Back through pool, neuron and norm.
 
     A piece of work is a band of rows of one sample, as high as a window is apart from the next;
     ``patch`` windows of it, and ``tile`` channels, are walked through time together.
 
-    Takes the sums ``z`` (T, B, map), gradients ``g`` of what comes out, and ``gi`` and ``gv`` of
-    the states after the last step, which become those of the states before the first. Writes the
-    gradients of what the neuron is given, behind the norm, into ``gy``; of each piece, group of
-    statistics and channel their sum into ``sums`` (pieces, groups, 2, out), and their sum times
-    what the norm was given less ``centre``; and, if ``learning``, gradients of coefficients into
-    ``gc`` (8, N).
+    Args:
+        first: the first piece.
+        last: the one after the last.
+        bands: pieces of a sample.
+        tile: channels that are walked together.
+        patch: windows side by side that are.
+        z: the convolution's sums (T, B, map).
+        norm: factors and shifts (steps or 1 or 0, 2, out).
+        centre: means (groups, out).
+        rows: of the map.
+        columns: of it.
+        all_outs: its channels.
+        before: the states before the first step (states, B, map).
+        c: coefficients (8, period).
+        pooling: MAX, MEAN or NO_POOL.
+        windows: rows and columns of a window, from one to the next, and of what comes out.
+        g: gradients of what comes out (T, B, what comes out).
+        g_state: of the states after the last step (states, B, map), which become those of the
+            states before the first.
+        gy: takes the gradients of what the norm gives (T, B, map).
+        gc: takes those of coefficients (8, N), if they are wanted; else it is smaller.
+        sums: of each piece, group of statistics and channel take the sum of ``gy``, and that of its
+            products with what the norm was given less ``centre`` (pieces, groups, 2, out).
+        loops: addresses of the neuron's loop and of the one back.
+        places: which rows of all steps these loops read and write: the number of those that the
+            first writes, which are from ``OWN`` on; of them that of the spikes, or -1; and what
+            the loop back reads.
+        numbers: zero, one and those of the loop.
+        numbers_back: those of the loop back.
     """
-
-    def behind(  # pragma: no cover - compiled
-        first: int,
-        last: int,
-        bands: int,
-        tile: int,
-        patch: int,
-        strict: bool,
-        synapse: bool,
-        kind: int,
-        detach: bool,
-        learning: bool,
-        z: Array,
-        norm: Array,
-        centre: Array,
-        rows: int,
-        columns: int,
-        all_outs: int,
-        i0: Array,
-        v0: Array,
-        c: Array,
-        pooling: int,
-        windows: Array,
-        g: Array,
-        gi: Array,
-        gv: Array,
-        gy: Array,
-        gc: Array,
-        sums: Array,
-        constants: Array,
-    ) -> None:
-        steps, groups, whole, fresh = len(z), sums.shape[1], rows * columns * all_outs, z.dtype
-        zero, one = constants[0], constants[1]
-        normed, pooled = norm.size > 0, pooling != NO_POOL
-        tall, across, down, right, goal_columns = 1, 1, 1, 1, columns
-        if pooled:
-            tall, across, down, right = windows[0], windows[1], windows[2], windows[3]
-            goal_columns = windows[5]
-        # The last band and the last patch also have what no window looks at.
-        tallest = max(down, rows - (bands - 1) * down)
-        widest = patch * right + max(0, columns - goal_columns * right)
-        most = tallest * widest * min(tile, all_outs)
-        # Local arrays: the compiler must see that nothing overlaps.
-        beta, gain, leak = np.empty(most, fresh), np.empty(most, fresh), np.empty(most, fresh)
-        threshold, target = np.empty(most, fresh), np.empty(most, fresh)
-        v_min, centres = np.empty(most, fresh), np.empty(most, fresh)
-        alpha, weight = np.empty(most, fresh), np.empty(most, fresh)
-        factors, shifts = np.empty(most, fresh), np.empty(most, fresh)
-        vs, gvs, cs, gis = (
-            np.empty(most, fresh), np.empty(most, fresh), np.empty(most, fresh),
-            np.empty(most, fresh),
-        )  # fmt: skip
-        us, hs, xs, gs = (
-            np.empty(most, fresh), np.empty(most, fresh), np.empty(most, fresh),
-            np.empty(most, fresh),
-        )  # fmt: skip
-        gds, gts, gas, gms = (
-            np.empty(most, fresh), np.empty(most, fresh), np.empty(most, fresh),
-            np.empty(most, fresh),
-        )  # fmt: skip
-        starts, spikes = np.empty(most, fresh), np.empty(most, fresh)
-        # Where no gradient flows through a reset it is multiplied by zero: no garbage.
-        slope, slope_due = np.empty(most, fresh), np.zeros(most, fresh)
-        left, zeros, near = np.empty(tile, fresh), np.zeros(tile, fresh), np.empty(most, fresh)
-        pixels = np.arange(most).astype(np.int32)
-        learnt = np.empty((8, most if learning else 0), fresh)
-        carried, tested = np.empty(steps * most, fresh), np.empty(steps * most, fresh)
-        held = np.empty(steps * most if reset == HOLD else 0, fresh)
-        currents = np.empty((steps + 1) * most if synapse else 0, fresh)
-        for piece in range(first, last):
-            b, band = piece // bands, piece % bands
-            above = band * down
-            below = rows if band == bands - 1 else above + down
-            for number in range(-(-goal_columns // patch) * -(-all_outs // tile)):
-                goal = number // -(-all_outs // tile) * patch
-                lead = number % -(-all_outs // tile) * tile
-                goals, start = min(patch, goal_columns - goal), goal * right
-                stop = columns if goal + goals == goal_columns else start + goals * right
-                wide, outs = stop - start, min(tile, all_outs - lead)
-                n = (below - above) * wide * outs
-                here = above, start, lead, columns, all_outs, wide, outs, n
-                take(v0[b], *here, vs)
-                take(gv[b], *here, gvs)
-                if synapse:
-                    take(i0[b], *here, cs)
-                    take(gi[b], *here, gis)
-                    take_periodic(c[5], *here, alpha)
-                    take_periodic(c[6], *here, weight)
-                    keep(cs, n, currents, 0)
-                take_periodic(c[0], *here, beta)
-                take_periodic(c[1], *here, gain)
-                take_periodic(c[2], *here, leak)
-                take_periodic(c[3], *here, threshold)
-                take_periodic(c[3], *here, centres)
-                take_periodic(c[4], *here, target)
-                take_periodic(c[7], *here, v_min)
-                for t in range(steps):
-                    take(z[t, b], *here, xs)
-                    if normed:
-                        if t < len(norm):
-                            repeat(norm[t, 0], lead, outs, n, factors)
-                            repeat(norm[t, 1], lead, outs, n, shifts)
-                        for k in range(n):
-                            xs[k] = xs[k] * factors[k] + shifts[k]
-                    if synapse:
-                        for k in range(n):
-                            cs[k] = alpha[k] * cs[k] + weight[k] * xs[k]
-                            xs[k] = cs[k]
-                        keep(cs, n, currents, (t + 1) * n)
-                    keep(vs, n, carried, t * n)
+    steps, groups, whole, fresh = len(z), sums.shape[1], rows * columns * all_outs, z.dtype
+    states, learning = len(before), gc.shape[0] == len(c)
+    normed, pooled = norm.size > 0, pooling != NO_POOL
+    tall, across, down, right, goal_columns = 1, 1, 1, 1, columns
+    if pooled:
+        tall, across, down, right = windows[0], windows[1], windows[2], windows[3]
+        goal_columns = windows[5]
+    # The last band and the last patch also have what no window looks at.
+    tallest = max(down, rows - (bands - 1) * down)
+    widest = patch * right + max(0, columns - goal_columns * right)
+    most = tallest * widest * min(tile, all_outs)
+    wrote, fired, reads = places[0], places[1], places[2:]
+    held = np.empty((OWN + wrote, steps * most), fresh)
+    inputs, grads, found = held[INPUTS], held[GRADS], held[FOUND]
+    laid, learnt = np.empty(8 * most, fresh), np.empty(8 * most if learning else 0, fresh)
+    carried, none = np.empty(states * most, fresh), np.empty(0, fresh)
+    factors, shifts = np.empty(most, fresh), np.empty(most, fresh)
+    products, near = np.empty(most, fresh), np.empty(most, fresh)
+    left, zeros = np.empty(tile, fresh), np.zeros(tile, fresh)
+    pixels = np.arange(most).astype(np.int32)
+    table, back = (
+        np.empty(HEAD + 2 * (1 + wrote), np.int64),
+        np.empty(HEAD + 2 * (len(reads) + 1), np.int64),
+    )
+    table[HEAD] = inputs.ctypes.data
+    for a in range(wrote):
+        table[HEAD + 2 * (1 + a)] = held[OWN + a].ctypes.data
+    for a in range(len(reads)):
+        back[HEAD + 2 * a] = held[reads[a]].ctypes.data
+    back[HEAD + 2 * len(reads)] = found.ctypes.data
+    for piece in range(first, last):
+        b, band = piece // bands, piece % bands
+        above = band * down
+        below = rows if band == bands - 1 else above + down
+        for number in range(-(-goal_columns // patch) * -(-all_outs // tile)):
+            goal = number // -(-all_outs // tile) * patch
+            lead = number % -(-all_outs // tile) * tile
+            goals, start = min(patch, goal_columns - goal), goal * right
+            stop = columns if goal + goals == goal_columns else start + goals * right
+            wide, outs = stop - start, min(tile, all_outs - lead)
+            n = (below - above) * wide * outs
+            here = above, start, lead, columns, all_outs, wide, outs, n
+            for s in range(states):
+                take(before[s, b], *here, carried[s * n : (s + 1) * n])
+            for q in range(8):
+                take_periodic(c[q], *here, laid[q * n : (q + 1) * n])
+            for t in range(steps):
+                own = inputs[t * n : (t + 1) * n]
+                take(z[t, b], *here, own)
+                if normed:
+                    if t < len(norm):
+                        repeat(norm[t, 0], lead, outs, n, factors)
+                        repeat(norm[t, 1], lead, outs, n, shifts)
                     for k in range(n):
-                        drive = gain[k] * xs[k] + leak[k]
-                        _, vs[k], us[k], hs[k] = membrane(
-                            reset, early, strict, many, bounded, vs[k], drive,
-                            beta[k], threshold[k], target[k], v_min[k], zero, one,
-                        )  # fmt: skip
-                    keep(us, n, tested, t * n)
-                    if reset == HOLD:
-                        keep(hs, n, held, t * n)
-                if learning:
-                    learnt[:, :n] = 0
-                for t in range(steps - 1, -1, -1):
-                    recall(tested, t * n, n, us)
-                    recall(carried, t * n, n, vs)
-                    if reset == HOLD:
-                        recall(held, t * n, n, hs)
-                    if pooled:
-                        if pooling == MAX:
-                            for k in range(n):
-                                spikes[k] = sent(us[k], threshold[k], strict, many, zero, one)
-                        unpool(
-                            pooling, g[t, b], (band * goal_columns + goal) * all_outs + lead,
-                            all_outs, wide, goals, tall, across, right, outs, spikes, n, gs,
-                        )  # fmt: skip
-                    else:
-                        take(g[t, b], *here, gs)
-                    walk_back(
-                        reset, early, strict, many, bounded, kind, detach, n, gs, gvs, vs, us, hs,
-                        beta, threshold, target, v_min, centres, slope, slope_due,
-                        gds, gts, gas, gms, starts, constants,
+                        own[k] = own[k] * factors[k] + shifts[k]
+            say(table, 1 + wrote, steps, n, numbers, laid, carried, none)
+            work_loop(loops[0], n, table.ctypes.data)
+            for t in range(steps):
+                own = grads[t * n : (t + 1) * n]
+                if pooled:
+                    spikes = held[OWN + fired, t * n : (t + 1) * n] if fired >= 0 else own
+                    unpool(
+                        pooling, g[t, b], (band * goal_columns + goal) * all_outs + lead,
+                        all_outs, wide, goals, tall, across, right, outs, spikes, n, own,
                     )  # fmt: skip
-                    if normed or learning:
-                        take(z[t, b], *here, xs)
-                    if synapse:
-                        for k in range(n):
-                            gis[k] = gis[k] + gds[k] * gain[k]
-                            gs[k] = gis[k] * weight[k]
-                    else:
-                        for k in range(n):
-                            gs[k] = gds[k] * gain[k]
-                    put(gs, *here, gy[t, b])
-                    s = t if groups > 1 else 0
-                    add_rows(left, 0, outs, zeros, 0, gs, 0, outs, pixels, 0, n // outs, False)
+                else:
+                    take(g[t, b], *here, own)
+            for s in range(states):
+                take(g_state[s, b], *here, carried[s * n : (s + 1) * n])
+            say(back, len(reads) + 1, steps, n, numbers_back, laid, carried, learnt)
+            work_loop(loops[1], n, back.ctypes.data)
+            for s in range(states):
+                put(carried[s * n : (s + 1) * n], *here, g_state[s, b])
+            for q in range(8 if learning else 0):
+                put(learnt[q * n : (q + 1) * n], *here, gc[q, b * whole : (b + 1) * whole])
+            for t in range(steps - 1, -1, -1):
+                own, s = found[t * n : (t + 1) * n], t if groups > 1 else 0
+                put(own, *here, gy[t, b])
+                add_rows(left, 0, outs, zeros, 0, own, 0, outs, pixels, 0, n // outs, False)
+                for k in range(outs):
+                    sums[piece, s, 0, lead + k] += left[k]
+                if normed:
+                    if groups > 1 or t == steps - 1:
+                        repeat(centre[s], lead, outs, n, near)
+                    take(z[t, b], *here, products)
+                    for k in range(n):
+                        products[k] = own[k] * (products[k] - near[k])
+                    add_rows(
+                        left, 0, outs, zeros, 0, products, 0, outs, pixels, 0, n // outs, False
+                    )
                     for k in range(outs):
-                        sums[piece, s, 0, lead + k] += left[k]
-                    if normed:
-                        if groups > 1 or t == steps - 1:
-                            repeat(centre[s], lead, outs, n, near)
-                        for k in range(n):
-                            slope[k] = gs[k] * (xs[k] - near[k])
-                        add_rows(
-                            left, 0, outs, zeros, 0, slope, 0, outs, pixels, 0, n // outs, False
-                        )
-                        for k in range(outs):
-                            sums[piece, s, 1, lead + k] += left[k]
-                    if learning:
-                        if normed:
-                            if groups > 1:
-                                repeat(norm[t, 0], lead, outs, n, factors)
-                                repeat(norm[t, 1], lead, outs, n, shifts)
-                            for k in range(n):
-                                xs[k] = xs[k] * factors[k] + shifts[k]
-                        for k in range(n):
-                            learnt[0, k] += gds[k] * starts[k]
-                            learnt[2, k] += gds[k]
-                            learnt[3, k] += gts[k]
-                            learnt[4, k] += gas[k]
-                            learnt[7, k] += gms[k]
-                        if synapse:
-                            for k in range(n):
-                                learnt[5, k] += gis[k] * currents[t * n + k]
-                                learnt[6, k] += gis[k] * xs[k]
-                                learnt[1, k] += gds[k] * currents[(t + 1) * n + k]
-                        else:
-                            for k in range(n):
-                                learnt[1, k] += gds[k] * xs[k]
-                    if synapse:
-                        for k in range(n):
-                            gis[k] = gis[k] * alpha[k]
-                put(gvs, *here, gv[b])
-                if synapse:
-                    put(gis, *here, gi[b])
-                for q in range(8 if learning else 0):
-                    put(learnt[q], *here, gc[q, b * whole : (b + 1) * whole])
-
-    return compiled(behind)
+                        sums[piece, s, 1, lead + k] += left[k]

@@ -48,8 +48,3 @@ def compiled_for(rule: Rule) -> tuple[int, bool, bool, bool]:
     """
     delay = rule.delay and rule.reset != "none"
     return RESETS.index(rule.reset), delay, rule.many, rule.bounded
-
-
-def is_prompt(rule: Rule) -> bool:
-    """Whether a spike, one at most, resets in its own step: a way back needs what was tested."""
-    return not (rule.delay or rule.many or rule.reset in ("hold", "carry"))

@@ -6,6 +6,7 @@ lies between is computed again, patch by patch, on the way back.
 
 from __future__ import annotations
 
+import functools
 import math
 from typing import Any
 
@@ -14,12 +15,16 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from .arithmetic import SURROGATES, constants
 from .convolution import Behind, ConvolutionLoop, placed
 from .convolution_back import through_convolution
 from .events import packed
+from .generated.gradient import backward
+from .generated.loop import Loop
+from .generated.made import address
+from .generated.neuron import loop_of
+from .generated.scan import numbers_of
 from .layout import flat, reduced, unflat
-from .rule import COEFFICIENTS, compiled_for
+from .rule import COEFFICIENTS, Rule
 from .scan import State
 from .threads import share
 from .trained_parts import Trained
@@ -162,7 +167,7 @@ def _through_behind(
         with deviations from the mean.
     """
     from .numba_convolution import MAX, MEAN, NO_POOL
-    from .numba_trained import behind_kernel
+    from .numba_trained import behind
 
     (i, v), rule, pool, shape = state, block.rule, block.pool, block.shape
     steps, batch = z.shape[:2]
@@ -176,8 +181,11 @@ def _through_behind(
         return flat(x, True).view(batch, -1).clone()
 
     g = z.new_zeros(1).expand(steps, batch, *left) if grads[0] is None else grads[0]
-    gv, v0 = to_flat(grads[2]), to_flat(v)
-    gi, i0 = (to_flat(grads[1]), to_flat(i)) if rule.synapse else (gv, v0)
+    kept = [(grads[2], v)] if i is None else [(grads[1], i), (grads[2], v)]
+    g_state = torch.stack([to_flat(own) for own, _ in kept])
+    before = torch.stack([to_flat(own) for _, own in kept])
+    kind = str(z.numpy().dtype)
+    forth, back_again, places = loops_of(rule, learning, pool is not None and pool.kind == "max")
     windows = (*pool.window, *pool.stride, *pool.outputs[1:]) if pool is not None else (1,) * 6
     bands = pool.outputs[1] if pool is not None else rows
     above, aside = max(windows[0], windows[2]), max(windows[1], windows[3])
@@ -185,39 +193,35 @@ def _through_behind(
     tile = min(outs, max(16, patch // (above * aside) // 16 * 16))
     groups = len(mean) if factors is not None else 1
     gy = torch.empty_like(z)
-    gc = z.new_zeros((len(COEFFICIENTS), v0.numel()) if learning else (1, 1))
+    gc = z.new_zeros((len(COEFFICIENTS), before[0].numel()) if learning else (1, 1))
     summed = np.zeros((batch * bands, groups, 2, outs))
     none = z.new_empty(0, 0, 0)
     share(
-        behind_kernel(*compiled_for(rule)),
+        behind,
         batch * bands,
         16 * z.numel(),
         bands,
         tile,
         max(1, patch // (above * aside * tile)),
-        rule.strict,
-        rule.synapse,
-        SURROGATES.index(rule.surrogate.name),
-        rule.detach_reset,
-        learning,
         z.numpy(),
         (none if factors is None else factors.to(z.dtype)).numpy(),
         mean.to(z.dtype).numpy(),
         rows,
         columns,
         outs,
-        i0.numpy(),
-        v0.numpy(),
+        before.numpy(),
         block.c.laid(torch.Size(shape.leaving), True).numpy(),
         NO_POOL if pool is None else MAX if pool.kind == "max" else MEAN,
         np.array(windows, np.int64),
         flat(g, True).view(steps, batch, -1).numpy(),
-        gi.numpy(),
-        gv.numpy(),
+        g_state.numpy(),
         gy.numpy(),
         gc.numpy(),
         summed,
-        constants(rule.surrogate, z.dtype),
+        np.array([address(forth, kind), address(back_again, kind)], np.int64),
+        np.array(places, np.int64),
+        numbers_of(forth, z.dtype, z.device).numpy(),
+        numbers_of(back_again, z.dtype, z.device).numpy(),
     )
     given, deviating = torch.from_numpy(summed.sum(0)).unbind(1)
     if factors is not None:
@@ -228,4 +232,35 @@ def _through_behind(
         return unflat(x.view(1, -1), features, True)[0]
 
     rows_of = [back(row) for row in gc] if learning else [gc] * len(COEFFICIENTS)
-    return gy, (back(gi) if rule.synapse else None), back(gv), rows_of, given, deviating
+    gi = None if i is None else back(g_state[0])
+    return gy, gi, back(g_state[-1]), rows_of, given, deviating
+
+
+@functools.lru_cache(maxsize=1024)
+def loops_of(rule: Rule, learning: bool, fired: bool) -> tuple[Loop, Loop, tuple[int, ...]]:
+    """What ``numba_trained.behind`` is told of a neuron.
+
+    Args:
+        rule: the neuron's options.
+        learning: gradients of coefficients are wanted.
+        fired: its spikes are, for the pool behind it.
+
+    Returns:
+        (the loop that writes what the one back needs, the one back, which rows they take).
+    """
+    from .numba_trained import GRADS, INPUTS, OWN
+
+    loop = loop_of(rule)
+    back = backward(loop, (0,), range(len(COEFFICIENTS)) if learning else ())
+    (sent,), read = loop.writes, loop.leaves("read")[0]
+    written = [place for place in back.kept if place != read]
+    if fired and sent not in written:
+        written.append(sent)
+    row = {read: INPUTS, **{place: OWN + n for n, place in enumerate(written)}}
+    rows = [*(row[place] for place in back.kept), GRADS]
+    places = (
+        len(written),
+        written.index(sent) if fired else -1,
+        *(rows[n] for n in back.loop.reads),
+    )
+    return Loop(loop.entries, tuple(written), loop.carried).pruned(), back.loop, places

@@ -1,28 +1,26 @@
-"""A Linear and the plain neuron behind it as one function with a gradient, on a CPU.
+"""A Linear and the neuron behind it as one function with a gradient, on a CPU.
 
-The sums of the layer are worked where the membranes that were tested are kept, and of its input,
-if it is of spikes, nothing but bits.
+What the neuron's gradient needs of each step takes the place of the layer's sums, and of its input,
+if it is of spikes, nothing but bits is kept.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import functools
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from .arithmetic import SURROGATES, constants
 from .events import packed, sums, weight_gradient
-from .layout import copied
-from .rule import Rule, compiled_for
+from .generated.loop import Loop
+from .generated.neuron import loop_of
+from .generated.scan import apart, together, with_gradient, work
+from .rule import Rule
 from .scan import Coefficients, State
 from .tape import keeps
-from .threads import share
-
-COST = 4
-"""What one update costs, in elements of a plain loop."""
 
 
 @dataclass(frozen=True)
@@ -32,7 +30,7 @@ class TrainedLayer:
     Attributes:
         events: active inputs are added up, and not multiplied.
         c: the coefficients of the neuron, of which none is learnt.
-        rule: its options, of which ``rule.is_prompt`` holds.
+        rule: its options.
     """
 
     events: bool
@@ -71,77 +69,65 @@ class _Trained(torch.autograd.Function):
         v: Tensor,
         layer: TrainedLayer,
     ) -> Any:
-        from .numba_plain import plain_forward_kernel
-
-        steps, batch = xs.shape[:2]
-        x = xs.detach().flatten(0, 1).contiguous()
+        steps, x = len(xs), xs.detach().flatten(0, 1).contiguous()
         if layer.events:
-            tested = sums(x, weight, bias)
+            given = sums(x, weight, bias)
         else:
-            tested = torch.nn.functional.linear(x, weight, bias)
-        v = copied(v.detach().contiguous())
-        cs = v if i is None else copied(i.detach().contiguous())
-        out = torch.empty_like(tested)
-        reset, _, _, bounded = compiled_for(layer.rule)
-        share(
-            plain_forward_kernel(reset, bounded),
-            v.numel(),
-            COST * out.numel(),
-            layer.rule.strict,
-            layer.rule.synapse,
-            cs.view(-1).numpy(),
-            v.view(-1).numpy(),
-            layer.c.laid(v.shape[1:], False).numpy(),
-            tested.view(steps, -1).numpy(),
-            out.view(steps, -1).numpy(),
-            constants(layer.rule.surrogate, x.dtype),
-            multiple=16,
-        )
+            given = torch.nn.functional.linear(x, weight, bias)
+        loop, places, _ = walked(layer.rule)
+        size, given = torch.Size((steps, *v.shape)), given.view(steps, -1)
+        carried = together([v] if i is None else [i, v], given, size, False)
+        arrays = layer.c.laid(v.shape[1:], False), given.new_empty(0)
+        wrote, _ = work(loop, "numba", [given], carried, arrays, size, False)
+        values = [given, *wrote]
         kept = x
         if keeps() and ctx.needs_input_grad[1] and xs.requires_grad:
             # What the caller holds anyway is kept as it is, spikes from inside as bits.
             bits = packed(x)
             kept = x if bits is None else bits
         kept = kept if ctx.needs_input_grad[1] else x.new_empty(0)
-        ctx.save_for_backward(kept, weight, tested)
-        ctx.layer, ctx.shape = layer, xs.shape
+        ctx.save_for_backward(kept, weight, *(values[place] for place in places))
+        ctx.layer, ctx.shape, ctx.arrays = layer, xs.shape, arrays
         ctx.set_materialize_grads(False)
-        return out.view(steps, batch, -1), None if i is None else cs, v
+        *current, v = apart(carried, size, False)
+        return wrote[0].view(size), current[0] if current else None, v
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, g_out: Tensor | None, g_i: Tensor | None, g_v: Tensor | None) -> Any:
-        from .numba_plain import plain_backward_kernel
-
-        kept, weight, tested = (t.detach() for t in ctx.saved_tensors)
-        rule, (steps, batch, inputs), outs = ctx.layer.rule, ctx.shape, len(weight)
-        g = torch.empty_like(tested)
-        g_out = torch.zeros_like(tested) if g_out is None else g_out.contiguous()
-        gv = tested.new_zeros(batch, outs) if g_v is None else copied(g_v.contiguous())
-        gi = gv
-        if rule.synapse:
-            gi = tested.new_zeros(batch, outs) if g_i is None else copied(g_i.contiguous())
-        reset, _, _, bounded = compiled_for(rule)
-        share(
-            plain_backward_kernel(reset, bounded, SURROGATES.index(rule.surrogate.name)),
-            gv.numel(),
-            COST * g.numel(),
-            0,
-            steps,
-            rule.strict,
-            rule.synapse,
-            rule.detach_reset,
-            g_out.view(steps, -1).numpy(),
-            gi.view(-1).numpy(),
-            gv.view(-1).numpy(),
-            ctx.layer.c.laid(gv.shape[1:], False).numpy(),
-            tested.view(steps, -1).numpy(),
-            g.view(steps, -1).numpy(),
-            constants(rule.surrogate, g.dtype),
-            multiple=16,
-        )
+        kept, weight, *values = (t.detach() for t in ctx.saved_tensors)
+        layer, (steps, batch, inputs), outs = ctx.layer, ctx.shape, len(weight)
+        _, _, back = walked(layer.rule)
+        size = torch.Size((steps, batch, outs))
+        after = [
+            weight.new_zeros(size[1:]) if own is None else own
+            for own in ((g_i, g_v) if layer.rule.synapse else (g_v,))
+        ]
+        carried = together(after, weight, size, False)
+        g_out = weight.new_zeros(size) if g_out is None else g_out.contiguous()
+        given = [*values, g_out.view(steps, -1)]
+        reads = [given[n] for n in back.reads]
+        (g,), _ = work(back, "numba", reads, carried, ctx.arrays, size, False)
+        g = g.view(-1, outs)
         needed = ctx.needs_input_grad
         gb = g.sum(0) if needed[2] else None
         gw = weight_gradient(kept, g, inputs, gb) if needed[1] else None
         gx = (g @ weight).view(ctx.shape) if needed[0] else None
-        return gx, gw, gb, gi if rule.synapse else None, gv, None
+        *current, gv = apart(carried, size, False)
+        return gx, gw, gb, current[0] if current else None, gv, None
+
+
+@functools.lru_cache(maxsize=1024)
+def walked(rule: Rule) -> tuple[Loop, tuple[int, ...], Loop]:
+    """The loop of a neuron that writes what the one back needs, and that one.
+
+    Returns:
+        (the loop, what the one back is given before gradients: 0 for what the neuron was given, n
+        for the n-th that the loop wrote; the one back).
+    """
+    forth, back = with_gradient(loop_of(rule), (0,), (), ())
+    read = forth.leaves("read")[0]
+    places = tuple(0 if p == read else 1 + forth.writes.index(p) for p in back.kept)
+    if 0 not in places and len(forth.writes) > 1:
+        forth = replace(forth, over=((1, 0),))
+    return forth, places, back.loop

@@ -91,6 +91,8 @@ def _walk(loop: Loop, function: Any, number: Any) -> None:
     )
     arrays = [(rest[n], rest[n + 1]) for n in range(0, len(rest), 2)]
     reads, writes = arrays[: len(loop.reads)], arrays[len(loop.reads) :]
+    for n, array in loop.over:
+        writes[n] = reads[loop.reads.index(array)]
     constants = [
         builder.load(builder.gep(numbers, [WORD(n + 2)])) for n in range(len(loop.numbers))
     ]

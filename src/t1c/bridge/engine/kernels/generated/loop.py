@@ -50,6 +50,8 @@ class Loop:
         carried: what is handed on to the next step, in the order of the 'carried' leaves.
         sums: what is added up over all steps.
         backwards: steps are taken from the last to the first.
+        over: pairs (n, array): what is the n-th to be written is written over this array that is
+            read, so that the two are one array.
     """
 
     entries: tuple[Entry, ...]
@@ -57,6 +59,7 @@ class Loop:
     carried: tuple[int, ...]
     sums: tuple[int, ...] = ()
     backwards: bool = False
+    over: tuple[tuple[int, int], ...] = ()
 
     def __hash__(self) -> int:
         return self._hash
@@ -64,7 +67,8 @@ class Loop:
     @functools.cached_property
     def _hash(self) -> int:
         # Of a long list, which is looked up again and again.
-        return hash((self.entries, self.writes, self.carried, self.sums, self.backwards))
+        rest = (self.writes, self.carried, self.sums, self.backwards, self.over)
+        return hash((self.entries, *rest))
 
     @functools.cached_property
     def reads(self) -> tuple[int, ...]:

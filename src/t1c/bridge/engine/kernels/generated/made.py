@@ -13,6 +13,7 @@ import hashlib
 import threading
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any, cast
 
 from t1c import __version__
 from t1c.ir.atomic import make_folder, replacing
@@ -34,6 +35,13 @@ def kernel(loop: Loop, kind: str) -> Callable[[int, int, int], None]:
     word = ctypes.c_int64
     call = ctypes.CFUNCTYPE(None, word, word, word)(_address(_name(loop, kind), loop, kind))
     found: Callable[[int, int, int], None] = call
+    return found
+
+
+def address(loop: Loop, kind: str) -> int:
+    """Where the function of a loop is, for who calls it from compiled code."""
+    found = ctypes.cast(cast(Any, kernel(loop, kind)), ctypes.c_void_p).value
+    assert found is not None
     return found
 
 
@@ -66,7 +74,8 @@ def _said(loop: Loop) -> str:
         (e.op, e.operands, e.detail if e.op in LEAVES and e.op != "number" else None)
         for e in loop.entries
     )
-    return repr((*entries, loop.writes, loop.carried, loop.sums, loop.backwards))
+    rest = (loop.writes, loop.carried, loop.sums, loop.backwards, loop.over)
+    return repr((*entries, *rest))
 
 
 @functools.lru_cache(maxsize=1024)

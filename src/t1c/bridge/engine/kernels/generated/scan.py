@@ -72,26 +72,26 @@ def forward(
 ) -> Tensors:
     """What was written, and what is handed on after the last step."""
     layout = _layout(xs[0])
-    carried = _together(state, xs[0], *layout)
+    carried = together(state, xs[0], *layout)
     reads = [flat(xs[n].detach(), layout[1]) for n in loop.reads]
-    wrote, _ = _work(loop, name, reads, carried, arrays, *layout)
-    return (*(unflat(y, *layout) for y in wrote), *_apart(carried, *layout))
+    wrote, _ = work(loop, name, reads, carried, arrays, *layout)
+    return (*(unflat(y, *layout) for y in wrote), *apart(carried, *layout))
 
 
-def _together(state: Sequence[Tensor], like: Tensor, shape: torch.Size, last: bool) -> Tensor:
+def together(state: Sequence[Tensor], like: Tensor, shape: torch.Size, last: bool) -> Tensor:
     """States (B, *features) as one array (states, N), which is a copy."""
     rows = [flat(v.detach().unsqueeze(0), last) for v in state]
     return torch.cat(rows) if rows else like.new_empty((0, shape[1:].numel()))
 
 
-def _apart(rows: Tensor, shape: torch.Size, last: bool) -> Tensors:
+def apart(rows: Tensor, shape: torch.Size, last: bool) -> Tensors:
     """The rows of an array as tensors (B, *features), each with memory of its own."""
     one = torch.Size((1, *shape[1:]))
     own = [*rows] if len(rows) == 1 else [row.clone() for row in rows]
     return tuple(unflat(row.unsqueeze(0), one, last)[0] for row in own)
 
 
-def _work(
+def work(
     loop: Loop,
     name: str,
     reads: Sequence[Tensor],
@@ -100,10 +100,23 @@ def _work(
     shape: torch.Size,
     last: bool,
 ) -> tuple[list[Tensor], Tensor]:
-    """Walk ``carried``, in place, through all steps: (what was written, what was added up)."""
+    """Walk ``carried``, in place, through all steps: (what was written, what was added up).
+
+    Args:
+        loop: what is worked.
+        name: of the kernels.
+        reads: the arrays it reads, each (T, N), in the order of ``loop.reads``.
+        carried: (states, N).
+        arrays: its parameters.
+        shape: of a sequence, (T, B, *features).
+        last: whether it lies channels last.
+    """
     steps, size = shape[0], shape[1:].numel()
     wide = of_arithmetic(carried.dtype)
-    wrote = [carried.new_empty((steps, size)) for _ in loop.writes]
+    over = {n: reads[loop.reads.index(array)] for n, array in loop.over}
+    wrote = [
+        over[n] if n in over else carried.new_empty((steps, size)) for n in range(len(loop.writes))
+    ]
     sums = carried.new_empty((len(loop.sums), size), dtype=wide)
     numbers = numbers_of(loop, wide, carried.device)
     rows, alone = arrays
@@ -206,17 +219,17 @@ class _Scan(torch.autograd.Function):
         given = [like.new_zeros(shape) if g is None else g for g in grads[:writes]]
         arrays = [*saved, *given]
         after = [like.new_zeros(shape[1:]) if g is None else g for g in grads[writes:]]
-        carried = _together(after, like, shape, last)
+        carried = together(after, like, shape, last)
         reads = [flat(arrays[n], last) for n in ctx.loop.reads]
         parameters = _arrays(ctx.written, like, shape, last)
-        wrote, sums = _work(ctx.loop, ctx.name, reads, carried, parameters, shape, last)
+        wrote, sums = work(ctx.loop, ctx.name, reads, carried, parameters, shape, last)
         to_xs, to_own = [None] * inputs, [None] * (laid + single)
         for n, g in zip(ctx.wanted, wrote, strict=True):
             to_xs[n] = unflat(g, shape, last)
         rows = unflat(sums, torch.Size((len(sums), *shape[1:])), last)
         for n, row in zip([*ctx.laid, *(laid + n for n in ctx.single)], rows, strict=True):
             to_own[n] = reduced(row, own[n])
-        return None, None, None, None, None, *to_xs, *_apart(carried, shape, last), *to_own
+        return None, None, None, None, None, *to_xs, *apart(carried, shape, last), *to_own
 
 
 def _numbers(wanted: Sequence[bool]) -> tuple[int, ...]:
