@@ -13,10 +13,12 @@ from torch import Tensor, nn
 
 from .kernels.arithmetic import constants
 from .kernels.fingerprint import extent
-from .kernels.generated.made import vectors
+from .kernels.generated.made import address, vectors
+from .kernels.generated.neuron import loop_of
+from .kernels.generated.scan import numbers_of
 from .kernels.instructions import AS_IT_IS, AS_IT_IS_IN_ORDER, BY_INPUT
 from .kernels.layout import periodic
-from .kernels.rule import RESETS, Rule
+from .kernels.rule import Rule
 from .kernels.surrogate import ATAN
 from .kernels.weights import by_place, finite
 from .script import NOWHERE, Script, places_of
@@ -210,7 +212,7 @@ class Frames:
                 return None
             factors[place] = laid.detach()
             addresses[place] = laid.data_ptr()
-        batch = lead[-1]
+        batch, kind = lead[-1], str(like.dtype).removeprefix("torch.")
         for _, module, v, _, c, row in script.neurons:
             shape, rule = torch.Size(script.features[v]), module.rule
             tensors = module.laid(shape, like.dtype, like.device).tensors
@@ -219,9 +221,11 @@ class Frames:
             )
             coefficients.append(laid)
             addresses[c] = laid.data_ptr()
-            reset = RESETS.index(rule.reset)
-            program[row, 6:11] = laid.shape[1], reset, rule.delay, rule.strict, rule.synapse
-            program[row, 11:] = rule.many, rule.bounded
+            loop = loop_of(rule)
+            numbers = numbers_of(loop, like.dtype, like.device)
+            alive.append(numbers)
+            program[row, 6:8] = laid.shape[1], address(loop, kind)
+            program[row, 8:] = numbers.data_ptr(), rule.synapse
         for _, source, laid in script.constants:
             alive.append(laid)
             addresses[source] = laid.data_ptr()
@@ -247,7 +251,7 @@ class Frames:
             program,
             places,
             constants(ATAN, like.dtype),
-            vectors(str(like.dtype).removeprefix("torch.")) if script.written else 0,
+            vectors(kind) if script.written else 0,
             {p: torch.Size((*lead, *script.features[p])) for p in moving},
             states,
             blank,

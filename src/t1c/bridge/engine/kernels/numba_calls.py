@@ -8,6 +8,9 @@ from llvmlite import ir as llvm
 from numba import types
 from numba.extending import intrinsic
 
+HEAD = 9
+"""Words of what a generated loop is told before those of its arrays: see
+``generated.llvm_source``."""
 _WORD, _BYTE = llvm.IntType(64), llvm.IntType(8).as_pointer()
 
 

@@ -3,6 +3,8 @@
 A loop of a graph, or one step of a whole graph, is many small operations of which each takes less
 time than calling it. Here they are rows of a table, walked by one compiled function.
 
+How a neuron takes a step is not written here: its loop is generated from its definition.
+
 A value is a place: an address, how far apart two steps lie, and how many elements a sample has;
 samples lie side by side. A block of them is worked from the first step to the last.
 """
@@ -22,105 +24,20 @@ from .instructions import (
     ELEMENTS,
     EXPAND,
     INTO,
-    NEURON,
     PART,
     SCALE,
     SHIFT,
     SPREAD,
 )
-from .numba_calls import pointer, work_elements
+from .numba_calls import HEAD, pointer, work_elements, work_loop
 from .numba_columns import sums_of_columns
 from .numba_events import room_for, weighted_sums
-from .numba_scan import (
-    NO_FIRE,
-    SUBTRACT,
-    ZERO,
-    Array,
-    walk,
-)
+from .numba_scan import Array
 
 ROOM = 2048
 """Elements of the largest value that are worked side by side."""
 INSIDE = 2**14
 """Elements of all values that nobody else sees, likewise: they stay in the cache."""
-
-
-@compiled
-def advance(
-    reset: int,
-    early: bool,
-    strict: bool,
-    many: bool,
-    bounded: bool,
-    x: Array,
-    v: Array,
-    c: Array,
-    y: Array,
-    vs: Array,
-    constants: Array,
-) -> None:
-    """One step of neurons that ``x`` drives: membranes in place, outputs into ``y``.
-
-    Args:
-        reset: which one.
-        early: whether it is applied in the next step.
-        strict: whether neurons fire above the threshold only.
-        many: whether they send several spikes at once.
-        bounded: whether their membranes are.
-        x: (N,).
-        v: (N,).
-        c: (8, N or more).
-        y: (N,).
-        vs: room for the membranes: the compiler sees that it overlaps nothing.
-        constants: zero and one.
-    """
-    zero, one, n = constants[0], constants[1], len(x)
-    beta, gain, leak, threshold, target = c[0, :n], c[1, :n], c[2, :n], c[3, :n], c[4, :n]
-    v_min, usual = c[7, :n], not (many or bounded)
-    for k in range(n):
-        vs[k] = v[k]
-    # The commonest neurons by themselves: the compiler then knows their options.
-    if usual and reset == ZERO and not early:
-        walk(
-            ZERO, False, strict, False, False, n, x, y, vs,
-            beta, gain, leak, threshold, target, v_min, zero, one,
-        )  # fmt: skip
-    elif usual and reset == SUBTRACT and early:
-        walk(
-            SUBTRACT, True, strict, False, False, n, x, y, vs,
-            beta, gain, leak, threshold, target, v_min, zero, one,
-        )  # fmt: skip
-    elif reset == NO_FIRE:
-        for k in range(n):
-            vs[k] = beta[k] * vs[k] + (gain[k] * x[k] + leak[k])
-            y[k] = vs[k]
-    else:
-        walk(
-            reset, early, strict, many, bounded, n, x, y, vs,
-            beta, gain, leak, threshold, target, v_min, zero, one,
-        )  # fmt: skip
-    for k in range(n):
-        v[k] = vs[k]
-
-
-@compiled
-def filter_current(x: Array, i: Array, c: Array) -> None:
-    """One step of synapses that ``x`` drives: currents in place."""
-    for k in range(len(x)):
-        i[k] = c[5, k] * i[k] + c[6, k] * x[k]
-
-
-@compiled
-def spread(c: Array, out: Array, samples: int, size: int) -> None:
-    """Coefficients (8, period) of neurons of which a sample has ``size``, over some samples."""
-    period = c.shape[1]
-    for j in range(len(c)):
-        for s in range(samples):
-            for a in range(0, size, period):
-                m = min(period, size - a)
-                own, to = c[j, :m], out[j, s * size + a : s * size + a + m]
-                for k in range(m):
-                    to[k] = own[k]
 
 
 @compiled
@@ -143,7 +60,8 @@ def carry_out(
         program: (instructions, WIDTH): code, result, operand, and by code: COPY, ADD: nothing
             more; SCALE: place of the factors; AFFINE: places of weight and bias, the number of
             inputs, and how the weight lies (see ``instructions``); NEURON: places of v, i and
-            coefficients, their period, and the rule: reset, delay, strict, synapse, many, bounded;
+            coefficients, their period, the addresses of its generated loop and of that one's
+            numbers, and whether it has a synapse;
             PART: where in each sample of the operand it begins; INTO: where in each sample of the
             result the operand ends up; EXPAND: nothing more, of an operand that is one number;
             SHIFT: nothing more: the result loses its first elements, and gets the operand behind
@@ -170,16 +88,10 @@ def carry_out(
     kind, item = constants.dtype, constants.itemsize
     inside, vectors = np.empty(block * room, kind), np.empty(4, np.int64)
     hidden = inside.ctypes.data
-    vs, neuron = np.empty(block * longest, kind), 0
-    laid = np.empty((np.sum(program[:, 0] == NEURON), 8, block * longest), kind)
+    table = np.zeros(HEAD + 2 * 2, np.int64)
+    table[0] = 1
     for o in range(len(program)):
-        if program[o, 0] == NEURON:
-            c = carray(pointer(addresses[program[o, 5]]), (8, program[o, 6]), kind)
-            size = places[program[o, 1], 1]
-            if block * size > program[o, 6]:
-                spread(c, laid[neuron], block, size)
-            neuron += 1
-        elif program[o, 0] == SPREAD:
+        if program[o, 0] == SPREAD:
             size = places[program[o, 1], 1]
             y = inside[places[program[o, 1], 2] * block :][: block * size]
             x = carray(pointer(addresses[program[o, 2]]), (size,), kind)
@@ -190,7 +102,6 @@ def carry_out(
     for b in range(first, last, block):
         samples = min(block, last - b)
         for t in range(steps):
-            neuron = 0
             for o in range(rows_of_steps):
                 code, to, of = program[o, 0], program[o, 1], program[o, 2]
                 size, width = places[to, 1], places[of, 1]
@@ -268,17 +179,15 @@ def carry_out(
                             y, m * size, size, 0, size, index, ends, plain,
                         )  # fmt: skip
                 else:
-                    start = addresses[program[o, 3]] + b * size * item
-                    v = carray(pointer(start), (samples * size,), kind)
-                    c = laid[neuron]
-                    if block * size <= program[o, 6]:
-                        c = carray(pointer(addresses[program[o, 5]]), (8, program[o, 6]), kind)
-                    neuron += 1
-                    if program[o, 10] != 0:
-                        start = addresses[program[o, 4]] + b * size * item
-                        i = carray(pointer(start), (samples * size,), kind)
-                        filter_current(x, i, c)
-                        x = i
-                    reset, early, strict = program[o, 7], program[o, 8] != 0, program[o, 9] != 0
-                    many, bounded = program[o, 11] != 0, program[o, 12] != 0
-                    advance(reset, early, strict, many, bounded, x, v, c, y, vs, constants)
+                    # One step of its loop; its states lie in two places.
+                    states = addresses[program[o, 3]] + b * size * item
+                    apart = 0
+                    if program[o, 9] != 0:
+                        current = addresses[program[o, 4]] + b * size * item
+                        states, apart = current, (states - current) // item
+                    table[1], table[3], table[4] = (
+                        program[o, 8], addresses[program[o, 5]], program[o, 6],
+                    )  # fmt: skip
+                    table[5], table[6] = states, apart
+                    table[HEAD], table[HEAD + 2] = x.ctypes.data, y.ctypes.data
+                    work_loop(program[o, 7], samples * size, table.ctypes.data)

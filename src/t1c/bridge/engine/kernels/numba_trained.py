@@ -10,14 +10,12 @@ from __future__ import annotations
 import numpy as np
 
 from .compiled import compiled
-from .numba_calls import work_loop
+from .numba_calls import HEAD, work_loop
 from .numba_convolution import MEAN, NO_POOL
 from .numba_scan import Array
 from .vector_sums import add_rows
 from .vector_windows import unpool_window
 
-HEAD = 9
-"""Words of what a generated loop is told before those of its arrays."""
 INPUTS, GRADS, FOUND, OWN = range(4)
 """Rows of all steps of a patch: what the neuron is given, gradients of what it sends, gradients of
 what it is given, and from here on what its loop writes."""
