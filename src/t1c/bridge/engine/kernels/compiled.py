@@ -9,9 +9,11 @@ from pathlib import Path
 from typing import Any, TypeVar, cast
 
 import numba
+import numpy.typing as npt
 
 from .on_disk import kept
 
+Array = npt.NDArray[Any]
 F = TypeVar("F", bound=Callable[..., Any])
 
 

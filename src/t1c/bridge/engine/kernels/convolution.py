@@ -13,8 +13,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from .generated.made import address
+from .generated.neuron import in_place
+from .generated.scan import numbers_of
 from .layout import copied, flat, unflat
-from .rule import Rule, compiled_for
+from .rule import Rule
 from .scan import Coefficients, State
 from .threads import PIECES
 from .weights import by_place
@@ -132,7 +135,7 @@ class ConvolutionLoop:
 
     def __init__(self, shape: Convolution, behind: Behind, batch: int, like: Tensor) -> None:
         from .native import FREE
-        from .numba_convolution import MAX, MEAN, NO_NEURON, NO_POOL, block_kernel
+        from .numba_convolution import MAX, MEAN, NO_POOL, block_kernel
 
         self.shape, self.behind, self.batch = shape, behind, batch
         outs, rows, columns = shape.outputs
@@ -140,23 +143,24 @@ class ConvolutionLoop:
         self.left = pool.outputs if pool is not None else shape.leaving
         self._like = like.detach().new_empty(0)
         self._alive: list[Tensor] = []
-        loop: tuple[int, bool, bool, bool] = (NO_NEURON, False, False, False)
         coefficients: Tensor | None = None
-        self._synapse, strict, period = False, False, 1
+        self._synapse, loop, numbers, period = False, 0, 0, 1
         if neuron is not None:
             laid, rule = neuron
-            loop, strict, self._synapse = compiled_for(rule), rule.strict, rule.synapse
+            generated, self._synapse = in_place(rule), rule.synapse
+            loop = address(generated, str(like.dtype).removeprefix("torch."))
+            numbers = self._at(numbers_of(generated, like.dtype, like.device))
             coefficients = laid.laid(torch.Size(shape.leaving), True)
             period = coefficients.shape[1]
         norm = None if behind.norm is None else behind.norm.detach().contiguous()
-        self._kernel = block_kernel(_KINDS[like.dtype], *loop)
+        self._kernel = block_kernel(_KINDS[like.dtype])
         element = like.element_size()
         self._bands = [_bands(batch, shape, pool, element, known) for known in (False, True)]
         self._cost = 4 * batch * outs * rows * columns
         geometry = (rows, columns, outs, *shape.kernel, *shape.stride, *shape.padding)
         windows = (*pool.window, *pool.stride, *pool.outputs[1:]) if pool else (0,) * 6
         kind = NO_POOL if pool is None else MAX if pool.kind == "max" else MEAN
-        options = (strict, self._synapse, kind, period)
+        options = (loop, numbers, self._synapse, kind, period)
         self._head = [0] * FREE
         self._options = [int(option) for option in options]
         self._fixed = [self._at(norm), self._at(coefficients)]
@@ -220,12 +224,13 @@ class ConvolutionLoop:
         if self.behind.neuron is not None:
             v = self._membranes(state[-1] if state else None)
             i = self._membranes(state[0] if state else None) if self._synapse else None
-        strict, synapse, pooling, period = self._options
+        loop, numbers, synapse, pooling, period = self._options
         bands = self._bands[arrays[3] != 0]
         norm, coefficients = self._fixed
         table = np.array(
             [
-                *self._head, steps, batch, bands, tile, ordered, strict, synapse, pooling,
+                *self._head, steps, batch, bands, tile, ordered, loop, numbers, synapse,
+                pooling,
                 period, given_steps, self._norm_steps, *arrays, norm, _address(added), _address(v),
                 _address(i), coefficients, y.data_ptr(), *self._geometry,
             ],

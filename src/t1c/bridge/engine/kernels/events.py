@@ -14,10 +14,12 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from .arithmetic import constants
 from .crossing import crossing
+from .generated.made import address
+from .generated.neuron import in_place
+from .generated.scan import numbers_of
 from .layout import channels_last, copied, flat
-from .rule import Rule, compiled_for
+from .rule import Rule
 from .scan import Coefficients, State
 from .tape import keeps
 from .threads import PIECES, share
@@ -187,7 +189,7 @@ def affine_block(
     Returns:
         (spikes (T, B, out), the neuron's state).
     """
-    from .numba_affine import affine_kernel
+    from .numba_affine import affine
     from .numba_events import TILE
 
     x = xs.detach().contiguous()
@@ -197,6 +199,8 @@ def affine_block(
     b = x.new_zeros(outs) if bias is None else bias.detach().contiguous()
     v = copied(state[-1].detach().contiguous())
     i = copied(state[0].detach().contiguous()) if rule.synapse else v
+    loop, kind = in_place(rule), str(x.numpy().dtype)
+    numbers = numbers_of(loop, x.dtype, x.device)
     y = x.new_empty(steps, batch, outs)
     # With fewer samples than threads, the neurons of a sample are shared out, in whole tiles;
     # with more, samples of few neurons are worked side by side.
@@ -205,20 +209,21 @@ def affine_block(
     parts = -(-outs // part)
     group = max(1, min(WIDE // max(1, outs), batch // (threads * PIECES)))
     share(
-        affine_kernel(*compiled_for(rule)),
+        affine,
         -(-batch // group) * parts,
         steps * batch * (x.shape[2] + 16 * outs),
         group,
         parts,
         part,
-        rule.strict,
-        rule.synapse,
         x.numpy(),
         w.numpy(),
         tiled,
-        *(a.numpy() for a in (b, i, v)),
+        b.numpy(),
+        i.data_ptr(),
+        (v.data_ptr() - i.data_ptr()) // x.element_size(),
         c.laid(torch.Size((outs,)), False).numpy(),
         y.numpy(),
-        constants(rule.surrogate, x.dtype),
+        address(loop, kind),
+        numbers.data_ptr(),
     )
     return y, ((i, v) if rule.synapse else (v,))

@@ -8,6 +8,8 @@ from llvmlite import ir as llvm
 from numba import types
 from numba.extending import intrinsic
 
+from .compiled import compiled
+
 HEAD = 9
 """Words of what a generated loop is told before those of its arrays: see
 ``generated.llvm_source``."""
@@ -47,15 +49,49 @@ def _work_elements(_: Any, function: Any, code: Any, n: Any, y: Any, a: Any, b: 
 work_elements: Any = intrinsic(_work_elements)
 
 
-def _work_loop(_: Any, function: Any, last: Any, table: Any) -> Any:
-    """Call the function of a loop for its elements from 0 on: see ``generated.made.address``."""
+def _work_loop(_: Any, function: Any, first: Any, last: Any, table: Any) -> Any:
+    """Call the function of a loop for some elements: see ``generated.made.address``."""
 
     def generate(context: Any, builder: Any, _: Any, arguments: Any) -> Any:
-        function, last, table = arguments
-        _call(builder, function, [_WORD(0), last], [table])
+        function, first, last, table = arguments
+        _call(builder, function, [first, last], [table])
         return context.get_dummy_value()
 
-    return types.void(*[types.int64] * 3), generate
+    return types.void(*[types.int64] * 4), generate
 
 
 work_loop: Any = intrinsic(_work_loop)
+
+
+@compiled
+def walk(
+    loop: int, table: Any, first: int, last: int, steps: int, numbers: int, laid: int, period: int,
+    state: int, apart: int, x: int, x_step: int, y: int, y_step: int,
+) -> None:  # fmt: skip
+    """Have neurons take steps.
+
+    Args:
+        loop: where the neuron's loop is.
+        table: room for what it is told.
+        first: the first element.
+        last: the one after the last.
+        steps: how many.
+        numbers: where those of the loop are.
+        laid: where coefficients (8, period) are: element n has those at n modulo ``period``.
+        period: of them.
+        state: where the first variable of the state is, of element 0.
+        apart: elements from there to the next variable.
+        x: where the input of element 0 is in the first step.
+        x_step: elements from there to the next step.
+        y: where the output of element 0 is, which a loop in place leaves out of account.
+        y_step: elements from there to the next step.
+    """
+    table[0], table[1], table[2] = steps, numbers, 0
+    table[3], table[4], table[5], table[6] = laid, period, state, apart
+    table[7], table[8] = 0, 0
+    table[HEAD], table[HEAD + 1], table[HEAD + 2], table[HEAD + 3] = x, x_step, y, y_step
+    work_loop(loop, first, last, table.ctypes.data)
+
+
+WALK = HEAD + 4
+"""Words that ``walk`` tells a loop."""

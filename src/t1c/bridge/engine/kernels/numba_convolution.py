@@ -14,19 +14,17 @@ from typing import Any
 import numpy as np
 from numba import carray  # type: ignore[attr-defined]
 
-from .compiled import compiled, put
+from .compiled import Array, compiled, put
 from .native import FREE, SIZE, claim, native
-from .numba_calls import pointer
-from .numba_scan import Array, walk
+from .numba_calls import WALK, pointer, walk
 from .vector_sums import active, add_graded_rows, add_rows, trailing_zeros
 from .vector_windows import pool_window
 
 NO_POOL, MAX, MEAN = range(3)
-NO_NEURON = -1
-(STEPS, BATCH, BANDS, TILE, ORDERED, STRICT, SYNAPSE, POOLING, PERIOD, GIVEN_STEPS, NORM_STEPS,
- X, WEIGHT, BIAS, GIVEN, NORM, BESIDE, MEMBRANE, CURRENT, COEFFICIENTS, Y,
- ) = range(FREE, FREE + 21)  # fmt: skip
-GEOMETRY, WINDOWS, LAST = FREE + 21, FREE + 35, FREE + 41
+(STEPS, BATCH, BANDS, TILE, ORDERED, LOOP, NUMBERS, SYNAPSE, POOLING, PERIOD, GIVEN_STEPS,
+ NORM_STEPS, X, WEIGHT, BIAS, GIVEN, NORM, BESIDE, MEMBRANE, CURRENT, COEFFICIENTS, Y,
+ ) = range(FREE, FREE + 22)  # fmt: skip
+GEOMETRY, WINDOWS, LAST = FREE + 22, FREE + 36, FREE + 42
 """Places of a block's table: sizes, options, the addresses of arrays, and the two geometries."""
 FEW = 8
 """Channels of a pixel from which on they fill a vector."""
@@ -255,33 +253,24 @@ def pool(
 
 
 @functools.cache
-def block_kernel(
-    dtype: Any, reset: int, early: bool, many: bool = False, bounded: bool = False
-) -> Any:
-    """The loop for a reset; ``NO_NEURON``: none behind the convolution.
+def block_kernel(dtype: Any) -> Any:
+    """The loop in an arithmetic.
 
     A piece of work is a tile of the channels of a band of rows of one sample, through all steps.
     Where the sums are ``given`` (one step of them for all, or each), what is behind them is worked.
-    It takes the table that is named above.
-
-    Args:
-        dtype: of the arithmetic.
-        reset: which one.
-        early: whether it is applied in the next step.
-        many: whether neurons send several spikes at once.
-        bounded: whether their membranes are.
+    A neuron is where its ``LOOP`` is, which works in place. It takes the table that is named above.
     """
 
     def block(data: Any) -> None:  # pragma: no cover - compiled
         table = carray(data, (LAST,), np.int64)
         steps, batch, bands, tile = table[STEPS], table[BATCH], table[BANDS], table[TILE]
-        ordered, strict, synapse = table[ORDERED] != 0, table[STRICT] != 0, table[SYNAPSE] != 0
+        ordered, synapse, loop = table[ORDERED] != 0, table[SYNAPSE] != 0, table[LOOP]
         pooling, period = table[POOLING], table[PERIOD]
         geometry, windows = table[GEOMETRY : GEOMETRY + 14], table[WINDOWS : WINDOWS + 6]
         rows, columns, all_outs, high = geometry[0], geometry[1], geometry[2], geometry[3]
         wide, down, top, reach_down = geometry[4], geometry[5], geometry[7], geometry[9]
         channels, height, width = geometry[11], geometry[12], geometry[13]
-        pooled, fires = pooling != NO_POOL, reset != NO_NEURON
+        pooled, fires = pooling != NO_POOL, loop != 0
         normed, added, dense = table[NORM] != 0, table[BESIDE] != 0, table[GIVEN] != 0
         entering = 0 if dense else channels * height * width
         leaving, given_steps = rows * columns * all_outs, table[GIVEN_STEPS]
@@ -296,11 +285,10 @@ def block_kernel(
         beside = carray(pointer(table[BESIDE]), (steps, batch, leaving if added else 0), dtype)
         v = carray(pointer(table[MEMBRANE]), (batch, leaving if fires else 0), dtype)
         i = carray(pointer(table[CURRENT]), (batch, leaving if synapse else 0), dtype)
-        c = carray(pointer(table[COEFFICIENTS]), (8, period), dtype)
         if pooled:
             leaving = windows[4] * windows[5] * all_outs
         y = carray(pointer(table[Y]), (steps, batch, leaving), dtype)
-        zero, one = dtype(0), dtype(1)
+        told, item = np.empty(WALK, np.int64), y.itemsize
         goals = windows[4] if pooled else rows
         while True:
             piece = claim(data)
@@ -337,9 +325,12 @@ def block_kernel(
             apart = pooled and windows[0] == windows[2]
             held = (windows[0] if apart else tall) if pooled else 0
             maps = np.empty(held * size, x.dtype)
-            vs = np.empty(tall * size if fires else 0, x.dtype)
-            cs = np.empty(tall * size if synapse else 0, x.dtype)
-            for a in range(0, len(vs), run):
+            whole = tall * size if fires else 0
+            # Of a state of two variables the current is the first.
+            current = whole if synapse else 0
+            carried = np.empty(current + whole, x.dtype)
+            cs, vs = carried[:current], carried[current:]
+            for a in range(0, whole, run):
                 place = (begin * columns + a // outs) * all_outs + lead
                 put(v[b, place : place + run], vs[a : a + run])
                 if synapse:
@@ -386,20 +377,12 @@ def block_kernel(
                         while fires and at < run:
                             p = (place + at) % period
                             m = min(run - at, period - p)
-                            beta, gain, leak = c[0, p : p + m], c[1, p : p + m], c[2, p : p + m]
-                            threshold, target = c[3, p : p + m], c[4, p : p + m]
-                            v_min = c[7, p : p + m]
                             here = row * size + a + at
-                            ss, ms = sums[a + at : a + at + m], vs[here : here + m]
-                            if synapse:
-                                alpha, w = c[5, p : p + m], c[6, p : p + m]
-                                ns = cs[here : here + m]
-                                for k in range(m):
-                                    ns[k] = alpha[k] * ns[k] + w[k] * ss[k]
-                                    ss[k] = ns[k]
+                            own = sums[a + at :].ctypes.data
                             walk(
-                                reset, early, strict, many, bounded, m, ss, ss, ms,
-                                beta, gain, leak, threshold, target, v_min, zero, one,
+                                loop, told, 0, m, 1, table[NUMBERS],
+                                table[COEFFICIENTS] + p * item, period,
+                                carried[here:].ctypes.data, whole, own, 0, own, 0,
                             )  # fmt: skip
                             at += m
                         if not pooled:
@@ -418,7 +401,7 @@ def block_kernel(
                         pooling, goal, stop, begin, maps, columns, outs, windows, all_outs, lead,
                         y[t, b],
                     )  # fmt: skip
-            for a in range(0, len(vs), run):
+            for a in range(0, whole, run):
                 place = (begin * columns + a // outs) * all_outs + lead
                 put(vs[a : a + run], v[b, place : place + run])
                 if synapse:

@@ -9,8 +9,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from .compiled import compiled
-from .numba_scan import Array
+from .compiled import Array, compiled
 from .vector_sums import add_rows, trailing_zeros
 
 

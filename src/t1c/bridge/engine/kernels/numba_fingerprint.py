@@ -12,10 +12,9 @@ from typing import Any
 import numpy as np
 from numba import carray  # type: ignore[attr-defined]
 
-from .compiled import compiled, put
+from .compiled import Array, compiled, put
 from .native import FREE, SIZE, claim, native
 from .numba_calls import pointer
-from .numba_scan import Array
 
 LANES = 64
 PART = 2**17

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from .compiled import compiled
-from .numba_scan import Array
+from .compiled import Array, compiled
 
 ROWS = 64
 """Pixels that stay in the first-level cache, of which a mean is taken before deviations from it."""

@@ -14,7 +14,7 @@ from __future__ import annotations
 import numpy as np
 from numba import carray  # type: ignore[attr-defined]
 
-from .compiled import compiled
+from .compiled import Array, compiled
 from .instructions import (
     ADD,
     AFFINE,
@@ -29,10 +29,9 @@ from .instructions import (
     SHIFT,
     SPREAD,
 )
-from .numba_calls import HEAD, pointer, work_elements, work_loop
+from .numba_calls import WALK, pointer, walk, work_elements
 from .numba_columns import sums_of_columns
 from .numba_events import room_for, weighted_sums
-from .numba_scan import Array
 
 ROOM = 2048
 """Elements of the largest value that are worked side by side."""
@@ -88,8 +87,7 @@ def carry_out(
     kind, item = constants.dtype, constants.itemsize
     inside, vectors = np.empty(block * room, kind), np.empty(4, np.int64)
     hidden = inside.ctypes.data
-    table = np.zeros(HEAD + 2 * 2, np.int64)
-    table[0] = 1
+    table = np.empty(WALK, np.int64)
     for o in range(len(program)):
         if program[o, 0] == SPREAD:
             size = places[program[o, 1], 1]
@@ -185,9 +183,8 @@ def carry_out(
                     if program[o, 9] != 0:
                         current = addresses[program[o, 4]] + b * size * item
                         states, apart = current, (states - current) // item
-                    table[1], table[3], table[4] = (
-                        program[o, 8], addresses[program[o, 5]], program[o, 6],
+                    walk(
+                        program[o, 7], table, 0, samples * size, 1, program[o, 8],
+                        addresses[program[o, 5]], program[o, 6], states, apart,
+                        x.ctypes.data, 0, y.ctypes.data, 0,
                     )  # fmt: skip
-                    table[5], table[6] = states, apart
-                    table[HEAD], table[HEAD + 2] = x.ctypes.data, y.ctypes.data
-                    work_loop(program[o, 7], samples * size, table.ctypes.data)

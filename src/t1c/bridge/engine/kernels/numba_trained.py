@@ -9,10 +9,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from .compiled import compiled
+from .compiled import Array, compiled
 from .numba_calls import HEAD, work_loop
 from .numba_convolution import MEAN, NO_POOL
-from .numba_scan import Array
 from .vector_sums import add_rows
 from .vector_windows import unpool_window
 
@@ -279,7 +278,7 @@ def behind(
                     for k in range(n):
                         own[k] = own[k] * factors[k] + shifts[k]
             say(table, 1 + wrote, steps, n, numbers, laid, carried, none)
-            work_loop(loops[0], n, table.ctypes.data)
+            work_loop(loops[0], 0, n, table.ctypes.data)
             for t in range(steps):
                 own = grads[t * n : (t + 1) * n]
                 if pooled:
@@ -293,7 +292,7 @@ def behind(
             for s in range(states):
                 take(g_state[s, b], *here, carried[s * n : (s + 1) * n])
             say(back, len(reads) + 1, steps, n, numbers_back, laid, carried, learnt)
-            work_loop(loops[1], n, back.ctypes.data)
+            work_loop(loops[1], 0, n, back.ctypes.data)
             for s in range(states):
                 put(carried[s * n : (s + 1) * n], *here, g_state[s, b])
             for q in range(8 if learning else 0):

@@ -13,7 +13,7 @@ In the place of v_reset is what a reset to a value sets, or what 'lower' takes o
 """
 
 RESETS = ("no_fire", "zero", "value", "subtract", "none", "hold", "carry", "lower")
-"""Resets by number; 'no_fire' is a neuron whose output is its membrane."""
+"""'no_fire' is a neuron whose output is its membrane."""
 
 
 @dataclass(frozen=True)
@@ -39,12 +39,3 @@ class Rule:
     detach_reset: bool = True
     many: bool = False
     bounded: bool = False
-
-
-def compiled_for(rule: Rule) -> tuple[int, bool, bool, bool]:
-    """What a loop for CPUs is compiled for: the reset by number, its delay, many, bounded.
-
-    Where nothing is reset, a delay is no reason to compile it again.
-    """
-    delay = rule.delay and rule.reset != "none"
-    return RESETS.index(rule.reset), delay, rule.many, rule.bounded

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -48,6 +49,12 @@ def loop_of(rule: Rule, alone: tuple[int, ...] = (), told: bool = False) -> Loop
     after: Any
     sent, after = definition.step(x, state, c, rule)
     return written(pen, [sent, *after] if told else [sent], after).loop
+
+
+@functools.lru_cache(maxsize=1024)
+def in_place(rule: Rule) -> Loop:
+    """The loop that writes what it sends over its input; all coefficients are laid."""
+    return replace(loop_of(rule), over=((0, 0),))
 
 
 @functools.lru_cache(maxsize=1024)
