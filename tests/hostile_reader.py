@@ -92,7 +92,11 @@ def limit_memory(megabytes: int) -> None:
 
 
 def main(seconds: int, paths: list[str]) -> None:
-    """Read each file and print a line about it; SIGALRM ends the process, whatever it is doing."""
+    """Read each file and print a line about it.
+
+    A signal ends the process, whatever it is doing, after so many seconds of processor time; what
+    waits for something gets a minute more, for a machine may be busy.
+    """
     import warnings
 
     from t1c import ir, nir
@@ -101,7 +105,8 @@ def main(seconds: int, paths: list[str]) -> None:
     limit_memory(MEGABYTES)
     gc.freeze()  # what is imported need not be looked through each time
     for path in paths:
-        signal.alarm(seconds)
+        signal.setitimer(signal.ITIMER_PROF, seconds)
+        signal.alarm(seconds + 60)
         forget_peak()
         base, start = peak(), time.process_time()
         error: BaseException | None = None

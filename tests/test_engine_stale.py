@@ -226,11 +226,11 @@ def test_a_step_of_few_samples_keeps_no_copy_of_a_weight():
         stepped(executor, inputs(2, 4, 300))
     (program,) = executor.network.programs.values()
     frame = program.frames.found[1]
-    assert all(t.numel() < 8 for t in frame.alive)
+    assert all(t.numel() < executor.fc.weight.numel() for t in frame.alive)
     assert executor.fc.weight.data_ptr() in frame.addresses
     with torch.no_grad():
         stepped(executor, inputs(2, 5, 300))
-    assert len(program.frames.found[1].alive) == 2
+    assert any(t.numel() >= executor.fc.weight.numel() for t in program.frames.found[1].alive)
 
 
 class Silent(bridge.LIFModule):
