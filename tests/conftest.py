@@ -5,8 +5,10 @@ loops are kept beside the tests, for each other process and the next time. Most 
 compiling them, which neither coverage nor the garbage collector should hold up.
 """
 
+import contextlib
 import functools
 import gc
+import importlib
 import os
 import tempfile
 from pathlib import Path
@@ -40,6 +42,16 @@ os.environ["T1C_CACHE"] = _cache.name
 _loops = Path(__file__).parent / "__pycache__" / "loops"
 _loops.mkdir(parents=True, exist_ok=True)
 Path(_cache.name, "loops").symlink_to(_loops, target_is_directory=True)
+
+
+def pytest_collection(session):
+    """Every other worker imports the tests from their end: what one has compiled another finds."""
+    number = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+    if number % 2 and session.config.args_source is session.config.ArgsSource.TESTPATHS:
+        for path in sorted(Path(__file__).parent.glob("test_*.py"), reverse=True):
+            # Whatever a file has to say is heard when it is collected.
+            with contextlib.suppress(Exception, pytest.skip.Exception):
+                importlib.import_module(f"{__package__}.{path.stem}")
 
 
 def pytest_collection_finish():
