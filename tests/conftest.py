@@ -35,7 +35,7 @@ settings.load_profile(os.environ.get("T1C_TESTS", "t1c"))
 trace_once()
 
 # What tests write need not outlive the machine: waiting for the disk would be most of writing.
-os.fsync = lambda descriptor: None
+os.fsync = lambda fd: None
 
 # Typer reads the options of all verbs anew at each call: as a process does it once, so here.
 vars(typer.testing)["_get_command"] = functools.cache(typer.main.get_command)

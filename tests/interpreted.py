@@ -12,12 +12,15 @@ import triton.language as tl
 from triton.runtime import interpreter
 
 
-class _Remapped(interpreter._LangPatchScope):
+class _Launch:
     """What a launch has remapped; it is put back when the launch has ended."""
 
-    def __init__(self) -> None:
-        super().__init__()
-        self.languages: set[frozenset[str]] = set()
+    def __init__(self):
+        self.languages, self.scopes = set(), []
+
+    def restore(self):
+        while self.scopes:
+            self.scopes.pop().restore()
 
 
 @functools.cache
@@ -30,17 +33,17 @@ def _languages(function: FunctionType) -> frozenset[str]:
 def remap_once():
     """Have a launch remap each module of the language once."""
     remap, call = interpreter._patch_lang, interpreter.GridExecutor.__call__
-    launches: list[_Remapped] = []
+    launches: list[_Launch] = []
 
     def remapped(function):
         languages, launch = _languages(function), launches[-1]
         if languages not in launch.languages:
             launch.languages.add(languages)
-            launch._changes += remap(function)._changes
+            launch.scopes.append(remap(function))
         return launch
 
     def launched(self, *args, **kwargs):
-        launches.append(_Remapped())
+        launches.append(_Launch())
         try:
             return call(self, *args, **kwargs)
         finally:
@@ -48,4 +51,4 @@ def remap_once():
 
     if remap.__module__ == interpreter.__name__:
         interpreter._patch_lang = remapped
-        interpreter.GridExecutor.__call__ = launched  # type: ignore[method-assign]
+        interpreter.GridExecutor.__call__ = launched
