@@ -25,6 +25,7 @@ demo: $(VENV)/.demo ## run a trained network on handwritten digits
 	@$(BIN)/python examples/digits_demo.py
 
 # Several processes with threads of their own share the cores: waiting threads had better sleep.
+# What pytest makes of the tests, and Python of t1c, is compiled once for all processes.
 test: $(VENV)/.dev ## lint, imports, types, tests
 	@echo "== lint (ruff check)"
 	@$(BIN)/ruff check .
@@ -35,7 +36,8 @@ test: $(VENV)/.dev ## lint, imports, types, tests
 	@echo "== types (mypy)"
 	@$(BIN)/mypy
 	@echo "== tests (pytest)"
-	@OMP_WAIT_POLICY=passive $(BIN)/python -m pytest -q -n auto --dist worksteal
+	@PYTHONDONTWRITEBYTECODE= OMP_WAIT_POLICY=passive \
+		$(BIN)/python -m pytest -q -n auto --dist worksteal
 
 # Being traced, Python takes a third longer: not each time.
 coverage: $(VENV)/.dev ## the tests once more, and which lines they run: 95 % at least

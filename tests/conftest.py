@@ -5,8 +5,10 @@ loops are kept beside the tests, for each other process and the next time. Most 
 compiling them, which neither coverage nor the garbage collector should hold up.
 """
 
+import contextlib
 import functools
 import gc
+import importlib
 import os
 import tempfile
 from pathlib import Path
@@ -32,6 +34,9 @@ settings.load_profile(os.environ.get("T1C_TESTS", "t1c"))
 
 trace_once()
 
+# What tests write need not outlive the machine: waiting for the disk would be most of writing.
+os.fsync = lambda fd: None
+
 # Typer reads the options of all verbs anew at each call: as a process does it once, so here.
 vars(typer.testing)["_get_command"] = functools.cache(typer.main.get_command)
 
@@ -42,10 +47,24 @@ _loops.mkdir(parents=True, exist_ok=True)
 Path(_cache.name, "loops").symlink_to(_loops, target_is_directory=True)
 
 
+def pytest_collection(session):
+    """Every other worker imports the tests from their end: what one has compiled another finds."""
+    number = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+    if number % 2 and session.config.args_source is session.config.ArgsSource.TESTPATHS:
+        for path in sorted(Path(__file__).parent.glob("test_*.py"), reverse=True):
+            # Whatever a file has to say is heard when it is collected.
+            with contextlib.suppress(Exception, pytest.skip.Exception):
+                importlib.import_module(f"{__package__}.{path.stem}")
+
+
 def pytest_collection_finish():
-    """What is imported stays: the collector need not look through all of it again and again."""
+    """What is imported stays: the collector need not look through all of it again and again.
+
+    Nor so often: most of what a test makes is gone without it.
+    """
     gc.collect()
     gc.freeze()
+    gc.set_threshold(20_000, 20, 20)
 
 
 def pytest_unconfigure():

@@ -491,7 +491,8 @@ def test_a_run_that_was_killed_goes_on_where_it_stopped(t1c, parts):
 
 
 def test_a_command_that_is_ended_leaves_nothing_half_written(t1c):
-    np.savez("long.npz", x=np.broadcast_to(samples(count=500, steps=1), (20000, 500, 3)))
+    spikes = samples(count=500, steps=1) > 0.5
+    np.savez("long.npz", x=np.broadcast_to(spikes, (20000, 500, 3)))
     with subprocess.Popen([*COMMAND, "run", "net.t1c", "long.npz", "-o", "out.npz"]) as running:
         end = time.monotonic() + 240
         while not list(Path().glob(".out.npz.*.t1c-tmp")):
@@ -550,12 +551,27 @@ def test_a_terminal_is_shown_what_is_done(t1c):
 # Terminals -------------------------------------------------------------------------------------
 
 
-def on_terminal(*arguments, columns=60, **variables):
-    """What the command writes on a terminal of so many columns."""
+EACH = """
+import json, sys
+from t1c.cli import main
+
+for arguments in json.loads(sys.argv[1]):
+    sys.argv[1:] = arguments
+    try:
+        main()
+    except SystemExit as ended:
+        assert not ended.code, (arguments, ended.code)
+    print(end="\\f", flush=True)
+"""
+
+
+def on_terminal(*commands, columns=60, **variables):
+    """What commands, in one process, write on a terminal of so many columns."""
     main, end = pty.openpty()
     env = {k: v for k, v in os.environ.items() if k not in ("NO_COLOR", "FORCE_COLOR")}
     env |= {"COLUMNS": str(columns), "TERM": "xterm-256color", **variables}
-    with subprocess.Popen([*COMMAND, *arguments], stdout=end, stderr=end, env=env) as running:
+    command = [sys.executable, "-c", EACH, json.dumps(commands)]
+    with subprocess.Popen(command, stdout=end, stderr=end, env=env) as running:
         os.close(end)
         written = b""
         while True:
@@ -568,23 +584,30 @@ def on_terminal(*arguments, columns=60, **variables):
             written += piece
     os.close(main)
     assert running.returncode == 0
-    return written.decode().replace("\r\n", "\n")
+    *told, after = written.decode().replace("\r\n", "\n").split("\f")
+    assert (len(told), after) == (len(commands), "")
+    return told
 
 
 def test_no_color_means_no_codes_at_all(t1c):
-    assert "\x1b[1m" in on_terminal("info", "net.t1c")
-    for arguments in (["info", "net.t1c"], ["-h"], ["run", "-h"], ["primitives"]):
-        assert "\x1b" not in on_terminal(*arguments, NO_COLOR="1")
+    (colored,) = on_terminal(["info", "net.t1c"])
+    assert "\x1b[1m" in colored
+    commands = (["info", "net.t1c"], ["-h"], ["run", "-h"], ["primitives"])
+    for told in on_terminal(*commands, NO_COLOR="1"):
+        assert told.strip()
+        assert "\x1b" not in told
 
 
 def test_a_narrow_terminal_is_kept_to_and_nothing_is_lost(t1c):
     note = " ".join(f"word{i}" for i in range(40))
     ir.write("net.t1c", network(note=note, path="x" * 150))
-    for arguments in (["info", "net.t1c"], ["primitives", "Conv2d"], ["validate", "net.t1c"]):
-        lines = on_terminal(*arguments, NO_COLOR="1").splitlines()
+    commands = (["info", "net.t1c"], ["primitives", "Conv2d"], ["validate", "net.t1c"])
+    all_told = on_terminal(*commands, NO_COLOR="1")
+    for told in all_told:
+        lines = told.splitlines()
         assert max(map(len, lines)) <= 60
         assert not any("…" in line for line in lines)
-    told = on_terminal("info", "net.t1c", NO_COLOR="1")
+    told = all_told[0]
     assert all(f"word{i}" in told.split() for i in range(40))
     assert told.count("x") >= 150
     # In a pipe no line is broken.
@@ -598,13 +621,13 @@ def test_no_word_is_split_on_a_very_narrow_terminal(t1c, columns):
     inner = zip(names, nodes, strict=True)
     graph = chain(("input", ir.Input((1, 8, 8))), *inner, ("output", ir.Output((576,))))
     ir.write("net.t1c", graph)
-    for verb in ("info", "analyze"):
-        told = on_terminal(verb, "net.t1c", columns=columns, NO_COLOR="1")
+    commands = (["info", "net.t1c"], ["analyze", "net.t1c"])
+    for told in on_terminal(*commands, columns=columns, NO_COLOR="1"):
         assert max(map(len, told.splitlines())) <= columns
         for name, shape in zip(names, ("(16, 6, 6)", "(16, 6, 6)", "(576,)"), strict=True):
             assert name in told.split()
             assert shape in told
-    wide = on_terminal("info", "net.t1c", columns=100, NO_COLOR="1")
+    (wide,) = on_terminal(["info", "net.t1c"], columns=100, NO_COLOR="1")
     (row,) = [line for line in wide.splitlines() if line.startswith("flatten")]
     assert row.split()[:3] == ["flatten", "Flatten", "(576,)"]  # a table where there is room
 

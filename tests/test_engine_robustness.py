@@ -584,7 +584,7 @@ def test_the_number_of_threads_changes_no_number():
 @pytest.mark.parametrize("learning", [False, True])
 @pytest.mark.parametrize("make", [mlp, recurrent])
 def test_all_of_a_fresh_executor_is_captured_as_one_graph(make, learning):
-    xs = inputs()
+    xs = inputs(steps=3)
     with torch.set_grad_enabled(learning):
         for way in ("step", "run"):
             executor = imported(make())

@@ -96,7 +96,7 @@ def look_at_everything(path, folder, dt=()):
     deployed(graph, folder)
     names = list(graph.nodes)
     assert [node["name"] for node in told("profile", path, *dt)["nodes"]] == names
-    for name in names:
+    for name in {node.primitive: name for name, node in graph.nodes.items()}.values():
         assert told("node", path, name, *dt)["name"] == name
     assert told("diff", path, path, *dt)["equal"]
     assert told("stats", path, *dt) is not None

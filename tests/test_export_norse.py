@@ -1,4 +1,4 @@
-"""Norse's neurons keep their meaning: against Norse itself, over 200 steps."""
+"""Norse's neurons keep their meaning: against Norse itself, over 64 steps."""
 
 import pytest
 import torch

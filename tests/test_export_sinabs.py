@@ -1,4 +1,4 @@
-"""sinabs's neurons keep their meaning: against sinabs itself, over 200 steps."""
+"""sinabs's neurons keep their meaning: against sinabs itself, over 64 steps."""
 
 import re
 

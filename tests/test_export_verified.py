@@ -1,4 +1,4 @@
-"""snnTorch's neurons and their graphs under verify: every step's spike and membrane, 200 steps.
+"""snnTorch's neurons and their graphs under verify: every step's spike and membrane, 64 steps.
 
 On a dyadic grid nothing differs. Where snnTorch adds in another order than a graph (the recurrent
 ones: (beta * mem + x) + recurrence; Lapicque: mem * decay + input * R * gain) membranes may differ
@@ -14,7 +14,7 @@ from torch import nn
 
 from .export_helpers import Loop, bridge, dyadic, spikes, written
 
-T, B, IN, HIDDEN = 200, 3, 6, 8
+T, B, IN, HIDDEN = 64, 3, 6, 8
 RESETS = ["subtract", "zero", "none"]
 RECURRENT = {
     "all to all": {"linear_features": HIDDEN},

@@ -29,6 +29,10 @@ with pytest.MonkeyPatch.context() as patch:
     from t1c.bridge.engine.kernels.generated.scan import serves
     from t1c.bridge.engine.kernels.surrogate import SLOPES, Surrogate
 
+    from .interpreted import remap_once
+
+    remap_once()
+
 EXAMPLES = {"adaptive": lambda: adaptive(2, 3, detuned=True), "refractory": lambda: refractory(3)}
 DTYPES = [torch.float64, torch.float32, torch.float16, torch.bfloat16]
 

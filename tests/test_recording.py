@@ -314,13 +314,14 @@ def test_a_node_with_several_outputs_is_a_tuple():
 
 
 def test_a_run_that_records_is_captured_whole():
-    executor, xs = bridge.ir_to_torch(layered(), trainable=False), grid_input()
+    executor, xs = bridge.ir_to_torch(layered(), trainable=False), grid_input(8)
     names = ["lif1", "lif2.v", "fc2.input"]
     captured = torch.compile(
         lambda x: executor.run(x, record=names), backend="eager", fullgraph=True
     )
     with torch.no_grad():
         outputs, _, found = captured(xs)
+    assert outputs.any()
     assert torch.equal(outputs, executor.run(xs)[0])
     assert_same(found, executor.run(xs, record=names)[2])
 

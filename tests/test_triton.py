@@ -33,8 +33,11 @@ with pytest.MonkeyPatch.context() as patch:
     from t1c.bridge.engine.kernels import triton_launch
     from t1c.bridge.engine.kernels.triton_launch import BLOCK
 
+    from .interpreted import remap_once
     from .triton_rounding import round_all
     from .triton_targets import RESETS
+
+    remap_once()
 
 DTYPES = {
     torch.float64: torch.int64,

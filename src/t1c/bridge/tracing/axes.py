@@ -112,7 +112,16 @@ def is_lead(dim: Sequence[Atom]) -> bool:
 
 def has(dims: Dims, role: str) -> bool:
     """Whether any axis holds time, or the batch."""
-    return any(role in roles(dim) for dim in dims)
+    for dim in dims:
+        for part in dim:
+            # The usual atom is whole: asked of every value, again and again.
+            atom = part.found()
+            if atom._parts is None:
+                if atom._role == role:
+                    return True
+            elif any(leaf._role == role for leaf in atom.leaves()):
+                return True
+    return False
 
 
 def features(dims: Dims) -> list[int]:

@@ -152,28 +152,44 @@ def tensors_in(item: Any) -> Iterator[Tensor]:
 
 
 def _found_in(item: Any, leaf: type) -> Iterator[Any]:
+    found: list[Any] = []
+    _find(item, leaf, found)
+    return iter(found)
+
+
+def _find(item: Any, leaf: type, found: list[Any]) -> None:
+    # Of every argument of every operation: most are tensors and plain numbers.
     if isinstance(item, leaf):
-        yield item
-    elif isinstance(item, list | tuple):
+        found.append(item)
+    elif isinstance(item, _SEQUENCES):
         for part in item:
-            yield from _found_in(part, leaf)
+            _find(part, leaf, found)
     elif isinstance(item, dict):
         for part in item.values():
-            yield from _found_in(part, leaf)
+            _find(part, leaf, found)
     elif isinstance(item, slice):
-        yield from _found_in([item.start, item.stop, item.step], leaf)
+        for part in (item.start, item.stop, item.step):
+            _find(part, leaf, found)
+
+
+_SEQUENCES = list, tuple
+"""Asked for by a pair: a union would be made anew for every argument."""
+_PLAIN = frozenset([int, float, bool, str, type(None)])
+"""What holds nothing."""
 
 
 def replaced(item: Any, leaf: type, function: Any) -> Any:
     """Nested arguments with every ``leaf`` made something else."""
     if isinstance(item, leaf):
         return function(item)
+    if type(item) in _PLAIN:
+        return item
     if isinstance(item, torch.Size):
         return tuple(item)
     if isinstance(item, tuple) and hasattr(item, "_fields"):
         # Not by its constructor, which may look at what it is given.
         return tuple.__new__(type(item), (replaced(part, leaf, function) for part in item))
-    if isinstance(item, list | tuple):
+    if isinstance(item, _SEQUENCES):
         return type(item)(replaced(part, leaf, function) for part in item)
     if isinstance(item, Mapping):
         return {key: replaced(part, leaf, function) for key, part in item.items()}

@@ -282,6 +282,8 @@ class _Mode(TorchFunctionMode):
         self._recorder = recorder
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if self._recorder._inside:
+            return func(*args, **(kwargs or {}))
         for foreign in types:
             if not issubclass(foreign, Tensor):
                 # What holds tensors without being one says itself which operations that means.
@@ -300,6 +302,8 @@ class _Below(TorchDispatchMode):
         self._recorder = recorder
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if self._recorder._inside:
+            return func(*args, **(kwargs or {}))
         return self._recorder.operation(func, args, kwargs or {})
 
 
