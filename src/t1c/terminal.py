@@ -11,8 +11,11 @@ from collections.abc import Iterator
 
 import typer
 from rich import box
-from rich.console import Console, Group, RenderableType
+from rich.cells import cell_len
+from rich.console import Console, ConsoleOptions, Group, RenderableType
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.segment import Segment
+from rich.style import Style
 from rich.table import Table
 from rich.text import Text
 
@@ -108,6 +111,49 @@ def _rows(part: Rows, width: int) -> RenderableType:
     least = _least(part)
     if sum(least) + GAP * (len(least) - 1) > width:
         return _listed(part)
+    columns = [list(map(visible, column)) for column in zip(*_rows_of(part), strict=True)]
+    widths = [max(least[n], *map(cell_len, column)) for n, column in enumerate(columns)]
+    if sum(widths) + GAP * (len(widths) - 1) <= width:
+        return _Whole(part, columns, widths)
+    return _broken(part, least)
+
+
+def _rows_of(part: Rows) -> list[tuple[str, ...]]:
+    return [part.columns, *part.rows, *([part.total] if part.total else [])]
+
+
+class _Whole:
+    """A table none of whose cells is broken, which asks for nothing but blanks.
+
+    Laid out as rich does it, which looks at every cell many times over, as if it were broken.
+    """
+
+    def __init__(self, part: Rows, columns: list[list[str]], widths: list[int]) -> None:
+        spread = [
+            [
+                blank + cell if heading in part.right else cell + blank
+                for cell in column
+                for blank in [" " * (width - cell_len(cell))]
+            ]
+            for heading, column, width in zip(part.columns, columns, widths, strict=True)
+        ]
+        self._lines = [(" " * GAP).join(row) for row in zip(*spread, strict=True)]
+        self._rule = "─" * (sum(widths) + GAP * (len(widths) - 1))
+        self._total = bool(part.total)
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> Iterator[Segment]:
+        bold = Style(bold=True)
+        head, *body = self._lines
+        foot = [body.pop()] if self._total else []
+        yield Segment(head, bold)
+        yield Segment("\n".join(["", self._rule, *body, *([self._rule] if foot else []), ""]))
+        for line in foot:
+            yield Segment(line, bold)
+            yield Segment.line()
+
+
+def _broken(part: Rows, least: list[int]) -> Table:
+    """A table whose cells are broken where it would be too wide."""
     table = Table(
         box=box.SIMPLE,
         pad_edge=False,
@@ -133,7 +179,7 @@ def _rows(part: Rows, width: int) -> RenderableType:
 
 def _least(part: Rows) -> list[int]:
     """How narrow each column can be without breaking words, numbers and shapes."""
-    rows = [part.columns, *part.rows, *([part.total] if part.total else [])]
+    rows = _rows_of(part)
     found = []
     for heading, cells in zip(part.columns, zip(*rows, strict=True), strict=True):
         shown = [visible(cell) for cell in cells]

@@ -35,7 +35,7 @@ from .engine.step import step
 from .engine.values import Values, outputs_of
 from .modules import NeuronModule
 from .modules.normalization import norms_of
-from .modules.registry import node_of
+from .modules.registry import is_default, node_of
 from .modules.tied import staying_one
 from .names import module_names
 from .ranks import handing_over, is_beside, refuse_sharded, refusing_gradients
@@ -102,7 +102,8 @@ class GraphExecutor(nn.Module):
         # Last, so that no node takes the name of an attribute.
         self._children.update(module_names(modules, self))
         for name, module in modules.items():
-            _refuse_hidden_state(name, module)
+            if not is_default(module):
+                _refuse_hidden_state(name, module)
             self.add_module(self._children[name], module)
 
     @property
@@ -148,7 +149,7 @@ class GraphExecutor(nn.Module):
         check_name(wanted)
         self.network.kernels = wanted
         for _, module in self.network.nodes():
-            if isinstance(module, NeuronModule):
+            if isinstance(module, NeuronModule) and module.kernels != wanted:
                 module.kernels = wanted
 
     def __prepare_scriptable__(self) -> Any:

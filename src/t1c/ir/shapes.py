@@ -21,6 +21,8 @@ LARGEST_SIZE = 2**63 - 1
 
 def as_shape(value: Any) -> Shape | None:
     """A shape as a tuple of ints; None stays None."""
+    if isinstance(value, np.ndarray) and value.ndim == 1 and value.dtype.kind in "iu":
+        return tuple(value.tolist())
     return None if value is None else tuple(int(n) for n in np.atleast_1d(np.asarray(value)))
 
 

@@ -58,7 +58,9 @@ class Topology:
     def __init__(self, nodes: Iterable[str], edges: Iterable[Edge]) -> None:
         self.nodes = list(nodes)
         self.edges = list(edges)
+        self._digraph: rx.PyDiGraph[int, None] | None = None
         self._parts: list[list[str]] | None = None
+        self._loops: list[list[str]] | None = None
         self.before: dict[str, list[str]] = {name: [] for name in self.nodes}
         self.after: dict[str, list[str]] = {name: [] for name in self.nodes}
         for source, target in self.edges:
@@ -66,8 +68,13 @@ class Topology:
             self.after[source].append(target)
 
     def loops(self) -> list[list[str]]:
-        """The strongly connected parts that hold a cycle."""
-        return [p for p in self.parts() if len(p) > 1 or p[0] in self.after[p[0]]]
+        """The strongly connected parts that hold a cycle; not to be changed."""
+        if self._loops is None and rx.is_directed_acyclic_graph(self._numbered()):
+            self._loops = []
+        elif self._loops is None:
+            parts = self.parts()
+            self._loops = [p for p in parts if len(p) > 1 or p[0] in self.after[p[0]]]
+        return self._loops
 
     def off_cycle(self, edges: Iterable[Edge]) -> list[Edge]:
         """Those of ``edges`` that lie on no cycle."""
@@ -80,17 +87,25 @@ class Topology:
             self._parts = self._found_parts()
         return self._parts
 
+    def _numbered(self) -> rx.PyDiGraph[int, None]:
+        """The nodes by number."""
+        if self._digraph is None:
+            index = {name: i for i, name in enumerate(self.nodes)}
+            ends = [(index[source], index[target]) for source, target in self.edges]
+            self._digraph = _digraph(len(self.nodes), ends)
+        return self._digraph
+
     def _found_parts(self) -> list[list[str]]:
-        index = {name: i for i, name in enumerate(self.nodes)}
-        found = rx.strongly_connected_components(self._digraph())
-        parts = [sorted(part) for part in found]
-        of = {i: k for k, part in enumerate(parts) for i in part}
-        ends = [(of[index[source]], of[index[target]]) for source, target in self.edges]
-        condensed: rx.PyDiGraph[int, None] = rx.PyDiGraph()
-        condensed.add_nodes_from(list(range(len(parts))))
-        # Each once: looking in the graph whether one is there would walk all that leave its source.
-        condensed.add_edges_from_no_data([(a, b) for a, b in dict.fromkeys(ends) if a != b])
-        order = rx.lexicographical_topological_sort(condensed, key=lambda k: f"{parts[k][0]:012d}")
+        graph = self._numbered()
+        if rx.is_directed_acyclic_graph(graph):
+            parts = [[i] for i in range(len(self.nodes))]
+        else:
+            parts = [sorted(part) for part in rx.strongly_connected_components(graph)]
+            of = {i: k for k, part in enumerate(parts) for i in part}
+            between = [(of[a], of[b]) for a, b in graph.edge_list()]
+            # Each once: to look in the graph whether one is there walks all that leave its source.
+            graph = _digraph(len(parts), [e for e in dict.fromkeys(between) if e[0] != e[1]])
+        order = rx.lexicographical_topological_sort(graph, key=lambda k: f"{parts[k][0]:012d}")
         return [[self.nodes[i] for i in parts[k]] for k in order]
 
     def order(self) -> list[str]:
@@ -132,12 +147,12 @@ class Topology:
         """The targets and all that leads to them."""
         return _spread(self.before, targets)
 
-    def _digraph(self) -> rx.PyDiGraph[str, None]:
-        index = {name: i for i, name in enumerate(self.nodes)}
-        graph: rx.PyDiGraph[str, None] = rx.PyDiGraph()
-        graph.add_nodes_from(self.nodes)
-        graph.add_edges_from_no_data([(index[a], index[b]) for a, b in self.edges])
-        return graph
+
+def _digraph(size: int, edges: list[tuple[int, int]]) -> rx.PyDiGraph[int, None]:
+    graph: rx.PyDiGraph[int, None] = rx.PyDiGraph()
+    graph.add_nodes_from(list(range(size)))
+    graph.add_edges_from_no_data(edges)
+    return graph
 
 
 def _spread(step: dict[str, list[str]], names: Iterable[str]) -> set[str]:
@@ -337,13 +352,18 @@ class _Loop:
 def _loops(
     names: Sequence[str], edges: Sequence[Edge], whole: Topology, late: set[str], effort: _Effort
 ) -> list[_Loop]:
-    found = []
     effort.spend(len(edges))
-    for loop in Topology(names, edges).loops():
-        inside = set(loop)
-        inner = [e for e in edges if e[0] in inside and e[1] in inside]
-        found.append(_Loop(loop, inner, whole, late & inside, effort))
-    return found
+    loops = Topology(names, edges).loops()
+    part = {name: number for number, loop in enumerate(loops) for name in loop}
+    inner: list[list[Edge]] = [[] for _ in loops]
+    for edge in edges:
+        number = part.get(edge[0])
+        if number is not None and number == part.get(edge[1]):
+            inner[number].append(edge)
+    return [
+        _Loop(loop, own, whole, late.intersection(loop), effort)
+        for loop, own in zip(loops, inner, strict=True)
+    ]
 
 
 def _start_together(

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import functools
+import itertools
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,19 +13,22 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from t1c.ir.collector import building
+
 from .kernels.arithmetic import constants
 from .kernels.fingerprint import extent
 from .kernels.generated.made import address, vectors
 from .kernels.generated.neuron import loop_of
 from .kernels.generated.scan import numbers_of
 from .kernels.instructions import AS_IT_IS, AS_IT_IS_IN_ORDER, BY_INPUT
-from .kernels.layout import periodic
 from .kernels.rule import Rule
 from .kernels.surrogate import ATAN
 from .kernels.weights import by_place, finite
 from .script import NOWHERE, Script, places_of
-from .watched import Watched
+from .watched import Watched, held
 
+Place = tuple[nn.Module, str]
+"""A module, and the name of a parameter or buffer of its own."""
 FEW = 4
 """Samples, over all steps, for which weights are read as they are."""
 
@@ -79,37 +84,64 @@ class Frames:
 
     Args:
         script: the instructions.
+        parameters: the weights of layers, and what else there is.
         taped: every value has an address, and none is of the instructions alone.
         in_order: an input of zero adds nothing, whatever its weight is.
 
     Attributes:
-        offset: place -> where it is among the values that only the instructions see, for one
-            sample.
-        room: elements of all of them.
         found: the frame that was found last, with what it is for; None before the first.
     """
 
-    def __init__(self, script: Script, taped: bool = False, in_order: bool = False) -> None:
+    def __init__(
+        self,
+        script: Script,
+        parameters: tuple[list[Place], list[Place]],
+        taped: bool = False,
+        in_order: bool = False,
+    ) -> None:
         self.script, self.taped, self.in_order = script, taped, in_order
-        self.program, self.sizes = script.program(), script.sizes()
+        self._weights, self._others = parameters
         self.found: tuple[tuple[Any, ...], Frame] | None = None
-        weights = [(layer, "weight") for layer, *_ in script.affine]
-        biases = [(layer, "bias") for layer, *_ in script.affine]
-        factors = [(module, name) for module, name, _ in script.factors]
-        own = [(module, name) for _, module, *_ in script.neurons for name in module.exact]
-        self._weights: list[tuple[nn.Module, str]] = [*weights]
-        self._others: list[tuple[nn.Module, str]] = [*biases, *factors, *own]
-        self._parameters = self._weights + self._others
+
+    # What follows from the script, once a frame is made: of steps with gradients and of others
+    # most programs see only one kind.
+
+    @functools.cached_property
+    def sizes(self) -> list[int]:
+        """Place -> how many elements of one sample it has."""
+        return self.script.sizes()
+
+    @property
+    def offset(self) -> dict[int, int]:
+        """Place -> where it is among the values that only the instructions see, of one sample."""
+        return self._lying[0]
+
+    @property
+    def room(self) -> int:
+        """Elements of all of them."""
+        return self._lying[1]
+
+    @functools.cached_property
+    def _program(self) -> Any:
+        return self.script.program()
+
+    @functools.cached_property
+    def _constant(self) -> set[int]:
+        """The places that are the same for every sample."""
+        found = {p for _, *places, _, _ in self.script.affine for p in places}
+        return found | {n[4] for n in self.script.neurons}
+
+    @functools.cached_property
+    def _lying(self) -> tuple[dict[int, int], int]:
+        script = self.script
         outside = {*script.feeds.values(), *script.kept.values(), *script.before.values()}
-        self._constant = {p for _, *places, _, _ in script.affine for p in places}
-        self._constant |= {n[4] for n in script.neurons}
         outside |= self._constant | {p for *_, p in script.factors}
         outside |= {p for n in script.neurons for p in n[2:4]}
         outside |= {p for _, _, places, _ in script.memories for p in places}
         outside |= {source for _, source, _ in script.constants}
         # Every place that only the instructions see has room in one buffer.
         inside = [place for place in range(len(self.sizes)) if place not in outside]
-        self.offset, self.room = self._apart(inside) if taped else self._in_turn(inside)
+        return self._apart(inside) if self.taped else self._in_turn(inside)
 
     def _apart(self, inside: Sequence[int]) -> tuple[dict[int, int], int]:
         offset, room = dict[int, int](), 0
@@ -160,11 +192,11 @@ class Frames:
 
     def learn(self) -> bool:
         """Whether a gradient flows into a parameter."""
-        return any(_learns(module, name) for module, name in self._parameters)
-
-    def _own(self) -> Iterator[Tensor | None]:
-        """The parameters as they are now."""
-        return (getattr(module, name, None) for module, name in self._parameters)
+        for module, name in itertools.chain(self._weights, self._others):
+            own = held(module, name)
+            if own is not None and own.requires_grad:
+                return True
+        return False
 
     def _options(self) -> list[tuple[Any, ...]]:
         return [
@@ -172,13 +204,16 @@ class Frames:
             for _, m, *_ in self.script.neurons
         ]
 
+    @building()
     def _made(self, like: Tensor, lead: tuple[int, ...]) -> Frame | None:
         """What follows from steps, batch, dtype and parameters; None as for ``find``."""
         from .kernels.numba_program import carry_out
 
         script = self.script
-        if not all(t is None or (t.is_cpu and _is_there(t)) for t in self._own()):
-            return None
+        for module, name in itertools.chain(self._weights, self._others):
+            t = held(module, name)
+            if t is not None and not (t.is_cpu and _is_there(t)):
+                return None
         # For few samples weights are read as they are, and nothing is made of them.
         few = math.prod(lead) <= FEW
         lying = [layer.weight.is_contiguous() for layer, *_ in script.affine]
@@ -187,7 +222,7 @@ class Frames:
         # Before anything is made of the parameters: what is written meanwhile is then seen.
         watched = Watched([*made_of, *self._others], as_they_are)
         options = self._options()
-        addresses, alive, program = [0] * len(self.sizes), list[Tensor](), self.program.copy()
+        addresses, alive, program = [0] * len(self.sizes), list[Tensor](), self._program.copy()
         factors: dict[int, Tensor] = {}
         coefficients: list[Tensor] = []
         for (layer, weight, bias, sizes, row), lies in zip(script.affine, lying, strict=True):
@@ -213,19 +248,23 @@ class Frames:
             factors[place] = laid.detach()
             addresses[place] = laid.data_ptr()
         batch, kind = lead[-1], str(like.dtype).removeprefix("torch.")
-        for _, module, v, _, c, row in script.neurons:
-            shape, rule = torch.Size(script.features[v]), module.rule
-            tensors = module.laid(shape, like.dtype, like.device).tensors
-            laid = periodic(
-                tuple(t.detach() for t in tensors), shape, False, batch * math.prod(shape)
-            )
-            coefficients.append(laid)
-            addresses[c] = laid.data_ptr()
+        rules = [module.rule for _, module, *_ in script.neurons]
+        loops = {}
+        for rule in set(rules):
             loop = loop_of(rule)
             numbers = numbers_of(loop, like.dtype, like.device)
             alive.append(numbers)
-            program[row, 6:8] = laid.shape[1], address(loop, kind)
-            program[row, 8:] = numbers.data_ptr(), rule.synapse
+            loops[rule] = address(loop, kind), numbers.data_ptr(), rule.synapse
+        told: list[tuple[int, ...]] = []
+        for (_, module, v, _, c, _), rule in zip(script.neurons, rules, strict=True):
+            shape = torch.Size(script.features[v])
+            own_laid = module.laid(shape, like.dtype, like.device)
+            laid = own_laid.spread(shape, False, batch * self.sizes[v])
+            coefficients.append(laid)
+            addresses[c] = laid.data_ptr()
+            told.append((laid.shape[1], *loops[rule]))
+        if told:
+            program[[n[-1] for n in script.neurons], 6:] = told
         for _, source, laid in script.constants:
             alive.append(laid)
             addresses[source] = laid.data_ptr()
@@ -238,9 +277,11 @@ class Frames:
             places[place, 0] = batch * self.sizes[place]
         still = [*script.before.values(), *(p for n in script.neurons for p in n[2:4] if p >= 0)]
         still += [p for _, _, own, _ in script.memories for p in own]
-        states = {p: torch.Size((batch, *script.features[p])) for p in still}
+        shaped = {own: torch.Size((batch, *own)) for own in {script.features[p] for p in still}}
+        states = {p: shaped[script.features[p]] for p in still}
         # A copy of a tensor is there sooner than a new one.
-        blank = {p: like.new_zeros(shape) for p, shape in states.items()}
+        zeros = {own: like.new_zeros(shape) for own, shape in shaped.items()}
+        blank = {p: zeros[script.features[p]] for p in still}
         for _, memory, own, entering in script.memories:
             first = memory.initial_state(like.new_empty(1).expand(batch, *entering))
             blank |= {p: v.detach().contiguous() for p, v in zip(own, first, strict=True)}
@@ -261,24 +302,25 @@ class Frames:
             watched,
             options,
             coefficients,
-            [module.rule for _, module, *_ in script.neurons],
+            rules,
             factors,
             like.dtype,
         )
+
+
+def parameters_of(script: Script) -> tuple[list[Place], list[Place]]:
+    """Where the weights of its layers are held, and where its other parameters."""
+    weights: list[Place] = [(layer, "weight") for layer, *_ in script.affine]
+    others: list[Place] = [(layer, "bias") for layer, *_ in script.affine]
+    others += [(module, name) for module, name, _ in script.factors]
+    others += [(module, name) for _, module, *_ in script.neurons for name in module.exact]
+    return weights, others
 
 
 def _is_there(t: Tensor) -> bool:
     """Whether its numbers are in memory, which who shards parameters lets go of."""
     last = t.storage_offset() * t.element_size() + extent(t)
     return last <= t.untyped_storage().nbytes()
-
-
-def _learns(module: nn.Module, name: str) -> bool:
-    own = module.__dict__  # at hand, where attributes of a module are looked for
-    t = own["_parameters"].get(name)
-    if t is None:
-        t = own["_buffers"].get(name)
-    return t is not None and bool(t.requires_grad)
 
 
 def _serves(layer: nn.Linear, dtype: torch.dtype, has_bias: bool, sizes: tuple[int, int]) -> bool:

@@ -13,6 +13,7 @@ from .kernels.events import weight_gradient
 from .kernels.instructions import SCALE
 from .kernels.layout import reduced
 from .script import Script
+from .watched import held
 
 Parts = dict[int, Any]
 """Row -> what a step brings for the parameters there: of a layer its inputs (B, in) and gradients
@@ -53,8 +54,8 @@ class Learning:
         self._versions = [t._version for t in self._read]
 
     def _note(self, kind: dict[int, Any], row: int, module: Any, names: Sequence[str]) -> None:
-        found = {name: getattr(module, name, None) for name in names}
-        learns = {name: t for name, t in found.items() if t is not None and t.requires_grad}
+        found = ((name, held(module, name)) for name in names)
+        learns = {name: t for name, t in found if t is not None and t.requires_grad}
         if learns:
             kind[row] = module, list(learns), len(self.tensors)
             self.tensors += learns.values()

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torch.nn.modules.dropout import _DropoutNd
 from torch.utils.hooks import RemovableHandle
 
-from .frame import Frame, Frames
+from .frame import Frame, Frames, parameters_of
 from .kernels.threads import share
 from .looked import Moment
 from .script import Script
@@ -49,11 +49,12 @@ class Program:
         in_order: bool,
     ) -> None:
         self.modules, self.script = modules, script
-        self.frames = Frames(script, in_order=in_order)
-        self.taped = Frames(script, taped=True, in_order=in_order)
+        parameters = parameters_of(script)
+        self.frames = Frames(script, parameters, in_order=in_order)
+        self.taped = Frames(script, parameters, taped=True, in_order=in_order)
         self.names, self.feeds, self.kept = script.names, script.feeds, script.kept
         self.neurons, self.before = script.neurons, script.before
-        self.sizes = script.sizes()
+        self.sizes = self.frames.sizes
         self.work = COST * sum(self.sizes[row[1]] for row in script.rows)
         self._layers = [layer for layer, *_ in script.affine]
         looked_at = script.modules

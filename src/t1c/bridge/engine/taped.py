@@ -14,6 +14,8 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from t1c.ir.collector import building
+
 from .frame import Frame
 from .gathered import Gate, Share
 from .kernels.generated import llvm_launch
@@ -46,11 +48,12 @@ def run_taped(
     for name, _, v, i, _, _ in program.neurons:
         own, shape = state.get(name), frame.states[v]
         parts = ((None,) if i < 0 else (None, None)) if own is None else own[: 1 + (i >= 0)]
-        given.extend([_state(name, part, like, shape) for part in parts])
+        blank = frame.blank[v]
+        given.extend([_state(name, part, like, shape, blank) for part in parts])
     for name, place in program.before.items():
         kept = state.get(name)
         sent = None if kept is None else kept[-1]
-        given.append(_state(name, sent, like, frame.states[place]))
+        given.append(_state(name, sent, like, frame.states[place], frame.blank[place]))
     course = _course(program, frame, like)
     token = None if course.gate is None else course.gate.token
     made = _take(course, frame, token, *given)
@@ -68,9 +71,10 @@ def run_taped(
     return values, after
 
 
-def _state(name: str, v: Tensor | None, like: Tensor, shape: torch.Size) -> Tensor:
+def _state(name: str, v: Tensor | None, like: Tensor, shape: torch.Size, blank: Tensor) -> Tensor:
+    """A state variable before the step; what is there before the first, if there is none."""
     if v is None:
-        return like.new_zeros(shape)
+        return blank
     if v.shape != shape or v.dtype != like.dtype or not v.is_cpu:
         v = fitting(name, v, like.new_empty(1).expand(shape), shape)
     return v.contiguous()
@@ -82,7 +86,8 @@ def _course(program: Program, frame: Frame, like: Tensor) -> Course:
     known = frame.course
     if isinstance(known, Course) and known.learns == learns:
         return known
-    course = Course(program, frame, learns, Learning(program.script, like), like)
+    with building():
+        course = Course(program, frame, learns, Learning(program.script, like), like)
     if all(t.is_leaf for t in course.learning.tensors):
         # A parameter that is made of others has a history, which serves once.
         frame.course = course

@@ -14,6 +14,13 @@ from .kernels.fingerprint import extent
 _shape, _learns = operator.attrgetter("shape"), operator.attrgetter("requires_grad")
 
 
+def held(module: nn.Module, name: str) -> Tensor | None:
+    """The parameter or buffer of a module that has this name."""
+    own = module.__dict__  # at hand, where attributes of a module are looked for
+    parameter: Tensor | None = own["_parameters"].get(name)
+    return own["_buffers"].get(name) if parameter is None else parameter
+
+
 class Watched:
     """What some parameters and buffers of modules were when this was made.
 
@@ -48,18 +55,26 @@ class Watched:
         self._found = found
         self.tensors: list[Tensor] = [t for t in found if t is not None]
         count = sum(t is not None for t in found[: len(read)])
-        self._sized = [t for t in self.tensors if t.numel() > 1]
-        self._marks = self._now()
-        self._addresses = np.array(self._marks[0][:count], np.int64)
+        places, shapes, lying = self._now()
+        one: dict[Any, Any] = {}  # equal shapes are kept once
+        self._marks = places, [one.setdefault(shape, shape) for shape in shapes], lying
+        self._loose = [t for t, lies in zip(self.tensors, lying, strict=True) if not lies]
+        self._strides = self._loosely()
+        self._addresses = np.array(places[:count], np.int64)
         self._sizes = np.array([extent(t) for t in self.tensors[:count]], np.int64)
         self._held = self._fingerprint()
 
     def _now(self) -> tuple[list[Any], ...]:
+        """Where the tensors are, their shapes, and which lie in one piece, as they read."""
         return (
             list(map(Tensor.data_ptr, self.tensors)),
             list(map(_shape, self.tensors)),
-            list(map(Tensor.stride, self._sized)),
+            list(map(Tensor.is_contiguous, self.tensors)),
         )
+
+    def _loosely(self) -> list[Any]:
+        """How those lie that do not."""
+        return list(map(Tensor.stride, self._loose))
 
     def _fingerprint(self) -> bytes:
         from .kernels.numba_fingerprint import LANES, take_in_all
@@ -73,7 +88,9 @@ class Watched:
         now = map(dict.get, self._homes, self._names)
         if not all(map(operator.is_, now, self._found)):
             return False
-        return self._now() == self._marks and self._fingerprint() == self._held
+        if self._now() != self._marks or self._loosely() != self._strides:
+            return False
+        return self._fingerprint() == self._held
 
     def learning(self) -> list[bool]:
         """Of each that there is, whether a gradient flows into it now."""

@@ -10,6 +10,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from t1c.ir.collector import building
+
 from .arrivals import merge
 from .kernels.choose import choose
 from .kernels.generated.loop import Loop
@@ -65,8 +67,9 @@ def _program(
     kept = network.programs.get(key)
     if key not in network.programs or (kept is not None and not kept.current()):
         try:
-            script = write(network, names, keep, like.dtype)
-            kept = Program(script, network.modules, network.slots, network.reproducible)
+            with building():
+                script = write(network, names, keep, like.dtype)
+                kept = Program(script, network.modules, network.slots, network.reproducible)
         except UnsuitedError:
             kept = None
         network.programs[key] = kept

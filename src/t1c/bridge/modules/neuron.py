@@ -26,6 +26,11 @@ Numbers = Sequence[float] | float | np.ndarray[Any, Any] | Tensor
 Coefficients = dict[str, Tensor]
 _ALIKE = {torch.float32: np.float32, torch.float64: np.float64}
 """The dtypes to which torch and numpy round alike."""
+_MISSING = {
+    dtype: [(name, np.array(name == "beta", like)) for name in COEFFICIENTS]
+    for dtype, like in _ALIKE.items()
+}
+"""What kernels take for a coefficient that a neuron lacks: 1 for a decay, 0 for anything else."""
 
 
 class NeuronModule(ScannedModule):
@@ -101,15 +106,15 @@ class NeuronModule(ScannedModule):
         key = (features, dtype, device)
         # Before they are folded: what is written meanwhile is then seen.
         arrays = [t.detach().numpy() for t in now]
-        held = [(a.shape, a.tobytes()) for a in arrays]
+        held = [part for a in arrays for part in (a.shape, a.tobytes())]
         kept = self._laid.get(key)
         if kept is not None and kept[0] == held:
             return kept[1]
-        # What is kept must serve training too, which inference tensors cannot.
-        with torch.inference_mode(False), torch.no_grad():
-            if dtype in _ALIKE:
-                made = self._folded_by_numpy(arrays, tuple(features), dtype)
-            else:
+        if dtype in _ALIKE:
+            made = self._folded_by_numpy(arrays, tuple(features), dtype)
+        else:
+            # What is kept must serve training too, which inference tensors cannot.
+            with torch.inference_mode(False), torch.no_grad():
                 made = _complete(self._folded(features, dtype, device))
         self._laid[key] = held, made
         return made
@@ -133,8 +138,12 @@ class NeuronModule(ScannedModule):
                 for name, a in zip(self.exact, arrays, strict=True)
             }
             c = self.node_type.fold(p) | plain(p, self.reset_mode)
-            found = [np.array(c.get(name, name == "beta"), _ALIKE[dtype]) for name in COEFFICIENTS]
-        return Laid(tuple(map(torch.from_numpy, found)))
+            like = _ALIKE[dtype]
+            found = [
+                np.asarray(c[name], like) if name in c else missing
+                for name, missing in _MISSING[dtype]
+            ]
+        return Laid(arrays=found)
 
     def learn(self, names: Sequence[str], dtype: torch.dtype) -> None:
         """Make ``nn.Parameter``s of these parameters; a neuron's are constants otherwise."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from typing import Any, TypeVar
 
@@ -17,7 +18,6 @@ F = TypeVar("F", bound=Importer)
 M = TypeVar("M", bound=nn.Module)
 
 _IMPORTERS: dict[type[ir.Node], Importer] = {}
-_UNFILLED: dict[type[nn.Module], Any] = {}
 NODE = "t1c_node"
 """The attribute under which a module keeps the node it came from."""
 DEFAULT = "t1c_default"
@@ -75,25 +75,38 @@ def tensor(array: Any, dtype: torch.dtype) -> Tensor:
 
 
 def unfilled(kind: type[M], *args: Any, **options: Any) -> M:
-    """A module of torch's for whose parameters no numbers are drawn: they are about to be loaded.
+    """A module of torch's whose parameters have no numbers: all of them are about to be loaded.
+
+    Making one takes far longer than copying one that has nothing in it yet.
 
     Example:
         >>> unfilled(nn.Linear, 3, 2)
         Linear(in_features=3, out_features=2, bias=True)
     """
-    if kind not in _UNFILLED:
-        _UNFILLED[kind] = type(kind.__name__, (kind,), {"reset_parameters": lambda self: None})
-    module: M = _UNFILLED[kind](*args, **options)
-    module.__class__ = kind
+    which: Any = kind
+    blank = _blank(which, args, tuple(options.items()))
+    module: M = kind.__new__(kind)
+    for name, value in vars(blank).items():
+        held_in = isinstance(value, dict | list | set)
+        module.__dict__[name] = value.copy() if held_in else value
     return module
+
+
+@functools.lru_cache(maxsize=256)
+def _blank(kind: Any, args: tuple[Any, ...], options: tuple[tuple[str, Any], ...]) -> nn.Module:
+    blank: nn.Module = kind(*args, **dict(options), device="meta")
+    return blank
 
 
 def load(module: nn.Module, name: str, array: Any) -> None:
     """Have a module hold a graph's array in the place of its parameter or buffer, if it has one."""
-    held: Tensor | None = getattr(module, name)
+    trained = name in module._parameters
+    own: dict[str, Any] = module._parameters if trained else module._buffers
+    held = own[name]
     if held is None:
         return
     new = tensor(array, held.dtype)
     if new.shape != held.shape or not new.is_contiguous():
         new = new.expand(held.shape).contiguous()
-    setattr(module, name, nn.Parameter(new) if isinstance(held, nn.Parameter) else new)
+    # Past ``nn.Module.__setattr__``, which looks for the name wherever it might be.
+    own[name] = nn.Parameter(new) if trained else new

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection
+from contextlib import nullcontext
 
 import torch
 from torch import nn
@@ -32,7 +33,7 @@ def teach(
         found = (p.dtype for p in model.parameters() if p.is_floating_point())
         dtype = next(found, torch.get_default_dtype())
     known: set[str] = set()
-    with staying_one(model):
+    with staying_one(model) if wanted else nullcontext():
         for module in model.modules():
             if isinstance(module, Surrogated):
                 module.surrogate = slope

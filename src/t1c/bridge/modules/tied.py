@@ -211,6 +211,9 @@ def _slots(
 def _stated(nodes: Mapping[str, ir.Node], noted: Mapping[str, ir.Node]) -> Iterator[Tie]:
     """The ties that notes state, of fields that hold equal arrays."""
     for name, node in nodes.items():
+        notes = noted[name].metadata
+        if "copy_of" not in notes and "tied" not in notes:
+            continue
         arrays = node.parameters()
         original = _resolved(noted[name].metadata.get("copy_of"), name, nodes)
         if original is not None and type(nodes[original]) is type(node):

@@ -18,6 +18,7 @@ from .draft import Draft
 from .layers import check_layers
 from .neurons import adapt_neurons, fires
 from .plain import drop_what_passes_on, fold_norms, plain_layers
+from .wires import Wires
 from .wiring import check_wiring
 
 TITLES = {
@@ -44,7 +45,7 @@ def adapted(graph: ir.Graph, dialect: Dialect) -> tuple[ir.Graph, tuple[Change, 
         dialect.reader,
         title,
         {n: node.replace(metadata=_own(node)) for n, node in flat.nodes.items()},
-        list(flat.edges),
+        Wires(flat.edges),
         {n: as_shape((node.input_type or {}).get("input")) or () for n, node in flat.nodes.items()},
         set(flat.feedback_edges()),
     )

@@ -11,6 +11,7 @@ from t1c.ir.errors import Problem
 from t1c.ir.naming import unique
 
 from .draft import Draft
+from .wires import Wires
 
 _NAMES = """
 T_destination add_module add_submodule append apply bfloat16 buffers call_super_init children
@@ -87,5 +88,5 @@ def rename(draft: Draft) -> None:
         if old != new:
             draft.change(old, f"it is called {new!r} there")
     draft.nodes = {wanted[name]: node for name, node in draft.nodes.items()}
-    draft.edges = [(wanted[a], wanted[b]) for a, b in draft.edges]
+    draft.wires = Wires((wanted[a], wanted[b]) for a, b in draft.edges)
     draft.back = {(wanted[a], wanted[b]) for a, b in draft.back}

@@ -11,6 +11,7 @@ from t1c.ir.topology import Edge
 
 from ..dialects import Reader
 from ..losses import Change
+from .wires import Wires
 
 
 @dataclass
@@ -21,7 +22,7 @@ class Draft:
         reader: for whom.
         title: how the reader is called.
         nodes: by name, none of them a graph.
-        edges: in order.
+        wires: the edges.
         shapes: of what arrives at each node; () where it has no one input.
         back: those of the edges that run back in time.
         problems: why the reader would not give the same spikes.
@@ -31,7 +32,7 @@ class Draft:
     reader: Reader
     title: str
     nodes: dict[str, ir.Node]
-    edges: list[Edge]
+    wires: Wires
     shapes: dict[str, Shape]
     back: set[Edge]
     problems: list[Problem] = field(default_factory=list)
@@ -49,25 +50,26 @@ class Draft:
         """Note what is written of a node."""
         self.changes.append(Change(self.where(name), what))
 
+    @property
+    def edges(self) -> list[Edge]:
+        """All of them, in order."""
+        return self.wires.edges()
+
     def sources(self, name: str) -> list[str]:
         """What leads to a node, in order."""
-        return [a for a, b in self.edges if b == name]
+        return self.wires.sources(name)
 
     def targets(self, name: str) -> list[str]:
         """Where a node leads to, in order."""
-        return [b for a, b in self.edges if a == name]
+        return self.wires.targets(name)
 
     def drop(self, name: str) -> None:
         """Take a node out; what led to it leads to where it led, in the same step."""
         into, out = self.sources(name), self.targets(name)
         late = {(a, b) for a in into for b in out if {(a, name), (name, b)} & self.back}
-        edges: list[Edge] = []
-        for a, b in self.edges:
-            if b == name:
-                edges += [(a, target) for target in out]
-            elif a != name:
-                edges.append((a, b))
-        self.edges, self.back = edges, self.back.intersection(edges) | late
+        self.wires.drop(name)
+        self.back -= {(a, name) for a in into} | {(name, b) for b in out}
+        self.back |= late
         del self.nodes[name]
 
     def each(self, *kinds: type[ir.Node]) -> list[tuple[str, ir.Node]]:

@@ -9,6 +9,7 @@ gives of nothing, its bias, in the first step.
 
 from __future__ import annotations
 
+import heapq
 from collections import Counter
 
 import numpy as np
@@ -18,6 +19,7 @@ from t1c.ir.errors import Problem
 from t1c.ir.topology import Edge
 
 from .draft import Draft
+from .wires import Wires
 
 
 def check_wiring(draft: Draft) -> None:
@@ -55,7 +57,9 @@ def check_wiring(draft: Draft) -> None:
     draft.nodes = {name: draft.nodes[name] for name in order}
     # A way that runs back comes first: the one to the Output is the last to be followed.
     onward = _reaching_the_end(draft, late)
-    draft.edges.sort(key=lambda edge: (place[edge[0]], edge[1] in onward, place[edge[1]]))
+    draft.wires = Wires(
+        sorted(draft.edges, key=lambda e: (place[e[0]], e[1] in onward, place[e[1]]))
+    )
     if draft.reader.wiring == "depth first":
         _check_depth_first(draft, late)
 
@@ -84,10 +88,11 @@ def _late_edges(draft: Draft) -> set[Edge]:
     has it where the way back meets the way forward. In between there must be no bias.
     """
     late, found = list(draft.back), set[Edge]()
+    ends = {name for name, _ in draft.each(ir.Output)}
     while late:
         a, b = late.pop()
         node, into = draft.nodes[b], draft.sources(b)
-        if len(into) > 1 or b in {name for name, _ in draft.each(ir.Output)}:
+        if len(into) > 1 or b in ends:
             found.add((a, b))
         elif node.primitive in draft.reader.neurons:
             draft.refuse(
@@ -116,19 +121,26 @@ def _late_edges(draft: Draft) -> set[Edge]:
 def _order(draft: Draft, late: set[Edge]) -> list[str]:
     """The nodes, each behind what leads to it in the same step; Outputs last."""
     need = {name: {a for a in draft.sources(name) if (a, name) not in late} for name in draft.nodes}
+    rank = {
+        name: (isinstance(node, ir.Output), n, name)
+        for n, (name, node) in enumerate(draft.nodes.items())
+    }
+    ready = [rank[name] for name, before in need.items() if not before]
+    heapq.heapify(ready)
     order: list[str] = []
-    while need:
-        ready = [name for name, before in need.items() if not before]
-        if not ready:
-            draft.problems.append(
-                Problem("a cycle without a neuron", "a neuron in every cycle", where="the graph")
-            )
-            return list(draft.nodes)
-        ready.sort(key=lambda name: isinstance(draft.nodes[name], ir.Output))
-        order.append(ready[0])
-        del need[ready[0]]
-        for before in need.values():
-            before.discard(ready[0])
+    while ready:
+        *_, name = heapq.heappop(ready)
+        order.append(name)
+        for target in dict.fromkeys(draft.targets(name)):
+            if name in need[target]:
+                need[target].remove(name)
+                if not need[target]:
+                    heapq.heappush(ready, rank[target])
+    if len(order) < len(draft.nodes):
+        draft.problems.append(
+            Problem("a cycle without a neuron", "a neuron in every cycle", where="the graph")
+        )
+        return list(draft.nodes)
     return order
 
 

@@ -5,6 +5,7 @@ On a CPU it is the loop that is generated from the definition; on a GPU a loop w
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -17,7 +18,7 @@ from .choose import choose
 from .generated import scan as generated
 from .generated.neuron import neuron
 from .generated.symbol import Written
-from .layout import channels_last, flat, periodic, reduced, unflat
+from .layout import LONG, channels_last, flat, periodic, periodic_of_arrays, reduced, unflat
 from .rule import COEFFICIENTS, Rule
 from .tape import keeps
 
@@ -27,24 +28,39 @@ State = tuple[Tensor, ...]
 class Coefficients:
     """The coefficients of a neuron over features, in the order of ``rule.COEFFICIENTS``.
 
-    Attributes:
+    Args:
         tensors: each broadcasts over (B, *features); 1 or 0 where a neuron has none.
+        arrays: the same in the place of tensors, which are made of them when they are needed.
     """
 
-    def __init__(self, tensors: tuple[Tensor, ...]) -> None:
-        self.tensors = tensors
+    def __init__(self, tensors: tuple[Tensor, ...] = (), arrays: Sequence[Any] = ()) -> None:
+        self._tensors, self._arrays = tensors, arrays
         self._laid: dict[tuple[torch.Size, bool], Tensor] = {}
         self._written: dict[tuple[Rule, bool], Written] = {}
+
+    @property
+    def tensors(self) -> tuple[Tensor, ...]:
+        """Each broadcasts over (B, *features)."""
+        if not self._tensors:
+            # What is kept must serve training too, which inference tensors cannot.
+            with torch.inference_mode(False):
+                self._tensors = tuple(map(torch.from_numpy, self._arrays))
+        return self._tensors
 
     def laid(self, features: torch.Size, last: bool) -> Tensor:
         """As compiled loops take them; see ``layout.periodic``."""
         key = (features, last)
         found = self._laid.get(key)
         if found is None:
-            with torch.no_grad():
-                detached = tuple(c.detach() for c in self.tensors)
-                found = self._laid[key] = periodic(detached, features, last)
+            found = self._laid[key] = self.spread(features, last)
         return found
+
+    def spread(self, features: torch.Size, last: bool, elements: int = LONG) -> Tensor:
+        """The same, made anew, for loops of so many elements."""
+        if self._arrays and not last:
+            return periodic_of_arrays(self._arrays, features, elements)
+        with torch.no_grad():
+            return periodic(tuple(c.detach() for c in self.tensors), features, last, elements)
 
     def written(self, rule: Rule, told: bool = False) -> Written:
         """As generated loops take them, with the loop of a neuron that has them.
