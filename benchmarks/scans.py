@@ -1,8 +1,8 @@
-"""What loops written by hand gain over the generated scan of a neuron.
+"""What it gains to work a neuron together with its layer, or with all of a loop.
 
-A neuron by itself is worked by a loop that is generated from its definition. Those by hand work a
-neuron together with the layer before it, or a step of a whole loop: each line does that, and the
-same layers one after another, the neuron by its generated scan. The first run is the first in a
+A neuron is worked by a loop that is generated from its definition: by itself, or called by one that
+works the layer before it, or a step of a whole loop, on what is in the cache. Each line does that,
+and the same layers one after another. The first run is the first in a
 process that finds nothing compiled, less the second. One thread, time of the processor.
 """
 
@@ -29,14 +29,14 @@ from t1c import bridge, ir
 
 COMMAND = "python benchmarks/scans.py"
 APART = {
-    "by hand": (),
-    "generated": (
+    "together": (),
+    "apart": (
         ("t1c.bridge.engine.stages._block", lambda *_: None),
         ("t1c.bridge.engine.step.program_for", lambda *_: None),
     ),
 }
 """What is put in the place of what, so that layers and neurons are worked one after another."""
-FIRST = " first run by hand | generated |", " ---: | ---: |"
+FIRST = " first run together | apart |", " ---: | ---: |"
 """Columns that take minutes: their names, and how they stand."""
 
 
@@ -138,7 +138,7 @@ def _first(row: str, way: str) -> float:
 
 
 def _lines(rounds: int, first_runs: bool) -> Iterator[str]:
-    yield "| workload | by hand | generated | generated / by hand |" + FIRST[0] * first_runs
+    yield "| workload | together | apart | ratio |" + FIRST[0] * first_runs
     yield "| --- | ---: | ---: | ---: |" + FIRST[1] * first_runs
     for row in ROWS:
         calls = {way: _call(row) for way in APART}
@@ -149,8 +149,8 @@ def _lines(rounds: int, first_runs: bool) -> Iterator[str]:
         for n in range(rounds):
             for way in list(calls)[:: 1 if n % 2 else -1]:
                 times[way].append(_under(way, calls[way])[0])
-        hand, generated = (median(times[way]) * 1e3 for way in APART)
-        line = f"| {row} | {hand:.3g} ms | {generated:.3g} ms | {generated / hand:.3g} |"
+        together, apart = (median(times[way]) * 1e3 for way in APART)
+        line = f"| {row} | {together:.3g} ms | {apart:.3g} ms | {apart / together:.3g} |"
         yield line + "".join(f" {_first(row, way):.1f} s |" for way in APART if first_runs)
 
 
