@@ -40,7 +40,7 @@ test: $(VENV)/.dev ## lint, imports, types, tests
 		$(BIN)/python -m pytest -q -n auto --dist worksteal
 
 # Being traced, Python takes a third longer: not each time.
-coverage: $(VENV)/.dev ## the tests once more, and which lines they run: 95 % at least
+coverage: $(VENV)/.dev ## the tests once more, and which lines and branches they run: 95 % at least
 	@OMP_WAIT_POLICY=passive $(BIN)/python -m pytest -q -n auto --dist worksteal --cov --cov-report=term
 
 format: $(VENV)/.dev ## rewrite the code in the project's format, mend what lint can mend
