@@ -25,7 +25,7 @@ HOW: dict[str, Any] = {"nogil": True, "error_model": "numpy", "fastmath": False}
 def sources(folder: Path = Path(__file__).parent) -> str:
     """A short name for the text of all kernels: another as soon as one of them changes."""
     text = hashlib.sha256()
-    for path in sorted(folder.glob("*.py")):
+    for path in sorted(folder.rglob("*.py")):
         text.update(path.read_bytes())
     return text.hexdigest()[:16]
 

@@ -9,10 +9,8 @@ from numba import types
 from numba.extending import intrinsic
 
 from .compiled import compiled
+from .generated.llvm_source import HEAD
 
-HEAD = 9
-"""Words of what a generated loop is told before those of its arrays: see
-``generated.llvm_source``."""
 _WORD, _BYTE = llvm.IntType(64), llvm.IntType(8).as_pointer()
 
 

@@ -10,7 +10,8 @@ from __future__ import annotations
 import numpy as np
 
 from .compiled import Array, compiled
-from .numba_calls import HEAD, work_loop
+from .generated.llvm_source import HEAD
+from .numba_calls import work_loop
 from .numba_convolution import MEAN, NO_POOL
 from .vector_sums import add_rows
 from .vector_windows import unpool_window
