@@ -215,8 +215,9 @@ def stops(model: Path, times: int) -> str:
             killed += 32
             while info(url)["now"]["streams"] > 32:
                 time.sleep(0.05)
-            left += info(url)["now"]["rows"] - 32
             time.sleep(rng.uniform(0.1, 0.5))
+            # A row that the batch at work has is free when that is done.
+            left += info(url)["now"]["rows"] - 32
             process.send_signal(signal.SIGTERM)
             talks = queue.get(timeout=60)
             stays.join()
