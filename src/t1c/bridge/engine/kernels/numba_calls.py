@@ -62,6 +62,20 @@ work_loop: Any = intrinsic(_work_loop)
 
 
 @compiled
+def say(
+    table: Any, steps: int, numbers: int, laid: int, period: int, state: int, apart: int, added: int
+) -> None:
+    """Fill in what a loop is told before its arrays; see ``walk`` for the arguments.
+
+    ``added`` is where what it adds up is, ``apart`` elements from one to the next; 0: nowhere.
+    """
+    table[0], table[1], table[2] = steps, numbers, 0
+    table[3], table[4] = laid, period
+    table[5], table[6] = state, apart
+    table[7], table[8] = added, apart
+
+
+@compiled
 def walk(
     loop: int, table: Any, first: int, last: int, steps: int, numbers: int, laid: int, period: int,
     state: int, apart: int, x: int, x_step: int, y: int, y_step: int,
@@ -84,9 +98,7 @@ def walk(
         y: where the output of element 0 is, which a loop in place leaves out of account.
         y_step: elements from there to the next step.
     """
-    table[0], table[1], table[2] = steps, numbers, 0
-    table[3], table[4], table[5], table[6] = laid, period, state, apart
-    table[7], table[8] = 0, 0
+    say(table, steps, numbers, laid, period, state, apart, 0)
     table[HEAD], table[HEAD + 1], table[HEAD + 2], table[HEAD + 3] = x, x_step, y, y_step
     work_loop(loop, first, last, table.ctypes.data)
 

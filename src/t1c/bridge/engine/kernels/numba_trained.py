@@ -11,7 +11,7 @@ import numpy as np
 
 from .compiled import Array, compiled
 from .generated.llvm_source import HEAD
-from .numba_calls import work_loop
+from .numba_calls import say, work_loop
 from .numba_convolution import MEAN, NO_POOL
 from .vector_sums import add_rows
 from .vector_windows import unpool_window
@@ -137,31 +137,6 @@ def unpool(
 
 
 @compiled
-def say(
-    table: Array, arrays: int, steps: int, n: int, numbers: Array, laid: Array, carried: Array,
-    added: Array,
-) -> None:  # fmt: skip
-    """Fill in what a generated loop is told of ``n`` elements: see ``generated.llvm_source``.
-
-    Args:
-        table: takes it; the address of each array from ``HEAD`` on is there.
-        arrays: how many of those there are.
-        steps: how many.
-        n: elements of each.
-        numbers: zero, one and those of the loop.
-        laid: coefficients (8, n), flat.
-        carried: states (states, n), flat.
-        added: sums (8, n), flat.
-    """
-    table[0], table[1], table[2] = steps, numbers.ctypes.data, 0
-    table[3], table[4] = laid.ctypes.data, n
-    table[5], table[6] = carried.ctypes.data, n
-    table[7], table[8] = added.ctypes.data, n
-    for a in range(arrays):
-        table[HEAD + 2 * a + 1] = n
-
-
-@compiled
 def behind(
     first: int,
     last: int,
@@ -238,7 +213,7 @@ def behind(
     held = np.empty((OWN + wrote, steps * most), fresh)
     inputs, grads, found = held[INPUTS], held[GRADS], held[FOUND]
     laid, learnt = np.empty(8 * most, fresh), np.empty(8 * most if learning else 0, fresh)
-    carried, none = np.empty(states * most, fresh), np.empty(0, fresh)
+    carried = np.empty(states * most, fresh)
     factors, shifts = np.empty(most, fresh), np.empty(most, fresh)
     products, near = np.empty(most, fresh), np.empty(most, fresh)
     left, zeros = np.empty(tile, fresh), np.zeros(tile, fresh)
@@ -278,7 +253,11 @@ def behind(
                         repeat(norm[t, 1], lead, outs, n, shifts)
                     for k in range(n):
                         own[k] = own[k] * factors[k] + shifts[k]
-            say(table, 1 + wrote, steps, n, numbers, laid, carried, none)
+            for a in range(1 + wrote):
+                table[HEAD + 2 * a + 1] = n
+            say(
+                table, steps, numbers.ctypes.data, laid.ctypes.data, n, carried.ctypes.data, n, 0
+            )  # fmt: skip
             work_loop(loops[0], 0, n, table.ctypes.data)
             for t in range(steps):
                 own = grads[t * n : (t + 1) * n]
@@ -292,7 +271,12 @@ def behind(
                     take(g[t, b], *here, own)
             for s in range(states):
                 take(g_state[s, b], *here, carried[s * n : (s + 1) * n])
-            say(back, len(reads) + 1, steps, n, numbers_back, laid, carried, learnt)
+            for a in range(len(reads) + 1):
+                back[HEAD + 2 * a + 1] = n
+            say(
+                back, steps, numbers_back.ctypes.data, laid.ctypes.data, n, carried.ctypes.data, n,
+                learnt.ctypes.data,
+            )  # fmt: skip
             work_loop(loops[1], 0, n, back.ctypes.data)
             for s in range(states):
                 put(carried[s * n : (s + 1) * n], *here, g_state[s, b])
