@@ -15,14 +15,12 @@ from torch import Tensor, nn
 
 from t1c.ir.collector import building
 
-from .kernels.arithmetic import constants
 from .kernels.fingerprint import extent
-from .kernels.generated.made import address, vectors
+from .kernels.generated.made import vectors
 from .kernels.generated.neuron import loop_of
-from .kernels.generated.scan import numbers_of
+from .kernels.generated.scan import called
 from .kernels.instructions import AS_IT_IS, AS_IT_IS_IN_ORDER, BY_INPUT
 from .kernels.rule import Rule
-from .kernels.surrogate import ATAN
 from .kernels.weights import by_place, finite
 from .script import NOWHERE, Script, places_of
 from .watched import Watched, held
@@ -41,7 +39,7 @@ class Frame:
         kernel: what carries the instructions out, imported when it is first needed.
         program: the instructions, with the options of neurons.
         places: as compiled loops take them.
-        constants: zero and one.
+        empty: an array of nothing, of the dtype of all values.
         elements: where the function is that works operations element by element.
         shapes: place -> the shape of all its steps.
         states: place -> the shape of a state variable.
@@ -62,7 +60,7 @@ class Frame:
     kernel: Callable[..., None]
     program: Any
     places: Any
-    constants: Any
+    empty: Any
     elements: int
     shapes: dict[int, torch.Size]
     states: dict[int, torch.Size]
@@ -247,14 +245,13 @@ class Frames:
                 return None
             factors[place] = laid.detach()
             addresses[place] = laid.data_ptr()
-        batch, kind = lead[-1], str(like.dtype).removeprefix("torch.")
+        batch = lead[-1]
         rules = [module.rule for _, module, *_ in script.neurons]
         loops = {}
         for rule in set(rules):
-            loop = loop_of(rule)
-            numbers = numbers_of(loop, like.dtype, like.device)
+            loop, numbers = called(loop_of(rule), like)
             alive.append(numbers)
-            loops[rule] = address(loop, kind), numbers.data_ptr(), rule.synapse
+            loops[rule] = loop, numbers.data_ptr(), rule.synapse
         told: list[tuple[int, ...]] = []
         for (_, module, v, _, c, _), rule in zip(script.neurons, rules, strict=True):
             shape = torch.Size(script.features[v])
@@ -291,8 +288,8 @@ class Frames:
             carry_out,
             program,
             places,
-            constants(ATAN, like.dtype),
-            vectors(kind) if script.written else 0,
+            like.new_empty(0).numpy(),
+            vectors(str(like.dtype).removeprefix("torch.")) if script.written else 0,
             {p: torch.Size((*lead, *script.features[p])) for p in moving},
             states,
             blank,

@@ -185,7 +185,7 @@ class Program:
             frame.program,
             addresses,
             frame.places,
-            frame.constants,
+            frame.empty,
             frame.elements,
             multiple=SIDE_BY_SIDE,
         )

@@ -13,9 +13,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .generated.made import address
 from .generated.neuron import in_place
-from .generated.scan import numbers_of
+from .generated.scan import called
 from .layout import copied, flat, unflat
 from .rule import Rule
 from .scan import Coefficients, State
@@ -147,9 +146,9 @@ class ConvolutionLoop:
         self._synapse, loop, numbers, period = False, 0, 0, 1
         if neuron is not None:
             laid, rule = neuron
-            generated, self._synapse = in_place(rule), rule.synapse
-            loop = address(generated, str(like.dtype).removeprefix("torch."))
-            numbers = self._at(numbers_of(generated, like.dtype, like.device))
+            self._synapse = rule.synapse
+            loop, own = called(in_place(rule), like)
+            numbers = self._at(own)
             coefficients = laid.laid(torch.Size(shape.leaving), True)
             period = coefficients.shape[1]
         norm = None if behind.norm is None else behind.norm.detach().contiguous()
@@ -229,8 +228,7 @@ class ConvolutionLoop:
         norm, coefficients = self._fixed
         table = np.array(
             [
-                *self._head, steps, batch, bands, tile, ordered, loop, numbers, synapse,
-                pooling,
+                *self._head, steps, batch, bands, tile, ordered, loop, numbers, synapse, pooling,
                 period, given_steps, self._norm_steps, *arrays, norm, _address(added), _address(v),
                 _address(i), coefficients, y.data_ptr(), *self._geometry,
             ],

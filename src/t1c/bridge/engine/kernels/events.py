@@ -15,9 +15,8 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from .crossing import crossing
-from .generated.made import address
 from .generated.neuron import in_place
-from .generated.scan import numbers_of
+from .generated.scan import called
 from .layout import channels_last, copied, flat
 from .rule import Rule
 from .scan import Coefficients, State
@@ -199,8 +198,7 @@ def affine_block(
     b = x.new_zeros(outs) if bias is None else bias.detach().contiguous()
     v = copied(state[-1].detach().contiguous())
     i = copied(state[0].detach().contiguous()) if rule.synapse else v
-    loop, kind = in_place(rule), str(x.numpy().dtype)
-    numbers = numbers_of(loop, x.dtype, x.device)
+    loop, numbers = called(in_place(rule), x)
     y = x.new_empty(steps, batch, outs)
     # With fewer samples than threads, the neurons of a sample are shared out, in whole tiles;
     # with more, samples of few neurons are worked side by side.
@@ -223,7 +221,7 @@ def affine_block(
         (v.data_ptr() - i.data_ptr()) // x.element_size(),
         c.laid(torch.Size((outs,)), False).numpy(),
         y.numpy(),
-        address(loop, kind),
+        loop,
         numbers.data_ptr(),
     )
     return y, ((i, v) if rule.synapse else (v,))

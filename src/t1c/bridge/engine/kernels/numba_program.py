@@ -47,7 +47,7 @@ def carry_out(
     program: Array,
     addresses: Array,
     places: Array,
-    constants: Array,
+    empty: Array,
     elements: int,
 ) -> None:
     """All steps of samples ``first`` to ``last``.
@@ -69,7 +69,7 @@ def carry_out(
         addresses: (places,).
         places: (places, 3): elements from step to step, size of a sample, and where it begins
             among the values that nobody else sees; -1 for the others, which have an address.
-        constants: zero and one, in the dtype of all values.
+        empty: an array of nothing, of the dtype of all values.
         elements: where the function is that works operations element by element.
     """
     longest, room = 1, 0
@@ -77,14 +77,14 @@ def carry_out(
         longest = max(longest, places[p, 1])
         if places[p, 2] >= 0:
             room = max(room, places[p, 2] + places[p, 1])
-    none = np.zeros(longest, constants.dtype)
+    none = np.zeros(longest, empty.dtype)
     # As many samples side by side as fit the first-level cache a few times over; all of them where
     # a weight is read as it is, which then streams through the cache once.
     as_it_is = np.any((program[:, 0] == AFFINE) & (program[:, 6] != BY_INPUT))
     block = min(max(1, ROOM // longest), max(1, INSIDE // max(1, room)), last - first)
     block = last - first if as_it_is else block
     rows, index, ends, plain = room_for(block, longest)
-    kind, item = constants.dtype, constants.itemsize
+    kind, item = empty.dtype, empty.itemsize
     inside, vectors = np.empty(block * room, kind), np.empty(4, np.int64)
     hidden = inside.ctypes.data
     table = np.empty(WALK, np.int64)

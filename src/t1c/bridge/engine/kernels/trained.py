@@ -20,9 +20,8 @@ from .convolution_back import through_convolution
 from .events import packed
 from .generated.gradient import backward
 from .generated.loop import Loop
-from .generated.made import address
 from .generated.neuron import loop_of
-from .generated.scan import numbers_of
+from .generated.scan import called
 from .layout import flat, reduced, unflat
 from .rule import COEFFICIENTS, Rule
 from .scan import State
@@ -184,8 +183,8 @@ def _through_behind(
     kept = [(grads[2], v)] if i is None else [(grads[1], i), (grads[2], v)]
     g_state = torch.stack([to_flat(own) for own, _ in kept])
     before = torch.stack([to_flat(own) for _, own in kept])
-    kind = str(z.numpy().dtype)
     forth, back_again, places = loops_of(rule, learning, pool is not None and pool.kind == "max")
+    (loop, numbers), (loop_back, numbers_back) = called(forth, z), called(back_again, z)
     windows = (*pool.window, *pool.stride, *pool.outputs[1:]) if pool is not None else (1,) * 6
     bands = pool.outputs[1] if pool is not None else rows
     above, aside = max(windows[0], windows[2]), max(windows[1], windows[3])
@@ -218,10 +217,10 @@ def _through_behind(
         gy.numpy(),
         gc.numpy(),
         summed,
-        np.array([address(forth, kind), address(back_again, kind)], np.int64),
+        np.array([loop, loop_back], np.int64),
         np.array(places, np.int64),
-        numbers_of(forth, z.dtype, z.device).numpy(),
-        numbers_of(back_again, z.dtype, z.device).numpy(),
+        numbers.numpy(),
+        numbers_back.numpy(),
     )
     given, deviating = torch.from_numpy(summed.sum(0)).unbind(1)
     if factors is not None:

@@ -125,6 +125,17 @@ def work(
     return wrote, sums
 
 
+def called(loop: Loop, like: Tensor) -> tuple[int, Tensor]:
+    """Where a loop's function for numbers like these is on a CPU, and the numbers that it takes.
+
+    For who calls it from compiled code, and keeps the numbers for as long.
+    """
+    from .llvm_launch import KINDS
+    from .made import address
+
+    return address(loop, KINDS[like.dtype]), numbers_of(loop, like.dtype, like.device)
+
+
 def launcher(name: str) -> Callable[[Loop, int, int, Sequence[Tensor]], None]:
     """What works a loop by these kernels; imported only where they run."""
     if name == "triton":
