@@ -215,7 +215,7 @@ def _stated(nodes: Mapping[str, ir.Node], noted: Mapping[str, ir.Node]) -> Itera
         if "copy_of" not in notes and "tied" not in notes:
             continue
         arrays = node.parameters()
-        original = _resolved(noted[name].metadata.get("copy_of"), name, nodes)
+        original = _resolved(notes.get("copy_of"), name, nodes)
         if original is not None and type(nodes[original]) is type(node):
             values = nodes[original].values()
             if all(_equal(array, values[field]) for field, array in arrays.items()):

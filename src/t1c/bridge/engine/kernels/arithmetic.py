@@ -7,10 +7,7 @@ from typing import Any
 
 import torch
 
-from .surrogate import SLOPES, Surrogate
-
-SURROGATES = tuple(SLOPES)
-"""Surrogate gradients by number."""
+from .surrogate import Surrogate
 
 
 def of_arithmetic(dtype: torch.dtype) -> torch.dtype:

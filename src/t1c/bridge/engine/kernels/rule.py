@@ -12,16 +12,14 @@ COEFFICIENTS = ("beta", "gain", "leak", "v_threshold", "v_reset", "alpha", "weig
 In the place of v_reset is what a reset to a value sets, or what 'lower' takes off.
 """
 
-RESETS = ("no_fire", "zero", "value", "subtract", "none", "hold", "carry", "lower")
-"""'no_fire' is a neuron whose output is its membrane."""
-
 
 @dataclass(frozen=True)
 class Rule:
     """The options of a neuron.
 
     Attributes:
-        reset: one of ``RESETS``.
+        reset: 'zero', 'value', 'subtract', 'none', 'hold', 'carry' or 'lower'; 'no_fire' of a
+            neuron whose output is its membrane.
         delay: the reset caused by a step is applied in the next.
         strict: fires at u > threshold, not at u >= threshold.
         synapse: a current that decays by itself drives the membrane.
