@@ -33,11 +33,11 @@ test: $(VENV)/.dev ## lint, imports, types, tests
 	@$(BIN)/ruff format --check .
 	@echo "== imports (lint-imports)"
 	@$(BIN)/lint-imports --no-logo --no-cache
-	@echo "== types (mypy)"
-	@$(BIN)/mypy
-	@echo "== tests (pytest)"
-	@PYTHONDONTWRITEBYTECODE= OMP_WAIT_POLICY=passive \
-		$(BIN)/python -m pytest -q -n auto --dist worksteal
+	@echo "== types (mypy) beside tests (pytest)"
+	@$(BIN)/mypy & types=$$!; \
+		PYTHONDONTWRITEBYTECODE= OMP_WAIT_POLICY=passive \
+		$(BIN)/python -m pytest -q -n auto --dist worksteal; \
+		tests=$$?; wait $$types && exit $$tests
 
 # Being traced, Python takes a third longer: not each time.
 coverage: $(VENV)/.dev ## the tests once more, and which lines and branches they run: 95 % at least

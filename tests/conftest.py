@@ -5,6 +5,7 @@ loops are kept beside the tests, for each other process and the next time. Most 
 compiling them, which neither coverage nor the garbage collector should hold up.
 """
 
+import atexit
 import contextlib
 import functools
 import gc
@@ -23,7 +24,7 @@ from .untraced import trace_once
 settings.register_profile(
     "t1c",
     deadline=None,
-    max_examples=40,
+    max_examples=25,
     phases=[phase for phase in Phase if phase is not Phase.explain],
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
 )
@@ -67,9 +68,8 @@ def pytest_collection_finish():
     gc.set_threshold(20_000, 20, 20)
 
 
-def pytest_unconfigure():
-    """In the end it is looked through after all: some libraries report what is left behind."""
-    gc.unfreeze()
+# As the process ends it is looked through after all: some libraries report what is left behind.
+atexit.register(gc.unfreeze)
 
 
 @pytest.fixture(scope="module")

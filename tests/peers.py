@@ -8,7 +8,7 @@ import torch
 
 from .export_helpers import bridge, dyadic, spikes, written
 
-T, B, IN, HIDDEN = 64, 3, 6, 8
+T, B, IN, HIDDEN = 32, 3, 6, 8
 
 
 def peer(*names):
@@ -27,7 +27,7 @@ def peer(*names):
 
 
 def agree(model, sample, tmp_path, exact=True, density=0.5, features=(IN,)):
-    """That a model and its exported, written and read graph agree over 64 steps.
+    """That a model and its exported, written and read graph agree over T steps.
 
     Args:
         model: what is exported; its weights are put on a dyadic grid.

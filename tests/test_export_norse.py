@@ -1,4 +1,4 @@
-"""Norse's neurons keep their meaning: against Norse itself, over 64 steps."""
+"""Norse's neurons keep their meaning: against Norse itself, over 32 steps."""
 
 import pytest
 import torch

@@ -1,4 +1,4 @@
-"""sinabs's neurons keep their meaning: against sinabs itself, over 64 steps."""
+"""sinabs's neurons keep their meaning: against sinabs itself, over 32 steps."""
 
 import re
 

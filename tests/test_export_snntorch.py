@@ -1,4 +1,4 @@
-"""snnTorch's neurons keep their meaning: 64 steps on a dyadic grid, not one number different."""
+"""snnTorch's neurons keep their meaning: 32 steps on a dyadic grid, not one number different."""
 
 import itertools
 import warnings
@@ -28,7 +28,7 @@ from .export_helpers import (
 )
 from .peers import at_once, equal, stepwise
 
-T, B, IN, HIDDEN = 64, 3, 6, 8
+T, B, IN, HIDDEN = 32, 3, 6, 8
 RESETS = ["subtract", "zero", "none"]
 
 

@@ -1,4 +1,4 @@
-"""SpikingJelly's neurons keep their meaning: against SpikingJelly itself, over 64 steps."""
+"""SpikingJelly's neurons keep their meaning: against SpikingJelly itself, over 32 steps."""
 
 import numpy as np
 import pytest
