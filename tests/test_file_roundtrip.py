@@ -201,6 +201,16 @@ def test_the_second_generation_is_the_first(tmp_path_factory, graph):
     assert (folder / "2.t1c").read_bytes() == (folder / "3.t1c").read_bytes()
 
 
+def test_notes_that_say_nothing_leave_nothing_behind(tmp_path):
+    nodes = {"input": ir.Input((1,), metadata={"a": None}), "output": ir.Output((1,))}
+    graph = ir.Graph(nodes, [("input", "output")], metadata={"none": None})
+    ir.write(tmp_path / "1.t1c", graph)
+    ir.write(tmp_path / "2.t1c", ir.read(tmp_path / "1.t1c"))
+    assert (tmp_path / "1.t1c").read_bytes() == (tmp_path / "2.t1c").read_bytes()
+    ir.write(tmp_path / "3.t1c", graph.replace(metadata={"none": {}}))
+    assert ir.read(tmp_path / "3.t1c").metadata == {"none": {}}
+
+
 def content(path):
     """Every dataset in an HDF5 file: path -> kind, dtype, shape, bytes."""
     found = {}

@@ -142,7 +142,7 @@ def _write_notes(group: Place, metadata: Metadata, notes: tuple[str, ...]) -> No
         del metadata[NOTES_KEY]
         for name, value in kept.items():
             _write_value(group, name, value)
-    if metadata:
+    if any(entry is not None for entry in metadata.values()):
         _write_value(group, "metadata", metadata)
 
 

@@ -62,7 +62,7 @@ def _write_node(group: h5py.Group, node: NirNode) -> None:
 
 
 def _write_metadata(group: h5py.Group, metadata: Mapping[str, Any]) -> None:
-    if metadata:
+    if any(entry is not None for entry in metadata.values()):
         _write_value(group, "metadata", metadata)
 
 
