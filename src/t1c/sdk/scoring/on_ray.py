@@ -95,7 +95,10 @@ def _round(
             compute=pool,
             num_cpus=1,
             num_gpus=1 if gpus else 0,
-            ray_remote_args_fn=_lives,
+            # Ray starts actors that died anew; their tasks are given anew in the next round. Its
+            # own retries are used up while an actor is starting, or never end.
+            max_restarts=-1,
+            max_task_retries=0,
         )
         try:
             for row in scored.iter_rows():
@@ -107,14 +110,6 @@ def _round(
                     "a cluster whose nodes have this t1c, and see the model's file",
                 )
             ) from cause
-
-
-def _lives() -> dict[str, int]:
-    """Ray starts actors that died anew; their tasks are given anew in the next round.
-
-    Ray's own retries are used up while an actor is starting, or never end.
-    """
-    return {"max_restarts": -1, "max_task_retries": 0}
 
 
 def import_ray() -> Any:
