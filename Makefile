@@ -50,6 +50,7 @@ format: $(VENV)/.dev ## rewrite the code in the project's format, mend what lint
 fuzz: $(VENV)/.dev ## read files changed where it hurts, and tricks, and count (CASES=100000)
 	@$(BIN)/python benchmarks/hostile.py --cases '$(or $(CASES),100000)' --seed '$(or $(SEED),0)' \
 		--keep build/fuzz --page docs/security.md
+	@$(BIN)/python benchmarks/large_pages.py --page docs/security.md
 
 peers: $(PEERS)/.done ## compare with other frameworks on the same NIR files
 	@$(PEERS)/bin/python benchmarks/nir_peers.py --page docs/nir.md
