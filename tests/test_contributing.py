@@ -82,6 +82,21 @@ def test_each_piece_has_a_file_and_no_piece_is_left_out():
     assert {"softshrink"} <= put_into("tests/strategies.py").keys()
 
 
+def test_the_strategy_can_stand_where_the_page_puts_it():
+    """The tables of the file name functions, so that it is not at the end."""
+    said = re.search(
+        r"^In `(\S+)`, above the line `(.*) \.\.\.`, with a line `(.*)` in `LATER`", PAGE, re.M
+    )
+    path, below, line = said.groups()
+    source = (ROOT / path).read_text()
+    assert source.count(f"\n{below}") == source.count("\nLATER = {\n") == 1
+    source = source.replace(f"\n{below}", f"\n{PIECES[path]}\n\n{below}")
+    source = source.replace("\nLATER = {\n", f"\nLATER = {{\n    {line}\n")
+    names = {"__name__": "followed", "__package__": "tests"}
+    exec(compile(source, path, "exec"), names)
+    assert names["LATER"]["Softshrink"] == (names["ANY"], names["softshrink"])
+
+
 def network(lambd=0.25):
     """It lies before a neuron, in a loop, and its value is seen."""
     rng = np.random.default_rng(3)
@@ -170,6 +185,6 @@ def numbers(draw):
 
 
 def test_the_line_for_programs_is_one():
-    takes, node = eval(LINES[1], dict(vars(exported_examples)))
+    ((takes, node),) = eval(LINES[1], dict(vars(exported_examples)))
     assert takes in exported_examples.INPUTS
     assert type(node) is ir.Softshrink

@@ -22,7 +22,7 @@ FILES = sorted(FOLDER.glob("*/*.t1c"))
 def test_no_primitive_and_no_version_is_missing():
     there = {(path.stem, path.parent.name) for path in FILES}
     missing = set(wanted()) - there
-    assert not missing, "run python -m tests.data.corpus.make"
+    assert not missing, "run .venv/bin/python -m tests.data.corpus.make"
     assert len(there) >= 74  # none is taken away
 
 

@@ -18,7 +18,7 @@ KINDS = {"array": "fiu", "int": "iO", "float": "f", "bool": "b", "choice": "O", 
 
 
 def test_it_is_not_stale():
-    assert schema() == COMMITTED, "run python -m t1c.ir.schema > docs/schema.json"
+    assert schema() == COMMITTED, "run .venv/bin/python -m t1c.ir.schema > docs/schema.json"
 
 
 @pytest.mark.parametrize("path", sorted((ROOT / "tests/data/corpus").glob("*/*.t1c")), ids=str)
