@@ -145,6 +145,31 @@ def test_what_runs_back_is_kept_as_the_last_of_a_nodes_state():
     assert reference.run(row(0), changed)[0].ravel().tolist() == [0]
 
 
+def test_what_runs_back_is_not_taken_for_another_variable_of_the_state():
+    # i = i / 2 + x and v = v / 2 + i, where half of the v before is a part of x.
+    two, nothing = np.full(1, 2.0), np.zeros(1)
+    nodes = {
+        "in": ir.Input((1,)),
+        "n": ir.CubaLI(two, two, two, nothing, two),
+        "w": ir.Scale(np.full(1, 0.5)),
+        "out": ir.Output((1,)),
+    }
+    graph = ir.Graph(nodes, pairs("in>n n>w w>n n>out"), allow_cycles=True)
+    out, state = ir.Reference(graph).run(row(8, 0, 0))
+    assert out.ravel().tolist() == [8, 12, 16]
+    assert [v.item() for v in state["n"]] == [10, 16, 16]
+
+
+def test_a_delay_may_be_fed_by_an_edge_that_runs_back():
+    nodes = {"in": ir.Input((1,)), "n": integrator(), "d": ir.Delay(np.ones(1))}
+    nodes |= {"out": ir.Output((1,))}
+    edges = pairs("in>n n>d d>n n>out")
+    graph = ir.Graph(nodes, edges, allow_cycles=True, feedback=[("n", "d")])
+    out, _ = ir.Reference(graph).run(row(1, 0, 0, 0, 0))
+    # Each adds what it was two steps ago.
+    assert out.ravel().tolist() == [1, 1, 2, 3, 5]
+
+
 def test_a_delay_in_a_loop_speaks_before_it_listens():
     nodes = {
         "in": ir.Input((1,)),
@@ -178,8 +203,10 @@ def test_a_neuron_that_nothing_feeds_gets_zeros_for_every_sample():
     # Its leak alone moves it: half of the way to 4 in each step.
     leak = ir.LI(np.full(1, 2.0), np.ones(1), np.full(3, 4.0))
     nodes = {"in": ir.Input((1,)), "v": leak, "out": ir.Output((3,)), "o": ir.Output((1,))}
-    out, _ = ir.Reference(ir.Graph(nodes, pairs("v>out in>o"))).run(np.zeros((2, 5, 1)))
+    reference = ir.Reference(ir.Graph(nodes, pairs("v>out in>o")), np.float32)
+    out, _ = reference.run(np.zeros((2, 5, 1)))
     assert out["out"].tolist() == [[[2.0] * 3] * 5, [[3.0] * 3] * 5]
+    assert out["out"].dtype == np.float32
 
 
 def test_an_input_that_does_not_fit_is_told_what_does():
