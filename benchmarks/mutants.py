@@ -34,7 +34,7 @@ OWN = {
     "graph_checks": ["test_errors", "test_graph", "test_topology"],
     "graph": ["test_graph", "test_errors"],
     "node": ["test_errors", "test_graph"],
-    "fields": ["test_errors", "test_graph"],
+    "fields": ["test_fields", "test_errors"],
     "flat": ["test_flat", "test_graph"],
     "step_plan": ["test_flat", "test_ranges"],
     "reference": ["test_reference", "test_errors"],
