@@ -128,6 +128,12 @@ REFUSED = [
     (IntsKind(), "a", "'a'; expected a tuple of integers of at least 0"),
     (IntsKind(), (), "(); expected a tuple of integers of at least 0"),
     (IntsKind(low=None), {1}, "{1}; expected a tuple of integers"),
+    (IntsKind(high=3), (3, 4), "(3, 4); expected a tuple of integers from 0 to 3"),
+    (
+        IntsKind(words=("a", "b")),
+        "c",
+        "'c'; expected a tuple of integers of at least 0, or 'a', or 'b'",
+    ),
     (IntsKind(), (1, -1), "(1, -1); expected a tuple of integers of at least 0"),
     (IntsKind(high=3), (1, 1.0), "(1, 1.0); expected a tuple of integers from 0 to 3"),
     (
@@ -162,10 +168,18 @@ def test_text_of_an_early_writer_is_read_as_what_it_meant(kind, text, kept):
     assert kind.from_text(text) == kept
 
 
+def test_what_numpy_cannot_take_is_told_in_its_words():
+    with pytest.raises(ir.NodeError) as caught:
+        ArrayKind().convert([[1], [1, 2]])
+    said = f"{ARRAY}. NumPy cannot take it ({caught.value.__cause__}); pass a NumPy array."
+    assert str(caught.value) == f"[[1], [1, 2]]; expected {said}"
+
+
 def test_text_that_means_nothing_is_refused_however_long():
     for text in ("(", "import", "1 + ", "1" * 1001):
-        with pytest.raises(ir.NodeError, match="expected an integer"):
+        with pytest.raises(ir.NodeError) as caught:
             IntKind().from_text(text)
+        assert str(caught.value) == f"{fields.show(text)}; expected an integer"
     assert FloatKind().from_text("1." + "0" * 998) == 1.0
     with pytest.raises(ir.NodeError, match=r"'1'; expected a numeric array\. The file holds text"):
         ArrayKind().from_text("1")
