@@ -1,44 +1,53 @@
 """What a field of each kind takes, keeps and says of what it refuses."""
 
 import dataclasses
+from typing import Any
 
 import numpy as np
 import pytest
 
 from t1c import ir
 from t1c.ir import fields
-from t1c.ir.fields import ArrayKind, BoolKind, ChoiceKind, FloatKind, IntKind, IntsKind, TextKind
+from t1c.ir.fields import (
+    ArrayKind,
+    BoolKind,
+    ChoiceKind,
+    FloatKind,
+    IntKind,
+    IntsKind,
+    Kind,
+    TextKind,
+)
 
-RANGE = {"low": 1, "high": 9}
-WORDS = {"words": ("same", "valid")}
-ALIASES = {"aliases": {"c": "a"}, "later": {"b": "0.3.0"}}
-DECLARED = {
-    "array": ((), {"ndim": 2}, ArrayKind(ndim=2)),
-    "integer": ((), RANGE | WORDS, IntKind(**RANGE, **WORDS)),
-    "real": ((), RANGE, FloatKind(**RANGE)),
-    "boolean": ((), {}, BoolKind()),
-    "choice": (("a", "b"), ALIASES, ChoiceKind(words=("a", "b"), **ALIASES)),
-    "text": ((), {}, TextKind()),
-    "integers": ((), {"length": 2} | RANGE | WORDS, IntsKind(length=2, **RANGE, **WORDS)),
+RANGE: dict[str, Any] = {"low": 1, "high": 9}
+WORDS: dict[str, Any] = {"words": ("same", "valid")}
+DECLARED: dict[str, tuple[type[Kind], tuple[str, ...], dict[str, Any]]] = {
+    "array": (ArrayKind, (), {"ndim": 2}),
+    "integer": (IntKind, (), RANGE | WORDS),
+    "real": (FloatKind, (), RANGE),
+    "boolean": (BoolKind, (), {}),
+    "choice": (ChoiceKind, ("a", "b"), {"aliases": {"c": "a"}, "later": {"b": "0.3.0"}}),
+    "text": (TextKind, (), {}),
+    "integers": (IntsKind, (), {"length": 2} | RANGE | WORDS),
 }
 
 
 @pytest.mark.parametrize("name", DECLARED)
 def test_a_declaration_says_the_kind_of_the_field_its_default_and_its_version(name):
-    words, options, kind = DECLARED[name]
+    kind, words, options = DECLARED[name]
     declare = getattr(fields, name)
+    said = options | ({"words": words} if words else {})
     required = declare(*words, **options)
-    assert required.metadata["kind"] == kind
+    assert required.metadata["kind"] == kind(**said)
     assert required.default is dataclasses.MISSING
     later = declare(*words, **options, since="0.2.0", default=7)
-    assert later.metadata["kind"] == dataclasses.replace(kind, since="0.2.0")
+    assert later.metadata["kind"] == kind(since="0.2.0", **said)
     assert later.default == 7
     absent = declare(*words, **options, default=None)
-    assert absent.metadata["kind"] == dataclasses.replace(kind, optional=True)
+    assert absent.metadata["kind"] == kind(optional=True, **said)
     assert absent.metadata["kind"].convert(None) is None
     assert absent.default is None
-    # Said in no more words than needed.
-    least = type(kind)(words=words) if name == "choice" else type(kind)()
+    least = kind(words=words) if words else kind()
     assert declare(*words).metadata["kind"] == least
 
 
