@@ -193,3 +193,27 @@ def test_what_grows_is_widened_after_a_few_rounds_and_on_the_side_where_it_grows
     assert _widened(old, Interval(0.0, 1.0, 0.5), hasty) == Interval(-3.0, 5.0, 2.0**-8)
     assert _widened(old, Interval(0.0, 1.0, 2.0**-8), hasty) == Interval(-3.0, 5.0, 2.0**-8)
     assert _widened(old, Interval(0.0, 1.0, 2.0**-40), hasty) == Interval(-3.0, 5.0, 0.0)
+
+
+def test_what_arrives_and_each_output_of_a_node_have_ranges_of_their_own():
+    nodes = {
+        "in": ir.Input((3,)),
+        "fc": ir.Affine(np.array([[2, 0, 0], [0, -1, -1]]), np.zeros(2)),
+        "s": ir.ChannelSplit((1, 1)),
+        "a": ir.Output((1,)),
+        "b": ir.Output((1,)),
+    }
+    graph = ir.Graph(nodes, [("in", "fc"), ("fc", "s"), ("s", "a"), ("s", "b")])
+    found = ir.Ranges(graph, {"in": Interval(0, 1, 1)})
+    assert found["in"].arriving == found["fc"].arriving == Interval(0, 1, 1)
+    assert found["in"].state == found["fc"].state == ()
+    assert found["s"].sent == (Interval(-2, 2, 1),) * 2
+    assert found["b"].arriving == found["b"].sent[0] == Interval(-2, 2, 1)
+
+
+def test_a_product_of_matrices_adds_up_as_many_products_as_the_first_has_columns():
+    nodes = {"a": ir.Input((2, 5)), "b": ir.Input((5, 3)), "m": ir.MatMul()}
+    nodes |= {"out": ir.Output((2, 3))}
+    graph = ir.Graph(nodes, [("a", "m"), ("b", "m"), ("m", "out")])
+    (sent,) = ir.Ranges(graph, {n: Interval(-1, 3, 1) for n in "ab"})["m"].sent
+    assert (sent.low, sent.high, sent.unit) == (-15, 45, 1)
