@@ -28,8 +28,15 @@ settings.register_profile(
     phases=[phase for phase in Phase if phase is not Phase.explain],
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
 )
+# One failure says enough about a mutant: a smaller one, or a second, would only cost time.
 settings.register_profile(
-    "mutants", settings.get_profile("t1c"), max_examples=8, derandomize=True, database=None
+    "mutants",
+    settings.get_profile("t1c"),
+    max_examples=8,
+    derandomize=True,
+    database=None,
+    phases=[Phase.explicit, Phase.generate],
+    report_multiple_bugs=False,
 )
 settings.load_profile(os.environ.get("T1C_TESTS", "t1c"))
 

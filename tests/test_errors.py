@@ -392,18 +392,36 @@ def test_an_empty_graph_lacks_both_borders():
 @pytest.mark.parametrize(
     ("edge", "expected"),
     [
-        (("fc", "nowhere"), "edge 'fc' -> 'nowhere': there is no node 'nowhere'"),
-        (("nowhere", "fc"), "edge 'nowhere' -> 'fc': there is no node 'nowhere'"),
-        (("input", "fc"), "edge 'input' -> 'fc': duplicate edge"),
-        (("fc", "fc"), "edge 'fc' -> 'fc': a self-loop; expected no cycles"),
-        (("fc", "input"), "edge 'fc' -> 'input': an edge leads into an Input"),
-        (("output", "fc"), "edge 'output' -> 'fc': an edge leads out of an Output"),
+        (
+            ("fc", "nowhere"),
+            "there is no node 'nowhere'; expected an edge between nodes of the graph. "
+            "Add the node, or drop the edge.",
+        ),
+        (
+            ("nowhere", "fc"),
+            "there is no node 'nowhere'; expected an edge between nodes of the graph. "
+            "Add the node, or drop the edge.",
+        ),
+        (
+            ("fc", "outputs"),
+            "there is no node 'outputs'; expected an edge between nodes of the graph. "
+            "Did you mean 'output'? Add the node, or drop the edge.",
+        ),
+        (
+            ("input", "fc"),
+            "duplicate edge; expected each edge once. "
+            "Drop one; to add a value twice, put a node with twice its weight between.",
+        ),
+        (("fc", "fc"), "a self-loop; expected no cycles. Pass allow_cycles=True if it is meant."),
+        (("fc", "input"), "an edge leads into an Input; expected edges out of it only"),
+        (("output", "fc"), "an edge leads out of an Output; expected edges into it only"),
     ],
 )
 def test_an_edge_that_cannot_be(edge, expected):
     nodes, edges = chain(fc=affine())
-    (problem,) = problems(nodes, [*edges, edge])
-    assert problem.startswith(expected)
+    source, target = edge
+    found = problems(nodes, [*edges, edge])
+    assert found == [f"edge {source!r} -> {target!r}: {expected}"]
 
 
 @pytest.mark.parametrize(
@@ -412,9 +430,15 @@ def test_an_edge_that_cannot_be(edge, expected):
 )
 def test_an_edge_that_is_no_pair_of_names(edge):
     nodes, edges = chain(fc=affine())
-    (problem,) = problems(nodes, [*edges, edge])
-    assert problem.startswith("edge 2: ")
-    assert "a pair of node names" in problem
+    expected = f"edge 2: {edge!r}; expected a pair of node names"
+    assert problems(nodes, [*edges, edge]) == [expected]
+    # One list holds what is stated to run back as well.
+    assert problems(nodes, edges, feedback=[edge]) == [expected]
+
+
+def test_an_edge_may_be_a_list_of_two_names():
+    nodes, edges = chain(fc=affine())
+    assert ir.Graph(nodes, [list(edge) for edge in edges]).edges == edges
 
 
 @pytest.mark.parametrize(
@@ -428,15 +452,16 @@ def test_a_name_that_no_file_can_hold(name, expected):
     if isinstance(name, str):
         edges += [("input", name), (name, "output")]
     found = problems(nodes, edges)
-    assert any(f"node {name!r}" in line and expected in line for line in found)
+    (line,) = [line for line in found if line.startswith(f"node {name!r}: ")]
+    assert expected in line
+    assert line.endswith(". Rename the node.")
 
 
 @pytest.mark.parametrize("node", [None, "fc", 5, ir.Affine, np.eye(3), {"weight": 1}])
 def test_a_node_that_is_none(node):
     nodes, edges = chain(fc=node)
-    (problem,) = problems(nodes, edges)
-    assert problem.startswith("node 'fc': a ")
-    assert "expected a node of t1c.ir" in problem
+    expected = f"node 'fc': a {type(node).__name__}; expected a node of t1c.ir"
+    assert problems(nodes, edges) == [expected]
 
 
 def test_a_module_in_the_place_of_a_node_is_told_what_to_do():
@@ -444,8 +469,11 @@ def test_a_module_in_the_place_of_a_node_is_told_what_to_do():
         def forward(self):
             raise AssertionError
 
-    nodes, edges = chain(fc=Module())
-    assert "Convert modules with bridge.to_ir." in problems(nodes, edges)[0]
+    nodes, edges = chain(fc=Module(), last=None)
+    assert problems(nodes, edges) == [
+        "node 'fc': a Module; expected a node of t1c.ir. Convert modules with bridge.to_ir.",
+        "node 'last': a NoneType; expected a node of t1c.ir",
+    ]
 
 
 @pytest.mark.parametrize(
@@ -459,13 +487,16 @@ def test_arguments_of_another_kind(nodes, edges):
 def test_a_node_that_nothing_feeds():
     nodes, edges = chain(fc=affine())
     nodes["lost"] = affine()
-    (problem,) = problems(nodes, [*edges, ("lost", "output")])
-    assert problem.startswith("node 'lost' (Affine): no edge leads to it")
+    assert problems(nodes, [*edges, ("lost", "output")]) == [
+        "node 'lost' (Affine): no edge leads to it; expected at least one: it computes nothing by "
+        "itself. Add an edge, or drop the node."
+    ]
     # A neuron runs on its leak, if it says how many of it there are.
     nodes["lost"] = lif()
-    (problem,) = problems(nodes, [*edges, ("lost", "output")])
-    assert problem.startswith("nodes 'lost': the shape cannot be told from the edges")
-    assert "input_type" in problem
+    assert problems(nodes, [*edges, ("lost", "output")]) == [
+        "nodes 'lost': the shape cannot be told from the edges; expected a path from an Input, or "
+        "a declared shape. Give one of them input_type={'input': shape}."
+    ]
     nodes["lost"] = lif(v_leak=ones(3))
     graph = ir.Graph(nodes, [*edges, ("lost", "output")])
     np.testing.assert_array_equal(graph.nodes["lost"].output_type["output"], [3])
@@ -473,11 +504,81 @@ def test_a_node_that_nothing_feeds():
 
 def test_a_cycle_is_spelt_out():
     nodes, edges = chain(a=affine(), b=affine(), c=affine())
-    (problem,) = problems(nodes, [*edges, ("c", "a")])
-    assert "the cycle a -> b -> c -> a" in problem
-    assert "allow_cycles=True" in problem
+    assert problems(nodes, [*edges, ("c", "a")]) == [
+        "graph: the cycle a -> b -> c -> a; expected no cycles. "
+        "Pass allow_cycles=True if the recurrence is meant."
+    ]
     (problem,) = problems(nodes, [*edges, ("c", "a")], allow_cycles=True)
     assert "neither a neuron nor a Delay" in problem
+
+
+def test_what_is_said_to_run_back_lies_on_a_cycle_and_leaves_a_neuron():
+    nodes, edges = chain(a=lif(), fc=affine(), b=lif())
+    edges.append(("b", "a"))
+    found = problems(
+        nodes,
+        edges,
+        allow_cycles=True,
+        feedback=[("a", "b"), ("fc", "b"), ("a", "fc"), ("b", "fc")],
+    )
+    assert found == [
+        "feedback edge 'a' -> 'b': not an edge of the graph; expected one of its edges",
+        "feedback edge 'fc' -> 'b': it leaves a Affine; "
+        "expected an edge that leaves a neuron, which remembers what it sent",
+        "feedback edge 'b' -> 'fc': not an edge of the graph; expected one of its edges",
+    ]
+    assert problems(
+        nodes, edges, allow_cycles=True, feedback=[("b", "a"), ("input", "a"), ("b", "output")]
+    ) == [
+        "feedback edge 'input' -> 'a': it leaves a Input; "
+        "expected an edge that leaves a neuron, which remembers what it sent",
+    ]
+    assert problems(nodes, edges, allow_cycles=True, feedback=[("b", "a"), ("b", "output")]) == [
+        "feedback edge 'b' -> 'output': it lies on no cycle; "
+        "expected an edge of a cycle: only a cycle needs one that runs back"
+    ]
+
+
+def test_more_edges_than_outputs_leave_no_node_of_several():
+    nodes = {
+        "input": ir.Input((3,)),
+        "s": ir.ChannelSplit((1, 2)),
+        **{f"o{i}": ir.Output((i,)) for i in (1, 2, 3)},
+    }
+    edges = [("input", "s"), *(("s", f"o{i}") for i in (1, 2, 3))]
+    assert problems(nodes, edges) == [
+        "node 's' (ChannelSplit): 3 edges leave it, and it has 2 outputs; "
+        "expected at most one edge for each output. "
+        "Send an output on through an Identity to use it more than once."
+    ]
+    # As many as there are, or fewer, and any number from a node that has one.
+    del nodes["o3"]
+    ir.Graph(nodes, edges[:-1])
+
+
+def test_what_was_changed_into_no_node_is_found_where_it_stands():
+    nodes, edges = chain(fc=affine(), lif=lif())
+    nodes["lif"].tau[:] = 0.5
+    expected = "field 'tau': 0.5 (1 of 1 values); expected finite values of at least 1."
+    (problem,) = problems(nodes, edges)
+    assert problem.startswith(f"node 'lif' (LIF), {expected}")
+    good = ir.Graph(*chain(lif=lif()))
+    nodes, edges = chain(g=good)
+    good.nodes["lif"].tau[:] = 0.5
+    (problem,) = problems(nodes, edges)
+    assert problem.startswith(f"node 'g' (Graph) > node 'lif' (LIF), {expected}")
+
+
+def test_notes_that_no_file_can_hold_are_named_by_their_node():
+    nodes, edges = chain(fc=affine())
+    nodes["fc"].metadata = {"x": object()}
+    (problem,) = problems(nodes, edges)
+    assert problem.startswith("node 'fc' (Affine)")
+    assert "metadata.x" in problem
+    nodes["fc"].metadata = {}
+    (problem,) = problems(nodes, edges, metadata={"x": object()})
+    assert problem.startswith("graph")
+    assert "metadata.x" in problem
 
 
 def test_every_separate_cycle_is_listed():
@@ -501,11 +602,21 @@ def test_shapes_that_do_not_fit_along_an_edge():
 def test_an_addition_of_unequal_shapes_names_both():
     nodes, edges = chain(fc=affine())
     nodes["wide"] = ir.Affine(ones((4, 3)), zeros(4))
-    (problem,) = problems(nodes, [*edges, ("input", "wide"), ("wide", "output")])
-    assert "unequal shapes (3,) and (4,)" in problem
-    assert "'fc' (3,)" in problem
-    assert "'wide' (4,)" in problem
-    assert "concatenate" in problem
+    assert problems(nodes, [*edges, ("input", "wide"), ("wide", "output")]) == [
+        "node 'output' (Output): inputs of unequal shapes (3,) and (4,) are added "
+        "(from 'fc' (3,), 'wide' (4,)); expected equal shapes. "
+        "Make the shapes equal, or join them with Skip(skip_type='concatenate')."
+    ]
+
+
+def test_a_loop_whose_first_input_suggests_another_shape_asks_for_it():
+    nodes, edges = chain(m=ir.Binary("multiply"), fc=ir.Affine(ones((3, 1)), zeros(3)), lif=lif())
+    nodes["input"] = ir.Input((1,))
+    assert problems(nodes, [*edges, ("lif", "m")], allow_cycles=True) == [
+        "node 'm' (Binary): (1,) was taken for the shape of what it sends, and it sends (3,); "
+        "expected a loop whose shapes follow from what reaches it first. "
+        "Give the node input_type={'input': shape}."
+    ]
 
 
 def test_joined_shapes_that_differ_beyond_the_first_axis():
