@@ -185,6 +185,6 @@ def numbers(draw):
 
 
 def test_the_line_for_programs_is_one():
-    ((takes, node),) = eval(LINES[1], dict(vars(exported_examples)))
+    takes, node = eval(LINES[1], dict(vars(exported_examples)))
     assert takes in exported_examples.INPUTS
     assert type(node) is ir.Softshrink
