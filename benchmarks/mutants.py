@@ -41,8 +41,7 @@ OWN = {
 }
 """File of `t1c.ir` -> the tests that are its own."""
 # What a mutant leaves behind is not looked for: collecting all of it costs half a second. Nor does
-# it matter here how long an import takes, which a busy machine may take for a failure, or which
-# file a warning names: mutmut calls what it changes from a file of its own.
+# it matter here which file a warning names: mutmut calls what it changes from a file of its own.
 SETTINGS = """
 [tool.mutmut]
 source_paths = ["src"]
@@ -50,7 +49,6 @@ only_mutate = ["src/t1c/ir/{source}.py"]
 also_copy = ["examples"]
 pytest_add_cli_args = [
     "-p", "no:cacheprovider", "-p", "no:unraisableexception",
-    "--deselect=tests/test_graph.py::test_importing_the_representation_loads_no_torch_and_little_else",
     "--deselect=tests/test_errors.py::test_a_part_that_leads_nowhere_is_a_warning_where_the_graph_is_made",
 ]
 pytest_add_cli_args_test_selection = [{tests}]
