@@ -126,6 +126,9 @@ ANSWERS = {
         "I>A I>B I>C",
     ),
     "towers that meet, with feedback": ("in>A in>B A>C B>C C>A C>B C>out", "C>A C>B"),
+    # Both are entered, and as far from the Output: the one nearer to an Input is the start.
+    "entered twice, sooner and later": ("in>A in>N N>B A>B B>A A>out B>out", "B>A"),
+    "entered twice, once by what no input reaches": ("in>A S>B A>B B>A A>out B>out", "B>A"),
     "a layer that feeds its neuron and another": ("in>E E>f f>E f>I I>E E>out", "E>f"),
 }
 
