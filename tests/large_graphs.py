@@ -12,7 +12,8 @@ from t1c.ir.metadata import MAX_DEPTH
 
 def chain(n: int) -> ir.Graph:
     """One behind the other."""
-    return _graph({f"n{i}": _relu() for i in range(n)}, _path([f"n{i}" for i in range(n)]))
+    names = [f"n{i}" for i in range(n)]
+    return _graph({name: _relu() for name in names}, _path(names))
 
 
 def star(n: int) -> ir.Graph:
@@ -72,10 +73,8 @@ def nested(n: int) -> ir.Graph:
 
 def long_names(n: int) -> ir.Graph:
     """Few nodes, with names as long as those of many."""
-    return _graph(
-        {"x" * 8000 + str(i): _relu() for i in range(n // 40)},
-        _path(["x" * 8000 + str(i) for i in range(n // 40)]),
-    )
+    names = ["x" * 8000 + str(i) for i in range(n // 40)]
+    return _graph({name: _relu() for name in names}, _path(names))
 
 
 def notes(n: int) -> ir.Graph:

@@ -7,9 +7,7 @@ from t1c import ir
 from t1c.ir.step_plan import Source, StepPlan
 from t1c.ir.unknown import Unknown
 
-
-def pairs(text):
-    return [tuple(pair.split(">")) for pair in text.split()]
+from .written_edges import edges_of
 
 
 def lif():
@@ -26,7 +24,7 @@ def crossed():
         "x": ir.Output((2,)),
         "y": ir.Output((1,)),
     }
-    edges = pairs("a>y b>lif lif>w w>lif lif>x")
+    edges = edges_of("a>y b>lif lif>w w>lif lif>x")
     return ir.Graph(nodes, edges, allow_cycles=True, feedback=[("lif", "w")])
 
 
@@ -41,13 +39,15 @@ def nested():
         "out": ir.Output((2,)),
         "rest": ir.Output((1,)),
     }
-    edges = pairs("one>first two>first first>swap first>second swap>second second>out second>rest")
+    edges = edges_of(
+        "one>first two>first first>swap first>second swap>second second>out second>rest"
+    )
     return ir.Graph(nodes, edges)
 
 
 def one_way():
     nodes = {"in": ir.Input((2,)), "lif": lif(), "w": ir.Linear(np.eye(2)), "out": ir.Output((2,))}
-    edges = pairs("in>lif lif>w w>lif lif>out")
+    edges = edges_of("in>lif lif>w w>lif lif>out")
     return ir.Graph(nodes, edges, allow_cycles=True, feedback=[("lif", "w")])
 
 
@@ -66,8 +66,8 @@ def test_the_nodes_of_nested_graphs_take_their_place_in_order():
 def test_edges_lead_to_the_inputs_and_from_the_outputs_of_nested_graphs_in_their_order():
     flat = nested().flat()
     inside = "a>y b>lif lif>w w>lif lif>x"
-    expected = [(f"{g}/{a}", f"{g}/{b}") for g in ("first", "second") for a, b in pairs(inside)]
-    expected += pairs(
+    expected = [(f"{g}/{a}", f"{g}/{b}") for g in ("first", "second") for a, b in edges_of(inside)]
+    expected += edges_of(
         "one>first/a two>first/b first/x>swap first/y>second/a swap>second/b"
         " second/x>out second/y>rest"
     )
@@ -76,28 +76,28 @@ def test_edges_lead_to_the_inputs_and_from_the_outputs_of_nested_graphs_in_their
 
 def test_what_is_stated_to_run_back_is_stated_of_the_whole():
     flat = nested().flat()
-    assert flat.stated == pairs("first/lif>first/w second/lif>second/w")
+    assert flat.stated == edges_of("first/lif>first/w second/lif>second/w")
     assert flat.feedback_edges() == flat.stated
     nodes = {"in": ir.Input((2,)), "g": one_way(), "lif": lif(), "out": ir.Output((2,))}
     graph = ir.Graph(
-        nodes, pairs("in>g g>lif lif>g lif>out"), allow_cycles=True, feedback=[("lif", "g")]
+        nodes, edges_of("in>g g>lif lif>g lif>out"), allow_cycles=True, feedback=[("lif", "g")]
     )
-    assert graph.flat().stated == pairs("g/lif>g/w lif>g/in")
+    assert graph.flat().stated == edges_of("g/lif>g/w lif>g/in")
 
 
 def test_what_is_stated_to_run_back_does_so_where_the_rule_would_choose_another_edge():
     nodes = {"in": ir.Input((1,)), "near": lif(), "far": lif(), "out": ir.Output((1,))}
-    edges = pairs("in>near near>far far>near far>out")
-    assert ir.Graph(nodes, edges, allow_cycles=True).feedback_edges() == pairs("far>near")
-    stated = ir.Graph(nodes, edges, allow_cycles=True, feedback=pairs("near>far"))
-    assert stated.feedback_edges() == pairs("near>far")
+    edges = edges_of("in>near near>far far>near far>out")
+    assert ir.Graph(nodes, edges, allow_cycles=True).feedback_edges() == edges_of("far>near")
+    stated = ir.Graph(nodes, edges, allow_cycles=True, feedback=edges_of("near>far"))
+    assert stated.feedback_edges() == edges_of("near>far")
 
 
 def test_several_edges_into_the_only_input_of_a_nested_graph_are_added_there():
     inner = ir.Graph({"in": ir.Input((1,)), "out": ir.Output((1,))}, [("in", "out")])
     nodes = {"a": ir.Input((1,)), "b": ir.Input((1,)), "g": inner, "out": ir.Output((1,))}
-    graph = ir.Graph(nodes, pairs("a>g b>g g>out"))
-    assert graph.flat().edges == pairs("g/in>g/out a>g/in b>g/in g/out>out")
+    graph = ir.Graph(nodes, edges_of("a>g b>g g>out"))
+    assert graph.flat().edges == edges_of("g/in>g/out a>g/in b>g/in g/out>out")
     out, _ = ir.Reference(graph).run({"a": np.full((1, 1, 1), 2.0), "b": np.full((1, 1, 1), 3.0)})
     assert out.tolist() == [[[5.0]]]
 
@@ -111,7 +111,7 @@ def test_three_inputs_of_a_nested_graph_take_an_edge_each():
         {**nodes, "g": inner},
         [(f"in{i}", "g") for i in range(3)] + [("g", f"out{i}") for i in range(3)],
     )
-    outer = pairs("in0>g/in0 in1>g/in1 in2>g/in2 g/out0>out0 g/out1>out1 g/out2>out2")
+    outer = edges_of("in0>g/in0 in1>g/in1 in2>g/in2 g/out0>out0 g/out1>out1 g/out2>out2")
     assert graph.flat().edges == [(f"g/{a}", f"g/{b}") for a, b in edges] + outer
     assert set(graph.flat().ports().values()) == {0}
 
@@ -137,7 +137,7 @@ def test_edges_take_the_outputs_of_a_node_in_order():
         "all": ir.Output((3,)),
         "again": ir.Output((3,)),
     }
-    edges = pairs("left>o2 s>left in>s left>o0 right>all s>right left>o1 right>again")
+    edges = edges_of("left>o2 s>left in>s left>o0 right>all s>right left>o1 right>again")
     ports = ir.Graph(nodes, edges).flat().ports()
     assert list(ports) == edges
     assert list(ports.values()) == [0, 0, 0, 1, 0, 1, 2, 0]
@@ -151,12 +151,12 @@ def test_a_loop_starts_where_the_inputs_reach_it_and_a_delay_is_a_delay_of_its_o
         "d": ir.Delay(np.array([1.0])),
         "out": ir.Output((1,)),
     }
-    around = pairs("in>near near>far far>d d>near far>out")
+    around = edges_of("in>near near>far far>d d>near far>out")
     assert ir.Graph(nodes, around, allow_cycles=True).feedback_edges() == []
     # The outside reaches both, as near to the Output; only the Input is nearer to one of them.
     nodes = {"in": ir.Input((1,)), "alone": lif(), "near": lif(), "far": lif(), "sum": ir.Skip()}
     nodes |= {"out": ir.Output((1,))}
-    edges = pairs("in>near in>alone alone>far near>far far>near near>sum far>sum sum>out")
+    edges = edges_of("in>near in>alone alone>far near>far far>near near>sum far>sum sum>out")
     assert ir.Graph(nodes, edges, allow_cycles=True).feedback_edges() == [("far", "near")]
 
 
@@ -170,7 +170,7 @@ def test_a_step_visits_each_node_after_what_feeds_it():
         "self": lif(),
         "in": ir.Input((1,)),
     }
-    edges = pairs("in>lif w>lif lif>w lif>d d>lif lif>self self>self self>behind behind>out")
+    edges = edges_of("in>lif w>lif lif>w lif>d d>lif lif>self self>self self>behind behind>out")
     plan = StepPlan(ir.Graph(nodes, edges, allow_cycles=True))
     assert plan.early == ["d"]
     assert plan.fed_back == ["lif", "self"]
@@ -198,7 +198,7 @@ def test_a_plan_knows_what_arrives_and_what_is_sent():
         "a": ir.Output((1,)),
         "b": ir.Output((2,)),
     }
-    plan = StepPlan(ir.Graph(nodes, pairs("in>s s>a s>b")))
+    plan = StepPlan(ir.Graph(nodes, edges_of("in>s s>a s>b")))
     assert plan.sources["b"] == (Source("s", 1, False),)
     assert plan.arriving_shape("s") == (3,)
     assert plan.sent_shapes("s") == ((1,), (2,))
@@ -207,7 +207,7 @@ def test_a_plan_knows_what_arrives_and_what_is_sent():
 def test_a_node_of_an_unknown_primitive_has_no_step():
     inner = {"in": ir.Input((1,)), "wave": Unknown("Wave@9.0.0", {}, "9.0.0")}
     inner |= {"out": ir.Output((1,))}
-    nodes = {"in": ir.Input((1,)), "g": ir.Graph(inner, pairs("in>wave wave>out"))}
+    nodes = {"in": ir.Input((1,)), "g": ir.Graph(inner, edges_of("in>wave wave>out"))}
     nodes |= {"out": ir.Output((1,))}
     with pytest.raises(ir.UnsupportedError, match=r"node 'g/wave'.*Wave@9\.0\.0.*not run"):
-        StepPlan(ir.Graph(nodes, pairs("in>g g>out")))
+        StepPlan(ir.Graph(nodes, edges_of("in>g g>out")))

@@ -5,9 +5,7 @@ import pytest
 
 from t1c import ir
 
-
-def pairs(text):
-    return [tuple(pair.split(">")) for pair in text.split()]
+from .written_edges import edges_of
 
 
 def integrator():
@@ -21,7 +19,7 @@ def row(*numbers):
 
 def alone(node=None, **options):
     nodes = {"in": ir.Input((1,), **options), "n": node or integrator(), "out": ir.Output((1,))}
-    return ir.Graph(nodes, pairs("in>n n>out"))
+    return ir.Graph(nodes, edges_of("in>n n>out"))
 
 
 def two_of_each(hold=None):
@@ -34,7 +32,7 @@ def two_of_each(hold=None):
         "last": ir.Output((1,), final=True),
         "all": ir.Output((2,)),
     }
-    return ir.Graph(nodes, pairs("a>v b>w v>last w>all"))
+    return ir.Graph(nodes, edges_of("a>v b>w v>last w>all"))
 
 
 def test_a_run_is_its_steps_one_after_the_other():
@@ -133,7 +131,7 @@ def test_what_runs_back_is_kept_as_the_last_of_a_nodes_state():
         "sum": ir.Linear(np.full((1, 2), 0.25)),
         "out": ir.Output((1,)),
     }
-    graph = ir.Graph(nodes, pairs("in>v v>w w>sum sum>v v>out"), allow_cycles=True)
+    graph = ir.Graph(nodes, edges_of("in>v v>w w>sum sum>v v>out"), allow_cycles=True)
     assert graph.feedback_edges() == [("v", "w")]
     reference = ir.Reference(graph)
     out, state = reference.run(row(8, 0, 0))
@@ -154,7 +152,7 @@ def test_what_runs_back_is_not_taken_for_another_variable_of_the_state():
         "w": ir.Scale(2 * two),
         "out": ir.Output((1,)),
     }
-    graph = ir.Graph(nodes, pairs("in>n n>w w>n n>out"), allow_cycles=True)
+    graph = ir.Graph(nodes, edges_of("in>n n>w w>n n>out"), allow_cycles=True)
     out, state = ir.Reference(graph).run(row(8, 0, 0))
     assert out.ravel().tolist() == [1, 1, 1]
     assert [v.item() for v in state["n"]] == [8, 0, 1]
@@ -163,7 +161,7 @@ def test_what_runs_back_is_not_taken_for_another_variable_of_the_state():
 def test_a_delay_may_be_fed_by_an_edge_that_runs_back():
     nodes = {"in": ir.Input((1,)), "n": integrator(), "d": ir.Delay(np.ones(1))}
     nodes |= {"out": ir.Output((1,))}
-    edges = pairs("in>n n>d d>n n>out")
+    edges = edges_of("in>n n>d d>n n>out")
     graph = ir.Graph(nodes, edges, allow_cycles=True, feedback=[("n", "d")])
     out, _ = ir.Reference(graph).run(row(1, 0, 0, 0, 0))
     # Each adds what it was two steps ago.
@@ -178,7 +176,7 @@ def test_a_delay_in_a_loop_speaks_before_it_listens():
         "back": ir.Scale(np.array([2.0])),
         "out": ir.Output((1,)),
     }
-    graph = ir.Graph(nodes, pairs("in>sum back>sum sum>d d>back sum>out"), allow_cycles=True)
+    graph = ir.Graph(nodes, edges_of("in>sum back>sum sum>d d>back sum>out"), allow_cycles=True)
     out, state = ir.Reference(graph).run(row(1, 0, 3, 0, 0))
     assert out.ravel().tolist() == [1, 0, 5, 0, 10]
     assert state["d"][0].ravel().tolist() == [0, 10]
@@ -192,7 +190,7 @@ def test_each_edge_takes_its_own_output_of_a_node():
         "wide": ir.Output((2,)),
         "one": ir.Output((1,)),
     }
-    out, _ = ir.Reference(ir.Graph(nodes, pairs("in>s s>wide s>one"))).run([[[1.0, 2.0, 3.0]]])
+    out, _ = ir.Reference(ir.Graph(nodes, edges_of("in>s s>wide s>one"))).run([[[1.0, 2.0, 3.0]]])
     assert {name: y.tolist() for name, y in out.items()} == {
         "wide": [[[1.0, 2.0]]],
         "one": [[[3.0]]],
@@ -203,7 +201,7 @@ def test_a_neuron_that_nothing_feeds_gets_zeros_for_every_sample():
     # Its leak alone moves it: half of the way to 4 in each step.
     leak = ir.LI(np.full(1, 2.0), np.ones(1), np.full(3, 4.0))
     nodes = {"in": ir.Input((1,)), "v": leak, "out": ir.Output((3,)), "o": ir.Output((1,))}
-    reference = ir.Reference(ir.Graph(nodes, pairs("v>out in>o")), np.float32)
+    reference = ir.Reference(ir.Graph(nodes, edges_of("v>out in>o")), np.float32)
     out, _ = reference.run(np.zeros((2, 5, 1)))
     assert out["out"].tolist() == [[[2.0] * 3] * 5, [[3.0] * 3] * 5]
     assert out["out"].dtype == np.float32

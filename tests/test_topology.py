@@ -15,6 +15,8 @@ from t1c.bridge.engine.plan import make_plan
 from t1c.ir import topology
 from t1c.ir.topology import Topology, feedback_edges
 
+from .written_edges import edges_of
+
 
 def examples(count):
     return settings(
@@ -23,10 +25,6 @@ def examples(count):
 
 
 # Networks in one line: 'in>A A>B' are edges; in* are Inputs, out* Outputs, lower case is stateless.
-
-
-def edges_of(text):
-    return [tuple(pair.split(">")) for pair in text.split()]
 
 
 def kind_of(name):

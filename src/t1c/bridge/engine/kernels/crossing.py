@@ -31,8 +31,8 @@ FEW, ROUNDS, ENOUGH = 4, 9, 0.06
 busy machine a way that was in luck in none of its rounds would seem slow for good."""
 
 STATED = 0.25
-"""The density that is taken where nothing may be measured: on one thread, layers of 32 outputs and
-more are faster by their active inputs up to there, and mostly beyond."""
+"""The density that is taken where nothing may be measured: what it gives `t1c score` is in
+docs/distributed.md."""
 
 _known: dict[str, float] | None = None
 _stated = 0
