@@ -3,10 +3,12 @@
 ``nodes()`` draws one node of any primitive, ``fitting(shape)`` one that takes that shape,
 ``graphs()`` whole graphs, and ``grid_graphs()`` graphs whose weights lie on the grid k/256 and
 whose sums are therefore exact in float32, in any order. What is drawn is small, so that hundreds of
-examples take seconds; arrays come from a drawn seed, which shrinks badly but draws fast.
+examples take seconds; arrays come from a drawn seed, which shrinks badly but draws fast. What is the
+same each time is built once: to look through a strategy costs more than to draw from it.
 """
 
 import dataclasses
+import functools
 import math
 from typing import Any
 
@@ -59,6 +61,7 @@ def arrays(draw: Any, shape: tuple[int, ...], dtypes: tuple[str, ...] = DTYPES) 
     return values
 
 
+@functools.cache
 def _notes() -> st.SearchStrategy[Any]:
     scalars = st.one_of(
         st.none(),
@@ -79,6 +82,7 @@ def _notes() -> st.SearchStrategy[Any]:
                      st.builds(np.ones, shapes, st.sampled_from(kinds)))  # fmt: skip
 
 
+@functools.cache
 def metadata(max_leaves: int = 5) -> st.SearchStrategy[dict[str, Any]]:
     """Notes of every kind that may be given, nested."""
     return st.dictionaries(
@@ -615,11 +619,13 @@ def nodes(draw: Any) -> ir.Node:
     return noted
 
 
+@functools.cache
 def entries(shape: tuple[int, ...]) -> st.SearchStrategy[ir.Input]:
     """An Input, one of two held still."""
     return st.builds(ir.Input, st.just(shape), st.none() | st.integers(1, 5))
 
 
+@functools.cache
 def exits(shape: tuple[int, ...]) -> st.SearchStrategy[ir.Output]:
     """An Output of every step, or of the last."""
     return st.builds(ir.Output, st.just(shape), st.booleans())
@@ -645,6 +651,14 @@ class _Sketch:
         self.edges += [(source, name) for source in sources]
         self.takes[name], self.sends[name] = shape, node.output_shape(shape)
         self.exact[name] = exact
+
+
+def _fresh(draw: Any, sketch: _Sketch) -> str:
+    """A name that no node has."""
+    name: str = draw(names)
+    while name in sketch.nodes:
+        name += "'"
+    return name
 
 
 def _combine(draw: Any, sketch: _Sketch, name: str, grid: bool) -> bool:
@@ -712,7 +726,7 @@ def chains(
     return ir.Graph(sketch.nodes, sketch.edges, metadata=draw(metadata(1)))
 
 
-def _close_a_loop(draw: Any, sketch: _Sketch, free: list[str]) -> None:
+def _close_a_loop(draw: Any, sketch: _Sketch) -> None:
     """An edge from a neuron to itself or to any other node, through an Affine if need be."""
     targets = [
         n
@@ -731,7 +745,7 @@ def _close_a_loop(draw: Any, sketch: _Sketch, free: list[str]) -> None:
     elif sent[:-1] == taken[:-1]:
         n = Numbers(draw, grid=True)
         back = ir.Affine(n.weight(taken[-1], sent[-1]), n.weight(taken[-1]))
-        sketch.add(free.pop(), back, [source], sent, False)
+        sketch.add(_fresh(draw, sketch), back, [source], sent, False)
         sketch.edges.append((next(reversed(sketch.nodes)), target))
 
 
@@ -759,17 +773,16 @@ def graphs(
         later: primitives of later versions of the format too.
     """
     size = draw(st.integers(0, max_nodes))
-    free = draw(st.lists(names, min_size=2 * size + 12, max_size=2 * size + 12, unique=True))
     sketch = _Sketch()
     for _ in range(draw(st.integers(1, 3))):
         shape = draw(shapes)
-        sketch.add(free.pop(), draw(entries(shape)), [], shape, True)
+        sketch.add(_fresh(draw, sketch), draw(entries(shape)), [], shape, True)
     for _ in range(size):
-        _grow(draw, sketch, free.pop(), grid, nested, later)
+        _grow(draw, sketch, _fresh(draw, sketch), grid, nested, later)
     looped = bool(cycles or (cycles is None and draw(st.booleans())))
     if looped:
         neuron = lif(Numbers(draw, grid=True), sketch.sends[last := next(reversed(sketch.sends))])
-        sketch.add(free.pop(), neuron, [last], sketch.sends[last], True)
+        sketch.add(_fresh(draw, sketch), neuron, [last], sketch.sends[last], True)
     used = {source for source, _ in sketch.edges}
     ends = [n for n in sketch.sends if n not in used]
     while ends:
@@ -778,12 +791,12 @@ def graphs(
         shape = sketch.sends[end]
         mates = [n for n in ends if sketch.sends[n] == shape][: draw(st.integers(0, 1))]
         ends = [n for n in ends if n not in mates]
-        sketch.add(free.pop(), draw(exits(shape)), [end, *mates], shape, False)
+        sketch.add(_fresh(draw, sketch), draw(exits(shape)), [end, *mates], shape, False)
     plain = list(sketch.edges)
     if looped:
         spare = dict(sketch.nodes)
         for _ in range(draw(st.integers(1, 2))):
-            _close_a_loop(draw, sketch, free)
+            _close_a_loop(draw, sketch)
         if not _accepted(sketch):
             sketch.nodes, sketch.edges = spare, plain
     if notes:
