@@ -3,8 +3,8 @@
 ``nodes()`` draws one node of any primitive, ``fitting(shape)`` one that takes that shape,
 ``graphs()`` whole graphs, and ``grid_graphs()`` graphs whose weights lie on the grid k/256 and
 whose sums are therefore exact in float32, in any order. What is drawn is small, so that hundreds of
-examples take seconds; arrays come from a drawn seed, which shrinks badly but draws fast. What is the
-same each time is built once: to look through a strategy costs more than to draw from it.
+examples take seconds; arrays come from a drawn seed, which shrinks badly but draws fast. A strategy
+that is the same each time is built once: to look through it costs more than to draw from it.
 """
 
 import dataclasses

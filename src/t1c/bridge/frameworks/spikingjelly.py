@@ -27,6 +27,7 @@ from ..modules.normalization import dropout
 from ..modules.tied import with_held
 from .over_time import Layout, over_time
 from .shared import refuse_own_methods, time_constant_of_rate
+from .stand_ins import standing_in
 from .watching import Note, watches
 
 _METHODS = (
@@ -138,20 +139,13 @@ def unfused(module: nn.Module) -> Iterator[None]:
     if not isinstance(module, base.MemoryModule):
         yield
         return
-    stood_in: list[tuple[Any, str, Any]] = [
+    with standing_in(
         (functional.neuron, "_surrogate_spec", lambda *_: None),
         (sys.modules["spikingjelly._ops.surrogate"], "_surrogate_spec", lambda *_: None),
         (ilif, "_forward", _ilif_steps),
         (stbif, "_forward", stbif.reference._forward_impl),
-    ]
-    kept = [getattr(place, name) for place, name, _ in stood_in]
-    for place, name, definition in stood_in:
-        setattr(place, name, definition)
-    try:
+    ):
         yield
-    finally:
-        for (place, name, _), own in zip(stood_in, kept, strict=True):
-            setattr(place, name, own)
 
 
 def _ilif_steps(

@@ -9,6 +9,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ..frameworks.stand_ins import standing_in
+
 Function = Callable[..., Any]
 
 
@@ -27,11 +29,8 @@ def written_out() -> Iterator[None]:
 
         return call
 
-    torch.vmap = torch.func.vmap = vmap  # type: ignore[assignment]
-    try:
+    with standing_in((torch, "vmap", vmap), (torch.func, "vmap", vmap)):
         yield
-    finally:
-        torch.vmap = torch.func.vmap = own
 
 
 def _one_by_one(

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
@@ -21,6 +21,7 @@ from .ledger import ALWAYS_CONSTANT, Ledger, describe
 from .mapped import written_out
 from .module_calls import ModuleCalls
 from .record import Value, tensors_in, version_of
+from .told import told_of_modules
 from .where import Whereabouts
 
 READERS = frozenset(
@@ -253,15 +254,10 @@ class Recorder(ModuleCalls, Ledger):
         Raises:
             UnsupportedError: what raised in the model itself, with the line that did.
         """
-        run = nn.Module.__call__
         self.places = Whereabouts(sys._getframe(2))
-
-        def called(module: nn.Module, *args: Any, **kwargs: Any) -> Any:
-            return self.module_called(run, module, args, kwargs)
-
-        nn.Module.__call__ = called  # type: ignore[method-assign]
         try:
             with (
+                told_of_modules(self.module_called),
                 torch.inference_mode(False),
                 torch.no_grad(),
                 written_out(),
@@ -270,7 +266,6 @@ class Recorder(ModuleCalls, Ledger):
             ):
                 yield
         finally:
-            nn.Module.__call__ = run  # type: ignore[method-assign]
             with torch.no_grad():
                 for tensor, before in self.originals.values():
                     tensor.detach().copy_(before)

@@ -27,6 +27,7 @@ from .record import Record, Value, replaced
 from .sized import failed_at
 from .sketch import placed, sketched
 from .steps import Steps, UnequalSequencesError
+from .told import told_of_modules
 
 Drawn = tuple[
     ir.Graph,
@@ -125,15 +126,16 @@ def traced(
     """
     followed: list[nn.Module] = []
     unsaid: dict[str, Problem] = {}
-    while True:
-        try:
-            return _traced(model, sample, convert, restate, followed, unsaid, recognising)
-        except MembraneUsedError as error:
-            if any(m is error.module for m in followed):
-                raise UnsupportedError(error.problem) from None
-            followed.append(error.module)
-        except UnsupportedError as error:
-            raise _with_reasons(error, unsaid) from error.__cause__
+    with told_of_modules(None):
+        while True:
+            try:
+                return _traced(model, sample, convert, restate, followed, unsaid, recognising)
+            except MembraneUsedError as error:
+                if any(m is error.module for m in followed):
+                    raise UnsupportedError(error.problem) from None
+                followed.append(error.module)
+            except UnsupportedError as error:
+                raise _with_reasons(error, unsaid) from error.__cause__
 
 
 def _traced(
