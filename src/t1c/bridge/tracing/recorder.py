@@ -254,7 +254,7 @@ class Recorder(ModuleCalls, Ledger):
         Raises:
             UnsupportedError: what raised in the model itself, with the line that did.
         """
-        self.places = Whereabouts(sys._getframe(2))
+        self.places, self.mode = Whereabouts(sys._getframe(2)), _Mode(self)
         try:
             with (
                 told_of_modules(self.module_called),
@@ -262,7 +262,7 @@ class Recorder(ModuleCalls, Ledger):
                 torch.no_grad(),
                 written_out(),
                 _Below(self),
-                _Mode(self),
+                self.mode,
             ):
                 yield
         finally:
