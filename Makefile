@@ -74,6 +74,7 @@ wheels: ## build a release into dist/ and try it on each Python at hand (TORCH=1
 scale: $(SCALE)/.done ## score shards while workers, nodes of a Ray cluster and whole runs are lost
 	@OMP_WAIT_POLICY=passive T1C_SCALE=1 $(SCALE)/bin/python -m pytest -q tests/test_scoring_ray.py
 	@OMP_WAIT_POLICY=passive $(SCALE)/bin/python benchmarks/score_scale.py --page docs/distributed.md
+	@$(SCALE)/bin/python benchmarks/score_memory.py --page docs/distributed.md
 
 # mutmut is for this alone.
 mutants: $(VENV)/.dev ## change the code of ir in small ways, count which the tests notice (ONLY=interval: a file)

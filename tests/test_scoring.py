@@ -5,6 +5,7 @@ import multiprocessing
 import os
 import shutil
 import signal
+import tarfile
 import threading
 import time
 
@@ -119,6 +120,34 @@ WAYS = {
     "zarr": as_store((STEPS, 8, *SHAPE)),
     "zarr, in time": as_store((2, 100, *SHAPE)),
 }
+
+
+def test_of_a_table_one_row_group_is_held(inputs):
+    """Asked for all row groups at once, Arrow holds whatever it has unpacked to the end."""
+    rows, groups = 1024, 30
+    x = np.random.default_rng(0).random((rows * groups, *SHAPE), np.float32)
+    pq.write_table(pa.table({"x": fixed(x)}), inputs / "s.parquet", row_group_size=rows)
+    job, shard = Job("", "", batch_size=rows, steps=1), Shard(str(inputs / "s.parquet"), "", "s")
+    before, most, seen = pa.total_allocated_bytes(), 0, []
+    for block in read_blocks(shard, network(), job):
+        most = max(most, pa.total_allocated_bytes() - before)
+        seen.append(next(iter(block.samples.inputs.values()))[0])
+    assert np.array_equal(np.concatenate(seen), x)
+    assert 0 < most < x.nbytes // 4, f"{most:,} bytes of {x.nbytes:,}"
+
+
+def test_of_an_archive_no_list_of_files_is_kept(inputs, monkeypatch):
+    opened = []
+    real = tarfile.open
+    monkeypatch.setattr(tarfile, "open", lambda *a, **k: opened.append(real(*a, **k)) or opened[-1])
+    as_tar("s.tar")(inputs, *samples(40))
+    opened.clear()
+    shard = Shard(str(inputs / "s.tar"), "", "s")
+    blocks = [
+        len(opened[0].members) for _ in read_blocks(shard, network(), Job("", "", batch_size=8))
+    ]
+    assert len(blocks) == 5
+    assert max(blocks) <= 1
 
 
 @pytest.mark.parametrize("way", WAYS)

@@ -9,6 +9,7 @@ are not read.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
 
 
 def read(shard: Shard, graph: ir.Graph, job: Job) -> Iterator[Block]:
-    """The rows of a file in blocks; of its row groups no more is held at once than a block.
+    """The rows of a file in blocks; one row group is held at a time, which Arrow unpacks whole.
 
     Raises:
         InputError: they do not fit.
@@ -40,7 +41,10 @@ def read(shard: Shard, graph: ir.Graph, job: Job) -> Iterator[Block]:
 
         def rows() -> Iterator[Any]:
             first = 0
-            for batch in file.iter_batches(job.batch_size, columns=columns):
+            # One after another: asked for all at once, Arrow holds what it has unpacked to the end.
+            groups = range(file.num_row_groups)
+            each = (file.iter_batches(job.batch_size, [g], columns) for g in groups)
+            for batch in chain.from_iterable(each):
                 arrays = [numbers(column) for column in batch.columns]
                 for number in range(len(batch)):
                     fields = {n: a[number] for n, a in zip(columns, arrays, strict=True)}

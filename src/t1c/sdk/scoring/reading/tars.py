@@ -50,7 +50,9 @@ def _rows(path: str, graph: ir.Graph) -> Iterator[Row]:
     most = max(LARGE, MOST_UNPACKED * os.path.getsize(path))
     try:
         with tarfile.open(path, "r|*", tarinfo=_Header) as archive:
-            for member in archive:
+            while (member := archive.next()) is not None:
+                # Which files came before is not asked again, and an archive has millions.
+                archive.members.clear()  # type: ignore[attr-defined]
                 if not member.isfile():
                     continue
                 if member.size > most:
