@@ -9,17 +9,12 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.overrides import (
-    TorchFunctionMode,
-    _get_current_function_mode,
-    _pop_mode,
-    _push_mode,
-)
 
 from t1c.ir.errors import Problem, UnsupportedError
 
 from ..modules.tied import trains
 from .alive import Alive, memory_of
+from .modes import Modes
 from .names import plain_name
 from .record import Call, Value, replaced, values_in, version_of
 from .where import Whereabouts
@@ -118,7 +113,7 @@ class Ledger:
         self._alive = Alive(keep)
         self._scope: list[str] = []
         self._inside = False
-        self.mode: TorchFunctionMode | None = None
+        self.modes: Modes | None = None
 
     def enter(self, tensor: Tensor, number: int) -> Value:
         """Know a tensor that is passed to the model."""
@@ -262,21 +257,18 @@ class Ledger:
         return site, f"{place}, in module {scope!r}" if scope else place
 
     def quietly(self, run: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
-        """Run something that is one thing in the record.
-
-        What would be told of every operation is set aside: only to be let through takes time.
-        """
-        before = self._inside
-        aside = self.mode is not None and _get_current_function_mode() is self.mode
-        if aside:
-            _pop_mode()
-        self._inside = True
+        """Run something that is one thing in the record."""
+        before, self._inside = self._inside, True
         try:
-            return run(*args, **kwargs)
+            return self.aside(run, *args, **kwargs)
         finally:
             self._inside = before
-            if aside:
-                _push_mode(self.mode)
+
+    def aside(self, run: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+        """Run something of whose operations nothing is told."""
+        if self.modes is None:
+            return run(*args, **kwargs)
+        return self.modes.aside(run, *args, **kwargs)
 
     def problem(self, found: str, expected: str = "", remedy: str = "") -> Problem:
         """What is wrong, here."""

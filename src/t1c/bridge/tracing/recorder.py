@@ -19,6 +19,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from .ledger import ALWAYS_CONSTANT, Ledger, describe
 from .mapped import written_out
+from .modes import Modes
 from .module_calls import ModuleCalls
 from .record import Value, tensors_in, version_of
 from .told import told_of_modules
@@ -254,15 +255,16 @@ class Recorder(ModuleCalls, Ledger):
         Raises:
             UnsupportedError: what raised in the model itself, with the line that did.
         """
-        self.places, self.mode = Whereabouts(sys._getframe(2)), _Mode(self)
+        self.places = Whereabouts(sys._getframe(2))
+        self.modes = Modes(_Mode(self), _Below(self))
         try:
             with (
                 told_of_modules(self.module_called),
                 torch.inference_mode(False),
                 torch.no_grad(),
                 written_out(),
-                _Below(self),
-                self.mode,
+                self.modes.below,
+                self.modes.above,
             ):
                 yield
         finally:
@@ -286,7 +288,7 @@ class _Mode(TorchFunctionMode):
                     out = foreign.__torch_function__(func, types, args, kwargs or {})
                 if out is not NotImplemented:
                     return out
-        return self._recorder.operation(func, args, kwargs or {})
+        return self._recorder.aside(self._recorder.operation, func, args, kwargs or {})
 
 
 class _Below(TorchDispatchMode):
