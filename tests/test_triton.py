@@ -1,14 +1,10 @@
 """The Triton kernels give the numbers of the definition.
 
 Without a GPU they run in Triton's interpreter, on CPU tensors; with one, they run there. What they
-are compiled into is looked at in either case (``triton_targets``).
+are compiled into is looked at in either case (``test_triton_targets``).
 """
 
 import itertools
-import json
-import os
-import subprocess
-import sys
 
 import pytest
 import torch
@@ -270,31 +266,3 @@ def test_cpu_tensors_are_taken_by_the_interpreter_alone(monkeypatch):
     monkeypatch.delenv("TRITON_INTERPRET")
     with pytest.raises(UnsupportedError, match="cpu"):
         choose(x, "triton")
-
-
-@pytest.fixture(scope="module")
-def targets(tmp_path_factory):
-    """What kernels are compiled into, in a process that does not interpret them."""
-    environment = {k: v for k, v in os.environ.items() if k != "TRITON_INTERPRET"}
-    environment["TRITON_CACHE_DIR"] = str(tmp_path_factory.mktemp("triton"))
-    done = subprocess.run(
-        [sys.executable, "-m", "tests.triton_targets"],
-        env=environment,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr[-2000:]
-    return json.loads(done.stdout)
-
-
-def test_kernels_compile_without_fused_multiply_add(targets):
-    fused = {name: found["fused"] for name, found in targets.items()}
-    # What is told to fuse does, so that the rest is known to have been looked at.
-    assert fused.pop("told to fuse") > 0
-    assert len(fused) == 4 * len(RESETS)
-    assert not any(fused.values()), fused
-
-
-def test_kernels_neither_flush_subnormal_numbers_nor_divide_in_haste(targets):
-    assert not any(found["hasty"] for found in targets.values()), targets
