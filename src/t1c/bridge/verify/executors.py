@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from typing import Any
 
 import torch
@@ -51,8 +52,10 @@ class ExecutorSide:
         return self.executor.node(node) if node in self.executor.plan.sources else None
 
     def changed(self, executor: GraphExecutor) -> ExecutorSide:
-        """The same side with another executor."""
-        return ExecutorSide(self.name, self.label, executor, self.kind)
+        """The same side with a changed copy of its executor."""
+        side = copy.copy(self)
+        side.executor = executor
+        return side
 
     def neurons(self) -> list[str]:
         """The nodes that fire, in the order of work."""
