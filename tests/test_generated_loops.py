@@ -475,10 +475,13 @@ def test_no_name_and_no_number_of_a_graph_is_in_the_source():
     assert not any(part in texts[0] for part in ("os", "raise", "1234", "import"))
 
 
+# Forked before anything is compiled: what one process has in memory the other has not.
 TWICE = """
+import os, sys
 import numpy as np
 from t1c.bridge.engine.kernels.generated import compiler, llvm_launch, made
 from t1c.bridge.engine.kernels.generated.loop import Writer
+child = os.fork() if sys.argv[1] == "2" else 0
 w = Writer()
 x, v = w.add("read", detail=0), w.add("carried", detail=0)
 loop = w.loop([x + v], [x])
@@ -490,22 +493,20 @@ known = made.at_hand(loop, "float32")
 llvm_launch.work(loop, 3, 4, [np.array([0, 1], np.float32), none[:, 0], none, start, none, *arrays])
 assert arrays[1][:, 0].tolist() == [1, 2, 2]
 assert made.at_hand(loop, "float32")
-print(known, len(count))
+print(known, len(count), flush=True)
+assert not child or os.waitpid(child, 0)[1] == 0
 """
 
 
 def run_apart(folder, count=1):
+    """What each of one or two processes at the same time had, and compiled."""
     environment = {**os.environ, "T1C_CACHE": str(folder)}
-    started = [
-        subprocess.Popen(
-            [sys.executable, "-c", TWICE], env=environment, text=True,
-            stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-        )
-        for _ in range(count)
-    ]  # fmt: skip
-    ended = [process.communicate() for process in started]
-    assert all(process.returncode == 0 for process in started), [e for _, e in ended]
-    return [out.split() for out, _ in ended]
+    command = [sys.executable, "-c", TWICE, str(count)]
+    ended = subprocess.run(command, env=environment, text=True, capture_output=True)
+    assert ended.returncode == 0, ended.stderr
+    found = [line.split() for line in ended.stdout.splitlines()]
+    assert len(found) == count
+    return found
 
 
 def test_the_next_process_finds_what_was_compiled(tmp_path):
