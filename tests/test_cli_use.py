@@ -552,10 +552,11 @@ def test_a_terminal_is_shown_what_is_done(t1c):
 
 
 EACH = """
-import json, sys
+import json, os, sys
 from t1c.cli import main
 
-for arguments in json.loads(sys.argv[1]):
+for variables, arguments in json.loads(sys.argv[1]):
+    os.environ.update(variables)
     sys.argv[1:] = arguments
     try:
         main()
@@ -565,12 +566,17 @@ for arguments in json.loads(sys.argv[1]):
 """
 
 
-def on_terminal(*commands, columns=60, **variables):
-    """What commands, in one process, write on a terminal of so many columns."""
+def on_terminal(*commands):
+    """What commands, in one process, write on a terminal.
+
+    Each is (arguments, variables of the environment); these stay for those that follow.
+    """
     main, end = pty.openpty()
     env = {k: v for k, v in os.environ.items() if k not in ("NO_COLOR", "FORCE_COLOR")}
-    env |= {"COLUMNS": str(columns), "TERM": "xterm-256color", **variables}
-    command = [sys.executable, "-c", EACH, json.dumps(commands)]
+    given = [
+        ({"TERM": "xterm-256color", **variables}, arguments) for arguments, variables in commands
+    ]
+    command = [sys.executable, "-c", EACH, json.dumps(given)]
     with subprocess.Popen(command, stdout=end, stderr=end, env=env) as running:
         os.close(end)
         written = b""
@@ -589,11 +595,17 @@ def on_terminal(*commands, columns=60, **variables):
     return told
 
 
+def plain(columns, *commands):
+    """The same commands without colors, on a terminal of so many columns."""
+    return [(arguments, {"COLUMNS": str(columns), "NO_COLOR": "1"}) for arguments in commands]
+
+
 def test_no_color_means_no_codes_at_all(t1c):
-    (colored,) = on_terminal(["info", "net.t1c"])
-    assert "\x1b[1m" in colored
     commands = (["info", "net.t1c"], ["-h"], ["run", "-h"], ["primitives"])
-    for told in on_terminal(*commands, NO_COLOR="1"):
+    colored, *others = on_terminal((["info", "net.t1c"], {"COLUMNS": "60"}), *plain(60, *commands))
+    assert "\x1b[1m" in colored
+    assert len(others) == len(commands)
+    for told in others:
         assert told.strip()
         assert "\x1b" not in told
 
@@ -602,8 +614,18 @@ def test_a_narrow_terminal_is_kept_to_and_nothing_is_lost(t1c):
     note = " ".join(f"word{i}" for i in range(40))
     ir.write("net.t1c", network(note=note, path="x" * 150))
     commands = (["info", "net.t1c"], ["primitives", "Conv2d"], ["validate", "net.t1c"])
-    all_told = on_terminal(*commands, NO_COLOR="1")
-    for told in all_told:
+    names = ["convolution1", "lif_after_it", "flatten"]
+    nodes = (ir.Conv2d(np.ones((16, 1, 3, 3)), np.ones(16)), lif(0.5), ir.Flatten())
+    inner = zip(names, nodes, strict=True)
+    graph = chain(("input", ir.Input((1, 8, 8))), *inner, ("output", ir.Output((576,))))
+    ir.write("long names.t1c", graph)
+    info, analyze = ["info", "long names.t1c"], ["analyze", "long names.t1c"]
+    narrow = plain(60, *commands)
+    columns = (50, 50, 40, 40)
+    very = [*plain(50, info, analyze), *plain(40, info, analyze)]
+    all_told = on_terminal(*narrow, *very, *plain(100, info))
+
+    for told in all_told[:3]:
         lines = told.splitlines()
         assert max(map(len, lines)) <= 60
         assert not any("…" in line for line in lines)
@@ -613,22 +635,13 @@ def test_a_narrow_terminal_is_kept_to_and_nothing_is_lost(t1c):
     # In a pipe no line is broken.
     assert f"note  {note}" in t1c("info", "net.t1c").stdout
 
-
-@pytest.mark.parametrize("columns", [50, 40])
-def test_no_word_is_split_on_a_very_narrow_terminal(t1c, columns):
-    names = ["convolution1", "lif_after_it", "flatten"]
-    nodes = (ir.Conv2d(np.ones((16, 1, 3, 3)), np.ones(16)), lif(0.5), ir.Flatten())
-    inner = zip(names, nodes, strict=True)
-    graph = chain(("input", ir.Input((1, 8, 8))), *inner, ("output", ir.Output((576,))))
-    ir.write("net.t1c", graph)
-    commands = (["info", "net.t1c"], ["analyze", "net.t1c"])
-    for told in on_terminal(*commands, columns=columns, NO_COLOR="1"):
-        assert max(map(len, told.splitlines())) <= columns
+    # No word is split on a very narrow one.
+    for width, told in zip(columns, all_told[3:7], strict=True):
+        assert max(map(len, told.splitlines())) <= width
         for name, shape in zip(names, ("(16, 6, 6)", "(16, 6, 6)", "(576,)"), strict=True):
             assert name in told.split()
             assert shape in told
-    (wide,) = on_terminal(["info", "net.t1c"], columns=100, NO_COLOR="1")
-    (row,) = [line for line in wide.splitlines() if line.startswith("flatten")]
+    (row,) = [line for line in all_told[7].splitlines() if line.startswith("flatten")]
     assert row.split()[:3] == ["flatten", "Flatten", "(576,)"]  # a table where there is room
 
 

@@ -2,6 +2,7 @@
 
 import importlib
 import importlib.util
+import os
 import subprocess
 import sys
 from importlib.metadata import files, requires
@@ -67,43 +68,49 @@ def test_import_from_ir_is_ir_to_torch(monkeypatch):
     )
 
 
-def test_a_fresh_interpreter_finds_the_wrapper_and_leaves_snntorch_alone():
+FOUND = """
+print(find_spec("snntorch.import_t1cir").name)
+sys.meta_path = [f for f in sys.meta_path if "t1c" not in f.__module__]
+del sys.modules["t1c._snntorch_hook"], sys.modules["t1c"]
+print(find_spec("snntorch.import_t1cir"))
+import t1c.bridge
+from snntorch import import_t1cir as wrapper
+print(wrapper.import_from_ir.__module__)
+print(Path(wrapper.__file__).is_relative_to(Path(snn.__file__).parent))
+"""
+USED = """
+warnings.simplefilter("ignore")
+from snntorch.export_t1cir import export_to_ir
+from snntorch.import_t1cir import import_from_ir
+from t1c import ir
+torch.manual_seed(0)
+model = torch.nn.Sequential(torch.nn.Linear(6, 4), snn.Leaky(0.5, init_hidden=True))
+ir.write("model.t1c", export_to_ir(model, torch.zeros(1, 6)))
+xs = 4 * torch.rand(20, 3, 6)
+wanted = torch.stack([model(x) for x in xs])
+found, _ = import_from_ir("model.t1c").run(xs)
+print(export_to_ir.__module__, torch.equal(found, wanted), bool(wanted.any()))
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork")
+def test_a_fresh_interpreter_finds_the_wrappers_uses_them_and_leaves_snntorch_alone(tmp_path):
     """First by the start line; and without it, once the bridge has been imported."""
     printed = run_python(
-        "import sys, snntorch\n"
+        "import os, sys, warnings, torch, snntorch as snn\n"
         "from importlib.util import find_spec\n"
         "from pathlib import Path\n"
-        "print(find_spec('snntorch.import_t1cir').name)\n"
-        "sys.meta_path = [f for f in sys.meta_path if 't1c' not in f.__module__]\n"
-        "del sys.modules['t1c._snntorch_hook'], sys.modules['t1c']\n"
-        "print(find_spec('snntorch.import_t1cir'))\n"
-        "import t1c.bridge\n"
-        "from snntorch import import_t1cir as wrapper\n"
-        "print(wrapper.import_from_ir.__module__)\n"
-        "print(Path(wrapper.__file__).is_relative_to(Path(snntorch.__file__).parent))"
-    )
-    name = "snntorch.import_t1cir"
-    assert printed.splitlines() == [name, "None", name, "False"]
-
-
-def test_a_fresh_interpreter_exports_and_imports(tmp_path):
-    printed = run_python(
-        "import torch, snntorch as snn\n"
-        "from snntorch.export_t1cir import export_to_ir\n"
-        "from snntorch.import_t1cir import import_from_ir\n"
-        "from t1c import ir\n"
-        "torch.manual_seed(0)\n"
-        "model = torch.nn.Sequential(torch.nn.Linear(6, 4), snn.Leaky(0.5, init_hidden=True))\n"
-        "ir.write('model.t1c', export_to_ir(model, torch.zeros(1, 6)))\n"
-        "xs = 4 * torch.rand(20, 3, 6)\n"
-        "wanted = torch.stack([model(x) for x in xs])\n"
-        "found, _ = import_from_ir('model.t1c').run(xs)\n"
-        "print(export_to_ir.__module__, torch.equal(found, wanted), bool(wanted.any()))",
-        "-W",
-        "ignore",
+        # Torch is imported once; what follows starts in the same state.
+        f"for code in {[FOUND, USED]}:\n"
+        "    if not os.fork():\n"
+        "        exec(code)\n"
+        "        break\n"
+        "    os.wait()",
         cwd=tmp_path,
     )
-    assert printed == "snntorch.export_t1cir True True"
+    name = "snntorch.import_t1cir"
+    found = [name, "None", name, "False"]
+    assert printed.splitlines() == [*found, "snntorch.export_t1cir True True"]
 
 
 def test_a_module_of_snntorchs_own_wins(tmp_path):
