@@ -2,6 +2,7 @@
 
 import ctypes
 import math
+import re
 import shutil
 import subprocess
 
@@ -43,13 +44,11 @@ class Models:
             for n, graph in enumerate(graphs)
         ]
         every = folder / "every.c"
-        lines = [f'#include "m{n}.c"' for n in range(len(graphs))]
-        # Each source has helpers of the same names, so each is compiled by itself.
         sizes = ", ".join(f"sizeof(m{n}_state)" for n in range(len(graphs)))
-        heads = "\n".join(line.replace(".c", ".h") for line in lines)
+        heads = "\n".join(f'#include "m{n}.h"' for n in range(len(graphs)))
         every.write_text(f"{heads}\nextern const size_t sizes[];\n"
                          f"const size_t sizes[] = {{{sizes}}};\n")  # fmt: skip
-        sources = ["every.c", *(f"m{n}.c" for n in range(len(graphs)))]
+        sources = ["every.c", *_together(folder, len(graphs))]
         subprocess.run(
             [compiler(cc), *STRICT, *flags, "-fPIC", "-shared", "-o", "every.so", *sources, "-lm"],
             cwd=folder,
@@ -91,6 +90,29 @@ class Running:
                 *(_pointer(y[t]) for y in outputs.values()),
             )
         return outputs
+
+
+INCLUDED = re.compile(r"^#include <.*>$", re.MULTILINE)
+OWN = re.compile(r"^static [^=({;]*?(\w+)[\[(]", re.MULTILINE)
+"""The name of an array or function that a source has for itself."""
+
+
+def _together(folder, count):
+    """Sources that each include many, for starting a compiler takes longer than most of them.
+
+    Those together ask for the same headers, so that none is served by what another asks for; and
+    what each has for itself gets a name of its own.
+    """
+    groups = {}
+    for n in range(count):
+        text = (folder / f"m{n}.c").read_text()
+        names = sorted(set(OWN.findall(text)))
+        lines = [f"#define {name} m{n}_{name}" for name in names]
+        lines += [f'#include "m{n}.c"', *(f"#undef {name}" for name in names)]
+        groups.setdefault(tuple(INCLUDED.findall(text)), []).extend(lines)
+    for k, lines in enumerate(groups.values()):
+        (folder / f"together{k}.c").write_text("\n".join(lines) + "\n")
+    return [f"together{k}.c" for k in range(len(groups))]
 
 
 def _pointer(array):
