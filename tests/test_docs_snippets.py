@@ -9,6 +9,7 @@ import re
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from .peers import peer
@@ -76,6 +77,10 @@ def test_a_page_runs_and_prints_what_it_says(page, tmp_path, monkeypatch, capsys
             assert NUMBER.sub("#", tidy(printed)) == NUMBER.sub("#", tidy(promised))
             found, expected = (list(map(float, NUMBER.findall(t))) for t in (printed, promised))
             assert found == pytest.approx(expected, rel=1e-3)
+    for value in names.values():
+        # Where a script ends, here other tests go on.
+        if isinstance(value, np.lib.npyio.NpzFile):
+            value.close()
 
 
 def test_no_snippet_is_missed():
