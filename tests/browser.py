@@ -12,7 +12,10 @@ CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 
 @contextlib.contextmanager
 def browser():
-    """A headless Chromium; without one the test is skipped, and says so."""
+    """A tab of a headless Chromium, for one page after the other: starting one takes longest.
+
+    Without a Chromium the test is skipped, and says so.
+    """
     sync_api = pytest.importorskip("playwright.sync_api", reason="install t1c[dev]")
     if CHROMIUM is None:
         pytest.skip("no chromium is installed: apt-get install chromium")
@@ -20,21 +23,33 @@ def browser():
     as_root = ["--no-sandbox"] if hasattr(os, "geteuid") and os.geteuid() == 0 else []
     with sync_api.sync_playwright() as playwright:
         started = playwright.chromium.launch(executable_path=CHROMIUM, args=as_root)
-        yield started
+        yield started.new_page(viewport={"width": 1280, "height": 800})
         started.close()
 
 
 class Opened:
     """A page, and what went wrong on it: errors, and whatever it asked the network for."""
 
-    def __init__(self, chromium, path, **look):
-        self.page = chromium.new_page(viewport={"width": 1280, "height": 800}, **look)
+    def __init__(self, tab, path, color_scheme="light"):
+        self.page = tab
         self.wrong = []
-        self.page.on("console", lambda message: self.wrong.append(message.text))
-        self.page.on("pageerror", lambda error: self.wrong.append(str(error)))
-        self.page.on("request", self._request)
-        self.page.goto(path.as_uri())
+        self._noted = {
+            "console": lambda message: self.wrong.append(message.text),
+            "pageerror": lambda error: self.wrong.append(str(error)),
+            "request": self._request,
+        }
+        for event, note in self._noted.items():
+            tab.on(event, note)
+        tab.emulate_media(color_scheme=color_scheme)
+        tab.mouse.move(0, 0)
+        tab.goto(path.as_uri())
         self.until("performance.getEntriesByName('t1c-shown').length > 0")
+
+    def leave(self):
+        """That nothing went wrong; the tab is free for another page."""
+        for event, note in self._noted.items():
+            self.page.remove_listener(event, note)
+        assert self.wrong == []
 
     def _request(self, request):
         if not request.url.startswith(("file:", "blob:", "data:")):

@@ -12,26 +12,25 @@ from .viz_examples import hostile, nested, recurrent, residual
 
 
 @pytest.fixture(scope="module")
-def chromium():
-    with browser() as started:
-        yield started
+def tab():
+    with browser() as opened:
+        yield opened
 
 
 @pytest.fixture
-def show(chromium, tmp_path):
+def show(tab, tmp_path):
     """Opens a page, and looks at the end that nothing went wrong on it."""
     pages = []
 
     def opened(text, **look):
         path = tmp_path / f"{len(pages)}.html"
         path.write_text(text, encoding="utf-8")
-        pages.append(Opened(chromium, path, **look))
+        pages.append(Opened(tab, path, **look))
         return pages[-1]
 
     yield opened
     for page in pages:
-        assert page.wrong == []
-        page.page.close()
+        page.leave()
 
 
 def test_every_node_is_there_is_found_and_described(show):

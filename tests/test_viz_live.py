@@ -21,29 +21,28 @@ T = 40
 
 
 @pytest.fixture(scope="module")
-def chromium():
+def tab():
     for tool in ("clang", "wasm-ld"):
         if shutil.which(tool) is None:
             pytest.skip(f"{tool} is not installed: no page runs its network")
-    with browser() as started:
-        yield started
+    with browser() as opened:
+        yield opened
 
 
 @pytest.fixture
-def live(chromium, tmp_path):
+def live(tab, tmp_path):
     """Opens the live page of a graph, and looks at the end that nothing went wrong on it."""
     pages = []
 
     def opened(graph, **look):
         path = viz.export_html(graph, tmp_path / f"{len(pages)}.html", "Live", live=True)
-        pages.append(Opened(chromium, path, **look))
+        pages.append(Opened(tab, path, **look))
         pages[-1].until("Boolean(t1c.live)")
         return pages[-1]
 
     yield opened
     for page in pages:
-        assert page.wrong == []
-        page.page.close()
+        page.leave()
 
 
 def on_grid(graph):
@@ -166,7 +165,7 @@ def test_edges_that_run_back_stay_the_same():
     assert set(shown.feedback_edges()) == set(graph.feedback_edges())
 
 
-def test_only_a_live_page_may_compile(chromium):
+def test_only_a_live_page_may_compile(tab):
     plain = viz.render_html(recurrent())
     assert "wasm-unsafe-eval" not in plain
     assert "WebAssembly" not in plain
