@@ -13,6 +13,7 @@ from traitlets.config import Config
 
 FOLDER = Path(__file__).parent.parent / "examples" / "notebooks"
 NOTEBOOKS = sorted(FOLDER.glob("*.ipynb"))
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 @pytest.fixture
