@@ -1,5 +1,6 @@
 """Many graphs as C in one library, and what a step of each gives."""
 
+import contextlib
 import ctypes
 import math
 import re
@@ -32,30 +33,35 @@ class Models:
         numbers: the type of the arithmetic.
         cc: the compiler.
         flags: more for it.
+        refused: errors of ``to_c`` for which a graph is left out.
         options: more for ``to_c``.
     """
 
-    def __init__(self, graphs, folder, numbers="float32", cc="gcc", flags=("-O1",), **options):
-        self.graphs = graphs
+    def __init__(
+        self, graphs, folder, numbers="float32", cc="gcc", flags=("-O1",), refused=(), **options
+    ):
         # Integers meet the world as floats.
         self.numbers = np.dtype("float32" if numbers.startswith("int") else numbers)
-        self.reports = [
-            deploy.to_c(graph, folder, numbers, name=f"m{n}", **options)
-            for n, graph in enumerate(graphs)
-        ]
+        self.graphs, self.reports = [], []
+        for graph in graphs:
+            with contextlib.suppress(*refused):
+                name = f"m{len(self.graphs)}"
+                self.reports.append(deploy.to_c(graph, folder, numbers, name=name, **options))
+                self.graphs.append(graph)
+        count = len(self.graphs)
         every = folder / "every.c"
-        sizes = ", ".join(f"sizeof(m{n}_state)" for n in range(len(graphs)))
-        heads = "\n".join(f'#include "m{n}.h"' for n in range(len(graphs)))
+        sizes = ", ".join(f"sizeof(m{n}_state)" for n in range(count))
+        heads = "\n".join(f'#include "m{n}.h"' for n in range(count))
         every.write_text(f"{heads}\nextern const size_t sizes[];\n"
                          f"const size_t sizes[] = {{{sizes}}};\n")  # fmt: skip
-        sources = ["every.c", *_together(folder, len(graphs))]
+        sources = ["every.c", *_together(folder, count)]
         subprocess.run(
             [compiler(cc), *STRICT, *flags, "-fPIC", "-shared", "-o", "every.so", *sources, "-lm"],
             cwd=folder,
             check=True,
         )
         self.library = ctypes.CDLL(str(folder / "every.so"))
-        self.sizes = (ctypes.c_size_t * len(graphs)).in_dll(self.library, "sizes")
+        self.sizes = (ctypes.c_size_t * count).in_dll(self.library, "sizes")
 
     def run(self, number, xs):
         """The outputs (T, *shape) by name, from rest, of inputs (T, *shape) by name."""
