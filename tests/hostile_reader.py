@@ -1,13 +1,16 @@
 """Reads files that may hang, crash or exhaust their reader, in a process that may be lost.
 
 ``outcomes(paths)`` says for each file what ``ir.read``, or ``nir.read`` of a ``.nir`` file, made of
-it; run as a script, this file is the process that reads.
+it; run as a script, this file is a process that imports what reads, and is forked for each call.
 """
 
+import atexit
 import contextlib
 import ctypes
+import functools
 import gc
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -15,6 +18,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO, Any
 
 MEGABYTES = 512
 """More than any file may take, far less than a bomb would."""
@@ -46,22 +50,41 @@ def outcomes(paths: Sequence[Path], seconds: int = 10) -> list[Outcome]:
     """What the reader makes of each file, given so many seconds for each."""
     found: list[Outcome] = []
     while len(found) < len(paths):
-        left = [str(path) for path in paths[len(found) :]]
-        done = subprocess.run(
-            [sys.executable, __file__, str(seconds), *left],
-            stdout=subprocess.PIPE,
-            text=True,
-            check=False,
-            timeout=60 + seconds * 2,
-        )
+        lines, status = _read_apart(seconds, paths[len(found) :])
         found += [
             Outcome(path, *json.loads(line))
-            for path, line in zip(paths[len(found) :], done.stdout.splitlines(), strict=False)
+            for path, line in zip(paths[len(found) :], lines, strict=False)
         ]
         if len(found) < len(paths):
-            reason = f"signal {-done.returncode}, last words {done.stdout[-200:]!r}"
+            reason = f"signal {-status}, last words {lines[-1:]}"
             found.append(Outcome(paths[len(found)], "killed", False, reason, seconds, 0.0))
     return found
+
+
+def _read_apart(seconds: int, paths: Sequence[Path]) -> tuple[list[str], int]:
+    """The lines of a fork that reads the files, and its status."""
+    asked, told = _forking()
+    asked.write(json.dumps([seconds, *(str(path.absolute()) for path in paths)]) + "\n")
+    asked.flush()
+    lines: list[str] = []
+    for line in map(str.strip, told):
+        if line.startswith("ended "):
+            return lines, int(line.split()[1])
+        if line:
+            lines.append(line)
+    raise RuntimeError("the reader does not start")
+
+
+@functools.cache
+def _forking() -> tuple[IO[str], IO[str]]:
+    """What the process that forks is asked, and what it tells; it ends with this one."""
+    process = subprocess.Popen(
+        [sys.executable, __file__], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    atexit.register(process.communicate)
+    assert process.stdin is not None
+    assert process.stdout is not None
+    return process.stdin, process.stdout
 
 
 def peak() -> float:
@@ -91,19 +114,35 @@ def limit_memory(megabytes: int) -> None:
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 
 
-def main(seconds: int, paths: list[str]) -> None:
-    """Read each file and print a line about it.
-
-    A signal ends the process, whatever it is doing, after so many seconds of processor time; what
-    waits for something gets a minute more, for a machine may be busy.
-    """
+def main() -> None:
+    """Fork for each line that asks for files to be read."""
+    import traceback
     import warnings
 
     from t1c import ir, nir
 
     warnings.simplefilter("ignore", ir.GraphWarning)
-    limit_memory(MEGABYTES)
     gc.freeze()  # what is imported need not be looked through each time
+    for line in sys.stdin:
+        child = os.fork()
+        if not child:
+            try:
+                _read(ir, nir, *json.loads(line))
+            except BaseException:
+                traceback.print_exc()
+                os._exit(1)
+            os._exit(0)
+        status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+        print(f"\nended {status}", flush=True)
+
+
+def _read(ir: Any, nir: Any, seconds: int, *paths: str) -> None:
+    """Read each file and print a line about it.
+
+    A signal ends the process, whatever it is doing, after so many seconds of processor time; what
+    waits for something gets a minute more, for a machine may be busy.
+    """
+    limit_memory(MEGABYTES)
     for path in paths:
         signal.setitimer(signal.ITIMER_PROF, seconds)
         signal.alarm(seconds + 60)
@@ -126,4 +165,4 @@ def main(seconds: int, paths: list[str]) -> None:
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]), sys.argv[2:])
+    main()
