@@ -135,7 +135,7 @@ def test_threads_that_wait_leave_the_processor_and_come_back():
     assert asleep < again / 3
 
 
-SAID = ({}, {"OMP_WAIT_POLICY": "active"}, {"GOMP_SPINCOUNT": "1000"})
+SAID: tuple[dict[str, str], ...] = ({}, {"OMP_WAIT_POLICY": "active"}, {"GOMP_SPINCOUNT": "1000"})
 PROBE = f"""
     import os, sys
     from t1c import cli, ir, sdk
