@@ -171,7 +171,8 @@ def stage_by_stage() -> Iterator[None]:
 def every_way(executor: Any, xs: Tensor) -> Iterator[tuple[str, tuple[Tensor, Any]]]:
     """The sequence run whole, in chunks, from an iterator, cut in two, and stepped."""
     yield "whole", executor.run(xs)
-    for chunk in range(1, len(xs) + 1):
+    # Lengths that leave a rest and that leave none, the shortest and the longest.
+    for chunk in sorted({*range(1, min(len(xs), 3) + 1), len(xs) - 1 or 1, len(xs)}):
         with stage_by_stage():
             found = executor.run(xs, chunk=chunk)
         yield f"chunks of {chunk}", found

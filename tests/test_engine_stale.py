@@ -59,10 +59,10 @@ def wide(seed: int = 0) -> ir.Graph:
 MAKERS = {"mlp": (mlp, 4), "recurrent": (recurrent, 4), "wide": (wide, 300)}
 
 
-def warmed(name: str, **options: Any) -> tuple[Any, Tensor, Any]:
+def warmed(name: str, steps: int = 8, **options: Any) -> tuple[Any, Tensor, Any]:
     """An executor that has run and stepped in every mode, its input, and what it gave."""
     make, width = MAKERS[name]
-    executor, xs = imported(make(), **options), inputs(features=width)
+    executor, xs = imported(make(), **options), inputs(steps, features=width)
     for grad in (True, False):
         with torch.set_grad_enabled(grad):
             stepped(executor, xs)
@@ -438,17 +438,21 @@ def mapped(function: Any, x: Tensor) -> Any:
 @pytest.mark.parametrize("fresh", [True, False])
 @pytest.mark.parametrize("name", ["mlp", "recurrent"])
 def test_what_is_captured_is_right_and_harms_nothing(name, fresh, grad, capture):
-    executor, xs, before = warmed(name)
+    # Each step is captured by itself: four are a first, some between, and a last.
+    executor, xs, before = warmed(name, steps=4)
     other = imported(MAKERS[name][0]()) if fresh else executor
-    shuffled = xs.roll(3, 0).roll(1, 1)
+    shuffled = xs.roll(2, 0).roll(1, 1)
     expected = defined(executor, shuffled)[0]
+    # Twice as much, which passes both layers in a single step.
+    at_first = defined(executor, 2 * shuffled.flatten(0, 1)[None])[0].view_as(expected)
     assert 0 < expected.sum() < expected.numel()
+    assert 0 < at_first.sum() < at_first.numel()
     with torch.set_grad_enabled(grad):
         ran = capture(Output(other, True), xs)
         assert torch.equal(ran(shuffled), expected)
         one = capture(Output(other, False), xs[0])
-        for x in shuffled:
-            assert torch.equal(one(x), defined(executor, x[None])[0][0])
+        for x, y in zip(shuffled, at_first, strict=True):
+            assert torch.equal(one(2 * x), y)
         assert_unharmed(other, xs, before)
 
 
