@@ -5,11 +5,12 @@ import cProfile
 import pytest
 
 from t1c import viz
+from t1c.viz import layered
 
 from .large_graphs import LARGE
 
-SIZES = {"onion": 320, "nested": 32}
-"""Form -> nodes, where it is not 160: an onion of fewer is put in order with effort to spare."""
+SIZES = {"entangled": 80, "nested": 32}
+"""Form -> nodes, where it is not 160."""
 
 
 def calls(graph):
@@ -20,7 +21,9 @@ def calls(graph):
 
 
 @pytest.mark.parametrize("form", LARGE)
-def test_twice_the_graph_is_twice_the_work(form):
+def test_twice_the_graph_is_twice_the_work(form, monkeypatch):
+    # What bends most is put in order with bounded effort, which graphs of this size exceed so.
+    monkeypatch.setattr(layered, "MOST_BENDS", 4000)
     size = SIZES.get(form, 160)
     small, large = LARGE[form](size), LARGE[form](2 * size)
     viz.render_html(small)  # imports

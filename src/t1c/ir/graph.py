@@ -179,7 +179,13 @@ class Graph(Node):
         Decided by the rule in ``t1c.ir.topology`` for the graph with nested graphs inlined, so
         that nesting changes no meaning; edges are named as in ``flat()``.
         """
-        return self.flat().feedback_edges()
+        # Inlining graphs in graphs at each depth would take a time that grows with its square.
+        return self.flat().feedback_edges() if self.feedback or self._has_loops() else []
+
+    def _has_loops(self) -> bool:
+        """Whether there is a cycle among the nodes, or in a nested graph."""
+        inner = (node for node in self.nodes.values() if isinstance(node, Graph))
+        return bool(self.topology().loops()) or any(graph._has_loops() for graph in inner)
 
     def nonfinite(self) -> Iterator[Problem]:
         """What a nested graph holds of NaN and infinity."""
