@@ -42,6 +42,9 @@ def learnt(
     }
     found, after = executor.run(given, entering, **how)
     leaving = [*flat(found), *(v for own in after.values() for v in own)]
+    if not any(y.requires_grad for y in leaving):
+        # A comparison of inputs, say.
+        return leaving, []
     loss: Any = sum(
         (y * torch.linspace(-1, 2, y.numel(), dtype=y.dtype).view_as(y)).sum()
         for y in leaving
