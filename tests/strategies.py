@@ -680,7 +680,9 @@ def _combine(draw: Any, sketch: _Sketch, name: str, grid: bool) -> bool:
     return True
 
 
-def _grow(draw: Any, sketch: _Sketch, name: str, grid: bool, nested: bool, later: bool) -> None:
+def _grow(
+    draw: Any, sketch: _Sketch, name: str, grid: bool, nested: bool, later: bool, notes: bool
+) -> None:
     """One more node, fed by one or several of those that are there."""
     sent = sketch.sends
     if later and draw(st.integers(0, 3)) == 0 and _combine(draw, sketch, name, grid):
@@ -699,7 +701,7 @@ def _grow(draw: Any, sketch: _Sketch, name: str, grid: bool, nested: bool, later
         return
     shape, exact = sent[first], all(sketch.exact[s] for s in sources)
     if nested and draw(st.integers(0, 7)) == 0:
-        inner = draw(chains(shape, later=later))
+        inner = draw(chains(shape, later=later, notes=notes))
         sketch.add(name, inner, sources, shape, False)
         return
     only = None if not grid else ON_THE_GRID if exact else ON_THE_GRID - INEXACT
@@ -712,7 +714,12 @@ def _grow(draw: Any, sketch: _Sketch, name: str, grid: bool, nested: bool, later
 
 @st.composite
 def chains(
-    draw: Any, shape: tuple[int, ...], max_nodes: int = 2, *, later: bool = True
+    draw: Any,
+    shape: tuple[int, ...],
+    max_nodes: int = 2,
+    *,
+    later: bool = True,
+    notes: bool = True,
 ) -> ir.Graph:
     """A plain chain with one Input of ``shape`` and one Output."""
     sketch = _Sketch()
@@ -723,7 +730,7 @@ def chains(
         sketch.add(f"n{i}", node, [last], sketch.sends[last], False)
         last = f"n{i}"
     sketch.add("output", draw(exits(sketch.sends[last])), [last], sketch.sends[last], False)
-    return ir.Graph(sketch.nodes, sketch.edges, metadata=draw(metadata(1)))
+    return ir.Graph(sketch.nodes, sketch.edges, metadata=draw(metadata(1)) if notes else None)
 
 
 def _close_a_loop(draw: Any, sketch: _Sketch) -> None:
@@ -778,7 +785,7 @@ def graphs(
         shape = draw(shapes)
         sketch.add(_fresh(draw, sketch), draw(entries(shape)), [], shape, True)
     for _ in range(size):
-        _grow(draw, sketch, _fresh(draw, sketch), grid, nested, later)
+        _grow(draw, sketch, _fresh(draw, sketch), grid, nested, later, notes)
     looped = bool(cycles or (cycles is None and draw(st.booleans())))
     if looped:
         neuron = lif(Numbers(draw, grid=True), sketch.sends[last := next(reversed(sketch.sends))])
