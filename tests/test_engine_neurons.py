@@ -21,6 +21,9 @@ FORMS = {
     "full": SHAPE,
     "flat": (24,),
 }
+FIRES_AT = ("ge", "gt", "gt", "ge", "ge", "gt")
+"""For each form."""
+SPIKING = [ir.LIF, ir.IF, ir.CubaLIF]
 KINDS = [ir.LIF, ir.LI, ir.IF, ir.I, ir.CubaLIF, ir.CubaLI]
 VALUES: dict[str, tuple[float, ...]] = {
     "tau": (1.0, 2.0, 3.0, 7.5),
@@ -72,9 +75,11 @@ def check(node: Any, dtype: torch.dtype) -> None:
 
 @pytest.mark.usefixtures("uncompiled")
 @pytest.mark.parametrize(("reset", "delay"), RULES[1:])
-@pytest.mark.parametrize("kind", [ir.LIF, ir.IF, ir.CubaLIF])
+@pytest.mark.parametrize("kind", SPIKING)
 def test_every_reset_gives_the_reference_bit_for_bit(kind, reset, delay):
-    for form, fires_at in zip(FORMS, ("ge", "gt") * 3, strict=True):
+    # Every reset has met every form when all kinds have, and every kind when all resets have.
+    odd = (RULES.index((reset, delay)) + SPIKING.index(kind)) % 2
+    for form, fires_at in list(zip(FORMS, FIRES_AT, strict=True))[odd::2]:
         node = make(kind, form, reset=reset, reset_delay=delay, fires_at=fires_at)
         check(node, torch.float64)
 
