@@ -19,7 +19,7 @@ from t1c.bridge.verify import VerificationError
 
 snn = pytest.importorskip("snntorch")
 
-T, B = 16, 3
+T, B = 8, 3
 DELAYED: dict[str, Any] = {"reset": "subtract", "reset_delay": True, "fires_at": "gt"}
 
 
@@ -650,7 +650,7 @@ def test_what_tells_nothing_is_asked_for():
 
 def test_the_evidence_is_told():
     graph = network()
-    assert "ran 'fc1' 16 times" in verify(Loop(graph), graph, XS).a
+    assert "ran 'fc1' 8 times" in verify(Loop(graph), graph, XS).a
     assert "its neuron 'lif1' takes one step a call" in verify(Step(graph), graph, XS).a
     flat = ir.Graph(
         {"input": ir.Input(shape=(6,)), "output": ir.Output(shape=(6,))}, [("input", "output")]
@@ -678,7 +678,7 @@ def test_a_model_that_runs_neither_way_says_both_reasons():
 
 
 def test_outputs_of_other_shapes_are_an_error():
-    with pytest.raises(ir.InputError, match=r"\(16, 3, 5\) from a and \(16, 3, 6\) from b"):
+    with pytest.raises(ir.InputError, match=r"\(8, 3, 5\) from a and \(8, 3, 6\) from b"):
         verify(network(), single(lif(), 6), XS)
 
 
@@ -751,7 +751,7 @@ def test_a_person_reads_ten_lines_and_a_machine_json():
     report = verify(Step(network()), network(lif1=lif(threshold=0.875)), XS.numpy())
     lines = str(report).splitlines()
     assert len(lines) <= 10
-    assert lines[0] == "a and b DIFFER: 16 steps, batch 3, float32"
+    assert lines[0] == "a and b DIFFER: 8 steps, batch 3, float32"
     assert "the threshold of 'lif1' were 1; b has 0.875" in lines[-1]
     found = json.loads(json.dumps(report.to_dict(), allow_nan=False))
     assert found["agree"] is False

@@ -14,7 +14,7 @@ from .strategies_executor import chain
 
 snn = pytest.importorskip("snntorch")
 
-T, B = 12, 4
+T, B = 7, 4
 RNG = np.random.default_rng(7)
 W1, B1, W2, B2 = grid(RNG, 8, 6), grid(RNG, 8), grid(RNG, 5, 8), grid(RNG, 5)
 
@@ -137,7 +137,7 @@ CASES = {
     "batch first": (BatchFirst, {}, sequence, "given (B, T, ...), giving (B, T, ...)"),
     "batch first in": (BatchIn, {}, sequence, "given (B, T, ...), giving (T, B, ...)"),
     "time last": (TimeLast, {}, sequence, "given (B, ..., T), giving (B, ..., T)"),
-    "time first": (TimeFirst, {}, sequence, "it ran 'fc1' 12 times)"),
+    "time first": (TimeFirst, {}, sequence, "it ran 'fc1' 7 times)"),
     "a sum": (FinalSum, {"how": "sum", "final": True}, sequence, "giving the last step"),
     "steps": (Step, {}, sequence, "step by step"),
     "steps of one value": (Step, {"hold": T}, image, "step by step"),
