@@ -61,9 +61,18 @@ class Pen:
         if tensor.numel() == 1:
             return self.writer.add("single", detail=_number_of(tensor, self.single))
         features = self.shape[1:]
-        if torch.broadcast_shapes(tensor.shape[-len(features) :], features) != features:
+        if not _lies_over(tensor.shape[-len(features) :], features):
             raise UnsuitedError
         return self.writer.add("laid", detail=_number_of(tensor, self.laid))
+
+
+def _lies_over(shape: torch.Size, features: torch.Size) -> bool:
+    """Whether what has a shape broadcasts to one value for each feature.
+
+    ``torch.broadcast_shapes`` takes longer for it than all else that is asked of a parameter.
+    """
+    pairs = zip(reversed(shape), reversed(features), strict=False)
+    return len(shape) <= len(features) and all(n in (1, m) for n, m in pairs)
 
 
 def _number_of(tensor: Tensor, known: list[Tensor]) -> int:
