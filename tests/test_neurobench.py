@@ -1,5 +1,8 @@
 """The figures of a profile are NeuroBench's own, on models that it can run."""
 
+import copy
+import functools
+
 import numpy as np
 import pytest
 import snntorch as snn
@@ -22,6 +25,7 @@ workload, static, models, layers = peer(
     "neurobench.metrics.utils.layers",
 )
 pytestmark = pytest.mark.usefixtures("one_thread")
+T = 20
 LAYERS = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d)
 
 
@@ -116,6 +120,15 @@ def graph_of(model, shape):
     return bridge.to_ir(First(), torch.rand(2, *shape))
 
 
+@functools.cache
+def made(name):
+    """A model and its graph."""
+    make, shape = MODELS[name]
+    torch.manual_seed(0)
+    model = thinned(make()).eval()
+    return model, graph_of(model, shape)
+
+
 def measured_by_neurobench(model, xs, batch_size):
     """Dense, MACs and ACs per sample; activation and connection sparsity."""
     wrapped = models.SNNTorchModel(model)
@@ -137,17 +150,13 @@ def measured_by_neurobench(model, xs, batch_size):
 @pytest.mark.parametrize("kind", ["spikes", "graded", "mixed"])
 @pytest.mark.parametrize("name", MODELS)
 def test_a_profile_gives_the_numbers_of_neurobench(name, kind):
-    make, shape = MODELS[name]
-    torch.manual_seed(0)
-    model = thinned(make()).eval()
-    graph = graph_of(model, shape)
-    xs = torch.randint(0, 257, (20, 10, *shape)) / 256
+    model, graph = copy.deepcopy(made(name))
+    torch.manual_seed(1)
+    xs = torch.randint(0, 257, (T, 10, *MODELS[name][1])) / 256
     if kind == "spikes":
         xs = (xs < 0.4).float()
     elif kind == "mixed":  # steps of spikes between graded ones
-        xs = torch.where(
-            torch.arange(20).reshape(-1, *[1] * (xs.ndim - 1)) % 3 == 0, xs, xs.round()
-        )
+        xs = torch.where(torch.arange(T).reshape(-1, *[1] * (xs.ndim - 1)) % 3 == 0, xs, xs.round())
     for batch_size in (10, 4):
         theirs, activation, connection = measured_by_neurobench(model, xs, batch_size)
         mine = sdk.profile_graph(graph, xs.numpy(), batch_size=batch_size)
