@@ -36,7 +36,7 @@ def gradients(function, xs, state, coefficients, learning, seed=1):
     return [out, *after], found
 
 
-def compare(rule_, shape=(5, 2, 6), learning=True, last=False, dtype=torch.float64):
+def compare(rule_, shape=(3, 2, 6), learning=True, last=False, dtype=torch.float64):
     torch.manual_seed(0)
     features = shape[2:]
     xs = torch.randn(shape, dtype=dtype) * 1.5
