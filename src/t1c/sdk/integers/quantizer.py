@@ -35,6 +35,7 @@ class Quantizer:
     def __init__(self, graph: ir.Graph, calibrate: Any = None, steps: int | None = None) -> None:
         self.graph = plain(fold_batchnorm(prune_disconnected(graph)))
         self.seen = None if calibrate is None else Calibration(self.graph, calibrate, steps)
+        self._ranges: dict[tuple[tuple[str, ir.Interval], ...], ir.Ranges] = {}
 
     def graph_of(self, options: Options) -> ir.Graph:
         """The graph in integers.
@@ -53,7 +54,12 @@ class Quantizer:
         return made
 
     def _built(self, options: Options, needless: frozenset[str]) -> ir.Graph:
-        ranges = ir.Ranges(self.graph, _arriving(self.graph, self.seen, options))
+        arriving = _arriving(self.graph, self.seen, options)
+        key = tuple(arriving.items())
+        if key not in self._ranges:
+            # What arrives does not depend on the bits of weights, which a search tries.
+            self._ranges[key] = ir.Ranges(self.graph, arriving)
+        ranges = self._ranges[key]
         builder = Builder(self.graph, options, self.seen, ranges, rules.RULES, needless)
         builder.build()
         note: dict[str, Any] = {
