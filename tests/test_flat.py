@@ -85,6 +85,17 @@ def test_what_is_stated_to_run_back_is_stated_of_the_whole():
     assert graph.flat().stated == edges_of("g/lif>g/w lif>g/in")
 
 
+def test_a_loop_is_found_however_deep_it_lies():
+    graph = one_way().replace(feedback=())
+    back = graph.feedback_edges()
+    assert len(back) == 1
+    for _ in range(2):
+        nodes = {"in": ir.Input((2,)), "g": graph, "out": ir.Output((2,))}
+        graph = ir.Graph(nodes, edges_of("in>g g>out"))
+        back = [(f"g/{source}", f"g/{target}") for source, target in back]
+        assert graph.feedback_edges() == graph.flat().feedback_edges() == back
+
+
 def test_what_is_stated_to_run_back_does_so_where_the_rule_would_choose_another_edge():
     nodes = {"in": ir.Input((1,)), "near": lif(), "far": lif(), "out": ir.Output((1,))}
     edges = edges_of("in>near near>far far>near far>out")
