@@ -616,6 +616,24 @@ def test_what_no_operation_serves_is_refused():
             function()
 
 
+@pytest.mark.parametrize("shape", [(4,), (3, 4), (3, 1), (1, 4), (1, 3, 4), (1, 3, 1)])
+def test_a_parameter_that_lies_over_the_features_is_one_of_the_laid(shape):
+    pen = Pen(torch.Size((2, 3, 4)), torch.float32, torch.device("cpu"))
+    parameter = torch.ones(shape)
+    pen.leaf("read", 0) + parameter
+    assert [*map(id, pen.laid)] == [id(parameter)]
+
+
+@pytest.mark.parametrize(
+    ("features", "shape"),
+    [((3, 4), s) for s in [(3,), (2,), (4, 4), (3, 2), (1, 2, 4)]] + [((), (2,)), ((1,), (2,))],
+)
+def test_a_parameter_that_does_not_is_refused(features, shape):
+    pen = Pen(torch.Size((2, *features)), torch.float32, torch.device("cpu"))
+    with pytest.raises(UnsuitedError):
+        pen.leaf("read", 0) + torch.ones(shape)
+
+
 def test_a_loop_is_what_it_computes():
     w = Writer()
     x = w.add("read", detail=0)
