@@ -1,5 +1,7 @@
 """The notebooks of the documentation run from top to bottom, and hold no stale output."""
 
+import gc
+import multiprocessing
 import sys
 import warnings
 from pathlib import Path
@@ -23,11 +25,17 @@ def shell(monkeypatch):
     # It puts its own module there.
     monkeypatch.setitem(sys.modules, "__main__", sys.modules["__main__"])
     plt.switch_backend("agg")
-    yield InteractiveShell.instance(config=Config(HistoryManager={"enabled": False}))
+    before = set(multiprocessing.active_children())
+    shell = InteractiveShell.instance(config=Config(HistoryManager={"enabled": False}))
+    yield shell
     plt.close("all")
-    # What is compiled belongs to the names of the shell, which are forgotten with it.
+    # What is compiled belongs to the names of the shell, and with these go a DataLoader's workers.
     torch.compiler.reset()
+    gc.collect()
+    shell.reset()
+    gc.collect()
     InteractiveShell.clear_instance()
+    assert set(multiprocessing.active_children()) <= before
 
 
 def test_they_are_there():

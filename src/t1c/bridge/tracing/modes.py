@@ -1,6 +1,6 @@
 """The modes in which torch tells of every operation, and how to be told of none for a while.
 
-Only to let an operation through, a mode calls Python; most operations of a run are inside of a module.
+Only to let an operation through, a mode calls Python, and most operations are inside of a module.
 """
 
 from __future__ import annotations
