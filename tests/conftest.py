@@ -65,14 +65,14 @@ def pytest_collection(session):
                 importlib.import_module(f"{__package__}.{path.stem}")
 
 
-def pytest_collection_finish():
-    """What is imported stays: the collector need not look through all of it again and again.
+# Most of what is made goes without the collector, and what is imported stays.
+gc.set_threshold(100_000, 20, 20)
 
-    Nor so often: most of what a test makes is gone without it.
-    """
+
+def pytest_collection_finish():
+    """What is there by now the collector need not look through again and again."""
     gc.collect()
     gc.freeze()
-    gc.set_threshold(20_000, 20, 20)
 
 
 # As the process ends it is looked through after all: some libraries report what is left behind.
