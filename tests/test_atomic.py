@@ -252,6 +252,7 @@ def test_what_another_machine_is_writing_is_left_alone(tmp_path):
     assert "precious" in left
 
 
+@pytest.mark.slow
 def test_nothing_is_lost_however_a_writer_ends():
     """Killed before some of its lines, at random beside readers, out of room: see the script."""
     script = Path(__file__).parent.parent / "benchmarks" / "kills.py"

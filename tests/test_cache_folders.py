@@ -42,6 +42,7 @@ print(json.dumps([disk, [*numbers, same.ctypes(6.0), vectors > 0], said]))
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork")
 def test_loops_run_where_they_cannot_be_kept(tmp_path):
     """No folder can be made below a file; and none takes anything on a disk that is full."""

@@ -464,6 +464,7 @@ def test_one_file_into_a_folder(t1c):
         np.testing.assert_array_equal(result, counts(network(), samples()))
 
 
+@pytest.mark.slow
 def test_a_run_that_was_killed_goes_on_where_it_stopped(t1c, parts):
     many = 60
     for i in range(many):
@@ -490,6 +491,7 @@ def test_a_run_that_was_killed_goes_on_where_it_stopped(t1c, parts):
             np.testing.assert_array_equal(results["out_sum"], expected)
 
 
+@pytest.mark.slow
 def test_a_command_that_is_ended_leaves_nothing_half_written(t1c):
     spikes = samples(count=500, steps=1) > 0.5
     np.savez("long.npz", x=np.broadcast_to(spikes, (20000, 500, 3)))

@@ -165,6 +165,7 @@ def test_every_primitive_gives_the_numbers_of_the_reference(tmp_path):
     assert every - tried <= {"Identity", "Graph"}
 
 
+@pytest.mark.slow
 def test_random_networks_give_the_numbers_of_the_reference(tmp_path):
     drawn_graphs = drawn(
         st.one_of(
@@ -300,6 +301,7 @@ def ran(written, command, flags, run=()):
 SANITIZERS = "-fsanitize=address,undefined"
 
 
+@pytest.mark.slow
 def test_it_is_clean_under_sanitizers(written):
     ran(written, "gcc", ("-O1", "-g", SANITIZERS, "-fno-sanitize-recover=all"))
 
@@ -309,10 +311,12 @@ def test_no_option_of_the_compiler_changes_the_numbers(written):
     ran(written, "gcc", ("-O3", "-std=gnu99", "-mfma", "-mavx2", "-ffp-contract=fast"))
 
 
+@pytest.mark.slow
 def test_it_runs_the_same_from_clang(written):
     ran(written, "clang", ("-O2", "-march=native"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("target", "machine", "flags"),
     [

@@ -60,6 +60,7 @@ def close(a, b):
         torch.testing.assert_close(value, b[name], rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("way", ["sequence", "checkpoint", "steps", "kept", "again"])
 def test_two_ranks_have_the_gradients_of_one_process(way, found, alone):
     mine, theirs = (rank[way] for rank in found)
@@ -69,6 +70,7 @@ def test_two_ranks_have_the_gradients_of_one_process(way, found, alone):
     close(mine, alone[0])
 
 
+@pytest.mark.slow
 def test_without_the_wrapper_the_ranks_would_have_parted(found, alone):
     mine, theirs = (rank["own"] for rank in found)
     assert not any(torch.equal(mine[name], theirs[name]) for name in mine)
@@ -79,6 +81,7 @@ def test_without_the_wrapper_the_ranks_would_have_parted(found, alone):
     assert same(halves, found[0]["sequence"])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("way", ["beside", "state beside", "step beside", "collect beside"])
 def test_a_gradient_beside_the_wrapper_is_refused(way, found):
     for rank in found:
@@ -86,12 +89,14 @@ def test_a_gradient_beside_the_wrapper_is_refused(way, found):
         assert "ddp(xs, state, sequence=True)" in rank[way]
 
 
+@pytest.mark.slow
 def test_a_gradient_within_the_wrapper_s_forward_is_refused(found):
     for rank in found:
         assert "within the forward of DistributedDataParallel" in rank["within"]
         assert rank["untouched"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["whole", "layers", "run"])
 def test_fully_sharded_networks_learn_what_one_process_learns(kind, found, alone):
     for rank in found:
@@ -102,6 +107,7 @@ def test_fully_sharded_networks_learn_what_one_process_learns(kind, found, alone
 # In shards --------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_training_in_shards_goes_on_bit_for_bit_with_another_number_of_ranks(found):
     net: Any = ranks.executor(grid=False, dropout=True)
     optimizer = torch.optim.Adam(net.parameters(), 0.01)

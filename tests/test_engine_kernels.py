@@ -343,6 +343,7 @@ def test_torch_and_the_engine_use_the_same_threads():
     assert room._openmp() is not None
 
 
+@pytest.mark.slow
 def test_a_kernel_is_compiled_again_when_one_that_it_calls_in_another_file_changes(tmp_path):
     """Numba looks at the file of the caller only, and keeps what is called with it."""
     package = tmp_path / "kernels"

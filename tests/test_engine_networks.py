@@ -59,6 +59,7 @@ def test_networks_of_every_neuron(data):
     forced(graph, xs, dtype)
 
 
+@pytest.mark.slow
 @many
 @given(st.data())
 def test_loops_of_every_neuron(data):

@@ -512,6 +512,7 @@ def test_kernels_for_another_device_are_refused():
         imported(mlp(), kernels="triton").run(inputs())
 
 
+@pytest.mark.slow
 def test_without_numba_everything_runs_with_equal_numbers(tmp_path):
     script = """
 import sys, importlib.util
@@ -581,6 +582,7 @@ def test_the_number_of_threads_changes_no_number():
 # Captured as a graph ---------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("learning", [False, True])
 @pytest.mark.parametrize(("make", "way"), [(mlp, "run"), (recurrent, "run"), (recurrent, "step")])
 def test_all_of_a_fresh_executor_is_captured_as_one_graph(make, way, learning):

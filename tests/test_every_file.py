@@ -173,6 +173,7 @@ def test_each_kind_of_file_has_one_for_all_verbs():
     assert {path.suffix for path in representatives()} == {".t1c", ".nir"}
 
 
+@pytest.mark.slow
 def test_every_verb_on_a_spiking_transformer(tmp_path):
     """Spikformer's block, as ``make zoo`` has it: shown an image, it answers with one value."""
     sys.path.insert(0, str(ROOT / "benchmarks"))

@@ -163,6 +163,7 @@ def checked(model: Model, counts: Counter[str]) -> None:
     counts["compared"] += verdict.compared
 
 
+@pytest.mark.slow
 def test_random_models_are_exported_equal() -> None:
     counts: Counter[str] = Counter()
 
@@ -179,6 +180,7 @@ def test_random_models_are_exported_equal() -> None:
     assert counts["compared"] > 50 * counts["exported"], f"next to nothing happens: {counts}"
 
 
+@pytest.mark.slow
 @settings(max_examples=30)
 @given(models(trapped=True))
 def test_what_no_step_can_say_is_refused_or_equal(model: Model) -> None:

@@ -2,7 +2,6 @@
 
 import io
 import json
-import os
 import shutil
 import subprocess
 import sys
@@ -135,6 +134,7 @@ def abroad(tmp_path_factory):
     return folder, graph, xs, reports
 
 
+@pytest.mark.slow
 def test_it_runs_bit_for_bit_where_t1c_is_not_installed(abroad):
     folder, graph, xs, _ = abroad
     stranger("run", folder)
@@ -153,6 +153,7 @@ def test_it_runs_bit_for_bit_where_t1c_is_not_installed(abroad):
         same_state({n: v for n, v in found.items() if n.startswith("state ")}, state)
 
 
+@pytest.mark.slow
 def test_the_file_says_what_goes_in_and_out(abroad):
     folder, _, _, reports = abroad
     for report, file in zip(reports, ("step.pt2", "sequence.pt2"), strict=True):
@@ -217,7 +218,7 @@ def test_float64_is_the_meaning(tmp_path):
         np.testing.assert_allclose(a.numpy(), b, rtol=1e-12, atol=1e-15)
 
 
-@pytest.mark.skipif("T1C_AOTI" not in os.environ, reason="compiles for 20 s: set T1C_AOTI=1")
+@pytest.mark.slow
 @pytest.mark.skipif(shutil.which("g++") is None, reason="AOTInductor needs g++")
 def test_aotinductor_compiles_it(tmp_path):
     graph = small(name="x", several=True)
@@ -312,6 +313,7 @@ def test_a_trace_can_be_saved_and_takes_another_batch():
     assert torch.equal(again(xs[1]), executor(xs[1]))
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")
 def test_torch_onnx_exports_an_executor():
     pytest.importorskip("onnxscript", reason="torch.onnx.export needs onnxscript")

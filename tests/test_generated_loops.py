@@ -509,6 +509,7 @@ def run_apart(folder, count=1):
     return found
 
 
+@pytest.mark.slow
 def test_the_next_process_finds_what_was_compiled(tmp_path):
     assert "1" in [compiled for _, compiled in run_apart(tmp_path, 2)]
     assert run_apart(tmp_path) == [["True", "0"]]

@@ -259,6 +259,7 @@ class Whole(torch.nn.Module):
         return self.executor.run(xs)[0]
 
 
+@pytest.mark.slow
 def test_memory_is_compiled_and_exported_for_any_batch():
     nodes = {
         "input": ir.Input((3,), hold=5),

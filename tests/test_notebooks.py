@@ -42,6 +42,7 @@ def test_they_are_there():
     assert {path.stem for path in NOTEBOOKS} >= {"fine_tuned", "handed_over"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 def test_it_runs(path, shell):
     cells = nbformat.read(path, as_version=4).cells

@@ -47,6 +47,7 @@ def test_thresholds_that_were_trained_are_read():
     assert spiking.inputs()["image"].hold == 8
 
 
+@pytest.mark.slow
 def test_accuracy_is_what_the_page_says_and_within_one_percent_at_32_steps(monkeypatch, capsys):
     monkeypatch.syspath_prepend(str(ROOT / "examples"))
     import convert_digits

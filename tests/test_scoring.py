@@ -389,6 +389,7 @@ def test_options_that_there_are_none_of(wrong, model, inputs, tmp_path):
 # Processes ---------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(os.name != "posix", reason="kills with a signal")
 def test_workers_that_are_killed_lose_nothing(model, inputs, tmp_path):
     expected = {}

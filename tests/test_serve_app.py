@@ -246,6 +246,7 @@ def test_what_is_too_large_is_refused():
         assert soon(lambda: idle(server))
 
 
+@pytest.mark.slow
 def test_who_says_nothing_or_not_all_is_let_go_of():
     with served(mlp(), idle=1.0, patience=0.5) as server:
         place = urlsplit(server.url)
@@ -273,6 +274,7 @@ def test_who_says_nothing_or_not_all_is_let_go_of():
         assert soon(lambda: idle(server))
 
 
+@pytest.mark.slow
 def test_calls_that_take_too_long_or_are_too_many_are_told_so(monkeypatch):
     with served(mlp(), calls=1, work=2.0) as server:
         body = json.dumps({"x": spikes(2, 3, 4).tolist()}).encode()

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
+import pytest
 import torch
 from typer.testing import CliRunner
 from websockets.exceptions import ConnectionClosed
@@ -60,6 +61,7 @@ def ended(process: Any) -> Iterator[None]:
         process.kill()
 
 
+@pytest.mark.slow
 def test_sigterm_in_the_middle_loses_nothing_that_was_accepted(tmp_path):
     model = tmp_path / "model.t1c"
     ir.write(model, recurrent(1))

@@ -93,6 +93,7 @@ print(export_to_ir.__module__, torch.equal(found, wanted), bool(wanted.any()))
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork")
 def test_a_fresh_interpreter_finds_the_wrappers_uses_them_and_leaves_snntorch_alone(tmp_path):
     """First by the start line; and without it, once the bridge has been imported."""

@@ -61,6 +61,7 @@ numpy.save(sys.argv[4], found.numpy())
 """
 
 
+@pytest.mark.slow
 def test_a_stream_goes_on_in_another_process(tmp_path):
     ir.write(tmp_path / "a.t1c", graph())
     executor, xs = ir_to_torch(graph(), trainable=False), inputs()

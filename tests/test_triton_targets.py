@@ -8,6 +8,7 @@ import sys
 import pytest
 
 pytest.importorskip("triton", reason="Triton is not installed; its kernels stay untested")
+pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")

@@ -206,6 +206,7 @@ def test_two_graphs_in_one_picture(show):
     assert "tau: 2.0 and 5.0 in all of 8 places" in page.panel()
 
 
+@pytest.mark.slow
 def test_two_thousand_nodes_open_at_once(show):
     page = show(viz.render_html(residual(666)))
     shown = "performance.getEntriesByName('t1c-shown')[0].startTime"

@@ -174,6 +174,7 @@ def test_only_a_live_page_may_compile(tab):
     assert "unsafe-eval" not in made.replace("wasm-unsafe-eval", "")
 
 
+@pytest.mark.slow
 def test_what_cannot_run_is_refused(tmp_path, monkeypatch):
     with pytest.raises(ir.InputError, match="activity"):
         viz.render_html(recurrent(), activity={"lif1": np.ones((3, 8))}, live=True)

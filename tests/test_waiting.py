@@ -90,6 +90,7 @@ def apart(code, **environment):
     return done.stdout.splitlines()
 
 
+@pytest.mark.slow
 @on_gnu
 @pytest.mark.skipif(torch.get_num_threads() < 2, reason="one thread waits for nobody")
 def test_threads_that_wait_leave_the_processor_and_come_back():
