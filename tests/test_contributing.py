@@ -44,10 +44,15 @@ TABLES = (
 )
 
 
+def file_at(path):
+    """The module that a file is."""
+    dotted = ".".join(Path(path).relative_to("src" if path.startswith("src") else ".").parts)
+    return importlib.import_module(dotted.removesuffix(".py"))
+
+
 def put_into(path):
     """Run a piece among the names of its file, and give what it defined."""
-    dotted = ".".join(Path(path).relative_to("src" if path.startswith("src") else ".").parts)
-    module = importlib.import_module(dotted.removesuffix(".py"))
+    module = file_at(path)
     names = dict(vars(module))
     # As in each of these files.
     later = __future__.annotations.compiler_flag
@@ -55,20 +60,30 @@ def put_into(path):
     return {n: v for n, v in names.items() if v is not vars(module).get(n) and n[0] != "_"}
 
 
+def entries(table):
+    """What a table holds now; a set holds nothing but keys."""
+    return dict(table) if isinstance(table, dict) else dict.fromkeys(table)
+
+
 @pytest.fixture(scope="module", autouse=True)
 def followed():
     """The page followed up to its tests."""
-    before = [table.copy() for table in TABLES]
+    for path in PIECES:
+        file_at(path)  # what it enters into tables itself stays there
+    pairs = [(table, entries(table)) for table in TABLES]
     with pytest.MonkeyPatch.context() as patch:
         for path in PIECES:
             if path.startswith("src"):
                 for name, made in put_into(path).items():
                     if isinstance(made, type) and issubclass(made, ir.Node):
                         patch.setattr(ir, name, made, raising=False)
+        entered = [entries(table).items() - old.items() for table, old in pairs]
         yield
-        for table, old in zip(TABLES, before, strict=True):
-            table.clear()
-            table.update(old)
+        # Other files may have been loaded meanwhile, with entries of their own.
+        for (table, old), new in zip(pairs, entered, strict=True):
+            for key, _ in new:
+                table.pop(key) if isinstance(table, dict) else table.remove(key)
+                assert key not in old
 
 
 def test_each_piece_has_a_file_and_no_piece_is_left_out():
