@@ -37,13 +37,12 @@ test: $(VENV)/.dev ## lint, imports, types, tests
 	@echo "== types (mypy) beside tests (pytest)"
 	@$(BIN)/mypy & types=$$!; \
 		PYTHONDONTWRITEBYTECODE= OMP_WAIT_POLICY=passive \
-		$(BIN)/python -m pytest -q -n auto --dist worksteal; \
+		$(BIN)/python -m pytest -q -n auto --dist worksteal $(if $(T1C_SLOW),,-m 'not slow'); \
 		tests=$$?; wait $$types && exit $$tests
 
 # All tests, the slow ones too. Being traced, Python takes a third longer: not each time.
 coverage: $(VENV)/.dev ## the tests once more, and which lines and branches they run: 95 % at least
-	@T1C_SLOW=1 OMP_WAIT_POLICY=passive \
-		$(BIN)/python -m pytest -q -n auto --dist worksteal --cov --cov-report=term
+	@OMP_WAIT_POLICY=passive $(BIN)/python -m pytest -q -n auto --dist worksteal --cov --cov-report=term
 
 format: $(VENV)/.dev ## rewrite the code in the project's format, mend what lint can mend
 	@$(BIN)/ruff format .

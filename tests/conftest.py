@@ -79,15 +79,6 @@ def pytest_collection_finish():
 atexit.register(gc.unfreeze)
 
 
-def pytest_collection_modifyitems(config, items):
-    """Leave slow tests to CI and to who asks for them, by name or by ``T1C_SLOW=1``."""
-    everything = config.args_source is config.ArgsSource.TESTPATHS
-    if everything and "T1C_SLOW" not in os.environ:
-        left = [item for item in items if item.get_closest_marker("slow")]
-        config.hook.pytest_deselected(items=left)
-        items[:] = [item for item in items if not item.get_closest_marker("slow")]
-
-
 @pytest.fixture(scope="module")
 def one_thread():
     """Small tensors gain nothing from threads, and wait for them on a busy machine."""
