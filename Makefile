@@ -25,8 +25,8 @@ demo: $(VENV)/.demo ## run a trained network on handwritten digits
 	@$(BIN)/python examples/digits_demo.py
 
 # Several processes with threads of their own share the cores: waiting threads had better sleep.
-# What pytest makes of the tests, and Python of t1c, is compiled once for all processes. Tests that
-# are marked slow run where T1C_SLOW is set, as CI has it.
+# What pytest makes of the tests, and Python of t1c, is compiled once for all processes. Where
+# T1C_SLOW is set, as in CI, slow tests run too, whole grids, and more random examples.
 test: $(VENV)/.dev ## lint, imports, types, tests
 	@echo "== lint (ruff check)"
 	@$(BIN)/ruff check .
@@ -42,7 +42,8 @@ test: $(VENV)/.dev ## lint, imports, types, tests
 
 # All tests, the slow ones too. Being traced, Python takes a third longer: not each time.
 coverage: $(VENV)/.dev ## the tests once more, and which lines and branches they run: 95 % at least
-	@OMP_WAIT_POLICY=passive $(BIN)/python -m pytest -q -n auto --dist worksteal --cov --cov-report=term
+	@T1C_SLOW=1 OMP_WAIT_POLICY=passive \
+		$(BIN)/python -m pytest -q -n auto --dist worksteal --cov --cov-report=term
 
 format: $(VENV)/.dev ## rewrite the code in the project's format, mend what lint can mend
 	@$(BIN)/ruff format .

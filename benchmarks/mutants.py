@@ -142,7 +142,7 @@ def _mutmut(folder: Path, *words: str) -> str:
     return subprocess.run(
         [sys.executable, "-c", RUN, *words],
         cwd=folder,
-        env={**os.environ, "T1C_TESTS": "mutants", "OMP_WAIT_POLICY": "passive"},
+        env={**os.environ, "T1C_TESTS": "mutants", "T1C_SLOW": "1", "OMP_WAIT_POLICY": "passive"},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,

@@ -3,7 +3,6 @@
 import numpy as np
 import pytest
 import torch
-from hypothesis import settings
 from hypothesis import strategies as st
 
 from t1c import bridge, ir
@@ -11,10 +10,6 @@ from t1c.bridge.modules import MergeModule
 
 EXACT_DTYPES = (torch.float64, torch.float32)
 CLOSE_DTYPES = (torch.float64,)
-
-
-def examples(count):
-    return settings(max_examples=count, deadline=None)
 
 
 def grid(seed, *shape, low=-256, high=256):

@@ -19,12 +19,14 @@ import typer.main
 import typer.testing
 from hypothesis import HealthCheck, Phase, settings
 
+from .examples import drawn
+from .grids import beyond
 from .untraced import trace_once
 
 settings.register_profile(
     "t1c",
     deadline=None,
-    max_examples=25,
+    max_examples=drawn(25),
     phases=[phase for phase in Phase if phase is not Phase.explain],
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
 )
@@ -63,6 +65,11 @@ def pytest_collection(session):
             # Whatever a file has to say is heard when it is collected.
             with contextlib.suppress(Exception, pytest.skip.Exception):
                 importlib.import_module(f"{__package__}.{path.stem}")
+
+
+def pytest_collection_modifyitems(items):
+    for cell in beyond(items):
+        cell.add_marker(pytest.mark.slow)
 
 
 # Most of what is made goes without the collector, and what is imported stays.

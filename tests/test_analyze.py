@@ -66,6 +66,7 @@ def test_the_digits_network_by_hand():
     assert "lif1, lif2, lif3 (1,546): LIF, tau 8 steps" in str(sdk.summarize(DIGITS))
 
 
+@pytest.mark.slow
 def test_counts_are_those_of_torch():
     """On every file: parameters of the modules, and what torch counts in a step."""
     counted = 0

@@ -63,6 +63,7 @@ def held(x, steps):
     return x.expand(steps, *x.shape).contiguous()
 
 
+@pytest.mark.grid(1)
 @pytest.mark.parametrize("make", [classifier, convolutional])
 @pytest.mark.parametrize("grad", [False, True])
 def test_a_held_value_is_a_sequence_of_equal_steps(make, grad):

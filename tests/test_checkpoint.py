@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 
@@ -18,6 +18,7 @@ from t1c.ir.errors import InputError, UnsupportedError
 from t1c.ir.primitives.neuron import Neuron
 
 from .engine_helpers import imported, inputs, lif, mlp, recurrent
+from .examples import drawn, examples
 from .strategies_executor import chain, networks, sequences
 
 # Tests look into nodes and modules whose types they know: seen through these, all are Any.
@@ -79,7 +80,7 @@ def test_random_networks_learn_as_without_it(cyclic):
     """Chunks of one length: bit for bit. Its own length: the sums of gradients are rounded anew."""
     seen = {"spikes": 0, "gradients": 0, "networks": 0, "other lengths": 0}
 
-    @settings(max_examples=30, deadline=None)
+    @examples(30)
     @given(st.data())
     def check(data: Any) -> None:
         graph = data.draw(networks(cyclic=cyclic, every=True))
@@ -107,12 +108,13 @@ def test_random_networks_learn_as_without_it(cyclic):
         seen["networks"] += 1
 
     check()
-    assert seen["networks"] >= 20
-    assert seen["other lengths"] >= 5
-    assert seen["spikes"] > 500
-    assert seen["gradients"] > 500
+    assert seen["networks"] >= drawn(20)
+    assert seen["other lengths"] >= drawn(5)
+    assert seen["spikes"] > drawn(500)
+    assert seen["gradients"] > drawn(500)
 
 
+@pytest.mark.grid(2)
 @pytest.mark.parametrize("make", [mlp, recurrent])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 @pytest.mark.parametrize("events", [None, True, False])

@@ -187,6 +187,7 @@ def test_random_networks_give_the_numbers_of_the_reference(tmp_path):
 
 
 # A neuron whose reset is 'none' keeps a delayed reset that nothing reads.
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:.*no path leads from there:t1c.ir.GraphWarning")
 def test_graphs_of_integers_give_the_numbers_of_the_reference(tmp_path):
     found = [in_integers(ir.read(DIGITS))]
@@ -306,6 +307,7 @@ def test_it_is_clean_under_sanitizers(written):
     ran(written, "gcc", ("-O1", "-g", SANITIZERS, "-fno-sanitize-recover=all"))
 
 
+@pytest.mark.slow
 def test_no_option_of_the_compiler_changes_the_numbers(written):
     """With fused multiply-add at hand, and in GNU's dialect, which would use it."""
     ran(written, "gcc", ("-O3", "-std=gnu99", "-mfma", "-mavx2", "-ffp-contract=fast"))

@@ -62,7 +62,15 @@ def tidy(text):
     return "\n".join(line.rstrip() for line in text.strip().splitlines())
 
 
-@pytest.mark.parametrize("page", [p for p in PAGES if snippets(p)], ids=lambda page: page.name)
+def pages():
+    """Those with snippets; torch's export takes seconds."""
+    for page in PAGES:
+        if snippets(page):
+            slow = [pytest.mark.slow] if page.name == "exported.md" else []
+            yield pytest.param(page, id=page.name, marks=slow)
+
+
+@pytest.mark.parametrize("page", list(pages()))
 def test_a_page_runs_and_prints_what_it_says(page, tmp_path, monkeypatch, capsys):
     peer(*NEEDS.get(page.name, ["t1c"]))
     monkeypatch.chdir(tmp_path)

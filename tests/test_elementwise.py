@@ -13,7 +13,8 @@ from t1c import bridge, ir
 from t1c.ir.primitives.combine import BINARY
 from t1c.ir.primitives.elementwise import UNARY
 
-from .against_torch import agree, combining, examples, grid, pairs, real, seeds, torch_says
+from .against_torch import agree, combining, grid, pairs, real, seeds, torch_says
+from .examples import examples
 
 RNG = np.random.default_rng(0)
 SHAPES = st.lists(st.integers(1, 4), min_size=1, max_size=4).map(tuple)

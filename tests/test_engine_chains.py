@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from hypothesis import HealthCheck, event, given, settings
+from hypothesis import HealthCheck, event, given
 from hypothesis import strategies as st
 
 from t1c import bridge, ir
@@ -13,8 +13,9 @@ from t1c.bridge.engine.kernels import convolution
 from t1c.bridge.engine.kernels.fingerprint import Fingerprints
 
 from .engine_helpers import assert_equal, grid, lif, spikes, threads
+from .examples import examples
 
-many = settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+many = examples(60, suppress_health_check=list(HealthCheck))
 SHAPE, OUT = (2, 6, 5), (4, 6, 5)
 
 

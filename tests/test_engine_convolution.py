@@ -3,15 +3,16 @@
 import numpy as np
 import pytest
 import torch
-from hypothesis import HealthCheck, event, given, settings
+from hypothesis import HealthCheck, event, given
 from hypothesis import strategies as st
 
 from t1c import bridge, ir
 
 from .engine_helpers import assert_equal, grid, imported, lif, referred, spikes, threads
+from .examples import examples
 from .strategies_executor import chain
 
-many = settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+many = examples(60, suppress_health_check=list(HealthCheck))
 
 
 pytestmark = pytest.mark.usefixtures("one_thread")

@@ -26,6 +26,7 @@ DTYPES = (torch.float32, torch.float64)
 # The product --------------------------------------------------------------------------------------
 
 
+@pytest.mark.grid(2)
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("biased", [True, False])
 @pytest.mark.parametrize("rows", [1, 3, 8, 9, 32, 37])
@@ -113,6 +114,7 @@ def defined(executor: Any, xs: Tensor) -> Any:
         return stepped(other, xs)
 
 
+@pytest.mark.grid(2)
 @pytest.mark.parametrize(("loop", "named"), [(False, "fc"), (True, "fc"), (True, "back")])
 @pytest.mark.parametrize("events", [None, True])
 @pytest.mark.parametrize("change", [through_data, through_numpy, no_number])

@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from t1c.bridge.engine.kernels import compiled
@@ -35,10 +35,11 @@ from t1c.bridge.engine.kernels.vector_sums import active, add_graded_rows, add_r
 from t1c.bridge.engine.kernels.vector_windows import pool_window
 
 from .engine_helpers import grid, spikes, threads
+from .examples import examples
 
 GUARD = 7.0
 dtypes = st.sampled_from([np.float32, np.float64])
-few = settings(max_examples=200, deadline=None)
+few = examples(200)
 
 
 def guarded(size, dtype):

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from hypothesis import HealthCheck, event, given, settings
+from hypothesis import HealthCheck, event, given
 from hypothesis import strategies as st
 
 from t1c import bridge, ir
@@ -20,10 +20,11 @@ from .engine_helpers import (
     spikes,
     stage_by_stage,
 )
+from .examples import examples
 from .strategies_executor import chain, networks, sequences
 from .test_executor import assert_every_way_agrees, assert_same, by_name, tensors
 
-many = settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+many = examples(60, suppress_health_check=list(HealthCheck))
 
 
 pytestmark = pytest.mark.usefixtures("one_thread")

@@ -7,13 +7,14 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from hypothesis import assume, given, settings
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from t1c import ir
 from t1c.bridge.engine import parted
 
 from .engine_helpers import assert_equal, every_way, grid, imported, lif, spikes, stepped
+from .examples import examples
 from .test_engine_chains import norm
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -75,7 +76,7 @@ def loops(draw):
     return ir.Graph(nodes, edges, allow_cycles=True), rng
 
 
-@settings(max_examples=25)
+@examples(25)
 @given(loops(), st.sampled_from([None, True, False]))
 def test_parts_give_the_numbers_of_the_nodes(drawn: Any, events: Any) -> None:
     graph, rng = drawn
@@ -92,7 +93,7 @@ def test_parts_give_the_numbers_of_the_nodes(drawn: Any, events: Any) -> None:
 
 
 @given(loops())
-@settings(max_examples=5)
+@examples(5)
 @torch.no_grad()
 def test_a_write_to_a_weight_in_a_loop_is_seen(drawn: Any) -> None:
     graph, rng = drawn

@@ -83,6 +83,7 @@ def assert_seen(executor: Any, xs: Tensor, before: Any) -> None:
 # Writes that no version counts --------------------------------------------------------------------
 
 
+@pytest.mark.grid(2)
 @pytest.mark.parametrize("kind", ["SGD", "Adam", "AdamW", "Adagrad"])
 @pytest.mark.parametrize("name", MAKERS)
 @pytest.mark.parametrize("learn", [("v_threshold",), ()])
@@ -169,6 +170,7 @@ def test_a_weight_that_is_no_number_any_more_is_seen(name, bad):
                 assert torch.equal(state["lif"][0].isnan(), expected.isnan()), (way, grad)
 
 
+@pytest.mark.grid(2)
 @pytest.mark.parametrize("bad", [float("nan"), float("inf"), -float("inf")])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=str)
 @pytest.mark.parametrize("batch", [1, 2, 4, 5])
@@ -431,6 +433,7 @@ def mapped(function: Any, x: Tensor) -> Any:
     return torch.vmap(one, in_dims=dim, out_dims=dim)
 
 
+@pytest.mark.grid(2)
 @pytest.mark.filterwarnings("ignore::torch.jit.TracerWarning")
 @pytest.mark.filterwarnings("ignore:.*torch.jit:DeprecationWarning")
 @pytest.mark.parametrize("capture", [traced, fx, fx_fake, mapped])

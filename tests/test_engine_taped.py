@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from hypothesis import assume, given, settings
+from hypothesis import assume, given
 from hypothesis import strategies as st
 from torch import Tensor
 from torch.func import functional_call
@@ -33,6 +33,7 @@ from .engine_helpers import (
     recurrent,
     stepped,
 )
+from .examples import examples
 from .strategies_executor import chain
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -99,6 +100,7 @@ def assert_learns_alike(graph: ir.Graph, xs: Tensor, state: Any = None, **option
         assert torch.allclose(grads[name], g, rtol=tolerance, atol=tolerance * float(g.abs().max()))
 
 
+@pytest.mark.grid(2)
 @pytest.mark.parametrize("batch", [1, 3])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=str)
 @pytest.mark.parametrize("learn", [(), ("v_threshold", "r")])
@@ -121,6 +123,7 @@ def more(reset, delay):
     return [{}, BOUND | SEVERAL, *alone]
 
 
+@pytest.mark.grid(1)
 @pytest.mark.parametrize("detach", [True, False])
 @pytest.mark.parametrize(
     ("reset", "delay", "options"),
@@ -214,7 +217,7 @@ def assert_by_tape(executor: Any) -> None:
     assert program.taped.found is not None
 
 
-@settings(max_examples=100, deadline=None)
+@examples(100)
 @given(st.data())
 def test_whatever_is_asked_of_steps_is_what_autograd_gives(data):
     """Random layers, parameters that learn, losses over some steps, truncated or not."""

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from hypothesis import HealthCheck, event, given, settings
+from hypothesis import HealthCheck, event, given
 from hypothesis import strategies as st
 
 from t1c import bridge, ir
@@ -21,6 +21,7 @@ from t1c.bridge.engine.kernels import convolution_back, trained
 from t1c.bridge.engine.kernels.surrogate import SLOPES
 
 from .engine_helpers import threads
+from .examples import examples
 from .strategies_executor import chain
 
 STATISTICS = (None, "frozen", "step", "sequence", "last")
@@ -141,7 +142,7 @@ def compare(found, wanted, tolerance=1e-10):
         )
 
 
-@settings(max_examples=60, suppress_health_check=list(HealthCheck))
+@examples(60, suppress_health_check=list(HealthCheck))
 @given(blocks(), st.sampled_from([True, None]), st.sampled_from([1, 2]), st.booleans())
 def test_blocks_learn_as_plain_torch(drawn, events, count, small):
     graph, xs, options = drawn

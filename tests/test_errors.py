@@ -9,13 +9,14 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from t1c import ir
 from t1c.ir.errors import Problem
 
 from . import strategies
+from .examples import examples
 
 ones, zeros = np.ones, np.zeros
 
@@ -235,7 +236,7 @@ VALUES = [
 ]  # fmt: skip
 
 
-@settings(max_examples=150)
+@examples(150)
 @given(node=strategies.nodes().filter(lambda node: node.kinds), data=st.data())
 def test_setting_a_field_is_refused_without_a_trace_or_leaves_a_valid_node(node, data):
     field = data.draw(st.sampled_from(sorted(node.kinds)))
@@ -819,7 +820,7 @@ def test_a_state_without_what_ran_back_is_not_taken_for_it():
 
 
 @given(graph=strategies.grid_graphs(max_nodes=3))
-@settings(max_examples=15)
+@examples(15)
 def test_no_state_and_an_empty_one_are_both_rest_and_neither_is_changed(graph):
     xs = {name: ones((2, 1, *node.shape)) for name, node in graph.inputs().items()}
     xs = xs if len(xs) > 1 else next(iter(xs.values()))

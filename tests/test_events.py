@@ -10,13 +10,15 @@ from pathlib import Path
 import h5py
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from t1c import events as ev
 from t1c.events.counting import BLOCK
 from t1c.events.fields import EVENT
 from t1c.ir import InputError
+
+from .examples import examples
 
 
 def some_events(n, width=34, height=30, last=5000, seed=0, ordered=True):
@@ -87,7 +89,7 @@ def test_frames_cut_the_recording_into_equal_parts(n, bins, seed):
     assert frames.sum() == n
 
 
-@settings(max_examples=20)
+@examples(20)
 @given(seed=st.integers(0, 99))
 def test_polarities_are_kept_added_or_chosen(seed):
     events = some_events(300, 5, 4, 2000, seed)

@@ -5,18 +5,19 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from hypothesis import HealthCheck, assume, event, given, settings
+from hypothesis import HealthCheck, assume, event, given
 from hypothesis import strategies as st
 
 from t1c import bridge, ir
 from t1c.ir.shapes import as_shape
 
+from .examples import examples
 from .strategies import grid_graphs
 from .strategies_executor import chain, networks, sequences, sums_are_exact
 
 DTYPES = {torch.float32: np.float32, torch.float64: np.float64}
-many = settings(max_examples=100, deadline=None, suppress_health_check=list(HealthCheck))
-some = settings(many, max_examples=40)
+many = examples(100, suppress_health_check=list(HealthCheck))
+some = examples(40, suppress_health_check=list(HealthCheck))
 
 
 pytestmark = pytest.mark.usefixtures("one_thread")

@@ -324,6 +324,7 @@ MEMORY = {
 }
 
 
+@pytest.mark.grid(1)
 @pytest.mark.parametrize("batch", [1, 2])
 @pytest.mark.parametrize("name", MEMORY)
 def test_memory_in_an_attribute(name, batch):

@@ -253,6 +253,7 @@ class InLoop(nn.Module):
 
 
 # What is followed is compared, not what a compiler makes of it, for half a minute.
+@pytest.mark.grid(1)
 @pytest.mark.usefixtures("uncompiled")
 @pytest.mark.parametrize("how", ["steps", "loop"])
 @pytest.mark.parametrize("name", [*FOLLOWED, *FOLLOWED_VALUES, *RECURRENT, *RECURRENT_VALUES])

@@ -20,6 +20,7 @@ from hypothesis import given, settings
 from t1c import bridge, ir
 from t1c.ir.errors import GraphWarning, T1CError
 
+from .examples import examples
 from .model_grammar import Crossing, Each, Held, Loop, Model, models
 
 FORMS = {
@@ -181,7 +182,7 @@ def test_random_models_are_exported_equal() -> None:
 
 
 @pytest.mark.slow
-@settings(max_examples=30)
+@examples(30)
 @given(models(trapped=True))
 def test_what_no_step_can_say_is_refused_or_equal(model: Model) -> None:
     checked(model, Counter())

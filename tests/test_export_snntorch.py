@@ -66,6 +66,7 @@ def check(neuron, tmp_path, states=1, strong=2.0, exact=True):
     return executor.graph
 
 
+@pytest.mark.grid(2)
 @pytest.mark.parametrize("reset", RESETS)
 @pytest.mark.parametrize("delay", [True, False])
 @pytest.mark.parametrize("parameters", PARAMETERS.values(), ids=PARAMETERS)
@@ -102,6 +103,7 @@ def test_immediate_subtraction_of_strong_input_is_not_a_plain_one(tmp_path):
     assert not same(bridge.ir_to_torch(plain).run(xs)[0], bridge.ir_to_torch(graph).run(xs)[0])
 
 
+@pytest.mark.grid(2)
 @pytest.mark.parametrize("reset", RESETS)
 @pytest.mark.parametrize("delay", [True, False])
 @pytest.mark.parametrize("values", [(0.5, 0.75), (vector(0.5, 0.25), vector(0.75, 0.875))])
@@ -126,6 +128,7 @@ def test_lapicque_on_ordinary_numbers_is_close(tmp_path):
     assert np.float32(1 - 1 / node.tau) == decay.numpy()
 
 
+@pytest.mark.grid(2)
 @pytest.mark.parametrize("reset", RESETS)
 @pytest.mark.parametrize("delay", [True, False])
 @pytest.mark.parametrize("shape", ["all to all", "one to one", "one to one, vector"])
@@ -318,6 +321,7 @@ def test_membrane_and_spikes_both_used(tmp_path):
     assert types_of(executor.graph)["li.spk"] == "Threshold"
 
 
+@pytest.mark.grid(2)
 @pytest.mark.parametrize("reset", RESETS)
 @pytest.mark.parametrize("delay", [True, False])
 @pytest.mark.parametrize("kind", ["Leaky", "integrating", "Synaptic"])
@@ -500,6 +504,7 @@ HIDDEN_STATES = {
 }
 
 
+@pytest.mark.grid(1)
 @pytest.mark.parametrize("reset", RESETS)
 @pytest.mark.parametrize("name", HIDDEN_STATES)
 def test_every_neuron_with_a_hidden_state(name, reset, tmp_path):
@@ -510,6 +515,7 @@ def test_every_neuron_with_a_hidden_state(name, reset, tmp_path):
 
 
 # The gate that would reset a membrane once more, where its reset already was, never opens.
+@pytest.mark.grid(2)
 @pytest.mark.filterwarnings("ignore:the proof could not drive")
 @pytest.mark.parametrize("reset", RESETS)
 @pytest.mark.parametrize("delay", [True, False])
@@ -589,6 +595,7 @@ def test_a_spiking_lstm_of_another_width_than_its_input(reset, tmp_path):
     assert not any(isinstance(node, ir.Delay) for node in graph.nodes.values())
 
 
+@pytest.mark.grid(1)
 @pytest.mark.parametrize("pool", [{}, {"max_pool": 2}, {"avg_pool": 2}])
 @pytest.mark.parametrize("reset", RESETS)
 def test_a_spiking_lstm_over_feature_maps(reset, pool, tmp_path):

@@ -33,6 +33,7 @@ NEURONS = {
 }
 
 
+@pytest.mark.grid(1)
 @pytest.mark.parametrize("mode", "sm")
 @pytest.mark.parametrize("name", NEURONS)
 def test_neuron(name, mode, tmp_path):
@@ -246,6 +247,7 @@ def behind_a_layer(module, mode, scale=4.0):
 
 
 # What is followed is compared, not what a compiler makes of it.
+@pytest.mark.grid(1)
 @pytest.mark.usefixtures("uncompiled")
 @pytest.mark.parametrize("mode", "sm")
 @pytest.mark.parametrize("name", [*FOLLOWED, *GRADED])
@@ -359,6 +361,7 @@ NO_STATE = {
 }
 
 
+@pytest.mark.grid(1)
 @pytest.mark.parametrize("mode", "sm")
 @pytest.mark.parametrize("name", [*WITH_STATE, *NO_STATE])
 def test_layer(name, mode, tmp_path):
@@ -375,6 +378,7 @@ def test_layer(name, mode, tmp_path):
     assert 0 < wanted.count_nonzero() < wanted.numel()
 
 
+@pytest.mark.grid(1)
 @pytest.mark.parametrize("mode", "sm")
 @pytest.mark.parametrize(
     "make",

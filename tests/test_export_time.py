@@ -77,6 +77,7 @@ STEPS = {
 }
 
 
+@pytest.mark.grid(1)
 @pytest.mark.parametrize("square", [True, False])
 @pytest.mark.parametrize("how", STEPS)
 def test_ways_of_taking_a_step(how, square, tmp_path):
@@ -495,6 +496,7 @@ ARRANGED = {
 }
 
 
+@pytest.mark.grid(1)
 @pytest.mark.parametrize("back", ["time first", "as it came", "mean"])
 @pytest.mark.parametrize("name", ORDERS)
 def test_sequences_in_another_order(name, back):
@@ -679,6 +681,7 @@ HELD = {
 }
 
 
+@pytest.mark.grid(1)
 @pytest.mark.parametrize("readout", ["mean", "sum", "last", None])
 @pytest.mark.parametrize("name", HELD)
 def test_a_static_image(name, readout):

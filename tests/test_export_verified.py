@@ -72,6 +72,7 @@ def report_on(neuron, tmp_path, grid=True, seed=0):
     return bridge.verify(model, graph, xs), model(xs)
 
 
+@pytest.mark.grid(1)
 @pytest.mark.parametrize("reset", RESETS)
 @pytest.mark.parametrize("name", [*EXACT, *(f"{n} (rounded)" for n in ROUNDED)])
 def test_on_a_grid_no_spike_and_no_potential_differs(name, reset, tmp_path):
@@ -86,6 +87,7 @@ def test_on_a_grid_no_spike_and_no_potential_differs(name, reset, tmp_path):
     assert sent.any()
 
 
+@pytest.mark.grid(1)
 @pytest.mark.parametrize("seed", range(2))
 @pytest.mark.parametrize("name", ROUNDED)
 def test_on_ordinary_numbers_a_spike_differs_within_rounding_or_not_at_all(name, seed, tmp_path):

@@ -58,6 +58,7 @@ OURS = {n for n in ir.list_primitives() if ir.str_to_node(n).__module__.startswi
 
 
 # One test of all: a second worker would export and load the program anew.
+@pytest.mark.slow
 def test_every_primitive_is_exported_and_computes_the_same(tmp_path):
     graph, kinds = branches()
     path = tmp_path / "all.pt2"
@@ -179,6 +180,7 @@ def test_the_file_says_what_goes_in_and_out(abroad):
         assert not any("File" in str(n.meta.get("stack_trace")) for n in program.graph.nodes)
 
 
+@pytest.mark.slow
 def test_held_inputs_alone_are_held_for_as_long_as_they_say(tmp_path):
     graph = small(hold=6)
     assert steps_of(ports_of(graph, np.dtype("float32")), False, 9) == 9

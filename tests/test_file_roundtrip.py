@@ -11,12 +11,13 @@ from typing import Any
 import h5py
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 
 from t1c import ir
 from t1c.ir import hdf5_write
 
 from . import strategies
+from .examples import examples
 
 # The primitives and fields of the format's first version, as its readers know them.
 FIRST_VERSION = {
@@ -147,7 +148,7 @@ def test_a_graph_comes_back_as_it_was(tmp_path_factory, graph):
     assert graph.equals(back)
 
 
-@settings(max_examples=60)
+@examples(60)
 @given(node=strategies.nodes())
 def test_every_primitive_comes_back_as_it_was(tmp_path_factory, node):
     # The node stands beside a graph that is valid whatever its shape is.
@@ -190,7 +191,7 @@ def shape_for(node):
     raise AssertionError(f"no shape fits {node!r}")
 
 
-@settings(max_examples=8)
+@examples(8)
 @given(graph=strategies.graphs())
 def test_the_second_generation_is_the_first(tmp_path_factory, graph):
     folder = tmp_path_factory.mktemp("generations")
@@ -309,7 +310,7 @@ def check_field(stored, value):
         assert stored.shape == value.shape
 
 
-@settings(max_examples=15)
+@examples(15)
 @given(graph=strategies.graphs(later=False))
 def test_the_layout_is_that_of_the_first_readers(tmp_path_factory, graph):
     path = tmp_path_factory.mktemp("layout") / "graph.t1c"

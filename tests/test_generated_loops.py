@@ -10,7 +10,7 @@ import sys
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from t1c import bridge, ir
@@ -32,6 +32,7 @@ from t1c.bridge.engine.kernels.scan import scan as primitive
 from t1c.bridge.engine.kernels.surrogate import SLOPES, Surrogate
 
 from .engine_helpers import plain
+from .examples import drawn, examples
 from .neuron_examples import adaptive, exponential, refractory
 from .neuron_grammar import neurons
 from .test_elementwise_graphs import gated_loop, lif_by_hand
@@ -103,13 +104,13 @@ def assert_as_reference(graph, steps, batch, chunk=None, dtype=np.float32):
 
 @pytest.mark.usefixtures("uncompiled")
 def test_any_neuron_is_the_reference_bit_for_bit(worked):
-    @settings(deadline=None, max_examples=30)
+    @examples(30)
     @given(neurons(), st.integers(1, 7), st.integers(1, 3), st.sampled_from([None, 1, 3]))
     def check(graph, steps, batch, chunk):
         assert_as_reference(graph, steps, batch, chunk)
 
     check()
-    assert len(worked) > 30
+    assert len(worked) > drawn(30)
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
@@ -257,7 +258,7 @@ def assert_gradients_of_stepping(graph, steps, batch, *options):
 
 @pytest.mark.usefixtures("uncompiled")
 def test_any_neuron_has_the_gradients_of_stepping(worked):
-    @settings(deadline=None, max_examples=30)
+    @examples(30)
     @given(
         neurons(smooth=True),
         st.booleans(),
@@ -268,7 +269,7 @@ def test_any_neuron_has_the_gradients_of_stepping(worked):
         assert np.isfinite(assert_gradients_of_stepping(graph, 5, 2, detach, surrogate, chunk))
 
     check()
-    assert len(worked) > 30
+    assert len(worked) > drawn(30)
 
 
 @pytest.mark.parametrize("name", ["gated", "adaptive map", "refractory"])
@@ -356,8 +357,8 @@ def test_every_primitive_neuron_is_an_instance_bit_for_bit():
 @pytest.mark.parametrize("detach", [True, False])
 def test_every_primitive_neuron_has_its_gradients(detach):
     surrogates = itertools.cycle(SLOPES)
-    for drawn, alone in zip(rules(), itertools.cycle(range(4))):
-        rule = Rule(**{**vars(drawn), "detach_reset": detach,
+    for given_rule, alone in zip(rules(), itertools.cycle(range(4))):
+        rule = Rule(**{**vars(given_rule), "detach_reset": detach,
                        "surrogate": Surrogate(next(surrogates), 1.5)})  # fmt: skip
         tensors = neuron_tensors(rule, torch.float64, (4, 2, 3), alone)
         found = []

@@ -12,7 +12,7 @@ from typing import ClassVar
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from t1c import ir
@@ -22,6 +22,7 @@ from t1c.ir.metadata import clean_metadata
 from t1c.ir.values import same_value
 
 from . import strategies
+from .examples import examples
 
 ones, zeros = np.ones, np.zeros
 
@@ -102,7 +103,7 @@ def test_equality_is_by_value():
 
 # NumPy's own pickles lose the byte order of some arrays, hence no notes.
 @given(graph=strategies.graphs(max_nodes=4, notes=False))
-@settings(max_examples=15)
+@examples(15)
 def test_a_copy_is_equal_and_independent(graph):
     for again in (copy.deepcopy(graph), pickle.loads(pickle.dumps(graph))):
         assert graph.equals(again)
@@ -214,7 +215,7 @@ def test_a_notebook_shows_a_table_in_which_everything_is_escaped():
 
 
 @given(graph=strategies.graphs(max_nodes=4))
-@settings(max_examples=15)
+@examples(15)
 def test_any_graph_can_be_shown(graph):
     lines = repr(graph).splitlines()
     assert len(lines) == 2 + len(graph.nodes)
@@ -276,7 +277,7 @@ def loop():
 
 
 @given(st.permutations(list(loop()[0])), st.permutations(loop()[1]))
-@settings(max_examples=30)
+@examples(30)
 def test_shapes_in_a_loop_do_not_depend_on_any_order(names, edges):
     nodes, _ = loop()
     graph = ir.Graph({name: nodes[name] for name in names}, edges, allow_cycles=True)
@@ -284,7 +285,7 @@ def test_shapes_in_a_loop_do_not_depend_on_any_order(names, edges):
 
 
 @given(graph=strategies.graphs(cycles=True, nested=False, notes=False, max_nodes=4), data=st.data())
-@settings(max_examples=20)
+@examples(20)
 def test_shapes_do_not_depend_on_any_order(graph, data):
     names = data.draw(st.permutations(list(graph.nodes)))
     edges = data.draw(st.permutations(graph.edges))

@@ -144,6 +144,7 @@ def fill_names(group):
     group.attrs["note"] = np.arange(5)
 
 
+@pytest.mark.grid(2)
 @pytest.mark.parametrize("fill", [fill_values, fill_chunks, fill_names])
 @pytest.mark.parametrize("version", ["earliest", "v108", "v110", "latest"])
 @pytest.mark.parametrize("block", [0, 512])
@@ -195,6 +196,7 @@ def test_sums_are_those_of_their_authors():
     assert fletcher32(b"\1\2\3") == ((2 * 0x0102 + 0x0300) << 16 | (0x0102 + 0x0300))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("version", ["v110", "latest"])
 def test_a_flipped_bit_in_a_structure_with_a_sum_is_found(tmp_path, version):
     """All that libver='latest' writes has a checksum, but for data and heaps of text."""

@@ -90,6 +90,7 @@ def test_an_activation_has_its_levels_bit_for_bit(kind):
     assert 2 <= len(wanted.unique()) <= 256
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:the proof could not drive")
 def test_quantised_tensors_pass_between_layers():
     torch.manual_seed(2)

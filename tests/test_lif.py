@@ -11,20 +11,18 @@ import numpy as np
 import pytest
 import snntorch
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from t1c import bridge, ir
 from t1c.bridge import LIFModule
 
+from .examples import examples
+
 RESETS = ("zero", "value", "subtract", "none")
 
 
 pytestmark = pytest.mark.usefixtures("one_thread")
-
-
-def examples(count):
-    return settings(max_examples=count, deadline=None)
 
 
 def lif(**given: Any) -> ir.LIF:

@@ -82,6 +82,7 @@ def numbers(graph, steps=9, batch=2, seed=0):
     return torch.from_numpy(rng.integers(-128, 257, (steps, batch, *shape)) / 256)
 
 
+@pytest.mark.grid(1)
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=str)
 @pytest.mark.parametrize("name", GRAPHS)
 def test_every_way_of_running_gives_the_numbers_of_the_reference(name, dtype):

@@ -147,6 +147,7 @@ def measured_by_neurobench(model, xs, batch_size):
     return found, share, static.ConnectionSparsity()(wrapped)
 
 
+@pytest.mark.grid(1)
 @pytest.mark.parametrize("kind", ["spikes", "graded", "mixed"])
 @pytest.mark.parametrize("name", MODELS)
 def test_a_profile_gives_the_numbers_of_neurobench(name, kind):

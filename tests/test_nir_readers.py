@@ -124,6 +124,7 @@ def layers(rng):
     }
 
 
+@pytest.mark.grid(1)
 @pytest.mark.parametrize("layer", layers(np.random.default_rng(0)))
 def test_a_layer_runs_there_as_here(name, layer, tmp_path):
     rng = np.random.default_rng(1)

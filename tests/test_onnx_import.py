@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import assume, given, settings
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from t1c import ir
@@ -18,9 +18,10 @@ from onnx import helper
 
 from t1c.onnx import OPERATORS, OPSETS, api, from_onnx, read
 
+from .examples import examples
 from .onnx_models import made, node, same, signal
 
-few = settings(max_examples=20, deadline=None)
+few = examples(20)
 
 
 def f32(rng, *shape):
@@ -601,7 +602,7 @@ def test_the_operators_are_listed():
 SAME_SHAPE = ["Relu", "Sigmoid", "LeakyRelu", "Softmax", "Dropout", "Neg", "Identity", "HardSwish"]
 
 
-@settings(max_examples=25, deadline=None)
+@examples(25)
 @given(st.data())
 def test_random_networks(data):
     """Layers behind each other, over shortcuts of every kind, and a head: as onnxruntime has it."""

@@ -16,7 +16,8 @@ from hypothesis import strategies as st
 from t1c import bridge, ir
 from t1c.ir.primitives.window import window_counts
 
-from .against_torch import agree, examples, grid, pairs, real, seeds, torch_says
+from .against_torch import agree, grid, pairs, real, seeds, torch_says
+from .examples import examples
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

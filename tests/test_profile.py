@@ -11,16 +11,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from hypothesis import event, given, settings
+from hypothesis import HealthCheck, event, given
 from hypothesis import strategies as st
 
 from t1c import bridge, ir, nir, sdk
 from t1c.sdk.measure import FLOAT32_45NM, INT8_45NM, profile
 
+from .examples import examples
 from .neuron_examples import adaptive, refractory
 from .strategies_executor import chain, networks, sequences
 from .test_analyze import DIGITS, FILES, NIR_FILES, valid
-from .test_executor import reference_trace, some
+from .test_executor import reference_trace
 from .test_recording import reference_values
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -99,7 +100,7 @@ def test_the_table_of_energy_can_be_replaced():
     assert INT8_45NM.mac == pytest.approx(0.2 + INT8_45NM.ac)
 
 
-@settings(some, max_examples=20)
+@examples(20, suppress_health_check=list(HealthCheck))
 @given(st.data())
 def test_activity_is_that_of_the_reference(data):
     graph = data.draw(networks(every=True, cyclic=data.draw(st.booleans())))

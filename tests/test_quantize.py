@@ -424,6 +424,7 @@ def test_a_bias_is_kept_where_weights_are_integers_or_nothing(weight):
     assert abs(found.sum() - 20) <= 1
 
 
+@pytest.mark.slow
 def test_a_budget_is_kept_by_layers_of_a_few_weights_too():
     """A bit less of one weight saves no whole byte; in the end it does."""
     graph = chain(

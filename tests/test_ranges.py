@@ -2,20 +2,21 @@
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from t1c import ir
 from t1c.ir.interval import Interval, grid_of
 from t1c.ir.ranges import PATIENCE, _doubled, _widened, integer_type
 
+from .examples import examples
 from .strategies_executor import chain, networks, sequences
 
 SEEN = {"bounded": 0, "on a grid": 0, "numbers": 0}
 
 
 @given(st.data())
-@settings(max_examples=25, deadline=None, derandomize=True)
+@examples(25, derandomize=True)
 def test_every_number_of_a_run_lies_in_its_range(data):
     graph = data.draw(networks(every=True, cyclic=data.draw(st.booleans())))
     xs = data.draw(sequences(graph))

@@ -313,6 +313,7 @@ def test_a_node_with_several_outputs_is_a_tuple():
     assert torch.equal(found["split"][1], xs[..., 2:])
 
 
+@pytest.mark.slow
 def test_a_run_that_records_is_captured_whole():
     executor, xs = bridge.ir_to_torch(layered(), trainable=False), grid_input(8)
     names = ["lif1", "lif2.v", "fc2.input"]

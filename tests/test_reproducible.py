@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from hypothesis import event, given, settings
+from hypothesis import event, given
 from hypothesis import strategies as st
 from torch import nn
 
@@ -18,6 +18,7 @@ from t1c.ir.errors import InputError, UnsupportedError
 from t1c.ir.primitives import functions
 
 from .engine_helpers import DTYPES, threads
+from .examples import examples
 from .strategies import graphs
 from .strategies_executor import chain, networks
 
@@ -130,14 +131,14 @@ def _many_threads(monkeypatch: pytest.MonkeyPatch) -> None:
 # Random graphs ---------------------------------------------------------------------------------
 
 
-@settings(max_examples=25, deadline=None)
+@examples(25)
 @given(st.data(), st.booleans(), st.sampled_from(list(DTYPES)), st.integers(0, 2**32 - 1))
 def test_random_networks_give_one_answer(data, cyclic, dtype, seed):
     graph = data.draw(networks(grid=False, cyclic=cyclic, every=True))
     assert_one_answer(graph, drawn_inputs(graph, seed), dtype)
 
 
-@settings(max_examples=40, deadline=None)
+@examples(40)
 @given(st.data(), st.sampled_from(list(DTYPES)), st.integers(0, 2**32 - 1))
 def test_random_graphs_of_every_primitive_give_one_answer_or_are_refused(data, dtype, seed):
     graph = data.draw(graphs(nested=False, notes=False))

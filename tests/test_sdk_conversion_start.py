@@ -5,11 +5,12 @@ import itertools
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from t1c import bridge, ir, sdk
 
+from .examples import examples
 from .test_sdk_conversion import mlp
 
 
@@ -24,7 +25,7 @@ def one_layer(rng, activation):
     return ir.Graph(nodes, list(itertools.pairwise(names)))
 
 
-@settings(max_examples=20, deadline=None)
+@examples(20)
 @given(st.integers(0, 2**32 - 1), st.integers(1, 40))
 def test_a_start_at_half_the_threshold_halves_the_error(seed, steps):
     rng = np.random.default_rng(seed)

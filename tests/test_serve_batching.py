@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from hypothesis import event, given, settings
+from hypothesis import event, given
 from hypothesis import strategies as st
 
 from t1c import bridge, ir
@@ -16,6 +16,7 @@ from t1c.serve import Limits, serve_network
 from t1c.serve.batching import Batching, Lane, Piece
 
 from .engine_helpers import lif, mlp, recurrent
+from .examples import examples
 from .strategies_executor import chain, networks
 
 pytestmark = pytest.mark.usefixtures("one_thread", "uncompiled")
@@ -118,7 +119,7 @@ def compared(work: Batching, graph: ir.Graph, streams: list[Stream], reference: 
     return busy
 
 
-@settings(max_examples=15)
+@examples(15)
 @given(st.data())
 def test_streams_on_the_grid_are_those_of_the_float64_reference(data):
     graph = data.draw(st.sampled_from([mlp(1), recurrent(1)]))
@@ -129,7 +130,7 @@ def test_streams_on_the_grid_are_those_of_the_float64_reference(data):
     event(f"spikes: {compared(work, graph, streams, np.float64) > 0}")
 
 
-@settings(max_examples=8)
+@examples(8)
 @given(st.data())
 def test_streams_of_any_network_are_those_of_the_reference_in_its_dtype(data):
     cyclic = data.draw(st.booleans())

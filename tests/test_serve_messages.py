@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from t1c import ir, serve
@@ -23,6 +23,7 @@ from t1c.serve.ports import Port, Ports, inputs_of, outputs_of
 from t1c.serve.refusals import RefusedError
 
 from .engine_helpers import mlp
+from .examples import examples
 
 TWO = [Port("a", (2,)), Port("b", (1, 3))]
 RNG = np.random.default_rng(0)
@@ -75,7 +76,7 @@ def test_events_add_their_values_to_features_of_all_inputs():
     assert not quiet.any()
 
 
-@settings(max_examples=30)
+@examples(30)
 @given(st.data())
 def test_binary_forms_bring_the_same_steps_and_take_back_the_same_answer(data):
     dtype = np.dtype(data.draw(st.sampled_from(["<f4", "<f8"])))

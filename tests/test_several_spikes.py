@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, given
 from hypothesis import strategies as st
 
 from t1c import nir
@@ -14,6 +14,7 @@ from t1c.bridge.engine.kernels.surrogate import Surrogate
 from t1c.ir.errors import NodeError, UnsupportedError
 
 from .engine_helpers import assert_equal, every_way, imported, referred
+from .examples import examples
 from .export_helpers import bridge, ir, written
 from .neuron_catalogue import catalogue, options_of, over
 from .strategies_executor import chain
@@ -126,7 +127,7 @@ def neurons(draw):
     return kind(**fields, **options_of(draw, row))
 
 
-@settings(max_examples=60, suppress_health_check=list(HealthCheck))
+@examples(60, suppress_health_check=list(HealthCheck))
 @given(neurons(), st.integers(0, 2**32 - 1), st.sampled_from([torch.float32, torch.float64]))
 def test_every_way_of_running_gives_the_reference_bit_for_bit(node, seed, dtype):
     rng = np.random.default_rng(seed)
@@ -209,6 +210,7 @@ def test_counts_travel_through_networks(loop, tmp_path):
     assert bridge.verify(imported(graph, torch.float64), graph, xs)
 
 
+@pytest.mark.slow
 def test_a_captured_graph_keeps_both_options():
     """One step, captured as torch.compile does it, with and without a gradient."""
     module = bridge.node_to_module(lif(spikes="multiple", reset="subtract", v_min=[-0.25]))

@@ -6,12 +6,13 @@ import itertools
 import numpy as np
 import pytest
 import torch
-from hypothesis import HealthCheck, assume, event, given, settings
+from hypothesis import HealthCheck, assume, event, given
 from hypothesis import strategies as st
 from torch import nn
 
 from t1c.ir.primitives.neuron import Neuron
 
+from .examples import examples
 from .export_helpers import bridge, dyadic, ir, spikes, written
 from .strategies_executor import networks, sequences
 
@@ -302,7 +303,7 @@ def doubled(graph, name, **notes):
 
 # Two executors of the same loops, compiled or not.
 @pytest.mark.usefixtures("uncompiled")
-@settings(max_examples=25, suppress_health_check=list(HealthCheck))
+@examples(25, suppress_health_check=list(HealthCheck))
 @given(data=st.data())
 def test_a_neuron_used_twice_is_one_in_any_graph(data, tmp_path_factory):
     """Inputs held still, final outputs, memory, cycles: the gradient is the sum of both places'."""

@@ -1,13 +1,14 @@
 """Which edges run back in time: the rule in t1c.ir.topology, and what follows from it."""
 
 import ast
+import functools
 import re
 import time
 from itertools import pairwise
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, assume, given, settings
+from hypothesis import HealthCheck, assume, given
 from hypothesis import strategies as st
 
 from t1c import ir
@@ -15,13 +16,10 @@ from t1c.bridge.engine.plan import make_plan
 from t1c.ir import topology
 from t1c.ir.topology import Topology, feedback_edges
 
+from .examples import examples as many_or_few
 from .written_edges import edges_of
 
-
-def examples(count):
-    return settings(
-        max_examples=count, deadline=None, suppress_health_check=[HealthCheck.filter_too_much]
-    )
+examples = functools.partial(many_or_few, suppress_health_check=[HealthCheck.filter_too_much])
 
 
 # Networks in one line: 'in>A A>B' are edges; in* are Inputs, out* Outputs, lower case is stateless.

@@ -88,6 +88,7 @@ def trained(monkeypatch):
     return calls
 
 
+@pytest.mark.grid(2)
 @pytest.mark.parametrize("synapse", [False, True])
 @pytest.mark.parametrize(("options", "surrogate"), list(zip(RESETS, itertools.cycle(SLOPES))))
 @pytest.mark.parametrize("detach", [True, False])

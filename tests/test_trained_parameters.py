@@ -7,13 +7,14 @@ import pytest
 import snntorch as snn
 import torch
 import torch.nn.functional as F
-from hypothesis import given, settings
+from hypothesis import given
 from spikingjelly.activation_based import neuron as jelly
 from torch import nn
 
 from t1c import nir
 from t1c.bridge.modules.tied import TRAINED, slot_of, trained_fields
 
+from .examples import examples
 from .export_helpers import Wrapped, bridge, drawn, ir, same, written
 from .strategies import nodes
 
@@ -293,7 +294,7 @@ def test_parts_of_framework_neurons_train_where_theirs_do(trains):
 # Notes -------------------------------------------------------------------------------------------
 
 
-@settings(max_examples=300)
+@examples(300)
 @given(nodes())
 def test_what_trains_unless_noted_is_what_modules_hold_as_parameters(node):
     node = node.replace(metadata={})

@@ -95,6 +95,7 @@ def assert_same_bits(tensors, rule):
             assert torch.equal(bits(given.detach()), bits(wanted))
 
 
+@pytest.mark.grid(1)
 @pytest.mark.parametrize("dtype", DTYPES, ids=str)
 @pytest.mark.parametrize(("reset", "delay"), RESETS)
 def test_forwards_is_the_definition_bit_for_bit(reset, delay, dtype):
@@ -108,6 +109,7 @@ COUNTED = [(True, True), (True, False), (False, True)]
 """(many, bounded)"""
 
 
+@pytest.mark.grid(1)
 @pytest.mark.parametrize("dtype", DTYPES, ids=str)
 @pytest.mark.parametrize(("reset", "delay"), RESETS[1:])
 def test_several_spikes_and_a_bound_are_the_definition_bit_for_bit(reset, delay, dtype):
@@ -183,6 +185,7 @@ def test_half_types_round_at_their_ends_too(dtype):
         assert torch.equal(bits(a.nan_to_num()), bits(b.nan_to_num()))
 
 
+@pytest.mark.grid(1)
 @pytest.mark.parametrize("surrogate", SLOPES)
 @pytest.mark.parametrize(("reset", "delay"), RESETS)
 def test_backwards_is_autograd_of_the_definition(reset, delay, surrogate):

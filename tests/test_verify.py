@@ -351,6 +351,7 @@ LEAKY = {
 }
 
 
+@pytest.mark.grid(1)
 @pytest.mark.parametrize("make", [Step, Loop], ids=["step", "loop"])
 @pytest.mark.parametrize(("options", "kind"), LEAKY.values(), ids=LEAKY)
 def test_a_planted_cause_is_found_in_a_snntorch_model(make, options, kind):

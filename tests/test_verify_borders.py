@@ -146,6 +146,7 @@ CASES = {
 }
 
 
+@pytest.mark.grid(1)
 @pytest.mark.parametrize("name", CASES)
 @pytest.mark.parametrize("batch", [B, T, 1])
 def test_a_model_is_handed_what_it_takes(name, batch):

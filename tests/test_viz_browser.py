@@ -192,6 +192,7 @@ def test_paper_shows_all_that_is_open(show):
     assert texts.count("t-1") == 3
 
 
+@pytest.mark.slow
 def test_two_graphs_in_one_picture(show):
     first = residual(3)
     nodes = dict(first.nodes)

@@ -20,6 +20,7 @@ def calls(graph):
     return sum(entry.callcount for entry in profile.getstats())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("form", LARGE)
 def test_twice_the_graph_is_twice_the_work(form, monkeypatch):
     # What bends most is put in order with bounded effort, which graphs of this size exceed so.

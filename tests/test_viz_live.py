@@ -165,6 +165,7 @@ def test_edges_that_run_back_stay_the_same():
     assert set(shown.feedback_edges()) == set(graph.feedback_edges())
 
 
+@pytest.mark.slow
 def test_only_a_live_page_may_compile(tab):
     plain = viz.render_html(recurrent())
     assert "wasm-unsafe-eval" not in plain
