@@ -524,6 +524,18 @@ def alone(node: ir.Node, *shape: int) -> ir.Graph:
     return chain(("in", ir.Input(shape)), ("odd", node), ("out", ir.Output(shape)))
 
 
+@pytest.mark.parametrize("train", [False, True])
+def test_a_batch_norm_in_float64_is_folded_as_the_reference_does(train):
+    """Of so many channels some would show a root that is not rounded correctly."""
+    channels = 4000
+    weight, bias, mean, var = RNG.normal(0, 1, (4, channels))
+    graph = alone(ir.BatchNorm1d(channels, weight, bias, mean, np.abs(var)), channels)
+    executor = imported(graph, dtype=torch.float64, batchnorm="frozen").train(train)
+    x = RNG.normal(0, 1, (2, 1, channels))
+    expected, _ = referred(graph, x, np.float64)
+    np.testing.assert_array_equal(executor.run(torch.from_numpy(x))[0].detach().numpy(), expected)
+
+
 @pytest.mark.parametrize(
     ("node", "word"),
     [

@@ -118,7 +118,7 @@ class _Trained(torch.autograd.Function):
         g_scale = g_offset = g_bias = given.sum(0)
         fold = None
         if norm is not None:
-            inverse = 1 / torch.sqrt(var + norm.eps)
+            inverse = torch.rsqrt(var + norm.eps)
             gx = deviating * inverse
             fold = norm.back(mean, factors[:, 0], inverse, given, gx, z.numel(), z.dtype)
             g_scale = gx.sum(0)

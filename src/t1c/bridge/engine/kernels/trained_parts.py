@@ -54,7 +54,7 @@ class Norm:
         self, mean: Tensor, var: Tensor, weight: Tensor | None, bias: Tensor | None
     ) -> Tensor:
         """By what each channel is multiplied, and what is added then: (groups, 2, out)."""
-        factor = 1 / torch.sqrt(var + self.eps)
+        factor = torch.rsqrt(var + self.eps)
         if weight is not None:
             factor = factor * weight.detach().double()
         shift = -mean * factor
