@@ -433,6 +433,8 @@ def test_an_edge_that_is_no_pair_of_names(edge):
     nodes, edges = chain(fc=affine())
     expected = f"edge 2: {edge!r}; expected a pair of node names"
     assert problems(nodes, [*edges, edge]) == [expected]
+    with pytest.raises(ir.GraphError, match=r"^the graph is not valid: edge 2"):
+        ir.Graph(nodes, [*edges, edge])
     # One list holds what is stated to run back as well.
     assert problems(nodes, edges, feedback=[edge]) == [expected]
 

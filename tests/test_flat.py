@@ -222,3 +222,30 @@ def test_a_node_of_an_unknown_primitive_has_no_step():
     nodes |= {"out": ir.Output((1,))}
     with pytest.raises(ir.UnsupportedError, match=r"node 'g/wave'.*Wave@9\.0\.0.*not run"):
         StepPlan(ir.Graph(nodes, edges_of("in>g g>out")))
+
+
+# What a nested graph takes and sends --------------------------------------------------------------
+
+
+def narrow():
+    return ir.Graph({"in": ir.Input((2,)), "out": ir.Output((2,))}, edges_of("in>out"))
+
+
+def test_a_nested_graph_sends_the_shapes_of_its_outputs():
+    assert crossed().shapes([(1,), (2,)]) == ((1,), ((2,), (1,)))
+    assert narrow().shapes([(2,), (2,)]) == ((2,), ((2,),))
+    assert narrow().output_shape((2,)) == (2,)
+
+
+def test_where_nothing_arrives_only_one_input_says_what_would():
+    assert narrow().shapes([]) == ((2,), ((2,),))
+    assert crossed().shapes([]) == (None, ((2,), (1,)))
+
+
+@pytest.mark.parametrize("arriving", [[(1,)], [(2,), (1,)], [(1,), (2,), (2,)]])
+def test_a_nested_graph_says_what_does_not_fit_its_inputs(arriving):
+    with pytest.raises(ir.ShapeError) as caught:
+        crossed().shapes(arriving)
+    (problem,) = caught.value.problems
+    assert problem.found == f"inputs of shapes {arriving}"
+    assert problem.expected == "one for each of its Inputs ['a', 'b']: [(1,), (2,)]"

@@ -73,6 +73,7 @@ def changed(weight):
         (chain(fc=affine(metadata={"b": 1}), metadata={"a": 1}),
          "node 'fc': metadata: {} and {'b': 1}"),
         (chain(fc=affine(), relu=ir.ReLU(3), metadata={"a": 1}), "node 'relu': only in the second"),
+        (chain(metadata={"a": 1}), "node 'fc': only in the first"),
         (ir.Graph(dict(reversed(chain(fc=affine()).nodes.items())), chain(fc=affine()).edges,
                   {"a": 1}), "nodes: the same in another order"),
         (ir.Graph(chain(fc=affine()).nodes, chain(fc=affine()).edges[::-1], {"a": 1}),

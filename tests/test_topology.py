@@ -126,6 +126,17 @@ ANSWERS = {
     "entered twice, sooner and later": ("in>A in>N N>B A>B B>A A>out B>out", "B>A"),
     "entered twice, once by what no input reaches": ("in>A S>B A>B B>A A>out B>out", "B>A"),
     "a layer that feeds its neuron and another": ("in>E E>f f>E f>I I>E E>out", "E>f"),
+    # Distance counts neurons, not what is stateless on the way.
+    "farther from the Output by a neuron": (
+        "in>A in>B A>B B>A A>s s>t t>u u>out B>N N>out",
+        "A>B",
+    ),
+    "nearer to the Input by a neuron": (
+        "in>N N>A in>s s>t t>u u>B A>B B>A A>out B>out",
+        "A>B",
+    ),
+    # Nothing else tells A and B apart: two neurons run back to A, one to B.
+    "fewer run back to it": ("in>A in>B A>B B>A A>C C>A A>out B>out", "A>B C>A"),
 }
 
 
@@ -145,6 +156,11 @@ def test_in_known_networks_every_cycle_costs_exactly_one_step(name):
     cycles = cycles_of(edges)
     assert cycles
     assert [len(cycle & back) for cycle in cycles] == [1] * len(cycles)
+
+
+def test_an_order_is_asked_of_what_has_a_cycle():
+    with pytest.raises(ir.GraphError, match="the cycle A -> B -> A"):
+        Topology("AB", [("A", "B"), ("B", "A")]).order()
 
 
 def test_without_a_cycle_nothing_runs_back():
@@ -169,6 +185,35 @@ SYMMETRIC = {
     "two pairs": "in>A in>B A>B B>A A>C B>D C>D D>C C>out D>out",
     "no way in": "A>B B>A A>out B>out in>out",
 }
+
+
+def refused(text):
+    """What is said of a network that is refused for one reason."""
+    with pytest.raises(ir.GraphError) as caught:
+        decide(edges_of(text))
+    (problem,) = caught.value.problems
+    assert problem.where == "graph"
+    return problem.found, problem.expected, problem.remedy
+
+
+def test_a_refusal_says_what_is_expected_and_what_to_do(monkeypatch):
+    assert refused("in>A in>B A>B B>A A>out B>out") == (
+        "the loop through 'A' and 'B' is symmetric: it could start at any of them, and each choice "
+        "delays other edges",
+        "a loop whose start can be told from its edges",
+        "Say which edges run back, for example feedback=[('B', 'A')].",
+    )
+    assert refused("in>f f>g g>f g>out") == (
+        "the cycle f -> g -> f has neither a neuron nor a Delay",
+        "a cycle that passes through one, which gives it its time step",
+        "Put a neuron or a Delay into the cycle.",
+    )
+    monkeypatch.setattr(topology, "MOST_STEPS", 7)
+    assert refused("in>A A>B B>A B>out") == (
+        "loops so entangled that after 7 steps it is not decided which edges run back",
+        "loops of fewer neurons",
+        "Say which edges run back, with feedback=[...].",
+    )
 
 
 @pytest.mark.parametrize("name", SYMMETRIC)

@@ -89,7 +89,7 @@ class Graph(Node):
             raise GraphError(
                 Problem(str(cause), "a dict of nodes by name and a list of edges")
             ) from None
-        self.metadata = {} if metadata is None else metadata  # type: ignore[assignment]
+        self.metadata = metadata  # type: ignore[assignment]  # settled by the check
         self.allow_cycles = bool(allow_cycles)
         self.allow_nonfinite = bool(allow_nonfinite)
         self.declared_input = self.declared_output = {}
