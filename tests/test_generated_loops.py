@@ -618,6 +618,17 @@ def test_what_no_operation_serves_is_refused():
             function()
 
 
+def test_a_number_over_a_tensor_is_rounded_twice_as_torch_does():
+    pen = Pen(torch.Size((2, 3)), torch.float32, torch.device("cpu"))
+    y = 1.7 / pen.leaf("read", 0)
+    loop = pen.writer.loop([y.value], [])
+    assert [e.op for e in loop.entries] == ["read", "reciprocal", "number", "multiply"]
+    x = np.random.default_rng(0).uniform(1, 2, 1000).astype(np.float32)
+    found = (1.7 / torch.from_numpy(x)).numpy()
+    assert np.array_equal(np.reciprocal(x) * np.float32(1.7), found)
+    assert (np.float32(1.7) / x != found).sum() > 100
+
+
 @pytest.mark.parametrize("shape", [(4,), (3, 4), (3, 1), (1, 4), (1, 3, 4), (1, 3, 1)])
 def test_a_parameter_that_lies_over_the_features_is_one_of_the_laid(shape):
     pen = Pen(torch.Size((2, 3, 4)), torch.float32, torch.device("cpu"))

@@ -42,6 +42,7 @@ ARITHMETIC = frozenset(
         "mul",
         "div",
         "rdiv",
+        "floor_divide",
         "maximum",
         "minimum",
         "gt",
@@ -60,10 +61,8 @@ REVERSED = {
     "__rmul__": "__mul__",
     "__rsub__": "__sub__",
     "rsub": "sub",
-    "__rtruediv__": "__truediv__",
-    "__rdiv__": "__truediv__",
 }
-"""Operations that take their operands the other way round."""
+"""Operations that take their operands the other way round, and do the same with them."""
 
 
 class Ledger:

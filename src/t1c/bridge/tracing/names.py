@@ -9,6 +9,7 @@ _WAYS = {
     "mul": "mul multiply __mul__ __rmul__ __imul__ mul_",
     "div": "div divide true_divide __truediv__ __itruediv__ __div__ div_",
     "rdiv": "__rtruediv__ __rdiv__",
+    "floor_divide": "floor_divide __floordiv__ __ifloordiv__",
     "pow": "pow __pow__ __ipow__ pow_",
     "neg": "neg negative __neg__",
     "abs": "abs absolute __abs__",

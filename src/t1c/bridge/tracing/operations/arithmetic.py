@@ -82,12 +82,12 @@ def _mean(b: Bench, x: Value, count: float | None) -> Signal | None:
     return b.emit(ir.Accumulate("mean"), signal.spot.inputs[0])
 
 
-@rule("div rdiv")
+@rule("div")
 def _divide(b: Bench) -> Signal:
     x, y = operands(b)
     rounding = b.call.kwargs.get("rounding_mode")
     if rounding == "floor":
-        return b.emit(ir.Unary("floor"), _quotient(b, x, y))
+        return _rounded_down(b)
     if rounding == "trunc":
         quotient = _quotient(b, x, y)
         down = b.emit(ir.Unary("floor"), b.emit(ir.Unary("abs"), quotient))
@@ -97,15 +97,46 @@ def _divide(b: Bench) -> Signal:
     return _quotient(b, x, y)
 
 
+@rule("floor_divide")
+def _floor_divide(b: Bench) -> Signal:
+    return _rounded_down(b)
+
+
+def _rounded_down(b: Bench) -> Signal:
+    """A quotient rounded down, where it is exact.
+
+    torch rounds down what the true quotient is: 1 // 0.1 is 9, although 1 / 0.1 rounds to 10.
+    """
+    x, y = operands(b)
+    if not b.is_constant(y) or not _is_power_of_two(b.laid(y)):
+        raise refuse(
+            "a division that rounds down, by what is no power of two",
+            "a power of two, by which quotients are exact",
+            "Write torch.floor(x / y), which may be one more where x / y is rounded up.",
+        )
+    return b.emit(ir.Unary("floor"), _quotient(b, x, y))
+
+
+def _is_power_of_two(divisor: Any) -> bool:
+    with np.errstate(divide="ignore"):
+        return bool(np.all(np.abs(np.frexp(divisor)[0]) == 0.5))
+
+
+@rule("rdiv")
+def _number_over(b: Bench) -> Signal:
+    """A number over a tensor, which torch takes as the number times a reciprocal, rounded twice."""
+    number, _ = operands(b)
+    inverse = b.emit(ir.Unary("reciprocal"), b.x())
+    return inverse if b.number(number) == 1 else b.emit(ir.Scale(b.laid(number)), inverse)
+
+
 def _quotient(b: Bench, x: Any, y: Any) -> Signal:
     if b.is_constant(y):
         mean = _mean(b, x, b.number(y))
         if mean is not None:
             return mean
         divisor = b.laid(y)
-        with np.errstate(divide="ignore"):
-            exact = np.all(np.abs(np.frexp(divisor)[0]) == 0.5)
-        if exact:
+        if _is_power_of_two(divisor):
             return b.emit(ir.Scale(1 / divisor), b.stretched(x), out_of={"scale": y})
     return binary(b, "divide", x, y)
 

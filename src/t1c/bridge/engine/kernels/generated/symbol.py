@@ -145,13 +145,17 @@ class Symbol:
     __add__, __radd__ = _operator("add"), _operator("add", True)
     __sub__, __rsub__ = _operator("sub"), _operator("sub", True)
     __mul__, __rmul__ = _operator("mul"), _operator("mul", True)
-    __truediv__, __rtruediv__ = _operator("div"), _operator("div", True)
+    __truediv__ = _operator("div")
     __pow__ = _operator("pow")
     __gt__, __ge__ = _operator("gt"), _operator("ge")
     __lt__, __le__ = _operator("lt"), _operator("le")
     __eq__ = _operator("eq")
     __ne__ = _operator("ne")
     __hash__ = object.__hash__
+
+    def __rtruediv__(self, number: float) -> Symbol:
+        # torch takes it so, which rounds twice.
+        return _write("multiply", _write("reciprocal", self), number)
 
     def __neg__(self) -> Symbol:
         return self._one("neg")
