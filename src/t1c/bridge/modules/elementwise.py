@@ -16,6 +16,7 @@ from t1c import ir
 from t1c.ir.primitives.elementwise import POWERS
 from t1c.ir.primitives.neuron import parameter_shape
 
+from ..engine.kernels.root import root
 from ..engine.ordered import as_written, in_order
 from ..engine.stateless import StatelessModule
 from .by_reference import by_reference
@@ -30,7 +31,7 @@ UNARY: dict[str, Callable[[Tensor], Tensor]] = {
     "sign": torch.sign,
     "exp": torch.exp,
     "log": torch.log,
-    "sqrt": torch.sqrt,
+    "sqrt": root,
     "reciprocal": torch.reciprocal,
 }
 
@@ -104,7 +105,9 @@ class PowerModule(StatelessModule):
     def forward(self, x: Tensor) -> Tensor:
         """(B, *features) to the same shape."""
         e = self.exponent
-        return torch.pow(x, laid_over(e, x) if isinstance(e, Tensor) else e)
+        if isinstance(e, Tensor):
+            return torch.pow(x, laid_over(e, x))
+        return root(x) if e == 0.5 else torch.pow(x, e)
 
     def extra_repr(self) -> str:
         """The exponent, if it is one number."""
