@@ -104,6 +104,7 @@ def test_layer(name, tmp_path):
 
 
 WEIGHT = torch.randn(4, 3, 3, generator=torch.Generator().manual_seed(1))
+ORDER = torch.randperm(35, generator=torch.Generator().manual_seed(3))
 WEIGHTS = torch.randn(4, 3, 3, 2, generator=torch.Generator().manual_seed(2))
 
 FUNCTIONS = {
@@ -132,6 +133,20 @@ FUNCTIONS = {
     "less more": (lambda x: torch.arange(4.0) - x.unsqueeze(-1), FLAT),
     "divided by more": (lambda x: x.unsqueeze(-1) / torch.arange(1, 5.0), FLAT),
     "greater than more": (lambda x: (x.unsqueeze(-1) > torch.arange(4.0)).float(), FLAT),
+    "pad": (lambda x: F.pad(x, (1, 2)), FLAT),
+    "pad with a number, on both axes": (lambda x: F.pad(x, (1, 0, 2, 3), value=-1.5), MAP),
+    "pad wider than it is": (lambda x: F.pad(x, (20, 0), value=0.25), LINE),
+    "pad and cut": (lambda x: F.pad(x, (-1, 2, 0, -2)), MAP),
+    "pad reflecting": (lambda x: F.pad(x, (2, 1, 0, 2), mode="reflect"), MAP),
+    "pad repeating the border": (lambda x: F.pad(x, (2, 1), mode="replicate"), LINE),
+    "pad in a circle": (lambda x: F.pad(x, (2, 1, 0, 2), mode="circular"), MAP),
+    "ZeroPad2d": (nn.ZeroPad2d((1, 2, 3, 0)), MAP),
+    "ReflectionPad1d": (nn.ReflectionPad1d(2), LINE),
+    "index_select": (lambda x: x.index_select(1, torch.tensor([1, 0, 1])), MAP),
+    "a list of places": (lambda x: x[:, [4, 0, 0, -2]], FLAT),
+    "a tensor of places and a slice": (lambda x: x[:, :, 1:, torch.tensor([2, 0])], MAP),
+    "a permutation of many": (lambda x: x.repeat(1, 7)[:, ORDER], FLAT),
+    "a permutation of many rows": (lambda x: x.repeat(1, 1, 6, 1)[:, :, ORDER], MAP),
     "where more": (lambda x: torch.where(x.unsqueeze(-1) > 1, torch.arange(4.0), 0.5), FLAT),
 }
 

@@ -48,6 +48,8 @@ OPERATIONS = {
     "softmax works across the batch": lambda m, x: F.softmax(x, 0),
     "mean works across the batch": lambda m, x: x - x.mean(0),
     "argmax works across the batch": lambda m, x: x.argmax(0, keepdim=True) + x,
+    "pad works across the batch": lambda m, x: F.pad(x, (0, 0, 0, 0, 0, 0, 1, 0))[1:],
+    "index_select works across the batch": lambda m, x: x.index_select(0, torch.tensor([1, 0])),
     "argmax without dim": lambda m, x: x + x.argmax(),
     "one_hot without num_classes": lambda m, x: F.one_hot(x.argmax(1)),
     "a write by an index into features (4, 6, 6)": lambda m, x: torch.zeros_like(x).scatter(
@@ -65,6 +67,22 @@ OPERATIONS = {
 @pytest.mark.parametrize("name", OPERATIONS)
 def test_operation(name):
     assert name in refusal(OPERATIONS[name])
+
+
+INDEXES = {
+    "mask": lambda m, x: x[:, torch.tensor([True, False, True, False])],
+    "list of truths": lambda m, x: x[:, [True, False, True, False]],
+    "two lists": lambda m, x: x[:, [0, 1], [2, 3]],
+    "list beside a number": lambda m, x: x[:, 0, [1, 2]],
+    "list beside a new axis": lambda m, x: x[:, None, [1, 2]],
+    "table": lambda m, x: x[:, torch.tensor([[0, 1], [2, 3]])],
+    "nothing": lambda m, x: x[:, []].sum(1) + x[:, 0],
+}
+
+
+@pytest.mark.parametrize("name", INDEXES)
+def test_an_index(name):
+    assert "an index by a mask, by several lists or tensors" in refusal(INDEXES[name])
 
 
 def test_an_operation_names_the_way_out():

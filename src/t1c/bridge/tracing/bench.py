@@ -291,7 +291,6 @@ class Bench:
         if not after:
             return copies
         last_axis = len(before) + len(after)
-        last_axis = len(before) + len(after)
         order = [*range(axis), last_axis, *range(axis, last_axis)]
         moved = (*before, count, *after)
         return self.emit(ir.Transpose(tuple(order)), copies, features=moved, label="copies.axes")

@@ -42,7 +42,7 @@ _PLAIN = {way: plain for plain, ways in _WAYS.items() for way in ways.split()}
 
 _FUNCTIONS = (
     "relu leaky_relu elu gelu sigmoid tanh silu prelu softplus exp log sqrt rsqrt reciprocal square"
-    " floor ceil round sign heaviside where masked_fill lerp addcmul bool int long"
+    " floor ceil round trunc fix frac sign heaviside where masked_fill lerp addcmul bool int long"
 )
 
 ELEMENTWISE = frozenset(

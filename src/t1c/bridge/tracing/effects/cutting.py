@@ -5,11 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import torch
+
 from .. import axes
 from ..axes import Atom, AxisError, Dims
 from ..names import plain_name
 from ..record import Call, Value
 from .rules import DimsOf, argument, rule
+
+UNTOLD = "an index by a mask, by several lists or tensors, or by what comes from the input"
 
 
 @rule("__getitem__")
@@ -20,21 +24,37 @@ def _taken(call: Call, dims: DimsOf) -> list[Dims]:
 def index_parts(index: Any, rank: int) -> list[Any]:
     """An index, one entry for each axis: an int, a slice; None for a new axis.
 
+    One axis may be a tuple of places, where all others are slices: what comes out then has these in
+    their order.
+
     Raises:
-        AxisError: it picks by a tensor or a list.
+        AxisError: it picks by another list, by a mask, or by what comes from the input.
     """
     parts = list(index) if isinstance(index, tuple) else [index]
+    parts = [_places(p) or p for p in parts]
     taking = [p for p in parts if p is not None and p is not ...]
+    alone = sum(not isinstance(p, slice) for p in taking) == 1 and None not in parts
     for part in taking:
+        if isinstance(part, tuple) and alone:
+            continue
         if isinstance(part, bool) or not isinstance(part, int | slice):
-            raise AxisError("an index that is a tensor, a list or a mask")
+            raise AxisError(UNTOLD)
         if isinstance(part, slice) and any(isinstance(p, Value) for p in _bounds(part)):
-            raise AxisError("an index that is a tensor, a list or a mask")
+            raise AxisError(UNTOLD)
     missing = [slice(None)] * (rank - len(taking))
     if any(p is ... for p in parts):
         at = next(i for i, p in enumerate(parts) if p is ...)
         return [*parts[:at], *missing, *parts[at + 1 :]]
     return [*parts, *missing]
+
+
+def _places(part: Any) -> tuple[int, ...]:
+    """The places that a list or a constant tensor of integers names along one axis, if it does."""
+    places = part if isinstance(part, list) else []
+    if isinstance(part, Value) and part.constant and part.tensor.ndim == 1:
+        # Bytes are a mask.
+        places = part.tensor.tolist() if part.tensor.dtype in (torch.int64, torch.int32) else []
+    return tuple(places) if all(type(place) is int for place in places) else ()
 
 
 def _bounds(part: slice) -> tuple[Any, Any, Any]:
@@ -58,12 +78,21 @@ def indexed(dims: Dims, index: Any, shape: Sequence[int]) -> Dims:
         if part is None:
             result.append(())
             continue
+        if isinstance(part, tuple):
+            result.append((Atom(len(part)),))
         if isinstance(part, slice):
             n = len(range(*part.indices(shape[axis])))
             whole = n == shape[axis] and (part.step is None or part.step > 0)
             result.append(dims[axis] if whole else (_sliced(dims[axis], n),))
         axis += 1
     return tuple(result)
+
+
+@rule("index_select")
+def _picked(call: Call, dims: DimsOf) -> list[Dims]:
+    given = dims(call.inputs[0])
+    dim = argument(call, 1, "dim") % len(given)
+    return [(*given[:dim], (Atom(call.outputs[0].shape[dim]),), *given[dim + 1 :])]
 
 
 @rule("select")

@@ -89,9 +89,7 @@ def _divide(b: Bench) -> Signal:
     if rounding == "floor":
         return _rounded_down(b)
     if rounding == "trunc":
-        quotient = _quotient(b, x, y)
-        down = b.emit(ir.Unary("floor"), b.emit(ir.Unary("abs"), quotient))
-        return b.emit(ir.Binary("multiply"), b.emit(ir.Unary("sign"), quotient), down)
+        return _towards_zero(b, _quotient(b, x, y))
     if rounding is not None:
         raise refuse(f"a division with rounding_mode={rounding!r}", "x / y, or 'floor'")
     return _quotient(b, x, y)
@@ -120,6 +118,23 @@ def _rounded_down(b: Bench) -> Signal:
 def _is_power_of_two(divisor: Any) -> bool:
     with np.errstate(divide="ignore"):
         return bool(np.all(np.abs(np.frexp(divisor)[0]) == 0.5))
+
+
+@rule("trunc fix")
+def _truncate(b: Bench) -> Signal:
+    return _towards_zero(b, b.x())
+
+
+@rule("frac")
+def _fraction(b: Bench) -> Signal:
+    """What is behind the point, with the sign."""
+    whole = _towards_zero(b, b.x())
+    return b.emit(ir.Binary("subtract"), b.x(), whole)
+
+
+def _towards_zero(b: Bench, x: Signal) -> Signal:
+    down = b.emit(ir.Unary("floor"), b.emit(ir.Unary("abs"), x))
+    return b.emit(ir.Binary("multiply"), b.emit(ir.Unary("sign"), x), down)
 
 
 @rule("rdiv")

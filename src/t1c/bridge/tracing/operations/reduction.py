@@ -16,6 +16,7 @@ from ..drawing import Signal
 from ..effects.reduction import reduced_axes
 from ..effects.rules import argument
 from ..names import plain_name
+from .along import mixed
 from .operands import binary
 from .rules import rule
 
@@ -97,12 +98,4 @@ def _cumulate(b: Bench) -> Signal:
     if roles == {TIME}:
         return b.emit(ir.Accumulate("sum"), b.x())
     axis, n = b.feature_axis(x, dim), x.shape[dim]
-    signal, rank = b.x(), len(b.out())
-    lower = ir.Linear(np.tril(np.ones((n, n), b.dtype)))
-    if axis == rank - 1:
-        return b.emit(lower, signal)
-    order = (*(i for i in range(rank) if i != axis), axis)
-    moved = tuple(signal.features[i] for i in order)
-    last = b.emit(ir.Transpose(order), signal, features=moved, label="cumsum.last")
-    sums = b.emit(lower, last, features=moved, label="cumsum.sums")
-    return b.emit(ir.Transpose(tuple(order.index(i) for i in range(rank))), sums)
+    return mixed(b, b.x(), axis, np.tril(np.ones((n, n), b.dtype)), "cumsum")

@@ -18,6 +18,7 @@ from ..effects.elementwise import picked_in_rows
 from ..effects.rules import argument
 from ..effects.shape import permutation
 from ..record import Value
+from .along import joined, picked
 from .comparison import chosen
 from .picking import written_at
 from .rules import rule
@@ -103,6 +104,10 @@ def _take(b: Bench) -> Signal:
         if part is None:
             continue
         n = x.shape[axis]
+        if isinstance(part, tuple):
+            signal = picked(b, signal, b.feature_axis(x, axis), [place % n for place in part])
+            axis += 1
+            continue
         chosen = range(n)[part] if isinstance(part, slice) else range(n)[part : part + 1 or None]
         if isinstance(part, int):
             k = part % n
@@ -114,6 +119,16 @@ def _take(b: Bench) -> Signal:
             signal = b.slice(signal, at, chosen.start, chosen.stop, chosen.step)
         axis += 1
     return b.reshaped(signal, b.out())
+
+
+@rule("index_select")
+def _select_by_index(b: Bench) -> Signal:
+    x = b.call.inputs[0]
+    dim, index = argument(b.call, 1, "dim"), argument(b.call, 2, "index")
+    if not b.is_constant(index):
+        raise refuse("an index that comes from the input", "one that is always the same")
+    places = [int(place) for place in index.tensor.reshape(-1)]
+    return picked(b, b.x(), b.feature_axis(x, dim), places)
 
 
 @rule("cat")
@@ -139,15 +154,7 @@ def _concatenate(b: Bench) -> Signal:
         parts.append(b.signal(value))
     if len(parts) == 1:
         return parts[0]
-    return _joined(b, axis, parts)
-
-
-def _joined(b: Bench, axis: int, parts: Sequence[Signal]) -> Signal:
-    """Signals one behind the other along a feature axis."""
-    n = sum(part.features[axis] for part in parts)
-    features = (*parts[0].features[:axis], n, *parts[0].features[axis + 1 :])
-    node = ir.Skip("concatenate") if axis == 0 else ir.Concat(axis)
-    return b.emit(node, *b.apart(*parts), features=features)
+    return joined(b, axis, parts)
 
 
 @rule("stack")
@@ -164,7 +171,7 @@ def _stack(b: Bench) -> Signal:
         parts.append(b.reshaped(b.signal(value), shape))
     if len(parts) == 1:
         return parts[0]
-    return _joined(b, axis, parts)
+    return joined(b, axis, parts)
 
 
 @rule("roll")
@@ -182,7 +189,7 @@ def _roll(b: Bench) -> Signal:
         if shift % n:
             cut = n - shift % n
             parts = [b.slice(signal, axis, cut, n), b.slice(signal, axis, 0, cut)]
-            signal = _joined(b, axis, parts)
+            signal = joined(b, axis, parts)
     return signal
 
 
@@ -198,13 +205,8 @@ def _flip(b: Bench) -> Signal:
         axis, n = b.feature_axis(x, dim), x.shape[dim]
         if n > 1:
             parts = [b.slice(signal, axis, i, i + 1) for i in reversed(range(n))]
-            signal = _joined(b, axis, parts)
+            signal = joined(b, axis, parts)
     return signal
-
-
-@rule("pad constant_pad_nd")
-def _pad(b: Bench) -> Signal:
-    raise refuse("padding outside of a layer", "the padding of a convolution or a pool")
 
 
 @rule("__setitem__")
