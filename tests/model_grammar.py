@@ -810,6 +810,7 @@ EACH = (
     "x * torch.sigmoid(x)", "(x > 0.25).to(x.dtype) * x", "x.square().add(1).reciprocal()",
     "F.silu(x)", "torch.softmax(x, dim=1)", "x - x.mean(1, keepdim=True)",
     "x / (1 + x.abs().amax(1, keepdim=True))", "F.hardtanh(x)", "x.masked_fill(x < 0, 0.5)",
+    "x.trunc()", "0.25 * torch.frac(x)", "0.75 / (x.abs() + 1)", "x // 0.5",
 )  # fmt: skip
 REARRANGE = (
     "torch.cat(x.chunk(2, dim=1)[::-1], dim=1)",
@@ -818,6 +819,10 @@ REARRANGE = (
     "torch.cat([x[:, 1:], x[:, :1]], dim=1)",
     "torch.stack([x[:, 0::2], x[:, 1::2]], dim=2).flatten(1, 2)",
     "torch.cat([x, x.mean(1, keepdim=True)], dim=1)[:, 1:]",
+    "F.pad(x, (1, 0))[..., :-1]",
+    "F.pad(x, (0, 2), value=0.5)[..., 2:]",
+    "x[:, [*range(1, {n}), 0]]",
+    "x.index_select(1, torch.arange({n}).flip(0))",
 )
 ODD = (
     "x.reshape(len(x), {half}, 2{rest}).sum(2).repeat_interleave(2, dim=1)",
