@@ -50,6 +50,7 @@ OPERATIONS = {
     "argmax works across the batch": lambda m, x: x.argmax(0, keepdim=True) + x,
     "pad works across the batch": lambda m, x: F.pad(x, (0, 0, 0, 0, 0, 0, 1, 0))[1:],
     "index_select works across the batch": lambda m, x: x.index_select(0, torch.tensor([1, 0])),
+    "var works across the batch": lambda m, x: x + x.var(False),
     "argmax without dim": lambda m, x: x + x.argmax(),
     "one_hot without num_classes": lambda m, x: F.one_hot(x.argmax(1)),
     "a write by an index into features (4, 6, 6)": lambda m, x: torch.zeros_like(x).scatter(
@@ -67,6 +68,11 @@ OPERATIONS = {
 @pytest.mark.parametrize("name", OPERATIONS)
 def test_operation(name):
     assert name in refusal(OPERATIONS[name])
+
+
+@pytest.mark.filterwarnings("ignore:.*degrees of freedom")
+def test_a_variance_of_one_element():
+    assert "a variance of too few elements" in refusal(lambda m, x: x[:, :1].var(1))
 
 
 INDEXES = {

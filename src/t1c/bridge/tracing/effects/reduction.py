@@ -10,13 +10,13 @@ from .elementwise import elementwise
 from .rules import DimsOf, argument, rule
 
 
-@rule("sum mean amax amin max min argmax argmin")
+@rule("sum mean amax amin max min argmax argmin var")
 def _reduced(call: Call, dims: DimsOf) -> list[Dims]:
     if len(call.inputs) == 2:
         return elementwise(call, dims)
     given = dims(call.inputs[0])
     gone = reduced_axes(call)
-    keep = bool(argument(call, 2, "keepdim", False))
+    keep = keeps_axes(call)
     kept = tuple(() if i in gone else d for i, d in enumerate(given) if keep or i not in gone)
     return [kept] * len(call.outputs)
 
@@ -25,10 +25,15 @@ def reduced_axes(call: Call) -> set[int]:
     """The axes that a reduction takes away."""
     rank = len(call.inputs[0].shape)
     dim = call.kwargs.get("dim", call.kwargs.get("axis", argument(call, 1, "dim")))
-    if dim is None or dim == ():
-        return set(range(rank))
+    if dim is None or dim == () or isinstance(dim, bool):
+        return set(range(rank))  # x.var(False) says nothing of axes
     given = dim if isinstance(dim, tuple | list) else [dim]
     return {d % rank for d in given}
+
+
+def keeps_axes(call: Call) -> bool:
+    """Whether a reduction leaves an axis of 1 where there was one."""
+    return bool(argument(call, 3 if call.name == "var" else 2, "keepdim", False))
 
 
 @rule("matmul __matmul__ __rmatmul__ bmm mm mv")

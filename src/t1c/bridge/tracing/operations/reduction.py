@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -13,7 +14,7 @@ from ...modules.exporting import refuse
 from .. import axes
 from ..axes import STILL, TIME, AxisError
 from ..drawing import Signal
-from ..effects.reduction import reduced_axes
+from ..effects.reduction import keeps_axes, reduced_axes
 from ..effects.rules import argument
 from ..names import plain_name
 from .along import mixed
@@ -33,7 +34,7 @@ def _reduce(b: Bench) -> Signal | Sequence[Signal]:
         return binary(b, {"max": "maximum", "min": "minimum"}[how], x, y)
     (x,) = call.inputs
     dims, gone = b.dims(x), reduced_axes(call)
-    keep = bool(argument(call, 2, "keepdim", False))
+    keep = keeps_axes(call)
     over_time = [i for i in gone if TIME in axes.roles(dims[i])]
     still = [i for i in gone if axes.roles(dims[i]) == {STILL}]
     others = [b.feature_axis(x, i) for i in sorted(gone) if i not in (*over_time, *still)]
@@ -57,6 +58,26 @@ def _reduce(b: Bench) -> Signal | Sequence[Signal]:
     if 1 not in b.used or over_time:
         return [signal, b.unsaid("the index of an extreme")]
     return [signal, first_extreme(b, how, argument(call, 1, "dim"))]
+
+
+@rule("var")
+def _variance(b: Bench) -> Signal:
+    """The mean square of what is left of the mean; unbiased unless said otherwise."""
+    call = b.call
+    x = call.inputs[0]
+    gone = tuple(sorted(b.feature_axis(x, i) for i in reduced_axes(call)))
+    signal = b.signal(x)
+    unbiased = next((a for a in call.args[1:3] if isinstance(a, bool)), True)
+    less = call.kwargs.get("correction", int(call.kwargs.get("unbiased", unbiased)))
+    count = math.prod(signal.features[i] for i in gone) - (1 if less is None else less)
+    if count <= 0:
+        raise refuse("a variance of too few elements", "more, or unbiased=False")
+    one = tuple(1 if i in gone else n for i, n in enumerate(signal.features))
+    mean = b.emit(ir.Reduce("mean", gone, True), signal, features=one)
+    away = b.emit(ir.Binary("subtract"), *b.apart(signal, mean), features=signal.features)
+    squares = b.emit(ir.Power(b.scalar(2)), away, features=signal.features)
+    total = b.emit(ir.Reduce("sum", gone, True), squares, features=one)
+    return b.reshaped(b.emit(ir.Scale(b.scalar(1 / count)), total, features=one), b.out())
 
 
 @rule("argmax argmin")
