@@ -148,6 +148,7 @@ FUNCTIONS = {
     "pad reflecting": (lambda x: F.pad(x, (2, 1, 0, 2), mode="reflect"), MAP),
     "pad repeating the border": (lambda x: F.pad(x, (2, 1), mode="replicate"), LINE),
     "pad in a circle": (lambda x: F.pad(x, (2, 1, 0, 2), mode="circular"), MAP),
+    "pad in whole circles": (lambda x: F.pad(x, (6, 6, 1, 0), mode="circular"), MAP),
     "ZeroPad2d": (nn.ZeroPad2d((1, 2, 3, 0)), MAP),
     "ReflectionPad1d": (nn.ReflectionPad1d(2), LINE),
     "index_select": (lambda x: x.index_select(1, torch.tensor([1, 0, 1])), MAP),

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from ..bench import Bench
 
 MOST_PIECES = 16
-"""So many slices are joined; where more would be, a product with ones and zeros picks."""
+"""So many slices are joined for an index, for which else a product with ones and zeros serves."""
 
 
 def mixed(b: Bench, signal: Signal, axis: int, weight: np.ndarray, label: str) -> Signal:
@@ -42,16 +42,18 @@ def joined(b: Bench, axis: int, parts: Sequence[Signal]) -> Signal:
 
 
 def picked(b: Bench, signal: Signal, axis: int, places: Sequence[int]) -> Signal:
-    """The elements at ``places`` along a feature axis, in their order."""
-    n = signal.features[axis]
-    if list(places) == list(range(n)):
-        return signal
-    runs = _runs(places)
-    if len(runs) > MOST_PIECES:
-        weight = np.zeros((len(places), n), b.dtype)
-        weight[np.arange(len(places)), places] = 1
-        return mixed(b, signal, axis, weight, "take")
-    parts = [b.slice(signal, axis, start, stop) for start, stop in runs]
+    """The elements at ``places`` along a feature axis, in their order: slices, or a product."""
+    if len(_runs(places)) <= MOST_PIECES:
+        return in_pieces(b, signal, axis, places)
+    weight = np.zeros((len(places), signal.features[axis]), b.dtype)
+    weight[np.arange(len(places)), places] = 1
+    return mixed(b, signal, axis, weight, "take")
+
+
+def in_pieces(b: Bench, signal: Signal, axis: int, places: Sequence[int]) -> Signal:
+    """The elements at ``places`` along a feature axis, in their order: slices that are joined."""
+    whole = (0, signal.features[axis])
+    parts = [signal if run == whole else b.slice(signal, axis, *run) for run in _runs(places)]
     return parts[0] if len(parts) == 1 else joined(b, axis, parts)
 
 

@@ -82,12 +82,12 @@ def _mean(b: Bench, x: Value, count: float | None) -> Signal | None:
     return b.emit(ir.Accumulate("mean"), signal.spot.inputs[0])
 
 
-@rule("div")
+@rule("div floor_divide")
 def _divide(b: Bench) -> Signal:
     x, y = operands(b)
     rounding = b.call.kwargs.get("rounding_mode")
-    if rounding == "floor":
-        return _rounded_down(b)
+    if rounding == "floor" or plain_name(b.call.name) == "floor_divide":
+        return _rounded_down(b, x, y)
     if rounding == "trunc":
         return _towards_zero(b, _quotient(b, x, y))
     if rounding is not None:
@@ -95,17 +95,11 @@ def _divide(b: Bench) -> Signal:
     return _quotient(b, x, y)
 
 
-@rule("floor_divide")
-def _floor_divide(b: Bench) -> Signal:
-    return _rounded_down(b)
-
-
-def _rounded_down(b: Bench) -> Signal:
+def _rounded_down(b: Bench, x: Any, y: Any) -> Signal:
     """A quotient rounded down, where it is exact.
 
     torch rounds down what the true quotient is: 1 // 0.1 is 9, although 1 / 0.1 rounds to 10.
     """
-    x, y = operands(b)
     if not b.is_constant(y) or not _is_power_of_two(b.laid(y)):
         raise refuse(
             "a division that rounds down, by what is no power of two",

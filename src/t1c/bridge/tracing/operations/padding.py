@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from ...modules.exporting import refuse
 from ..drawing import Signal
 from ..effects.rules import argument
-from .along import joined
+from .along import in_pieces, joined
 from .rules import rule
 
 if TYPE_CHECKING:
     from ..bench import Bench
-
-Border = Callable[["Bench", Signal, int, int, int], "tuple[list[Signal], list[Signal]]"]
-"""What stands before and behind a signal along an axis, of which widths."""
 
 
 @rule("pad constant_pad_nd")
@@ -42,10 +39,11 @@ def _pad(b: Bench) -> Signal:
         before, after = max(0, before), max(0, after)
         if mode == "constant":
             first, last = (_filled(b, signal, axis, width, value) for width in (before, after))
+            if first or last:
+                signal = joined(b, axis, [*first, signal, *last])
         else:
-            first, last = MODES[mode](b, signal, axis, before, after)
-        if first or last:
-            signal = joined(b, axis, [*first, signal, *last])
+            places = MODES[mode](signal.features[axis], before, after)
+            signal = in_pieces(b, signal, axis, places)
     return signal
 
 
@@ -60,33 +58,21 @@ def _filled(b: Bench, signal: Signal, axis: int, width: int, value: float) -> li
     return pieces
 
 
-def _one(b: Bench, signal: Signal, axis: int, places: Sequence[int]) -> list[Signal]:
-    return [b.slice(signal, axis, i, i + 1) for i in places]
+def _reflected(n: int, before: int, after: int) -> list[int]:
+    return [*range(before, 0, -1), *range(n), *range(n - 2, n - 2 - after, -1)]
 
 
-def _reflect(
-    b: Bench, signal: Signal, axis: int, before: int, after: int
-) -> tuple[list[Signal], list[Signal]]:
-    n = signal.features[axis]
-    return (
-        _one(b, signal, axis, range(before, 0, -1)),
-        _one(b, signal, axis, range(n - 2, n - 2 - after, -1)),
-    )
+def _replicated(n: int, before: int, after: int) -> list[int]:
+    return [*[0] * before, *range(n), *[n - 1] * after]
 
 
-def _replicate(
-    b: Bench, signal: Signal, axis: int, before: int, after: int
-) -> tuple[list[Signal], list[Signal]]:
-    last = signal.features[axis] - 1
-    return _one(b, signal, axis, [0] * before), _one(b, signal, axis, [last] * after)
+def _circular(n: int, before: int, after: int) -> list[int]:
+    return [*range(n - before, n), *range(n), *range(after)]
 
 
-def _circular(
-    b: Bench, signal: Signal, axis: int, before: int, after: int
-) -> tuple[list[Signal], list[Signal]]:
-    n = signal.features[axis]
-    first = [b.slice(signal, axis, n - before, n)] if before else []
-    return first, [b.slice(signal, axis, 0, after)] if after else []
-
-
-MODES: dict[str, Border] = {"reflect": _reflect, "replicate": _replicate, "circular": _circular}
+MODES: dict[str, Callable[[int, int, int], list[int]]] = {
+    "reflect": _reflected,
+    "replicate": _replicated,
+    "circular": _circular,
+}
+"""Mode -> which of ``n`` elements stand one behind the other, with so many before and behind."""

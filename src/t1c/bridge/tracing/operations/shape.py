@@ -18,7 +18,7 @@ from ..effects.elementwise import picked_in_rows
 from ..effects.rules import argument
 from ..effects.shape import permutation
 from ..record import Value
-from .along import joined, picked
+from .along import in_pieces, joined, picked
 from .comparison import chosen
 from .picking import written_at
 from .rules import rule
@@ -188,8 +188,7 @@ def _roll(b: Bench) -> Signal:
         axis, n = b.feature_axis(x, dim), x.shape[dim]
         if shift % n:
             cut = n - shift % n
-            parts = [b.slice(signal, axis, cut, n), b.slice(signal, axis, 0, cut)]
-            signal = joined(b, axis, parts)
+            signal = in_pieces(b, signal, axis, [*range(cut, n), *range(cut)])
     return signal
 
 
@@ -203,9 +202,7 @@ def _flip(b: Bench) -> Signal:
     signal = b.x()
     for dim in found:
         axis, n = b.feature_axis(x, dim), x.shape[dim]
-        if n > 1:
-            parts = [b.slice(signal, axis, i, i + 1) for i in reversed(range(n))]
-            signal = joined(b, axis, parts)
+        signal = in_pieces(b, signal, axis, range(n - 1, -1, -1))
     return signal
 
 
